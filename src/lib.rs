@@ -1,0 +1,23 @@
+//! Rescind: an OAuth 2.0 authorization server in which taking access back works as well as giving it.
+//!
+//! # One rule
+//! A **grant** is a user's standing authorization of one client; a **family** is what one
+//! authorization gave, code and refreshed successors: one device. Every credential carries a
+//! [`model::stamp::Stamp`]: its family, grant, client and user, and the generations that the server,
+//! the client and the user had. It is live while it has not expired, all of these are open, and the
+//! generations are the current ones. So one small update ends any number of credentials, and nothing
+//! has to be found, counted or deleted first.
+//!
+//! # Where things are
+//! - [`routes`]: every URL in one table.
+//! - [`oauth`] and [`web`]: the handlers of protocol endpoints and of pages.
+//! - [`service`]: the verbs that change state. All that takes access away is in [`service::revoke`].
+//! - [`store`]: all SQL. One writer, which commits many requests at once.
+//! - [`model`]: nouns and their rules.
+//!
+//! Imports go downwards only: cli → routes → oauth, web → service → store → model → clock.
+
+pub mod clock;
+pub mod model;
+pub mod service;
+pub mod store;

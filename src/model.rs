@@ -1,0 +1,11 @@
+//! The nouns and their rules, without input or output.
+
+pub mod act;
+pub mod client;
+pub mod id;
+pub mod password;
+pub mod resource_server;
+pub mod scope;
+pub mod secret;
+pub mod stamp;
+pub mod user;

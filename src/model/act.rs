@@ -1,0 +1,158 @@
+//! Acts that take access away: what a ledger row says.
+
+use crate::clock::Timestamp;
+use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    AccessTokenRevoked,
+    RefreshTokenRevoked,
+    RefreshTokenReused,
+    CodeReplayed,
+    DeviceSignedOut,
+    AppRevoked,
+    UserTokensRevoked,
+    UserRevoked,
+}
+
+impl Act {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessTokenRevoked => "access_token_revoked",
+            Self::RefreshTokenRevoked => "refresh_token_revoked",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::CodeReplayed => "code_replayed",
+            Self::DeviceSignedOut => "device_signed_out",
+            Self::AppRevoked => "app_revoked",
+            Self::UserTokensRevoked => "user_tokens_revoked",
+            Self::UserRevoked => "user_revoked",
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    User(UserId),
+    Client(ClientId),
+    /// Whoever may run commands on the server's machine.
+    Operator,
+}
+
+impl Actor {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Client(_) => "client",
+            Self::Operator => "operator",
+        }
+    }
+
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::User(id) => Some(id.as_str()),
+            Self::Client(id) => Some(id.as_str()),
+            Self::Operator => None,
+        }
+    }
+}
+
+/// Where it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Page,
+    Command,
+    Protocol,
+}
+
+impl Origin {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Command => "command",
+            Self::Protocol => "protocol",
+        }
+    }
+}
+
+/// Who did it, where and when.
+#[derive(Clone, Debug)]
+pub struct By {
+    pub actor: Actor,
+    pub origin: Origin,
+    pub at: Timestamp,
+}
+
+impl By {
+    pub fn user_on_page(user: &UserId, at: Timestamp) -> Self {
+        Self { actor: Actor::User(user.clone()), origin: Origin::Page, at }
+    }
+
+    pub fn client_by_protocol(client: &ClientId, at: Timestamp) -> Self {
+        Self { actor: Actor::Client(client.clone()), origin: Origin::Protocol, at }
+    }
+
+    pub const fn operator(at: Timestamp) -> Self {
+        Self { actor: Actor::Operator, origin: Origin::Command, at }
+    }
+}
+
+/// What lost its power.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An opaque access token, by its public name.
+    Token(String),
+    Family(FamilyId),
+    Grant(GrantId),
+    /// All that the client was given under lower generations.
+    Client {
+        id: ClientId,
+        generation: i64,
+    },
+    /// All that was given for the user under lower generations.
+    User {
+        id: UserId,
+        generation: i64,
+    },
+}
+
+impl Subject {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Family(_) => "family",
+            Self::Grant(_) => "grant",
+            Self::Client { .. } => "client",
+            Self::User { .. } => "user",
+        }
+    }
+
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Token(id) => id,
+            Self::Family(id) => id.as_str(),
+            Self::Grant(id) => id.as_str(),
+            Self::Client { id, .. } => id.as_str(),
+            Self::User { id, .. } => id.as_str(),
+        }
+    }
+
+    pub const fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Client { generation, .. } | Self::User { generation, .. } => Some(*generation),
+            _ => None,
+        }
+    }
+}
+
+/// One row of the ledger: one thing that lost its power, and whom it concerns.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub receipt: ReceiptId,
+    pub act: Act,
+    pub subject: Subject,
+    pub grant: Option<GrantId>,
+    pub client: Option<ClientId>,
+    pub user: Option<UserId>,
+}

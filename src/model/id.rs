@@ -1,0 +1,113 @@
+//! Public identifiers: a kind, the time of birth, and 71 random bits.
+//!
+//! They sort by age, so new rows land at the end of an index. They are no secrets.
+
+use rand::RngExt;
+
+use crate::clock::Timestamp;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const TIME_CHARS: usize = 8;
+const RANDOM_CHARS: usize = 12;
+
+/// `number` in base 62, left-padded with `0` to `width` characters.
+pub fn base62(mut number: u64, width: usize) -> String {
+    let mut text = vec![b'0'; width];
+    for place in text.iter_mut().rev() {
+        *place = ALPHABET[(number % 62) as usize];
+        number /= 62;
+    }
+    text.into_iter().map(char::from).collect()
+}
+
+/// `count` random characters of the base 62 alphabet.
+pub fn random62(count: usize) -> String {
+    let mut random = rand::rng();
+    (0..count).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
+}
+
+fn generate(prefix: &str, now: Timestamp) -> String {
+    let born = base62(u64::try_from(now.millis()).unwrap_or(0), TIME_CHARS);
+    format!("{prefix}_{born}{}", random62(RANDOM_CHARS))
+}
+
+fn has_shape(prefix: &str, text: &str) -> bool {
+    text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| {
+        rest.len() == TIME_CHARS + RANDOM_CHARS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+macro_rules! id {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// An identifier that nothing else has.
+            pub fn generate(now: Timestamp) -> Self {
+                Self(generate($prefix, now))
+            }
+
+            /// `None` unless `text` has the shape of this kind of identifier.
+            pub fn parse(text: &str) -> Option<Self> {
+                has_shape($prefix, text).then(|| Self(text.to_owned()))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+id! {
+    /// A person with an account: resource owner, developer or admin.
+    UserId = "usr";
+    /// An app registered here; the `client_id` of RFC 6749 §2.2.
+    ClientId = "cli";
+    /// One of a client's secrets; two are valid while they overlap.
+    ClientSecretId = "sec";
+    /// A user's standing authorization of one client.
+    GrantId = "grt";
+    /// What one authorization gave, with its refreshed successors: one device.
+    FamilyId = "fam";
+    /// An API that accepts access tokens of this server.
+    ResourceServerId = "rse";
+    /// A signed-in browser, as the account page lists it.
+    SessionId = "ses";
+    /// The record of one act that took access away.
+    ReceiptId = "rcp";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_age_and_keep_their_kind() {
+        let early = GrantId::generate(Timestamp::from_millis(1_000));
+        let late = GrantId::generate(Timestamp::from_millis(2_000));
+        assert!(early < late);
+        assert_eq!(GrantId::parse(early.as_str()), Some(early.clone()));
+        assert_eq!(UserId::parse(early.as_str()), None);
+        assert_eq!(GrantId::parse("grt_"), None);
+        assert_eq!(GrantId::parse(&format!("{early}0")), None);
+        assert_eq!(GrantId::parse("grt_0000000000000000000é"), None);
+    }
+
+    #[test]
+    fn base62_is_left_padded() {
+        assert_eq!(base62(0, 6), "000000");
+        assert_eq!(base62(61, 6), "00000z");
+        assert_eq!(base62(62, 6), "000010");
+        assert_eq!(base62(u64::from(u32::MAX), 6), "4gfFC3");
+    }
+}

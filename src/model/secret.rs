@@ -1,0 +1,191 @@
+//! Tokens, codes and client secrets: generated once, shown once, kept only as digests.
+//!
+//! Text: a prefix that names the kind, 43 base 62 characters of randomness (256 bits) and 6 of
+//! CRC-32 over all that stands before them. Scanners recognise a leak; a typo is refused without
+//! a look-up.
+
+use sha2::{Digest as _, Sha256, Sha512};
+use zeroize::Zeroize;
+
+use crate::model::id::{base62, random62};
+
+const RANDOM_CHARS: usize = 43;
+const CHECKSUM_CHARS: usize = 6;
+
+/// SHA-256 of a secret: the only form in which one is stored or looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Equality in constant time, for secrets that are not found by their digest.
+    pub fn matches(&self, other: &Self) -> bool {
+        subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
+    }
+
+    /// The public name of a token that has no identifier of its own: 128 bits of its digest.
+    pub fn token_id(&self) -> String {
+        let half = u128::from_be_bytes(std::array::from_fn(|i| self.0[i]));
+        let (high, low) = ((half >> 64) as u64, half as u64);
+        format!("tok_{}{}", base62(high, 11), base62(low, 11))
+    }
+}
+
+impl std::fmt::Debug for Digest {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.token_id())
+    }
+}
+
+fn checksum(text: &str) -> String {
+    base62(u64::from(crc32fast::hash(text.as_bytes())), CHECKSUM_CHARS)
+}
+
+fn generate(prefix: &str) -> String {
+    let mut text = format!("{prefix}{}", random62(RANDOM_CHARS));
+    text.push_str(&checksum(&text));
+    text
+}
+
+fn is_well_formed(prefix: &str, text: &str) -> bool {
+    text.len() == prefix.len() + RANDOM_CHARS + CHECKSUM_CHARS
+        && text.starts_with(prefix)
+        && text[prefix.len()..].bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && checksum(&text[..text.len() - CHECKSUM_CHARS]) == text[text.len() - CHECKSUM_CHARS..]
+}
+
+macro_rules! secret {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)+) => {$(
+        $(#[$doc])*
+        pub struct $name(String);
+
+        impl $name {
+            pub fn generate() -> Self {
+                Self(generate($prefix))
+            }
+
+            /// `None` for a wrong prefix, length, alphabet or checksum.
+            pub fn parse(text: &str) -> Option<Self> {
+                is_well_formed($prefix, text).then(|| Self(text.to_owned()))
+            }
+
+            pub fn digest(&self) -> Digest {
+                Digest::of(self.0.as_bytes())
+            }
+
+            /// The secret itself, for the one answer that carries it.
+            pub fn expose(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                self.0.zeroize();
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+    )+};
+}
+
+secret! {
+    AccessToken = "rsc_at_";
+    RefreshToken = "rsc_rt_";
+    AuthorizationCode = "rsc_ac_";
+    ClientSecret = "rsc_cs_";
+    ResourceServerSecret = "rsc_rs_";
+}
+
+/// A refresh token sealed under its predecessor, so that the predecessor alone opens it.
+///
+/// The pad is SHA-512 over the predecessor, which is random, known to its client alone, and seals
+/// this one successor; the stored SHA-256 digest says nothing about it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSuccessor(Vec<u8>);
+
+impl SealedSuccessor {
+    pub fn seal(successor: &RefreshToken, predecessor: &RefreshToken) -> Self {
+        Self(Self::pad(successor.0.as_bytes(), predecessor))
+    }
+
+    /// `None` if this was not sealed under `predecessor`.
+    pub fn open(&self, predecessor: &RefreshToken) -> Option<RefreshToken> {
+        let text = String::from_utf8(Self::pad(&self.0, predecessor)).ok()?;
+        RefreshToken::parse(&text)
+    }
+
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn pad(text: &[u8], predecessor: &RefreshToken) -> Vec<u8> {
+        let mut hash = Sha512::new();
+        hash.update(b"rescind refresh successor\0");
+        hash.update(predecessor.0.as_bytes());
+        text.iter().zip(hash.finalize()).map(|(byte, pad)| byte ^ pad).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_token_parses_and_any_change_is_refused() {
+        let token = AccessToken::generate();
+        let text = token.expose().to_owned();
+        assert_eq!(text.len(), 56);
+        assert_eq!(AccessToken::parse(&text).map(|t| t.digest()), Some(token.digest()));
+        assert!(RefreshToken::parse(&text).is_none());
+        assert!(AccessToken::parse(&text[..55]).is_none());
+        assert!(AccessToken::parse(&text.to_uppercase()).is_none());
+        assert!(AccessToken::parse(&format!("{text}\0")).is_none());
+        for place in 7..56 {
+            let mut changed = text.clone().into_bytes();
+            changed[place] = if changed[place] == b'a' { b'b' } else { b'a' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(AccessToken::parse(&changed).is_none(), "{place}");
+        }
+    }
+
+    #[test]
+    fn multibyte_text_of_the_right_length_is_refused() {
+        let text = format!("rsc_at_{}é", "a".repeat(47));
+        assert_eq!(text.len(), 56);
+        assert!(AccessToken::parse(&text).is_none());
+    }
+
+    #[test]
+    fn debug_never_shows_a_secret() {
+        assert_eq!(format!("{:?}", RefreshToken::generate()), "RefreshToken(..)");
+    }
+
+    #[test]
+    fn a_sealed_successor_opens_under_its_predecessor_alone() {
+        let (first, second) = (RefreshToken::generate(), RefreshToken::generate());
+        let sealed = SealedSuccessor::seal(&second, &first);
+        assert_eq!(sealed.open(&first).unwrap().expose(), second.expose());
+        assert!(sealed.open(&RefreshToken::generate()).is_none());
+        assert!(!sealed.as_bytes().starts_with(b"rsc_rt_"));
+    }
+}

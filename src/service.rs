@@ -1,0 +1,9 @@
+//! The verbs: everything that changes state, each in one transaction.
+
+pub mod authorize;
+pub mod issue;
+pub mod last_used;
+pub mod purge;
+pub mod register;
+pub mod revoke;
+pub mod sign_in;

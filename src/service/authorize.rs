@@ -1,0 +1,204 @@
+//! Consent: a user authorizes a client, and the client gets a code.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
+use crate::model::scope::Scope;
+use crate::model::secret::AuthorizationCode;
+use crate::model::stamp::{Generations, Stamp};
+use crate::store::{self, Store, Tx};
+
+/// What the user is asked to authorize.
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    pub client: ClientId,
+    pub user: UserId,
+    pub scope: Scope,
+    /// As the request named it; a code is bound to it (RFC 6749 §4.1.3).
+    pub redirect_uri: Option<String>,
+    /// S256 (RFC 7636 §4.2).
+    pub code_challenge: Option<String>,
+    /// The browser, as its user will recognise it.
+    pub device: String,
+}
+
+/// The state of things when the consent page was made.
+///
+/// An approval counts only while it is unchanged: whatever was revoked while the page stood open
+/// is shown before anything is minted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub generations: Generations,
+    pub grant: Option<GrantId>,
+}
+
+impl Seen {
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let mut generation = || parts.next()?.parse().ok();
+        let generations =
+            Generations { server: generation()?, client: generation()?, user: Some(generation()?) };
+        let grant = match parts.next()? {
+            "-" => None,
+            id => Some(GrantId::parse(id)?),
+        };
+        parts.next().is_none().then_some(Self { generations, grant })
+    }
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Generations { server, client, user } = self.generations;
+        let grant = self.grant.as_ref().map_or("-", GrantId::as_str);
+        write!(out, "{server}.{client}.{}.{grant}", user.unwrap_or_default())
+    }
+}
+
+/// Why a code may be given.
+#[derive(Clone, Debug)]
+pub enum Basis {
+    /// The user has just approved on a page that showed this.
+    Approved(Seen),
+    /// The user approved earlier, and nothing has moved since.
+    Standing,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The client or the user may not act any more.
+    #[error("the client or the user may not act")]
+    Shut,
+    /// The user has to look (again) before anything is given.
+    #[error("the user has to be asked")]
+    Ask,
+}
+
+/// What the consent page shows of the present; `None` if the client or the user may not act.
+///
+/// # Errors
+/// When the store fails.
+pub fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Option<Seen>> {
+    let Some(generations) = store.generations(client, user)? else { return Ok(None) };
+    let grant = store.open_grant(client, user)?.map(|grant| grant.id);
+    Ok(Some(Seen { generations, grant }))
+}
+
+/// Whether a standing consent covers `scope` now.
+///
+/// # Errors
+/// When the store fails.
+pub fn stands(store: &Store, client: &ClientId, user: &UserId, scope: &Scope) -> store::Result<bool> {
+    let (Some(now), Some(grant)) = (store.generations(client, user)?, store.open_grant(client, user)?) else {
+        return Ok(false);
+    };
+    Ok(grant.generations == now && scope.is_subset(&grant.scope))
+}
+
+/// Gives a code for a new family of the user's grant, which it opens or renews.
+///
+/// Generations are read here, in the transaction that checks the statuses; all that follows from
+/// the code copies them.
+///
+/// # Errors
+/// `Ask` when the basis does not hold any more.
+pub async fn authorize(
+    store: &Store,
+    authorization: Authorization,
+    basis: Basis,
+    life: Duration,
+    now: Timestamp,
+) -> Result<AuthorizationCode, Error> {
+    store
+        .write(move |tx| {
+            let generations =
+                tx.generations(&authorization.client, &authorization.user)?.ok_or(Error::Shut)?;
+            let grant = consented_grant(tx, &authorization, &basis, generations, now)?;
+            let stamp = Stamp {
+                family: Some(FamilyId::generate(now)),
+                grant: Some(grant),
+                client: authorization.client.clone(),
+                user: Some(authorization.user.clone()),
+                generations,
+            };
+            Ok(insert_code(tx, &authorization, &stamp, life, now)?)
+        })
+        .await
+}
+
+fn consented_grant(
+    tx: &Tx<'_>,
+    authorization: &Authorization,
+    basis: &Basis,
+    generations: Generations,
+    now: Timestamp,
+) -> Result<GrantId, Error> {
+    let Authorization { client, user, scope, .. } = authorization;
+    let open = tx.open_grant(client, user)?;
+    match basis {
+        Basis::Standing => open
+            .filter(|grant| grant.generations == generations && scope.is_subset(&grant.scope))
+            .map(|grant| grant.id)
+            .ok_or(Error::Ask),
+        Basis::Approved(seen) => {
+            let ended_meanwhile =
+                seen.grant.is_some() && seen.grant != open.as_ref().map(|grant| grant.id.clone());
+            if seen.generations != generations || ended_meanwhile {
+                return Err(Error::Ask);
+            }
+            let Some(grant) = open else {
+                let id = GrantId::generate(now);
+                tx.insert_grant(&id, user, client, scope, generations, now)?;
+                return Ok(id);
+            };
+            // What an outdated consent allowed was revoked with it; only a current one adds up.
+            let scope =
+                if grant.generations == generations { scope.union(&grant.scope) } else { scope.clone() };
+            tx.renew_grant(&grant.id, &scope, generations, now)?;
+            Ok(grant.id)
+        }
+    }
+}
+
+fn insert_code(
+    tx: &Tx<'_>,
+    authorization: &Authorization,
+    stamp: &Stamp,
+    life: Duration,
+    now: Timestamp,
+) -> store::Result<AuthorizationCode> {
+    let code = AuthorizationCode::generate();
+    let expires_at = now.plus(life);
+    tx.insert_family(stamp, &authorization.device, now, expires_at)?;
+    tx.insert_authorization_code(
+        &store::authorization_codes::NewCode {
+            digest: code.digest(),
+            stamp: stamp.clone(),
+            scope: authorization.scope.clone(),
+            redirect_uri: authorization.redirect_uri.clone(),
+            code_challenge: authorization.code_challenge.clone(),
+            expires_at,
+        },
+        now,
+    )?;
+    Ok(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_showed_survives_its_form() {
+        let generations = Generations { server: 1, client: 22, user: Some(3) };
+        for grant in [None, Some(GrantId::generate(Timestamp::from_millis(5)))] {
+            let seen = Seen { generations, grant };
+            assert_eq!(Seen::parse(&seen.to_string()), Some(seen));
+        }
+        for text in ["", "1.2.3", "1.2.3.", "1.2.x.-", "1.2.3.-.4", "1.2.3.usr_1"] {
+            assert_eq!(Seen::parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Issuing tokens: code → tokens, refresh token → tokens, client credentials → token.
+//!
+//! A successor copies its stamp from what was exchanged, never the current generations: a
+//! revocation that came in between leaves it stillborn, without a lock.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::model::act::{Act, By};
+use crate::model::id::ClientId;
+use crate::model::scope::Scope;
+use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken, SealedSuccessor};
+use crate::model::stamp::Stamp;
+use crate::service::revoke;
+use crate::store::access_tokens::Allowance;
+use crate::store::authorization_codes::{Exchanged, Redemption};
+use crate::store::resource_servers::Scopes;
+use crate::store::{self, Store, Tx};
+
+/// How long credentials live.
+#[derive(Clone, Copy, Debug)]
+pub struct Lives {
+    pub code: Duration,
+    pub access_token: Duration,
+    pub refresh_token: Duration,
+    /// How long a superseded refresh token may be repeated.
+    pub refresh_grace: Duration,
+}
+
+/// What every verb here needs to know.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    pub client: ClientId,
+    pub lives: Lives,
+    pub scopes: Scopes,
+    pub now: Timestamp,
+}
+
+/// A token answer (RFC 6749 §5.1).
+#[derive(Debug)]
+pub struct Issued {
+    pub access_token: AccessToken,
+    pub expires_in: Duration,
+    pub scope: Scope,
+    pub refresh_token: Option<RefreshToken>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Unknown, expired, used, revoked, another client's, or bound to something else.
+    #[error("the code or refresh token is not valid")]
+    InvalidGrant,
+    /// A verifier for a code that was asked for without a challenge (RFC 9700 §2.1.1).
+    #[error("code_verifier without code_challenge")]
+    UnexpectedVerifier,
+    /// More than was granted (RFC 6749 §6).
+    #[error("the scope exceeds what was granted")]
+    InvalidScope,
+    /// The client may not act any more.
+    #[error("the client may not act")]
+    ClientShut,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Whether a code exchange gives a refresh token too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshing {
+    Yes,
+    No,
+}
+
+/// A code as a token request shows it.
+#[derive(Debug)]
+pub struct CodeRequest {
+    pub code: AuthorizationCode,
+    pub redirect_uri: Option<String>,
+    /// S256 of the request's `code_verifier`.
+    pub code_challenge: Option<String>,
+    pub refreshing: Refreshing,
+}
+
+/// Redeems an authorization code (RFC 6749 §4.1.3).
+///
+/// # Errors
+/// `InvalidGrant`; a replay that is right in all else closes the code's family besides, while a
+/// replay that anybody could send closes nothing (OAuth 2.1 §4.1.3).
+pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result<Issued> {
+    store
+        .write(move |tx| {
+            let redemption = Redemption {
+                code: request.code.digest(),
+                client: terms.client.clone(),
+                redirect_uri: request.redirect_uri,
+                code_challenge: request.code_challenge,
+            };
+            if let Some(exchanged) = tx.use_authorization_code(&redemption, terms.now)? {
+                return first_tokens(tx, &exchanged, request.refreshing, &terms).map(Some);
+            }
+            let asked_with_challenge = tx.code_has_challenge(&redemption.code, &terms.client)?;
+            if asked_with_challenge == Some(false) && redemption.code_challenge.is_some() {
+                return Err(Error::UnexpectedVerifier);
+            }
+            if let Some(family) = tx.replayed_code_family(&redemption, terms.now)? {
+                let by = By::client_by_protocol(&terms.client, terms.now);
+                revoke::close_family(tx, &family, Act::CodeReplayed, &by)?;
+            }
+            Ok(None)
+        })
+        .await?
+        .ok_or(Error::InvalidGrant)
+}
+
+fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, terms: &Terms) -> Result<Issued> {
+    let mut issued = access_token(tx, &exchanged.stamp, exchanged.scope.clone(), terms)?;
+    let mut family_ends = terms.now.plus(terms.lives.access_token);
+    if refreshing == Refreshing::Yes {
+        let token = RefreshToken::generate();
+        family_ends = family_ends.max(insert_refresh_token(tx, &token, exchanged, None, terms)?);
+        issued.refresh_token = Some(token);
+    }
+    if let Some(family) = &exchanged.stamp.family {
+        tx.prolong_family(family, family_ends)?;
+    }
+    Ok(issued)
+}
+
+/// A refresh token as a token request shows it.
+#[derive(Debug)]
+pub struct RefreshRequest {
+    pub token: RefreshToken,
+    /// `None` asks for all that was granted.
+    pub scope: Option<Scope>,
+}
+
+/// Refreshes (RFC 6749 §6), with rotation every time.
+///
+/// Within the grace, while nobody has refreshed with the successor, the predecessor gets the
+/// *same* successor again: lost answers and parallel refreshes do no harm.
+///
+/// # Errors
+/// `InvalidGrant`; any other second use of a token by its own client closes the family besides.
+pub async fn refresh(store: &Store, request: RefreshRequest, terms: Terms) -> Result<Issued> {
+    store.write(move |tx| refresh_in(tx, &request, &terms)).await?.ok_or(Error::InvalidGrant)
+}
+
+fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Issued>> {
+    let digest = request.token.digest();
+    let successor = RefreshToken::generate();
+    let sealed = SealedSuccessor::seal(&successor, &request.token);
+    if let Some(exchanged) = tx.supersede_refresh_token(&digest, &terms.client, &sealed, terms.now)? {
+        let expires_at = insert_refresh_token(tx, &successor, &exchanged, Some(&request.token), terms)?;
+        if let Some(family) = &exchanged.stamp.family {
+            tx.prolong_family(family, expires_at)?;
+        }
+        return answer(tx, &exchanged, successor, request, terms).map(Some);
+    }
+    let since = terms.now.minus(terms.lives.refresh_grace);
+    if let Some((exchanged, sealed)) =
+        tx.repeatable_refresh_token(&digest, &terms.client, since, terms.now)?
+    {
+        let Some(successor) = sealed.open(&request.token) else { return Ok(None) };
+        return answer(tx, &exchanged, successor, request, terms).map(Some);
+    }
+    if let Some(family) = tx.superseded_token_family(&digest, &terms.client)? {
+        let by = By::client_by_protocol(&terms.client, terms.now);
+        revoke::close_family(tx, &family, Act::RefreshTokenReused, &by)?;
+    }
+    Ok(None)
+}
+
+fn answer(
+    tx: &Tx<'_>,
+    exchanged: &Exchanged,
+    successor: RefreshToken,
+    request: &RefreshRequest,
+    terms: &Terms,
+) -> Result<Issued> {
+    let scope = request.scope.clone().unwrap_or_else(|| exchanged.scope.clone());
+    if !scope.is_subset(&exchanged.scope) {
+        return Err(Error::InvalidScope);
+    }
+    let issued = access_token(tx, &exchanged.stamp, scope, terms)?;
+    Ok(Issued { refresh_token: Some(successor), ..issued })
+}
+
+fn access_token(tx: &Tx<'_>, stamp: &Stamp, scope: Scope, terms: &Terms) -> Result<Issued> {
+    let token = AccessToken::generate();
+    let allows = Allowance {
+        scope: &scope,
+        audience: &terms.scopes.audience(&scope),
+        expires_at: terms.now.plus(terms.lives.access_token),
+    };
+    tx.insert_access_token(&token.digest(), stamp, &allows, terms.now)?;
+    Ok(Issued { access_token: token, expires_in: terms.lives.access_token, scope, refresh_token: None })
+}
+
+fn insert_refresh_token(
+    tx: &Tx<'_>,
+    token: &RefreshToken,
+    exchanged: &Exchanged,
+    predecessor: Option<&RefreshToken>,
+    terms: &Terms,
+) -> Result<Timestamp> {
+    let expires_at = terms.now.plus(terms.lives.refresh_token);
+    let predecessor = predecessor.map(RefreshToken::digest);
+    tx.insert_refresh_token(&token.digest(), exchanged, predecessor.as_ref(), terms.now, expires_at)?;
+    Ok(expires_at)
+}
+
+/// A token for the client itself (RFC 6749 §4.4).
+///
+/// # Errors
+/// `ClientShut` if the client may not act any more.
+pub async fn for_client(store: &Store, scope: Scope, terms: Terms) -> Result<Issued> {
+    store
+        .write(move |tx| {
+            let token = AccessToken::generate();
+            let allows = Allowance {
+                scope: &scope,
+                audience: &terms.scopes.audience(&scope),
+                expires_at: terms.now.plus(terms.lives.access_token),
+            };
+            if !tx.insert_client_access_token(&token.digest(), &terms.client, &allows, terms.now)? {
+                return Err(Error::ClientShut);
+            }
+            Ok(Issued {
+                access_token: token,
+                expires_in: terms.lives.access_token,
+                scope,
+                refresh_token: None,
+            })
+        })
+        .await
+}

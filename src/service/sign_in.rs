@@ -1,0 +1,111 @@
+//! Signing in and out. A session is minted like a token: in one transaction that checks again.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::clock::Timestamp;
+use crate::model::password::Password;
+use crate::model::secret::Digest;
+use crate::model::user::Username;
+use crate::store::sessions::NewSession;
+use crate::store::users::Credentials;
+use crate::store::{self, Store};
+
+/// Argon2id work at a time: it takes a core and 19 MiB each.
+const AT_A_TIME: usize = 2;
+
+/// Hashes and checks passwords off the async threads, a few at a time. Cheap to clone.
+#[derive(Clone)]
+pub struct Passwords {
+    turn: Arc<Semaphore>,
+    /// Checked in place of an unknown user's, so that unknown names take as long as wrong passwords.
+    decoy: Arc<str>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("passwords can't be hashed: {0}")]
+pub struct HashError(String);
+
+impl Passwords {
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new() -> Result<Self, HashError> {
+        let decoy =
+            Password::typed("a decoy".to_owned()).hash().map_err(|error| HashError(error.to_string()))?;
+        Ok(Self { turn: Arc::new(Semaphore::new(AT_A_TIME)), decoy: decoy.into() })
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashError> {
+        let turn = self.turn.clone().acquire_owned().await.map_err(|error| HashError(error.to_string()))?;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| HashError(error.to_string()))
+    }
+
+    /// # Errors
+    /// When the system gives no randomness.
+    pub async fn hash(&self, password: Password) -> Result<String, HashError> {
+        self.off_thread(move || password.hash()).await?.map_err(|error| HashError(error.to_string()))
+    }
+
+    /// The account that name and password open; `None` for a wrong password, an unknown name and
+    /// an account that can't be used, after the same time.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn check(
+        &self,
+        store: &Store,
+        username: Option<&Username>,
+        password: Password,
+    ) -> store::Result<Option<Credentials>> {
+        let known = username.map(|name| store.credentials(name)).transpose()?.flatten();
+        let hash = known.as_ref().map_or_else(|| self.decoy.to_string(), |known| known.password_hash.clone());
+        let is_right = self
+            .off_thread(move || password.verify(&hash))
+            .await
+            .map_err(|error| store::Error::Unavailable(error.to_string()))?;
+        Ok(known.filter(|_| is_right))
+    }
+}
+
+/// Begins a session. `false` when the account, its password or a generation has moved since
+/// `checked` was read.
+///
+/// # Errors
+/// When the store fails.
+pub async fn begin_session(
+    store: &Store,
+    new: NewSession,
+    checked: Credentials,
+    now: Timestamp,
+) -> store::Result<bool> {
+    store.write(move |tx| tx.insert_session(&new, &checked, now)).await
+}
+
+/// Keeps what a page wants to say next. `false` when the session has ended meanwhile.
+///
+/// # Errors
+/// When the store fails.
+pub async fn save_session(
+    store: &Store,
+    digest: Digest,
+    data: String,
+    expires_at: Timestamp,
+) -> store::Result<bool> {
+    store.write(move |tx| tx.update_session(&digest, &data, expires_at)).await
+}
+
+/// Ends a session; it may have ended before.
+///
+/// # Errors
+/// When the store fails.
+pub async fn end_session(store: &Store, digest: Digest) -> store::Result<()> {
+    store.write(move |tx| tx.delete_session(&digest).map(|_| ())).await
+}

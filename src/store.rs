@@ -1,0 +1,147 @@
+//! All SQL. Reads are methods of [`Store`], writes of [`Tx`]: the type says what needs a transaction.
+//!
+//! Three ways to the one SQLite file:
+//! - [`Store::write`]: one thread that alone writes, and commits many requests' work at once;
+//! - look-ups by key for the protocol endpoints, on a few connections of their own, within
+//!   microseconds and so without leaving the caller's thread;
+//! - pages, through an ordinary pool of readers.
+
+pub mod access_tokens;
+pub mod authorization_codes;
+pub mod clients;
+pub mod dialect;
+pub mod families;
+pub mod grants;
+pub mod ledger;
+pub mod live;
+pub mod lock;
+pub mod lookup;
+pub mod purges;
+pub mod refresh_tokens;
+pub mod resource_servers;
+pub mod sessions;
+pub mod users;
+pub mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use tokio::sync::watch;
+
+use lookup::Lookups;
+pub use writer::Tx;
+use writer::Writer;
+
+/// Why the store did not do what it was asked. Absence is an `Option`, not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Locked, full, read-only, damaged or shutting down: nothing was changed.
+    #[error("the database did not answer: {0}")]
+    Unavailable(String),
+    /// Something with this name exists already.
+    #[error("it exists already")]
+    Exists,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error().map(|e| e.extended_code) {
+            Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
+                Self::Exists
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for Error {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+const READERS: u32 = 4;
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    writer: Writer,
+    lookups: Arc<Lookups>,
+    pages: SqlitePool,
+}
+
+impl Store {
+    /// Brings the file to the newest schema and opens it. Whoever calls this holds its
+    /// [`lock::DatabaseLock`].
+    ///
+    /// # Errors
+    /// When the file can't be read, written or migrated.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY)
+            .foreign_keys(true)
+            .pragma("trusted_schema", "OFF");
+        migrate(options.clone()).await?;
+        let writer = Writer::open(path)?;
+        let lookups = Arc::new(Lookups::open(path)?);
+        let pages = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(BUSY)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await?;
+        Ok(Self { writer, lookups, pages })
+    }
+
+    /// Runs `work` in a write transaction and answers once it is durable.
+    ///
+    /// Work runs in the order of its arrival. An `Err` from it undoes all that it did; so does a
+    /// failure of the commit, which is then the answer. Work that has been handed over runs to its
+    /// end, whether or not the caller waits.
+    ///
+    /// # Errors
+    /// What `work` returned, or [`Error::Unavailable`].
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// The sequence of the newest committed ledger row, whenever it moves.
+    pub fn ledger_head(&self) -> watch::Receiver<i64> {
+        self.writer.ledger_head()
+    }
+
+    /// Waits for the work that was handed over, then closes the file.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.pages.close().await;
+    }
+}
+
+async fn migrate(options: SqliteConnectOptions) -> Result<()> {
+    let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    sqlx::migrate!("migrations/sqlite").run(&pool).await?;
+    pool.close().await;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! The `authorization_codes` table.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::clock::Timestamp;
+use crate::model::id::{ClientId, FamilyId};
+use crate::model::scope::Scope;
+use crate::model::secret::Digest;
+use crate::model::stamp::{Generations, Stamp};
+
+use super::live::live;
+use super::{Result, Tx};
+
+const INSERT: &str = "INSERT INTO authorization_codes (digest, family_id, grant_id, client_id, user_id, \
+    server_generation, client_generation, user_generation, scope, redirect_uri, code_challenge, created_at, expires_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const USE: &str = concat!(
+    "UPDATE authorization_codes SET used_at = ?5 WHERE digest = ?1 AND client_id = ?2 ",
+    "AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NULL AND expires_at > ?5 AND ",
+    live!("authorization_codes"),
+    " RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope"
+);
+const REPLAYED: &str = "SELECT family_id FROM authorization_codes WHERE digest = ?1 AND client_id = ?2 \
+    AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NOT NULL AND expires_at > ?5";
+const HAS_CHALLENGE: &str =
+    "SELECT code_challenge IS NOT NULL FROM authorization_codes WHERE digest = ?1 AND client_id = ?2";
+
+/// A code as it is stored.
+pub struct NewCode {
+    pub digest: Digest,
+    pub stamp: Stamp,
+    pub scope: Scope,
+    pub redirect_uri: Option<String>,
+    pub code_challenge: Option<String>,
+    pub expires_at: Timestamp,
+}
+
+/// What a token request shows to redeem a code; all of it must be right.
+pub struct Redemption {
+    pub code: Digest,
+    pub client: ClientId,
+    pub redirect_uri: Option<String>,
+    pub code_challenge: Option<String>,
+}
+
+/// What a code or a refresh token is exchanged for: a successor with this stamp.
+pub struct Exchanged {
+    pub stamp: Stamp,
+    pub scope: Scope,
+}
+
+impl Exchanged {
+    /// From the columns family_id, grant_id, client_id, user_id, the three generations, scope.
+    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            stamp: Stamp {
+                family: row.get(0)?,
+                grant: row.get(1)?,
+                client: row.get(2)?,
+                user: row.get(3)?,
+                generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
+            },
+            scope: row.get(7)?,
+        })
+    }
+}
+
+impl Tx<'_> {
+    pub fn insert_authorization_code(&self, code: &NewCode, now: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            code.digest,
+            code.stamp.family,
+            code.stamp.grant,
+            code.stamp.client,
+            code.stamp.user,
+            code.stamp.generations.server,
+            code.stamp.generations.client,
+            code.stamp.generations.user,
+            code.scope,
+            code.redirect_uri,
+            code.code_challenge,
+            now,
+            code.expires_at,
+        ])?;
+        Ok(())
+    }
+
+    /// Uses a code up. `None` unless everything is right and it is live and unused.
+    pub fn use_authorization_code(&self, with: &Redemption, now: Timestamp) -> Result<Option<Exchanged>> {
+        Ok(self
+            .connection
+            .prepare_cached(USE)?
+            .query_row(
+                params![with.code, with.client, with.redirect_uri, with.code_challenge, now],
+                Exchanged::from_row,
+            )
+            .optional()?)
+    }
+
+    /// The family of a used code that is shown again by its own client, with everything else right.
+    pub fn replayed_code_family(&self, with: &Redemption, now: Timestamp) -> Result<Option<FamilyId>> {
+        Ok(self
+            .connection
+            .prepare_cached(REPLAYED)?
+            .query_row(params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
+                row.get(0)
+            })
+            .optional()?)
+    }
+
+    /// Whether the client's code was asked for with a challenge; `None` for an unknown code.
+    pub fn code_has_challenge(&self, code: &Digest, client: &ClientId) -> Result<Option<bool>> {
+        Ok(self
+            .connection
+            .prepare_cached(HAS_CHALLENGE)?
+            .query_row(params![code, client], |row| row.get(0))
+            .optional()?)
+    }
+}

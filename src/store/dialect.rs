@@ -1,0 +1,118 @@
+//! How the model's types stand in columns, for both drivers.
+
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
+
+use crate::clock::Timestamp;
+use crate::model::client::{AppName, ClientKind, GrantTypes, TokenFormat};
+use crate::model::id::{
+    ClientId, ClientSecretId, FamilyId, GrantId, ReceiptId, ResourceServerId, SessionId, UserId,
+};
+use crate::model::scope::Scope;
+use crate::model::secret::Digest;
+use crate::model::user::{Role, Username};
+
+macro_rules! text_column {
+    ($($type:ty: $parse:expr, $text:expr;)+) => {$(
+        impl ToSql for $type {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                let text: fn(&Self) -> String = $text;
+                Ok(ToSqlOutput::from(text(self)))
+            }
+        }
+
+        impl FromSql for $type {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let parse: fn(&str) -> Option<Self> = $parse;
+                parse(value.as_str()?).ok_or(FromSqlError::InvalidType)
+            }
+        }
+
+        impl sqlx::Type<Sqlite> for $type {
+            fn type_info() -> SqliteTypeInfo {
+                <str as sqlx::Type<Sqlite>>::type_info()
+            }
+        }
+
+        impl<'r> sqlx::Decode<'r, Sqlite> for $type {
+            fn decode(value: SqliteValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+                let parse: fn(&str) -> Option<Self> = $parse;
+                parse(<&str as sqlx::Decode<Sqlite>>::decode(value)?)
+                    .ok_or_else(|| concat!("not a ", stringify!($type)).into())
+            }
+        }
+
+        impl sqlx::Encode<'_, Sqlite> for $type {
+            fn encode_by_ref(
+                &self,
+                out: &mut SqliteArgumentsBuffer,
+            ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+                let text: fn(&Self) -> String = $text;
+                sqlx::Encode::<Sqlite>::encode(text(self), out)
+            }
+        }
+    )+};
+}
+
+text_column! {
+    UserId: Self::parse, Self::to_string;
+    ClientId: Self::parse, Self::to_string;
+    ClientSecretId: Self::parse, Self::to_string;
+    GrantId: Self::parse, Self::to_string;
+    FamilyId: Self::parse, Self::to_string;
+    ResourceServerId: Self::parse, Self::to_string;
+    SessionId: Self::parse, Self::to_string;
+    ReceiptId: Self::parse, Self::to_string;
+    Username: Self::parse, Self::to_string;
+    Role: Self::parse, |role| role.as_str().to_owned();
+    AppName: |text| Self::parse(text).ok(), Self::to_string;
+    ClientKind: Self::parse, |kind| kind.as_str().to_owned();
+    TokenFormat: Self::parse, |format| format.as_str().to_owned();
+    GrantTypes: Self::parse, Self::to_string;
+    Scope: Self::parse, Self::to_string;
+}
+
+impl ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.millis()))
+    }
+}
+
+impl FromSql for Timestamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self::from_millis)
+    }
+}
+
+impl sqlx::Type<Sqlite> for Timestamp {
+    fn type_info() -> SqliteTypeInfo {
+        <i64 as sqlx::Type<Sqlite>>::type_info()
+    }
+}
+
+impl<'r> sqlx::Decode<'r, Sqlite> for Timestamp {
+    fn decode(value: SqliteValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+        <i64 as sqlx::Decode<Sqlite>>::decode(value).map(Self::from_millis)
+    }
+}
+
+impl sqlx::Encode<'_, Sqlite> for Timestamp {
+    fn encode_by_ref(
+        &self,
+        out: &mut SqliteArgumentsBuffer,
+    ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+        sqlx::Encode::<Sqlite>::encode(self.millis(), out)
+    }
+}
+
+impl ToSql for Digest {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(&self.as_bytes()[..]))
+    }
+}
+
+impl FromSql for Digest {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 32]>::try_from(value.as_blob()?).map(Self::from_bytes).map_err(|_| FromSqlError::InvalidType)
+    }
+}

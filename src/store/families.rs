@@ -1,0 +1,102 @@
+//! The `families` table: devices.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::clock::Timestamp;
+use crate::model::id::{FamilyId, GrantId, UserId};
+use crate::model::stamp::Stamp;
+
+use super::{Result, Store, Tx};
+
+const INSERT: &str = "INSERT INTO families (id, grant_id, client_id, user_id, server_generation, client_generation, \
+    user_generation, status, device, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?9, ?10)";
+const PROLONG: &str = "UPDATE families SET expires_at = ?2 WHERE id = ?1";
+const FAMILY_USED: &str =
+    "UPDATE families SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at, 0) < ?2";
+const GRANT_USED: &str =
+    "UPDATE grants SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at, 0) < ?2";
+const CLOSE: &str = "UPDATE families SET status = 'closed' WHERE id = ?1 AND status = 'open' \
+    RETURNING grant_id, client_id, user_id";
+const OF_USER: &str = "SELECT 1 FROM families WHERE id = ?1 AND grant_id = ?2 AND user_id = ?3";
+/// Open devices of a grant: those whose credentials can still be live.
+const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM families AS f, clients AS c, users AS u, \
+    server AS s WHERE f.grant_id = ?1 AND f.user_id = ?2 AND f.status = 'open' AND f.expires_at > ?3 \
+    AND c.id = f.client_id AND c.generation = f.client_generation AND u.id = f.user_id \
+    AND u.generation = f.user_generation AND s.id = 1 AND s.generation = f.server_generation \
+    ORDER BY f.id DESC LIMIT 200";
+
+/// A device, as its owner sees it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Device {
+    pub id: FamilyId,
+    #[sqlx(rename = "device")]
+    pub name: String,
+    pub created_at: Timestamp,
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// What a closed family belonged to.
+pub struct ClosedFamily {
+    pub grant: GrantId,
+    pub client: crate::model::id::ClientId,
+    pub user: UserId,
+}
+
+impl Store {
+    pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {
+        Ok(sqlx::query_as(DEVICES).bind(grant).bind(owner).bind(now).fetch_all(&self.pages).await?)
+    }
+}
+
+impl Tx<'_> {
+    /// The family that `stamp` names.
+    pub fn insert_family(
+        &self,
+        stamp: &Stamp,
+        device: &str,
+        now: Timestamp,
+        expires_at: Timestamp,
+    ) -> Result<()> {
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            stamp.family,
+            stamp.grant,
+            stamp.client,
+            stamp.user,
+            stamp.generations.server,
+            stamp.generations.client,
+            stamp.generations.user,
+            device,
+            now,
+            expires_at,
+        ])?;
+        Ok(())
+    }
+
+    /// Notes the newest use of a device and of its app.
+    pub fn note_used(&self, family: &FamilyId, grant: &GrantId, at: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(FAMILY_USED)?.execute(params![family, at])?;
+        self.connection.prepare_cached(GRANT_USED)?.execute(params![grant, at])?;
+        Ok(())
+    }
+
+    /// A family lives as long as its newest refresh token.
+    pub fn prolong_family(&self, id: &FamilyId, expires_at: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(PROLONG)?.execute(params![id, expires_at])?;
+        Ok(())
+    }
+
+    /// `None` if it is closed already or gone.
+    pub fn close_family(&self, id: &FamilyId) -> Result<Option<ClosedFamily>> {
+        Ok(self
+            .connection
+            .prepare_cached(CLOSE)?
+            .query_row([id], |row| {
+                Ok(ClosedFamily { grant: row.get(0)?, client: row.get(1)?, user: row.get(2)? })
+            })
+            .optional()?)
+    }
+
+    pub fn family_is_of(&self, id: &FamilyId, grant: &GrantId, owner: &UserId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(OF_USER)?.exists(params![id, grant, owner])?)
+    }
+}

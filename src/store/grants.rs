@@ -1,0 +1,220 @@
+//! The `grants` table: users' standing authorizations of clients.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::clock::Timestamp;
+use crate::model::client::AppName;
+use crate::model::id::{ClientId, GrantId, UserId};
+use crate::model::scope::Scope;
+use crate::model::stamp::Generations;
+
+use super::{Result, Store, Tx};
+
+const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
+    WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
+const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation FROM grants \
+    WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
+const INSERT: &str = "INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, \
+    client_generation, user_generation, first_authorized_at, authorized_at) \
+    VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8)";
+const RENEW: &str = "UPDATE grants SET scope = ?2, server_generation = ?3, client_generation = ?4, \
+    user_generation = ?5, authorized_at = ?6 WHERE id = ?1 AND status = 'open'";
+const END_ONE: &str = "UPDATE grants SET status = 'ended', ended_at = ?3 WHERE id = ?1 AND user_id = ?2 \
+    AND status = 'open' RETURNING id, client_id, user_id";
+const END_BY_ID: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE id = ?1 AND status = 'open' \
+    RETURNING id, client_id, user_id";
+const END_ALL: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE user_id = ?1 AND status = 'open' \
+    RETURNING id, client_id, user_id";
+const IS_OF: &str = "SELECT 1 FROM grants WHERE id = ?1 AND user_id = ?2";
+const EXISTS: &str = "SELECT 1 FROM grants WHERE id = ?1";
+
+/// One row a grant: the app, and what can still be live under it.
+macro_rules! card {
+    ($where:literal) => {
+        concat!(
+            "SELECT g.id, g.client_id, g.scope, g.status, g.ended_at, g.first_authorized_at, g.authorized_at, ",
+            "g.last_used_at, c.name, c.publisher, c.redirect_uris, c.status AS client_status, c.status_reason, ",
+            "c.status_at AS client_status_at, ",
+            "g.client_generation = c.generation AND g.user_generation = u.generation ",
+            "AND g.server_generation = s.generation AS is_current, ",
+            "(SELECT count(*) FROM families AS f WHERE f.grant_id = g.id AND f.status = 'open' AND f.expires_at > ?2 ",
+            "AND f.client_generation = c.generation AND f.user_generation = u.generation ",
+            "AND f.server_generation = s.generation) AS devices, ",
+            "(SELECT count(*) FROM families AS f JOIN access_tokens AS t ON t.client_id = f.client_id ",
+            "AND t.client_generation = f.client_generation AND t.family_id = f.id ",
+            "WHERE f.grant_id = g.id AND f.status = 'open' AND t.expires_at > ?2 ",
+            "AND f.client_generation = c.generation AND f.user_generation = u.generation ",
+            "AND f.server_generation = s.generation) AS tokens ",
+            "FROM grants AS g JOIN clients AS c ON c.id = g.client_id JOIN users AS u ON u.id = g.user_id ",
+            "JOIN server AS s ON s.id = 1 WHERE g.user_id = ?1 AND ",
+            $where
+        )
+    };
+}
+
+const CARDS: &str = card!("g.status = 'open' ORDER BY g.id DESC LIMIT 500");
+const CARD: &str = card!("g.id = ?3");
+const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id = ?2 AND status = 'open'";
+
+/// A grant, as its owner sees it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct GrantCard {
+    pub id: GrantId,
+    pub client_id: ClientId,
+    pub scope: Scope,
+    pub status: String,
+    pub ended_at: Option<Timestamp>,
+    pub first_authorized_at: Timestamp,
+    pub authorized_at: Timestamp,
+    pub last_used_at: Option<Timestamp>,
+    pub name: AppName,
+    pub publisher: String,
+    pub redirect_uris: String,
+    pub client_status: String,
+    pub status_reason: String,
+    pub client_status_at: Timestamp,
+    /// Whether the consent still stands; if not, the app has to ask anew.
+    pub is_current: bool,
+    pub devices: i64,
+    pub tokens: i64,
+}
+
+/// A grant that was open a moment ago.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedGrant {
+    pub id: GrantId,
+    pub client: ClientId,
+    pub user: UserId,
+}
+
+/// An open grant, with the generations of its consent.
+pub struct OpenGrant {
+    pub id: GrantId,
+    pub scope: Scope,
+    pub generations: Generations,
+}
+
+const fn generations(server: i64, client: i64, user: i64) -> Generations {
+    Generations { server, client, user: Some(user) }
+}
+
+fn ended(row: &Row<'_>) -> rusqlite::Result<EndedGrant> {
+    Ok(EndedGrant { id: row.get(0)?, client: row.get(1)?, user: row.get(2)? })
+}
+
+fn current(
+    connection: &rusqlite::Connection,
+    client: &ClientId,
+    user: &UserId,
+) -> rusqlite::Result<Option<Generations>> {
+    connection
+        .prepare_cached(CURRENT)?
+        .query_row(params![client, user], |row| Ok(generations(row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()
+}
+
+fn open(
+    connection: &rusqlite::Connection,
+    client: &ClientId,
+    user: &UserId,
+) -> rusqlite::Result<Option<OpenGrant>> {
+    connection
+        .prepare_cached(OPEN)?
+        .query_row(params![client, user], |row| {
+            Ok(OpenGrant {
+                id: row.get(0)?,
+                scope: row.get(1)?,
+                generations: generations(row.get(2)?, row.get(3)?, row.get(4)?),
+            })
+        })
+        .optional()
+}
+
+impl Store {
+    /// The current generations, or `None` if the client or the user may not act.
+    pub fn generations(&self, client: &ClientId, user: &UserId) -> Result<Option<Generations>> {
+        self.lookup(|c| current(c, client, user))
+    }
+
+    pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
+        self.lookup(|c| open(c, client, user))
+    }
+
+    /// A user's open grants, newest first.
+    pub async fn grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
+        Ok(sqlx::query_as(CARDS).bind(owner).bind(now).fetch_all(&self.pages).await?)
+    }
+
+    pub async fn grant_card(
+        &self,
+        id: &GrantId,
+        owner: &UserId,
+        now: Timestamp,
+    ) -> Result<Option<GrantCard>> {
+        Ok(sqlx::query_as(CARD).bind(owner).bind(now).bind(id).fetch_optional(&self.pages).await?)
+    }
+
+    pub async fn open_grant_with(&self, owner: &UserId, client: &ClientId) -> Result<Option<GrantId>> {
+        Ok(sqlx::query_scalar(OPEN_WITH).bind(owner).bind(client).fetch_optional(&self.pages).await?)
+    }
+}
+
+impl Tx<'_> {
+    pub fn generations(&self, client: &ClientId, user: &UserId) -> Result<Option<Generations>> {
+        Ok(current(self.connection, client, user)?)
+    }
+
+    pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
+        Ok(open(self.connection, client, user)?)
+    }
+
+    pub fn insert_grant(
+        &self,
+        id: &GrantId,
+        user: &UserId,
+        client: &ClientId,
+        scope: &Scope,
+        at: Generations,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.connection
+            .prepare_cached(INSERT)?
+            .execute(params![id, user, client, scope, at.server, at.client, at.user, now])?;
+        Ok(())
+    }
+
+    /// A new consent to an open grant.
+    pub fn renew_grant(&self, id: &GrantId, scope: &Scope, at: Generations, now: Timestamp) -> Result<bool> {
+        let rows = self
+            .connection
+            .prepare_cached(RENEW)?
+            .execute(params![id, scope, at.server, at.client, at.user, now])?;
+        Ok(rows == 1)
+    }
+
+    /// `None` if it is not open or not the owner's.
+    pub fn end_grant(&self, id: &GrantId, owner: &UserId, now: Timestamp) -> Result<Option<EndedGrant>> {
+        Ok(self.connection.prepare_cached(END_ONE)?.query_row(params![id, owner, now], ended).optional()?)
+    }
+
+    /// For those who may act for any user.
+    pub fn end_any_grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<EndedGrant>> {
+        Ok(self.connection.prepare_cached(END_BY_ID)?.query_row(params![id, now], ended).optional()?)
+    }
+
+    pub fn end_all_grants(&self, owner: &UserId, now: Timestamp) -> Result<Vec<EndedGrant>> {
+        Ok(self
+            .connection
+            .prepare_cached(END_ALL)?
+            .query_map(params![owner, now], ended)?
+            .collect::<rusqlite::Result<_>>()?)
+    }
+
+    pub fn grant_is_of(&self, id: &GrantId, owner: &UserId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(IS_OF)?.exists(params![id, owner])?)
+    }
+
+    pub fn grant_exists(&self, id: &GrantId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(EXISTS)?.exists([id])?)
+    }
+}

@@ -1,0 +1,42 @@
+//! Connections for look-ups by key: microseconds each, so the caller's thread does them itself.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Result, Store};
+
+const CONNECTIONS: usize = 4;
+
+pub(super) struct Lookups(Vec<Mutex<Connection>>);
+
+impl Lookups {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let open = || -> Result<_> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(std::time::Duration::from_millis(100))?;
+            connection.set_prepared_statement_cache_capacity(64);
+            connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")?;
+            Ok(Mutex::new(connection))
+        };
+        Ok(Self((0..CONNECTIONS).map(|_| open()).collect::<Result<_>>()?))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        for connection in &self.0 {
+            if let Ok(free) = connection.try_lock() {
+                return free;
+            }
+        }
+        self.0[0].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store {
+    /// Runs one look-up. `read` takes at most a few rows by key.
+    pub(super) fn lookup<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        Ok(read(&self.lookups.connection())?)
+    }
+}

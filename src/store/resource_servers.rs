@@ -1,0 +1,107 @@
+//! The `resource_servers` and `scopes` tables.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::clock::Timestamp;
+use crate::model::id::ResourceServerId;
+use crate::model::resource_server::ResourceServer;
+use crate::model::scope::Scope;
+
+use super::{Result, Store, Tx};
+
+const BY_ID: &str = "SELECT id, name, audience, secret_digest FROM resource_servers WHERE id = ?1";
+const SCOPES: &str = "SELECT x.name, x.description, r.audience FROM scopes AS x \
+    JOIN resource_servers AS r ON r.id = x.resource_server_id ORDER BY x.name LIMIT 1000";
+const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5)";
+const INSERT_SCOPE: &str = "INSERT INTO scopes (name, resource_server_id, description) VALUES (?1, ?2, ?3)";
+
+/// A scope, what it allows in plain words, and the resource server that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeEntry {
+    pub name: String,
+    pub description: String,
+    pub audience: String,
+}
+
+/// All scopes that resource servers have registered.
+#[derive(Clone, Debug, Default)]
+pub struct Scopes(Vec<ScopeEntry>);
+
+impl Scopes {
+    pub fn all(&self) -> Scope {
+        self.0.iter().map(|entry| entry.name.clone()).collect()
+    }
+
+    /// The entries of `scope`, in its order; names that nobody registered any more have none.
+    pub fn of<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a ScopeEntry> {
+        self.0.iter().filter(|entry| scope.contains(&entry.name))
+    }
+
+    /// The audiences of `scope`, separated by spaces.
+    pub fn audience(&self, scope: &Scope) -> String {
+        let mut audiences: Vec<&str> = self.of(scope).map(|entry| entry.audience.as_str()).collect();
+        audiences.sort_unstable();
+        audiences.dedup();
+        audiences.join(" ")
+    }
+
+    /// The part of `scope` that the resource server with this audience registered.
+    pub fn for_audience(&self, scope: &Scope, audience: &str) -> Scope {
+        self.of(scope).filter(|entry| entry.audience == audience).map(|entry| entry.name.clone()).collect()
+    }
+
+    pub fn entries(&self) -> &[ScopeEntry] {
+        &self.0
+    }
+}
+
+impl Store {
+    pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
+        self.lookup(|c| {
+            c.prepare_cached(BY_ID)?
+                .query_row([id], |row| {
+                    Ok(ResourceServer {
+                        id: row.get(0)?,
+                        name: row.get(1)?,
+                        audience: row.get(2)?,
+                        secret: row.get(3)?,
+                    })
+                })
+                .optional()
+        })
+    }
+
+    pub fn scopes(&self) -> Result<Scopes> {
+        self.lookup(|c| {
+            c.prepare_cached(SCOPES)?
+                .query_map([], |row| {
+                    Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
+                })?
+                .collect::<rusqlite::Result<_>>()
+                .map(Scopes)
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// # Errors
+    /// `Exists` when the audience is taken.
+    pub fn insert_resource_server(&self, server: &ResourceServer, now: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            server.id,
+            server.name,
+            server.audience,
+            server.secret,
+            now
+        ])?;
+        Ok(())
+    }
+
+    /// # Errors
+    /// `Exists` when another resource server has a scope of this name.
+    pub fn insert_scope(&self, name: &str, of: &ResourceServerId, description: &str) -> Result<()> {
+        self.connection.prepare_cached(INSERT_SCOPE)?.execute(params![name, of, description])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! The `sessions` table: signed-in browsers.
+//!
+//! A session is a credential like any other: it carries the generations and the password version
+//! that it began under, and is dead once they move.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::clock::Timestamp;
+use crate::model::id::{SessionId, UserId};
+use crate::model::secret::Digest;
+
+use super::users::Credentials;
+use super::{Result, Store, Tx};
+
+const LIVE: &str = "SELECT x.user_id, x.data, x.expires_at FROM sessions AS x, users AS u, server AS s \
+    WHERE x.digest = ?1 AND x.expires_at > ?2 AND s.id = 1 AND s.generation = x.server_generation \
+    AND u.id = x.user_id AND u.status = 'active' AND u.generation = x.user_generation \
+    AND u.password_version = x.password_version";
+const INSERT: &str = "INSERT INTO sessions (digest, id, user_id, server_generation, user_generation, password_version, \
+    device, data, created_at, expires_at) \
+    SELECT ?1, ?2, u.id, s.generation, u.generation, u.password_version, ?3, ?4, ?5, ?6 FROM users AS u, server AS s \
+    WHERE s.id = 1 AND s.generation = ?7 AND u.id = ?8 AND u.status = 'active' AND u.generation = ?9 \
+    AND u.password_version = ?10";
+const UPDATE: &str = "UPDATE sessions SET data = ?2, expires_at = ?3 WHERE digest = ?1";
+const DELETE: &str = "DELETE FROM sessions WHERE digest = ?1";
+
+/// A live session's row.
+pub struct SessionRow {
+    pub user: UserId,
+    pub data: String,
+    pub expires_at: Timestamp,
+}
+
+/// What a new session is made of.
+pub struct NewSession {
+    pub digest: Digest,
+    pub id: SessionId,
+    pub device: String,
+    pub data: String,
+    pub expires_at: Timestamp,
+}
+
+impl Store {
+    pub fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<SessionRow>> {
+        self.lookup(|c| {
+            c.prepare_cached(LIVE)?
+                .query_row(params![digest, now], |row| {
+                    Ok(SessionRow { user: row.get(0)?, data: row.get(1)?, expires_at: row.get(2)? })
+                })
+                .optional()
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// `false` when the account, its password or a generation moved since `checked` was read:
+    /// sign-in mints a credential, so it may not outrun a revocation.
+    pub fn insert_session(&self, new: &NewSession, checked: &Credentials, now: Timestamp) -> Result<bool> {
+        let rows = self.connection.prepare_cached(INSERT)?.execute(params![
+            new.digest,
+            new.id,
+            new.device,
+            new.data,
+            now,
+            new.expires_at,
+            checked.server_generation,
+            checked.user,
+            checked.user_generation,
+            checked.password_version,
+        ])?;
+        Ok(rows == 1)
+    }
+
+    /// An update and never an upsert: a request in flight can't bring back a session that a
+    /// sign-out has ended.
+    pub fn update_session(&self, digest: &Digest, data: &str, expires_at: Timestamp) -> Result<bool> {
+        let rows = self.connection.prepare_cached(UPDATE)?.execute(params![digest, data, expires_at])?;
+        Ok(rows == 1)
+    }
+
+    pub fn delete_session(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.connection.prepare_cached(DELETE)?.execute([digest])? == 1)
+    }
+}

@@ -1,0 +1,130 @@
+//! The `users` table.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::clock::Timestamp;
+use crate::model::id::UserId;
+use crate::model::user::{Role, UserStatus, Username};
+
+use super::{Result, Store, Tx};
+
+const BY_ID: &str =
+    "SELECT id, username, email, role, status, status_at, created_at FROM users WHERE id = ?1";
+const ID_BY_NAME: &str = "SELECT id FROM users WHERE username = ?1 AND status <> 'deleted'";
+const FOR_SIGN_IN: &str = "SELECT u.id, u.password_hash, u.password_version, u.generation, s.generation \
+    FROM users AS u, server AS s WHERE s.id = 1 AND u.username = ?1 AND u.status = 'active'";
+const INSERT: &str = "INSERT INTO users (id, username, email, role, status, status_at, generation, password_hash, \
+    password_version, created_at) VALUES (?1, ?2, ?3, ?4, 'active', ?5, 1, ?6, 1, ?5)";
+const SET_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_version = password_version + 1 \
+    WHERE username = ?1 AND status <> 'deleted' RETURNING id";
+const MOVE_GENERATION: &str =
+    "UPDATE users SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' RETURNING generation";
+const ANY_ADMIN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND status = 'active')";
+
+/// A person, without the password.
+#[derive(Clone, Debug)]
+pub struct User {
+    pub id: UserId,
+    pub username: Username,
+    pub email: Option<String>,
+    pub role: Role,
+    pub status: UserStatus,
+    pub created_at: Timestamp,
+}
+
+/// What signing in compares, and what the session is then stamped with.
+#[derive(Clone)]
+pub struct Credentials {
+    pub user: UserId,
+    pub password_hash: String,
+    pub password_version: i64,
+    pub user_generation: i64,
+    pub server_generation: i64,
+}
+
+impl User {
+    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let at = row.get(5)?;
+        Ok(Self {
+            id: row.get(0)?,
+            username: row.get(1)?,
+            email: row.get(2)?,
+            role: row.get(3)?,
+            status: match row.get_ref(4)?.as_str()? {
+                "active" => UserStatus::Active,
+                "disabled" => UserStatus::Disabled { at },
+                _ => UserStatus::Deleted { at },
+            },
+            created_at: row.get(6)?,
+        })
+    }
+}
+
+impl Store {
+    pub fn user(&self, id: &UserId) -> Result<Option<User>> {
+        self.lookup(|c| c.prepare_cached(BY_ID)?.query_row([id], User::from_row).optional())
+    }
+
+    pub fn user_id(&self, name: &Username) -> Result<Option<UserId>> {
+        self.lookup(|c| c.prepare_cached(ID_BY_NAME)?.query_row([name], |row| row.get(0)).optional())
+    }
+
+    /// `None` for an unknown name and for an account that can't be used.
+    pub fn credentials(&self, name: &Username) -> Result<Option<Credentials>> {
+        self.lookup(|c| {
+            c.prepare_cached(FOR_SIGN_IN)?
+                .query_row([name], |row| {
+                    Ok(Credentials {
+                        user: row.get(0)?,
+                        password_hash: row.get(1)?,
+                        password_version: row.get(2)?,
+                        user_generation: row.get(3)?,
+                        server_generation: row.get(4)?,
+                    })
+                })
+                .optional()
+        })
+    }
+
+    pub fn has_admin(&self) -> Result<bool> {
+        self.lookup(|c| c.query_row(ANY_ADMIN, [], |row| row.get(0)))
+    }
+}
+
+impl Tx<'_> {
+    /// # Errors
+    /// `Exists` when the name is taken.
+    pub fn insert_user(
+        &self,
+        id: &UserId,
+        username: &Username,
+        email: Option<&str>,
+        role: Role,
+        password_hash: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            id,
+            username,
+            email,
+            role,
+            now,
+            password_hash
+        ])?;
+        Ok(())
+    }
+
+    /// Sessions that began under the old password end with this; `None` for an unknown name.
+    pub fn set_password(&self, username: &Username, password_hash: &str) -> Result<Option<UserId>> {
+        Ok(self
+            .connection
+            .prepare_cached(SET_PASSWORD)?
+            .query_row(params![username, password_hash], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// All that was minted for the user so far dies with this. `None` for an unknown user.
+    pub fn move_user_generation(&self, id: &UserId) -> Result<Option<i64>> {
+        Ok(self.connection.prepare_cached(MOVE_GENERATION)?.query_row([id], |row| row.get(0)).optional()?)
+    }
+}

@@ -1,0 +1,181 @@
+//! The one writer: a thread that runs requests' work in order and makes it durable in groups.
+//!
+//! A durable commit costs hundreds of microseconds, most of it waiting for the disk; the statements
+//! of one request cost a few. So whatever has queued up while the last commit ran shares the next
+//! one. Each request has a savepoint of its own: its failure undoes it and nobody else.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{BUSY, Error, Result};
+
+/// Requests that share one commit at the most.
+const GROUP: usize = 64;
+/// Requests that wait at the most; more than these wait for a place.
+const QUEUE: usize = 1024;
+
+/// Statements of one write transaction; writes of the tables are its methods.
+pub struct Tx<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) ledger_head: Cell<i64>,
+}
+
+type Queue = mpsc::Sender<Box<dyn Job>>;
+
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: Arc<std::sync::RwLock<Option<Queue>>>,
+    ended: watch::Receiver<bool>,
+    head: watch::Receiver<i64>,
+}
+
+impl Writer {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(128);
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;",
+        )?;
+        let head: i64 =
+            connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (moved, head) = watch::channel(head);
+        let (ending, ended) = watch::channel(false);
+        std::thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || {
+                work_off(&connection, jobs, &moved);
+                drop(connection);
+                ending.send_replace(true);
+            })
+            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        Ok(Self { queue: Arc::new(std::sync::RwLock::new(Some(queue))), ended, head })
+    }
+
+    pub(super) async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let closed = || E::from(Error::Unavailable("the server is stopping".to_owned()));
+        let queue = self.queue.read().ok().and_then(|queue| queue.clone()).ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        let place = tokio::time::timeout(BUSY, queue.reserve_owned())
+            .await
+            .map_err(|_| E::from(Error::Unavailable("too many writes are waiting".to_owned())))?
+            .map_err(|_| closed())?;
+        place.send(Box::new(Request { work: Some(work), result: None, answer }));
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    pub(super) fn ledger_head(&self) -> watch::Receiver<i64> {
+        self.head.clone()
+    }
+
+    pub(super) async fn close(&self) {
+        if let Ok(mut queue) = self.queue.write() {
+            queue.take();
+        }
+        let mut ended = self.ended.clone();
+        // An error means that the thread is gone already.
+        let _ = tokio::time::timeout(Duration::from_secs(10), ended.wait_for(|ended| *ended)).await;
+    }
+}
+
+trait Job: Send {
+    /// Whether what it did shall stand.
+    fn run(&mut self, tx: &Tx<'_>) -> Outcome;
+    fn answer(self: Box<Self>, failure: Option<&str>);
+}
+
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    Keep,
+    Undo,
+}
+
+struct Request<F, T, E> {
+    work: Option<F>,
+    result: Option<std::result::Result<T, E>>,
+    answer: oneshot::Sender<std::result::Result<T, E>>,
+}
+
+impl<F, T, E> Job for Request<F, T, E>
+where
+    F: FnOnce(&Tx<'_>) -> std::result::Result<T, E> + Send,
+    T: Send,
+    E: From<Error> + Send,
+{
+    fn run(&mut self, tx: &Tx<'_>) -> Outcome {
+        let Some(work) = self.work.take() else { return Outcome::Undo };
+        let result = catch_unwind(AssertUnwindSafe(|| work(tx)))
+            .unwrap_or_else(|_| Err(Error::Unavailable("a write panicked".to_owned()).into()));
+        let outcome = if result.is_ok() { Outcome::Keep } else { Outcome::Undo };
+        self.result = Some(result);
+        outcome
+    }
+
+    fn answer(mut self: Box<Self>, failure: Option<&str>) {
+        let result = match (failure, self.result.take()) {
+            // A refusal stands: it needed nothing to be stored.
+            (None, Some(result)) | (Some(_), Some(result @ Err(_))) => result,
+            (Some(why), _) => Err(Error::Unavailable(why.to_owned()).into()),
+            (None, None) => Err(Error::Unavailable("the write did not run".to_owned()).into()),
+        };
+        // An error means that nobody waits any more, which changes nothing.
+        let _ = self.answer.send(result);
+    }
+}
+
+fn work_off(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, head: &watch::Sender<i64>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+        let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()) };
+        let failure = commit(&tx, &mut group).err().map(|error| error.to_string());
+        if let Some(why) = &failure {
+            tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
+        } else if tx.ledger_head.get() != *head.borrow() {
+            head.send_replace(tx.ledger_head.get());
+        }
+        for job in group.drain(..) {
+            job.answer(failure.as_deref());
+        }
+    }
+}
+
+fn commit(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    let connection = tx.connection;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let done = run_all(tx, group).and_then(|()| connection.execute_batch("COMMIT"));
+    if done.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    done
+}
+
+fn run_all(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    let connection = tx.connection;
+    for job in group {
+        let head = tx.ledger_head.get();
+        connection.prepare_cached("SAVEPOINT request")?.execute([])?;
+        if job.run(tx) == Outcome::Undo {
+            tx.ledger_head.set(head);
+            // After some faults (disk full, I/O) SQLite has undone the whole transaction by itself:
+            // then this fails, and so does everything in the group.
+            connection.prepare_cached("ROLLBACK TO request")?.execute([])?;
+        }
+        connection.prepare_cached("RELEASE request")?.execute([])?;
+    }
+    Ok(())
+}
