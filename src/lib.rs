@@ -17,7 +17,14 @@
 //!
 //! Imports go downwards only: cli → routes → oauth, web → service → store → model → clock.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod demo;
 pub mod model;
+pub mod oauth;
+pub mod routes;
 pub mod service;
 pub mod store;
+pub mod web;

@@ -266,6 +266,8 @@ impl RedirectUri {
     /// The source that a page's `form-action` must list, or the browser stops the redirect.
     pub fn csp_source(&self) -> String {
         match Url::parse(&self.0) {
+            // A policy can't name an IPv6 address.
+            Ok(url) if matches!(url.host(), Some(Host::Ipv6(_))) => format!("{}:", url.scheme()),
             Ok(url) if matches!(url.scheme(), "http" | "https") => url.origin().ascii_serialization(),
             Ok(url) => format!("{}:", url.scheme()),
             Err(_) => String::new(),

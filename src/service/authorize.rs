@@ -14,6 +14,8 @@ use crate::store::{self, Store, Tx};
 pub struct Authorization {
     pub client: ClientId,
     pub user: UserId,
+    /// The generation that the user's session is stamped with.
+    pub user_generation: i64,
     pub scope: Scope,
     /// As the request named it; a code is bound to it (RFC 6749 §4.1.3).
     pub redirect_uri: Option<String>,
@@ -115,6 +117,9 @@ pub async fn authorize(
         .write(move |tx| {
             let generations =
                 tx.generations(&authorization.client, &authorization.user)?.ok_or(Error::Shut)?;
+            if generations.user != Some(authorization.user_generation) {
+                return Err(Error::Ask);
+            }
             let grant = consented_grant(tx, &authorization, &basis, generations, now)?;
             let stamp = Stamp {
                 family: Some(FamilyId::generate(now)),

@@ -10,7 +10,7 @@ use crate::store::{self, Store};
 
 /// Notes between two flushes at the most; a note more is dropped, and its page shows an older use.
 const MOST: usize = 100_000;
-const FLUSH_EVERY: Duration = Duration::from_secs(2);
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// Uses that are not written yet. Cheap to clone.
 #[derive(Clone, Default)]

@@ -53,6 +53,7 @@ macro_rules! card {
 }
 
 const CARDS: &str = card!("g.status = 'open' ORDER BY g.id DESC LIMIT 500");
+const ENDED_CARDS: &str = card!("g.status = 'ended' ORDER BY g.ended_at DESC, g.id LIMIT 100");
 const CARD: &str = card!("g.id = ?3");
 const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id = ?2 AND status = 'open'";
 
@@ -143,6 +144,11 @@ impl Store {
     /// A user's open grants, newest first.
     pub async fn grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
         Ok(sqlx::query_as(CARDS).bind(owner).bind(now).fetch_all(&self.pages).await?)
+    }
+
+    /// A user's ended grants, newest end first.
+    pub async fn ended_grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
+        Ok(sqlx::query_as(ENDED_CARDS).bind(owner).bind(now).fetch_all(&self.pages).await?)
     }
 
     pub async fn grant_card(

@@ -1,0 +1,222 @@
+### Sentences of all pages. Second person, present tense, short.
+
+skip = Skip to the content
+sections = Sections
+section-authorizations = App access
+times = Times are in UTC.
+to-start = Go to the start
+new = New
+never = Never
+history = History
+
+time-now = just now
+time-minutes = { $count ->
+    [one] 1 minute ago
+   *[other] { $count } minutes ago
+}
+time-hours = { $count ->
+    [one] 1 hour ago
+   *[other] { $count } hours ago
+}
+time-days = { $count ->
+    [one] yesterday
+   *[other] { $count } days ago
+}
+
+## Signing in and out
+
+landing-title = See which apps can reach your account. Take it back.
+landing-text = When you let an app use your account, it is listed here: what it can do, when it last did, on which devices. Revoke it, and its access ends at once.
+sign-in = Sign in
+sign-in-to-continue = Sign in to continue to
+sign-in-decide-next = It asks for access to your account. You decide on the next page.
+sign-in-no-name = Your name is missing. Type it and sign in again.
+sign-in-no-password = Your password is missing. Type it and sign in again.
+sign-in-wrong = Name or password is wrong, or the account is disabled. Check both and try again.
+field-username = Name
+field-password = Password
+sign-out = Sign out
+sign-out-title = Sign out?
+sign-out-text = You sign out of this page on this browser. Apps that you allowed keep their access.
+stay = Stay signed in
+signed-in-as = You are signed in as
+not-you = Not you?
+
+## Consent
+
+consent-title = Let { $app } use your account?
+by-publisher = by { $publisher }
+by-publisher-at = by { $publisher } · { $domain }
+consent-goes-to = Access goes to
+consent-registered = Registered
+consent-could = It could
+consent-until = It never learns your password. Access lasts until you take it back under “App access”.
+consent-back = Either way you go back to { $domain }.
+consent-moved = Access was changed or revoked while this page stood open, so nothing was given. Look again before you allow it.
+consent-undecided = You chose neither. Allow it, or don’t.
+allow = Allow
+deny = Don’t allow
+
+authorize-error-client-title = This app can’t ask for access
+authorize-error-client = The app that sent you here is not registered, or it was suspended or removed. Nothing was given to it.
+authorize-error-redirect-title = This app sent you here with a wrong address
+authorize-error-redirect = The parameter redirect_uri is not an address that the app has registered, so you are not sent on. Nothing was given to it. If you run the app, compare redirect_uri with its registration.
+authorize-error-repeated-title = This app sent you here with a garbled request
+authorize-error-repeated = The parameter client_id or redirect_uri stands more than once. Nothing was given to the app.
+authorize-error-encoding-title = This app sent you here with a garbled request
+authorize-error-encoding = A parameter is not readable as text. Nothing was given to the app.
+
+## App access
+
+authorizations-title = Apps that can reach your account
+authorizations-empty = No app can reach your account. When you sign in to an app with this account, it appears here.
+authorizations-count = { $count ->
+    [0] No app can at present.
+    [one] 1 app can.
+   *[other] { $count } apps can.
+}
+authorizations-hindered = { $count ->
+    [one] 1 can’t at present.
+   *[other] { $count } can’t at present.
+}
+authorizations-lede = What you revoke ends at once, on every device.
+authorizations-unused = { $count ->
+    [one] 1 app has been unused for 90 days or more.
+   *[other] { $count } apps have been unused for 90 days or more.
+}
+revoke-unused = { $count ->
+    [one] Revoke it
+    [2] Revoke both
+   *[other] Revoke all { $count }
+}
+select-all = Select all
+select-app = Select { $app }
+unused-days = Unused for { $count } days
+status-suspended = Suspended
+status-banned = Banned
+status-deleted = Deleted
+card-suspended = We suspended this app, so it has no access now. { $reason }
+card-banned = We banned this app, so it has no access any more. { $reason }
+card-deleted = Its publisher deleted this app, so it has no access any more.
+card-outdated = All its sign-ins were ended, so it has no access now. It has to ask you again.
+last-used = Last used
+never-used = Never used
+since = since
+devices = { $count ->
+    [0] no device
+    [one] 1 device
+   *[other] { $count } devices
+}
+live-tokens = { $count ->
+    [0] no live access token
+    [one] 1 live access token
+   *[other] { $count } live access tokens
+}
+tokens-title = Access tokens
+first-authorized = Access since
+can-do = What it can do
+could-do = What it could do
+of-app = of { $app }
+ended = Ended
+ended-title = Access that has ended
+ended-link = Access that has ended
+ended-empty = Nothing has ended yet. Apps that you revoke appear here.
+ended-at = Ended
+access-ended-at = Access ended at
+ended-one = { $app }’s access ended at
+ended-several = The access of { $count } apps ended at
+ended-text = Nothing it holds works any more. It keeps what it has already copied. It can get access again only if you allow it again.
+
+revoke-access = Revoke access
+revoke-selected = Revoke selected apps
+revoke-all-link = { $count ->
+    [one] Revoke it
+   *[other] Revoke all { $count }
+}
+revoke-one-title = Revoke { $app }’s access?
+revoke-one-lede = { $count ->
+    [0] It loses access to your account now.
+    [one] It loses access to your account now, on the device where it has it.
+    [2] It loses access to your account now, on both your devices.
+   *[other] It loses access to your account now, on all { $count } devices.
+}
+revoke-loses = What it can’t do any more
+revoke-keeps = { $app } keeps what it has already copied; ask them to delete it. You can allow it again later. Then it asks you first.
+revoke-several-title = { $count ->
+    [one] Revoke the access of 1 app?
+   *[other] Revoke the access of { $count } apps?
+}
+revoke-all-title = Revoke the access of all apps?
+revoke-several-lede = { $apps ->
+    [one] 1 app loses
+   *[other] { $apps } apps lose
+} access to your account now, on { $devices ->
+    [0] no device
+    [one] 1 device
+   *[other] { $devices } devices
+}. You stay signed in here.
+revoke-several-keeps = They keep what they have already copied; ask them to delete it. You can allow them again later, one by one.
+revoke-several-button = { $count ->
+    [one] Revoke access of 1 app
+   *[other] Revoke access of { $count } apps
+}
+keep-it = Keep it
+keep-them = Keep them
+sign-out-device = Sign out this device
+keep-signed-in = Keep it signed in
+device-title = Sign out { $device }?
+device-lede = { $app } loses access on this device now.
+device-others = { $count ->
+    [one] On your other device it keeps it.
+   *[other] On your { $count } other devices it keeps it.
+}
+
+act-app_revoked = You revoked its access
+act-device_signed_out = You signed out a device
+act-refresh_token_revoked = The app signed out a device
+act-access_token_revoked = The app gave back an access token
+act-refresh_token_reused = A refresh token was used twice, which may be theft: the device was signed out
+act-code_replayed = An authorization code was used twice, which may be theft: the device was signed out
+
+## Errors
+
+error-reference = Reference
+error-not-found-title = There is nothing here
+error-not-found = The address may be mistyped, or what stood here is gone. It may also belong to another account.
+error-forbidden-title = This is not for your account
+error-forbidden = Your account’s role does not allow this page.
+error-cross-site-title = This came from another site
+error-cross-site = Another site sent this form, so nothing was done. If you meant it, do it here.
+error-unavailable-title = Something is not answering
+error-unavailable = Nothing was changed. Try again in a moment.
+error-internal-title = Something failed on our side
+error-internal = Nothing was changed. Try again; if it happens again, tell us this reference.
+error-too-many-title = Too many attempts
+error-too-many = Somebody tried to sign in too often from here. Wait a minute and try again.
+error-too-large-title = This form is too large
+error-too-large = It holds more than 64 KiB. Nothing was changed.
+error-media-type-title = This form can’t be read
+error-media-type = Its Content-Type has to be application/x-www-form-urlencoded. Nothing was changed.
+error-method-title = This page can’t do that
+error-method = The address is right, the method is not. Nothing was changed.
+error-encoding-title = This can’t be read
+error-encoding = A field holds something that is not text. Nothing was changed.
+error-nothing-chosen-title = You chose no app
+error-nothing-chosen = The field grant_id is missing. Go back and choose at least one app. Nothing was changed.
+error-no-authorization-title = This app has no access to your account
+error-no-authorization = Nothing is to be revoked. When you let an app use your account, it appears under “App access”.
+
+## Fields
+
+error-password-short = Use at least 10 characters for the password.
+error-password-long = Use at most 1024 bytes for the password.
+error-name-empty = Give the app a name that people can see.
+error-name-long = Use at most 80 characters for the name.
+error-name-characters = The name holds characters that are invisible or change the direction of text. Leave them out.
+error-redirect-empty = Give an address to send people back to.
+error-redirect-relative = The redirect address has to be absolute, such as https://app.example/callback.
+error-redirect-fragment = The redirect address may not hold a fragment (#).
+error-redirect-characters = The redirect address holds a character that may not stand there: white space, a wildcard, a quote, or one outside ASCII.
+error-redirect-user = The redirect address may not hold a user name or password.
+error-redirect-http = The redirect address may use http on 127.0.0.1, [::1] or localhost alone; use https.
+error-redirect-scheme = The redirect address needs https, or a scheme of your own that holds a dot, such as com.example.app:/callback.

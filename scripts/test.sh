@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Checks and tests everything, as CI does. On a fresh Debian machine with the Rust toolchain it first installs what is
+# missing (as root, or by sudo): Chromium with its driver, Node.js, a C compiler. Whatever stays missing fails the run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+node_is_new_enough() {
+    have node && have npm && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)'
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif have sudo; then sudo "$@"
+    else fail "not root, and no sudo: cannot run $*"
+    fi
+}
+
+install_what_is_missing() {
+    local packages=()
+    have cc || packages+=(gcc libc6-dev)
+    have chromium || packages+=(chromium)
+    have chromedriver || packages+=(chromium-driver)
+    if ! have node; then packages+=(nodejs npm)
+    elif ! node_is_new_enough; then
+        packages+=(nodejs)
+        have npm || packages+=(npm)
+    fi
+    [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+    if [ "${#packages[@]}" -gt 0 ]; then
+        have apt-get || fail "please install, in your system's way: ${packages[*]}"
+        step "installing ${packages[*]}"
+        local log
+        log=$(mktemp)
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$log" 2>&1 ||
+            { cat "$log" >&2; fail "apt-get install failed"; }
+        rm -f "$log"
+        hash -r
+    fi
+    for program in cc chromium chromedriver node npm; do
+        have "$program" || fail "$program is still missing"
+    done
+    node_is_new_enough || fail "Node.js 18 or newer is needed; $(command -v node) is $(node --version)"
+}
+
+install_npm_packages() {
+    local lock=tests/stock/package-lock.json mark=tests/stock/node_modules/.installed
+    cmp -s "$lock" "$mark" && return
+    step "npm packages of tests/stock"
+    npm ci --prefix tests/stock --ignore-scripts --no-audit --no-fund --loglevel=error
+    cp "$lock" "$mark"
+}
+
+if ! have cargo && [ -r "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
+have cargo || fail "cargo is missing: install the Rust toolchain with rustup"
+for component in fmt clippy; do
+    cargo "$component" --version >/dev/null 2>&1 || fail "cargo $component is missing: rustup component add rustfmt clippy"
+done
+
+install_what_is_missing
+install_npm_packages
+
+# The tests talk to servers of their own on this machine; a proxy has no part in that.
+export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
+export no_proxy="$NO_PROXY"
+
+step "format"
+cargo fmt --all --check
+
+step "clippy"
+cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --no-deps --workspace --locked --document-private-items
+
+if have cargo-nextest; then
+    step "tests (cargo nextest)"
+    cargo nextest run --workspace --locked
+    step "tests in the documentation"
+    cargo test --quiet --workspace --locked --doc
+else
+    step "tests (cargo test)"
+    cargo test --quiet --workspace --locked --no-fail-fast
+fi
+
+step "all passed"

@@ -1,0 +1,81 @@
+//! The handles that every request shares.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use governor::{DefaultKeyedRateLimiter, Quota};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::service::last_used::LastUsed;
+use crate::service::sign_in::{HashError, Passwords};
+use crate::store::Store;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub config: Arc<Config>,
+    pub store: Store,
+    pub clock: Clock,
+    pub passwords: Passwords,
+    pub last_used: LastUsed,
+    pub sign_in_attempts: Arc<Attempts>,
+}
+
+impl App {
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new(config: Config, store: Store, clock: Clock) -> Result<Self, HashError> {
+        Ok(Self {
+            config: Arc::new(config),
+            store,
+            clock,
+            passwords: Passwords::new()?,
+            last_used: LastUsed::default(),
+            sign_in_attempts: Arc::new(Attempts::default()),
+        })
+    }
+}
+
+impl FromRef<App> for Store {
+    fn from_ref(app: &App) -> Self {
+        app.store.clone()
+    }
+}
+
+/// Bounds guessing of passwords, per name and address and per address.
+pub struct Attempts {
+    by_name: DefaultKeyedRateLimiter<(String, IpAddr)>,
+    by_address: DefaultKeyedRateLimiter<IpAddr>,
+}
+
+const fn per_minute(burst: u32) -> Quota {
+    match NonZeroU32::new(burst) {
+        Some(burst) => Quota::per_minute(burst),
+        None => Quota::per_minute(NonZeroU32::MIN),
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            by_name: DefaultKeyedRateLimiter::keyed(per_minute(20)),
+            by_address: DefaultKeyedRateLimiter::keyed(per_minute(120)),
+        }
+    }
+}
+
+impl Attempts {
+    /// Whether one more attempt is within bounds; it counts as made.
+    pub fn allow(&self, name: &str, address: IpAddr) -> bool {
+        // Keys of long ago are forgotten while few are held, so the map stays small.
+        if self.by_name.len() > 10_000 {
+            self.by_name.retain_recent();
+            self.by_address.retain_recent();
+        }
+        self.by_address.check_key(&address).is_ok()
+            && self.by_name.check_key(&(name.to_ascii_lowercase(), address)).is_ok()
+    }
+}

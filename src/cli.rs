@@ -1,0 +1,276 @@
+//! The command line.
+
+pub mod command;
+pub mod demo;
+pub mod serve;
+pub mod socket;
+
+use std::io::Read as _;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use command::{Command, Failure};
+
+/// An OAuth 2.0 authorization server in which taking access back works as well as giving it.
+#[derive(Parser)]
+#[command(name = "rescind", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start a whole sample world on loopback: server, sample app, sample API and three people
+    Demo(demo::Options),
+    /// Start the server; settings come from the environment (docs/settings.md)
+    Serve,
+    /// Print all settings
+    Settings,
+    /// Add people or set their passwords
+    #[command(subcommand)]
+    User(UserTask),
+    /// Register apps
+    #[command(subcommand)]
+    Client(ClientTask),
+    /// Register the APIs that accept tokens
+    #[command(subcommand)]
+    ResourceServer(ResourceServerTask),
+    /// Take access back
+    #[command(subcommand)]
+    Revoke(RevokeTask),
+}
+
+/// How results are printed.
+#[derive(Args, Clone, Copy)]
+struct Output {
+    /// Print one JSON object and nothing else
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum UserTask {
+    /// Add a person
+    Add {
+        name: String,
+        #[arg(long)]
+        email: Option<String>,
+        /// user, developer or admin
+        #[arg(long, default_value = "user")]
+        role: String,
+        /// Read the password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Set a person's password; their browsers are signed out
+    SetPassword {
+        name: String,
+        /// Read the password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum ClientTask {
+    /// Register an app; its secret is printed once
+    Add {
+        /// The name of the developer who owns it
+        #[arg(long)]
+        owner: String,
+        /// What pages call it
+        #[arg(long)]
+        name: String,
+        /// Who is behind it, as pages say; its owner's name by default
+        #[arg(long)]
+        publisher: Option<String>,
+        /// May be given several times
+        #[arg(long)]
+        redirect_uri: Vec<String>,
+        /// It can keep no secret (it runs in a browser or on a device)
+        #[arg(long)]
+        public: bool,
+        /// opaque
+        #[arg(long, default_value = "opaque")]
+        token_format: String,
+        /// authorization_code, refresh_token or client_credentials; may be given several times
+        #[arg(long = "grant-type")]
+        grant_types: Vec<String>,
+        /// What it may ask for; may be given several times; everything by default
+        #[arg(long = "scope")]
+        scopes: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum ResourceServerTask {
+    /// Register an API; its secret is printed once
+    Add {
+        name: String,
+        /// The `aud` of tokens for it: an absolute URI
+        #[arg(long)]
+        audience: String,
+        /// `NAME=What it allows, in plain words`; may be given several times
+        #[arg(long = "scope")]
+        scopes: Vec<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum RevokeTask {
+    /// All tokens of an app; the app goes on and has to ask its users anew
+    Client {
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// All that apps hold for a person; their browsers are signed out
+    User {
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One app's access to one account
+    Grant {
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One token, read from standard input: `-`
+    Token {
+        from: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// The first line of standard input.
+fn line_from_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(64 * 1024)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::usage(format!("standard input: {error}")))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// What a database task asks for, and how to print the answer.
+fn command(task: Task) -> Result<(Command, Output), Failure> {
+    Ok(match task {
+        Task::User(UserTask::Add { name, email, role, output, .. }) => {
+            (Command::UserAdd { name, email, role, password: line_from_stdin()? }, output)
+        }
+        Task::User(UserTask::SetPassword { name, output, .. }) => {
+            (Command::UserSetPassword { name, password: line_from_stdin()? }, output)
+        }
+        Task::Client(ClientTask::Add {
+            owner,
+            name,
+            publisher,
+            redirect_uri,
+            public,
+            token_format,
+            grant_types,
+            scopes,
+            output,
+        }) => {
+            let kind = if public { "public" } else { "confidential" }.to_owned();
+            let client = command::ClientAdd {
+                owner,
+                name,
+                publisher,
+                redirect_uris: redirect_uri,
+                kind,
+                token_format,
+                grant_types,
+                scopes,
+            };
+            (Command::ClientAdd(client), output)
+        }
+        Task::ResourceServer(ResourceServerTask::Add { name, audience, scopes, output }) => {
+            (Command::ResourceServerAdd { name, audience, scopes }, output)
+        }
+        Task::Revoke(RevokeTask::Client { id, output }) => (Command::RevokeClient { id }, output),
+        Task::Revoke(RevokeTask::User { name, output }) => (Command::RevokeUser { name }, output),
+        Task::Revoke(RevokeTask::Grant { id, output }) => (Command::RevokeGrant { id }, output),
+        Task::Revoke(RevokeTask::Token { from, output }) => {
+            if from != "-" {
+                return Err(Failure::usage("a token is read from standard input alone: give `-`".to_owned()));
+            }
+            (Command::RevokeToken { token: line_from_stdin()? }, output)
+        }
+        Task::Demo(_) | Task::Serve | Task::Settings => {
+            return Err(Failure::usage("not a command on the database".to_owned()));
+        }
+    })
+}
+
+/// The settings of this process's environment.
+///
+/// # Errors
+/// All that is wrong with them.
+fn config() -> Result<Config, Failure> {
+    Config::read(&|name| std::env::var(name).ok()).map_err(|faults| Failure::usage(faults.to_string()))
+}
+
+impl Cli {
+    /// Runs the command; what it returns is the process's exit code.
+    pub fn run(self) -> u8 {
+        let result = match self.task {
+            Task::Settings => {
+                print!("{}", Config::documentation());
+                Ok(())
+            }
+            Task::Serve => config().and_then(|config| block_on(serve::run(config))),
+            Task::Demo(options) => block_on(demo::run(options)),
+            task => run_command(task),
+        };
+        match result {
+            Ok(()) => 0,
+            Err(failure) => {
+                eprintln!("rescind: {failure}");
+                failure.exit
+            }
+        }
+    }
+}
+
+fn run_command(task: Task) -> Result<(), Failure> {
+    let (command, output) = command(task)?;
+    let config = config()?;
+    let answer = block_on(command::run(config, Clock::System, command))?;
+    print(&answer, output);
+    Ok(())
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Runtime::new().context("the runtime can't start").map_err(Failure::from)?;
+    runtime.block_on(work)
+}
+
+fn print(answer: &Value, output: Output) {
+    if output.json {
+        println!("{answer}");
+        return;
+    }
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        match value {
+            Value::String(text) => println!("{name}: {text}"),
+            Value::Null => println!("{name}: none"),
+            other => println!("{name}: {other}"),
+        }
+    }
+}

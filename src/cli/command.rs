@@ -1,0 +1,262 @@
+//! Commands on the database: run here when nobody holds it, else by the server that does.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::cli::socket;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::act::By;
+use crate::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
+use crate::model::id::{ClientId, GrantId};
+use crate::model::password::Password;
+use crate::model::resource_server::is_audience;
+use crate::model::scope::Scope;
+use crate::model::user::{Role, Username, is_email};
+use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
+use crate::service::revoke::{self, Token, TokenRevocation};
+use crate::store::lock::DatabaseLock;
+use crate::store::{self, Store};
+use crate::web::text::t;
+
+/// A command as it crosses the local socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    UserAdd { name: String, email: Option<String>, role: String, password: String },
+    UserSetPassword { name: String, password: String },
+    ClientAdd(ClientAdd),
+    ResourceServerAdd { name: String, audience: String, scopes: Vec<String> },
+    RevokeClient { id: String },
+    RevokeUser { name: String },
+    RevokeGrant { id: String },
+    RevokeToken { token: String },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ClientAdd {
+    pub owner: String,
+    pub name: String,
+    pub publisher: Option<String>,
+    pub redirect_uris: Vec<String>,
+    pub kind: String,
+    pub token_format: String,
+    pub grant_types: Vec<String>,
+    pub scopes: Vec<String>,
+}
+
+/// Why a command did nothing, and the exit code that says so.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Failure {
+    pub exit: u8,
+    pub message: String,
+}
+
+impl Failure {
+    /// 1: refused or failed.
+    pub const fn refused(message: String) -> Self {
+        Self { exit: 1, message }
+    }
+
+    /// 2: the command or a setting is wrong.
+    pub const fn usage(message: String) -> Self {
+        Self { exit: 2, message }
+    }
+
+    /// 3: there is no such thing.
+    pub fn not_found(what: &str) -> Self {
+        Self { exit: 3, message: format!("there is no such {what}") }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::refused(format!("{error:#}"))
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Self::refused(error.to_string())
+    }
+}
+
+impl From<register::Error> for Failure {
+    fn from(error: register::Error) -> Self {
+        Self::refused(error.to_string())
+    }
+}
+
+/// Runs a command on the database of `config`.
+///
+/// # Errors
+/// With the exit code.
+pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
+    let lock = DatabaseLock::acquire(&config.database)
+        .map_err(|error| Failure::refused(format!("{}: {error}", config.database.display())))?;
+    let Some(_lock) = lock else { return socket::ask(&config.database, &command).await };
+    let store = Store::open(&config.database).await?;
+    let app = App::new(config, store, clock).map_err(|error| Failure::refused(error.to_string()))?;
+    let answer = execute(&app, command).await;
+    app.store.close().await;
+    answer
+}
+
+/// Runs a command in the process that holds the database.
+///
+/// # Errors
+/// With the exit code.
+pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
+    let now = app.clock.now();
+    let by = By::operator(now);
+    match command {
+        Command::UserAdd { name, email, role, password } => {
+            let new = NewUser {
+                username: username(&name)?,
+                email: email.map(self::email).transpose()?,
+                role: Role::parse(&role).ok_or_else(|| usage("--role", "user, developer or admin"))?,
+                password: chosen(password)?,
+            };
+            let id = register::user(&app.store, &app.passwords, new, now).await.map_err(taken("a user"))?;
+            Ok(json!({ "id": id, "username": username(&name)? }))
+        }
+        Command::UserSetPassword { name, password } => {
+            let (username, password) = (username(&name)?, chosen(password)?);
+            let id = register::set_password(&app.store, &app.passwords, username, password).await?;
+            Ok(json!({ "id": id.ok_or_else(|| Failure::not_found("user"))? }))
+        }
+        Command::ClientAdd(add) => client_add(app, add).await,
+        Command::ResourceServerAdd { name, audience, scopes } => {
+            if name.trim().is_empty() {
+                return Err(usage("NAME", "something visible"));
+            }
+            if !is_audience(&audience) {
+                return Err(usage("--audience", "an absolute URI without a fragment"));
+            }
+            let scopes = scopes.iter().map(|text| described_scope(text)).collect::<Result<_, _>>()?;
+            let new = NewResourceServer { name: name.trim().to_owned(), audience, scopes };
+            let made = register::resource_server(&app.store, new, now).await;
+            let (id, secret) =
+                made.map_err(taken("a resource server with this audience, or one of the scopes,"))?;
+            Ok(json!({ "id": id, "secret": secret.expose() }))
+        }
+        Command::RevokeClient { id } => {
+            let client = ClientId::parse(&id).ok_or_else(|| Failure::not_found("client"))?;
+            answer("client", revoke::client_tokens(&app.store, client, by).await)
+        }
+        Command::RevokeUser { name } => {
+            let user = Username::parse(&name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
+            let user = user.ok_or_else(|| Failure::not_found("user"))?;
+            answer("user", revoke::user(&app.store, user, by).await)
+        }
+        Command::RevokeGrant { id } => {
+            let grant = GrantId::parse(&id).ok_or_else(|| Failure::not_found("grant"))?;
+            answer("grant", revoke::any_grant(&app.store, grant, by).await)
+        }
+        Command::RevokeToken { token } => {
+            let token = Token::parse(token.trim()).ok_or_else(|| Failure::not_found("token"))?;
+            match revoke::token(&app.store, token, None, by).await? {
+                TokenRevocation::Revoked(receipt) => Ok(json!({ "receipt": receipt })),
+                TokenRevocation::Nothing | TokenRevocation::NotYours => Err(Failure::not_found("token")),
+            }
+        }
+    }
+}
+
+fn answer(what: &str, result: revoke::Result<revoke::Receipt>) -> Result<Value, Failure> {
+    match result {
+        Ok(receipt) => Ok(json!({ "receipt": receipt })),
+        Err(revoke::Error::NotFound) => Err(Failure::not_found(what)),
+        Err(revoke::Error::Store(error)) => Err(error.into()),
+    }
+}
+
+fn usage(what: &str, expected: &str) -> Failure {
+    Failure::usage(format!("{what} has to be {expected}"))
+}
+
+fn taken(what: &'static str) -> impl Fn(register::Error) -> Failure {
+    move |error| match error {
+        register::Error::Store(store::Error::Exists) => Failure::refused(format!("{what} exists already")),
+        error => error.into(),
+    }
+}
+
+fn username(text: &str) -> Result<Username, Failure> {
+    Username::parse(text).ok_or_else(|| usage("NAME", "1 to 64 of a-z, 0-9, '.', '_' and '-'"))
+}
+
+fn email(text: String) -> Result<String, Failure> {
+    if is_email(&text) { Ok(text) } else { Err(usage("--email", "an e-mail address")) }
+}
+
+fn chosen(password: String) -> Result<Password, Failure> {
+    Password::chosen(password).map_err(|key| Failure::usage(t(key)))
+}
+
+fn described_scope(text: &str) -> Result<(String, String), Failure> {
+    let (name, description) =
+        text.split_once('=').ok_or_else(|| usage("--scope", "NAME=What it allows, in plain words"))?;
+    let description = description.trim();
+    if !Scope::is_name(name) || description.is_empty() || description.len() > 200 {
+        return Err(usage("--scope", "NAME=What it allows, in plain words (200 characters at most)"));
+    }
+    Ok((name.to_owned(), description.to_owned()))
+}
+
+async fn client_add(app: &App, add: ClientAdd) -> Result<Value, Failure> {
+    let owner_name = username(&add.owner)?;
+    let owner = app.store.user_id(&owner_name)?.ok_or_else(|| Failure::not_found("owner"))?;
+    let named = |flag: &str, key: &str| Failure::usage(format!("{flag}: {}", t(key)));
+    let redirect_uris = add
+        .redirect_uris
+        .iter()
+        .map(|uri| RedirectUri::parse(uri).map_err(|key| named("--redirect-uri", key)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let grant_types =
+        add.grant_types.iter().map(|name| GrantType::parse(name)).collect::<Option<Vec<_>>>().ok_or_else(
+            || usage("--grant-type", "authorization_code, refresh_token or client_credentials"),
+        )?;
+    let grant_types =
+        if grant_types.is_empty() { GrantTypes::default() } else { GrantTypes::new(grant_types) };
+    let kind = ClientKind::parse(&add.kind).ok_or_else(|| usage("--public", "given or not"))?;
+    if grant_types.allow(GrantType::AuthorizationCode) && redirect_uris.is_empty() {
+        return Err(Failure::usage("--redirect-uri is missing: authorization_code needs one".to_owned()));
+    }
+    if grant_types.allow(GrantType::ClientCredentials) && kind == ClientKind::Public {
+        return Err(Failure::usage(
+            "--grant-type client_credentials is for confidential clients alone".to_owned(),
+        ));
+    }
+    let known = app.store.scopes()?.all();
+    if let Some(unknown) = add.scopes.iter().find(|name| !known.contains(name)) {
+        return Err(Failure::usage(format!("--scope: no resource server has a scope {unknown:?}")));
+    }
+    let scope = (!add.scopes.is_empty()).then(|| add.scopes.iter().cloned().collect::<Scope>());
+    let publisher = match add.publisher {
+        Some(text) => AppName::parse(&text).map_err(|key| named("--publisher", key))?.to_string(),
+        None => owner_name.to_string(),
+    };
+    let new = NewClient {
+        owner,
+        name: AppName::parse(&add.name).map_err(|key| named("--name", key))?,
+        publisher,
+        kind,
+        token_format: TokenFormat::parse(&add.token_format)
+            .ok_or_else(|| usage("--token-format", "opaque"))?,
+        grant_types,
+        scope,
+        redirect_uris,
+    };
+    let (id, secret) = register::client(&app.store, new, app.clock.now()).await?;
+    Ok(json!({ "client_id": id, "client_secret": secret.as_ref().map(|secret| secret.expose()) }))
+}

@@ -1,0 +1,129 @@
+//! `rescind serve`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::app::App;
+use crate::cli::command::Failure;
+use crate::cli::socket;
+use crate::clock::Clock;
+use crate::config::{Config, LogFormat};
+use crate::routes;
+use crate::service::purge;
+use crate::store::Store;
+use crate::store::lock::DatabaseLock;
+
+/// How long requests under way may take once the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the database is held by another process or something can't be opened.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    log_as(config.log);
+    let server = Server::start(config).await?;
+    if !server.app.store.has_admin()? {
+        eprintln!(
+            "There is no admin yet. Add the first one:\n  \
+             printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin"
+        );
+    }
+    server.run_until_told().await
+}
+
+/// Sends logs to standard error.
+pub fn log_as(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error means that a test has set logs up before.
+    let _ = match format {
+        LogFormat::Text => logs.try_init(),
+        LogFormat::Json => logs.json().try_init(),
+    };
+}
+
+/// A started server: it listens, and its workers run.
+pub struct Server {
+    pub app: App,
+    pub address: SocketAddr,
+    listener: TcpListener,
+    workers: Vec<tokio::task::JoinHandle<()>>,
+    lock: DatabaseLock,
+}
+
+impl Server {
+    /// Takes the lock, opens the database, listens and starts the workers.
+    ///
+    /// # Errors
+    /// When one of these can't be done.
+    pub async fn start(config: Config) -> Result<Self, Failure> {
+        let database = config.database.clone();
+        let lock = DatabaseLock::acquire(&database)
+            .map_err(|error| Failure::refused(format!("{}: {error}", database.display())))?
+            .ok_or_else(|| {
+                Failure::refused(format!("another process holds the database {}", database.display()))
+            })?;
+        let listener = TcpListener::bind(config.listen).await;
+        let listener = listener.with_context(|| format!("RESCIND_LISTEN {}", config.listen))?;
+        let address = listener.local_addr().context("the listener")?;
+        let store = Store::open(&database).await?;
+        let socket = socket::listen(&database)?;
+        let grace = config.lives.refresh_grace;
+        let app =
+            App::new(config, store, Clock::System).map_err(|error| Failure::refused(error.to_string()))?;
+        let workers = vec![
+            tokio::spawn(socket::serve(socket, app.clone())),
+            tokio::spawn(purge::run(app.store.clone(), app.clock.clone(), grace)),
+            tokio::spawn(app.last_used.clone().run(app.store.clone())),
+        ];
+        tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
+        Ok(Self { app, address, listener, workers, lock })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
+    ///
+    /// # Errors
+    /// When signals can't be heard.
+    pub async fn run_until_told(self) -> Result<(), Failure> {
+        let (stop, stopping) = watch::channel(());
+        let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+        let told = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            stop.send_replace(());
+        };
+        let service = routes::router(self.app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let serve = axum::serve(self.listener, service).with_graceful_shutdown(told);
+        let mut drained = stopping.clone();
+        tokio::select! {
+            result = async { serve.await } => result.context("the server")?,
+            () = async {
+                // An error means that the sender went with the finished server.
+                if drained.changed().await.is_ok() {
+                    tokio::time::sleep(DRAIN).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            } => tracing::warn!("server.drain_cut_short"),
+        }
+        for worker in self.workers {
+            worker.abort();
+        }
+        if let Err(error) = self.app.last_used.flush(&self.app.store).await {
+            tracing::warn!(error = %error, "last_used.flush_failed");
+        }
+        self.app.store.close().await;
+        drop(self.lock);
+        tracing::info!("server.stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! The local socket, 0600 beside the database: commands reach the server that holds the lock.
+//!
+//! One JSON line each way.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::app::App;
+use crate::cli::command::{Command, Failure, execute};
+use crate::store::lock::beside;
+
+const LONGEST_LINE: u64 = 128 * 1024;
+
+/// Listens beside the database. Whoever calls this holds the database's lock, so a socket that
+/// lies there is a dead server's.
+///
+/// # Errors
+/// When the socket can't be made there.
+pub fn listen(database: &Path) -> anyhow::Result<UnixListener> {
+    let path = beside(database, "sock");
+    let context = || format!("the local socket {}", path.display());
+    // Made where nobody else can come, and moved out once nobody else can open it.
+    let nursery = beside(database, "sock.new");
+    let _ = std::fs::remove_dir_all(&nursery);
+    std::fs::DirBuilder::new().mode(0o700).create(&nursery).with_context(context)?;
+    let newborn = nursery.join("s");
+    let listener = UnixListener::bind(&newborn).with_context(context)?;
+    std::fs::set_permissions(&newborn, std::fs::Permissions::from_mode(0o600)).with_context(context)?;
+    std::fs::rename(&newborn, &path).with_context(context)?;
+    std::fs::remove_dir(&nursery).with_context(context)?;
+    Ok(listener)
+}
+
+/// Answers commands until the task is dropped.
+pub async fn serve(listener: UnixListener, app: App) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let app = app.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = answer(stream, &app).await {
+                        tracing::warn!(error = %error, "socket.failed");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "socket.accept_failed");
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, app: &App) -> anyhow::Result<()> {
+    let mut line = String::new();
+    let (read, mut write) = stream.split();
+    BufReader::new(read.take(LONGEST_LINE)).read_line(&mut line).await?;
+    let result = match serde_json::from_str::<Command>(&line) {
+        Ok(command) => execute(app, command).await,
+        Err(_) => Err(Failure::refused(
+            "the server does not know this command: are the versions the same?".to_owned(),
+        )),
+    };
+    let mut text = serde_json::to_vec(&result)?;
+    text.push(b'\n');
+    write.write_all(&text).await?;
+    Ok(())
+}
+
+/// Has the server that holds the database run `command`.
+///
+/// # Errors
+/// What the server answered, or that it can't be reached.
+pub async fn ask(database: &Path, command: &Command) -> Result<Value, Failure> {
+    let path = beside(database, "sock");
+    let exchange = async {
+        let mut stream = UnixStream::connect(&path).await?;
+        let mut text = serde_json::to_vec(command)?;
+        text.push(b'\n');
+        stream.write_all(&text).await?;
+        let mut line = String::new();
+        BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line).await?;
+        Ok::<Result<Value, Failure>, anyhow::Error>(serde_json::from_str(&line)?)
+    };
+    exchange.await.unwrap_or_else(|error| {
+        Err(Failure::refused(format!(
+            "another process holds the database, and {} does not answer: {error}",
+            path.display()
+        )))
+    })
+}

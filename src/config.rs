@@ -1,0 +1,272 @@
+//! Settings, from the environment alone, checked whole at the start.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::model::client::is_loopback;
+use crate::service::issue::Lives;
+
+/// One environment variable: its name, its default and what it does.
+pub struct Setting {
+    pub name: &'static str,
+    pub default: &'static str,
+    pub meaning: &'static str,
+}
+
+macro_rules! settings {
+    ($($ident:ident = $name:literal, $default:literal, $meaning:literal;)+) => {
+        $(const $ident: Setting = Setting { name: $name, default: $default, meaning: $meaning };)+
+        /// All settings, in the order of `docs/settings.md`.
+        pub const SETTINGS: &[Setting] = &[$($ident),+];
+    };
+}
+
+settings! {
+    DATABASE_URL = "RESCIND_DATABASE_URL", "sqlite://rescind.db",
+        "The database file: `sqlite://` and a path, on a local disk. Made at the first start.";
+    ISSUER = "RESCIND_ISSUER", "http://127.0.0.1:8080",
+        "The address that apps and people know this server by: `https`, or `http` on loopback; no path.";
+    LISTEN = "RESCIND_LISTEN", "127.0.0.1:8080",
+        "Address and port to listen on. TLS ends at your proxy.";
+    TRUSTED_PROXIES = "RESCIND_TRUSTED_PROXIES", "",
+        "Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.";
+    LOG = "RESCIND_LOG", "text",
+        "`text` for people, `json` for machines. Logs go to standard error.";
+    CODE_LIFE = "RESCIND_CODE_LIFE", "60",
+        "Seconds in which an authorization code can be redeemed: 10 to 600.";
+    ACCESS_TOKEN_LIFE = "RESCIND_ACCESS_TOKEN_LIFE", "3600",
+        "Seconds that an access token lives: 30 to 86400.";
+    REFRESH_TOKEN_LIFE = "RESCIND_REFRESH_TOKEN_LIFE", "2592000",
+        "Seconds that a refresh token lives if nobody uses it: 60 to 31536000.";
+    REFRESH_GRACE = "RESCIND_REFRESH_GRACE", "10",
+        "Seconds in which a superseded refresh token gets its successor again: 0 to 60.";
+    SESSION_LIFE = "RESCIND_SESSION_LIFE", "1209600",
+        "Seconds that a browser stays signed in: 60 to 31536000.";
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The address that this server is known by.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    text: String,
+    secure: Transport,
+}
+
+/// Whether browsers reach the server through TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Https,
+    /// On loopback alone.
+    Http,
+}
+
+impl Issuer {
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let url = Url::parse(text).map_err(|_| "is not an address such as https://id.example")?;
+        let secure = match url.scheme() {
+            "https" => Transport::Https,
+            "http" if is_loopback(&url) || url.host_str() == Some("localhost") => Transport::Http,
+            "http" => return Err("may use http on a loopback address alone"),
+            _ => return Err("has to begin with https://"),
+        };
+        // Clients compare it byte for byte (RFC 8414 §3.3), so it is kept as URLs are written.
+        if url.origin().ascii_serialization() != text {
+            return Err("may hold scheme, host and port alone: no path, no slash at the end");
+        }
+        Ok(Self { text: text.to_owned(), secure })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub const fn transport(&self) -> Transport {
+        self.secure
+    }
+}
+
+/// Everything that an operator can set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub database: PathBuf,
+    pub issuer: Issuer,
+    pub listen: SocketAddr,
+    pub trusted_proxies: Vec<IpNet>,
+    pub log: LogFormat,
+    pub lives: Lives,
+    pub session_life: Duration,
+}
+
+/// All that is wrong with the settings, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Faults(String);
+
+struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    faults: String,
+}
+
+impl Reader<'_> {
+    fn read<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = (self.get)(setting.name).unwrap_or_else(|| setting.default.to_owned());
+        match parse(&value) {
+            Ok(parsed) => Some(parsed),
+            Err(wrong) => {
+                // Writing to a String can't fail.
+                let _ = writeln!(self.faults, "{} {wrong} (it is {value:?})", setting.name);
+                None
+            }
+        }
+    }
+
+    fn seconds(&mut self, setting: &Setting, least: u64, most: u64) -> Option<Duration> {
+        self.read(setting, |value| {
+            value
+                .parse()
+                .ok()
+                .filter(|seconds| (least..=most).contains(seconds))
+                .map(Duration::from_secs)
+                .ok_or_else(|| format!("has to be a number of seconds from {least} to {most}"))
+        })
+    }
+}
+
+fn database(value: &str) -> Result<PathBuf, String> {
+    value
+        .strip_prefix("sqlite://")
+        .filter(|path| !path.is_empty() && !path.contains(['?', ':']))
+        .map(PathBuf::from)
+        .ok_or_else(|| "has to be sqlite:// and the path of a file".to_owned())
+}
+
+fn proxies(value: &str) -> Result<Vec<IpNet>, String> {
+    let net = |text: &str| text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| net(text).map_err(|_| format!("names {text:?}, which is no address or network")))
+        .collect()
+}
+
+impl Config {
+    /// Reads all settings through `get`, which answers `None` for one that is not set.
+    ///
+    /// # Errors
+    /// All faults together, each naming its variable.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
+        let mut reader = Reader { get, faults: String::new() };
+        let database = reader.read(&DATABASE_URL, database);
+        let issuer = reader.read(&ISSUER, |value| Issuer::parse(value).map_err(str::to_owned));
+        let listen = reader.read(&LISTEN, |value| {
+            value.parse().map_err(|_| "has to be an address and a port, such as 127.0.0.1:8080".to_owned())
+        });
+        let trusted_proxies = reader.read(&TRUSTED_PROXIES, proxies);
+        let log = reader.read(&LOG, |value| match value {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("has to be text or json".to_owned()),
+        });
+        let code = reader.seconds(&CODE_LIFE, 10, 600);
+        let access_token = reader.seconds(&ACCESS_TOKEN_LIFE, 30, 86_400);
+        let refresh_token = reader.seconds(&REFRESH_TOKEN_LIFE, 60, 31_536_000);
+        let refresh_grace = reader.seconds(&REFRESH_GRACE, 0, 60);
+        let session_life = reader.seconds(&SESSION_LIFE, 60, 31_536_000);
+        let read = || {
+            Some(Self {
+                database: database?,
+                issuer: issuer?,
+                listen: listen?,
+                trusted_proxies: trusted_proxies?,
+                log: log?,
+                lives: Lives {
+                    code: code?,
+                    access_token: access_token?,
+                    refresh_token: refresh_token?,
+                    refresh_grace: refresh_grace?,
+                },
+                session_life: session_life?,
+            })
+        };
+        read().ok_or_else(|| Faults(reader.faults.trim_end().to_owned()))
+    }
+
+    /// The page `docs/settings.md`.
+    pub fn documentation() -> String {
+        let mut page = String::from(
+            "# Settings\n\nRescind reads its settings from the environment alone, all at the start. Faults are\n\
+             reported together, each with its variable. Durations are whole seconds.\n\n\
+             | variable | default | meaning |\n|---|---|---|\n",
+        );
+        for Setting { name, default, meaning } in SETTINGS {
+            let default = if default.is_empty() { String::from("none") } else { format!("`{default}`") };
+            // Writing to a String can't fail.
+            let _ = writeln!(page, "| `{name}` | {default} | {meaning} |");
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        let config = Config::read(&|_| None).unwrap();
+        assert_eq!(config.issuer.as_str(), "http://127.0.0.1:8080");
+        assert_eq!(config.lives.refresh_grace, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn faults_are_reported_together_each_naming_its_variable() {
+        let faults = Config::read(&|name| match name {
+            "RESCIND_ISSUER" => Some("http://id.example".into()),
+            "RESCIND_LISTEN" => Some("here".into()),
+            "RESCIND_REFRESH_GRACE" => Some("1m".into()),
+            "RESCIND_TRUSTED_PROXIES" => Some("10.0.0.0/8, proxy".into()),
+            _ => None,
+        })
+        .unwrap_err()
+        .to_string();
+        for part in ["RESCIND_ISSUER", "RESCIND_LISTEN", "RESCIND_REFRESH_GRACE", "\"proxy\""] {
+            assert!(faults.contains(part), "{part} in {faults}");
+        }
+        assert_eq!(faults.lines().count(), 4);
+    }
+
+    #[test]
+    fn an_issuer_is_an_origin() {
+        assert!(Issuer::parse("https://id.example").is_ok());
+        assert!(Issuer::parse("http://localhost:8080").is_ok());
+        for text in [
+            "https://id.example/",
+            "https://id.example/x",
+            "https://ID.example",
+            "id.example",
+            "ftp://id.example",
+        ] {
+            assert!(Issuer::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_settings_page_is_up_to_date() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md")).unwrap();
+        assert_eq!(page, Config::documentation(), "write docs/settings.md anew: rescind settings");
+    }
+}

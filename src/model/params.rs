@@ -1,0 +1,97 @@
+//! Parameters of a query or a form body (`application/x-www-form-urlencoded`), read strictly.
+
+use percent_encoding::percent_decode;
+
+/// Parameters in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Params(Vec<(String, String)>);
+
+/// Why parameters can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Not UTF-8, or a NUL in it.
+    Encoding,
+    /// A parameter that may stand once stands twice.
+    Repeated(String),
+}
+
+impl Params {
+    /// Reads `raw`; parameters may repeat.
+    ///
+    /// # Errors
+    /// `Encoding`.
+    pub fn parse(raw: &[u8]) -> Result<Self, Fault> {
+        let decode = |part: &[u8]| {
+            let spaced: Vec<u8> = part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+            percent_decode(&spaced)
+                .decode_utf8()
+                .ok()
+                .filter(|text| !text.contains('\0'))
+                .map(String::from)
+                .ok_or(Fault::Encoding)
+        };
+        raw.split(|&byte| byte == b'&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+                let value = pair.get(equals + 1..).unwrap_or_default();
+                Ok((decode(&pair[..equals])?, decode(value)?))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Reads `raw`; no parameter may repeat but `resource` (RFC 6749 §3.1, RFC 8707 §2).
+    ///
+    /// # Errors
+    /// `Encoding` or `Repeated`.
+    pub fn parse_single(raw: &[u8]) -> Result<Self, Fault> {
+        let params = Self::parse(raw)?;
+        for (place, (name, _)) in params.0.iter().enumerate() {
+            if name != "resource" && params.0[..place].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Fault::Repeated(name.clone()));
+            }
+        }
+        Ok(params)
+    }
+
+    /// The value of `name`; an empty one counts as absent (RFC 6749 §3.1).
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of `name` that are not empty.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0
+            .iter()
+            .filter(move |(key, value)| key == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_value_is_absent_and_plus_is_a_space() {
+        let params = Params::parse(b"a=&b=x+y%2B&c&&d=%C3%A4").unwrap();
+        assert_eq!(params.get("a"), None);
+        assert_eq!(params.get("b"), Some("x y+"));
+        assert_eq!(params.get("c"), None);
+        assert_eq!(params.get("d"), Some("ä"));
+    }
+
+    #[test]
+    fn what_is_not_text_is_refused() {
+        assert_eq!(Params::parse(b"a=%FF").unwrap_err(), Fault::Encoding);
+        assert_eq!(Params::parse(b"a=\xff").unwrap_err(), Fault::Encoding);
+        assert_eq!(Params::parse(b"a=%00").unwrap_err(), Fault::Encoding);
+    }
+
+    #[test]
+    fn a_parameter_stands_once_even_if_one_is_empty() {
+        assert_eq!(Params::parse_single(b"a=1&a=").unwrap_err(), Fault::Repeated("a".into()));
+        assert!(Params::parse_single(b"resource=1&resource=2&a=1").is_ok());
+    }
+}

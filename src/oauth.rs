@@ -1,0 +1,10 @@
+//! The protocol endpoints, one file each.
+
+pub mod authorize;
+pub mod client_auth;
+pub mod error;
+pub mod form;
+pub mod introspect;
+pub mod metadata;
+pub mod revoke;
+pub mod token;

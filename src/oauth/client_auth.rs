@@ -1,0 +1,122 @@
+//! Who calls a protocol endpoint: client authentication by Basic, post or none (RFC 6749 §2.3).
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::model::client::{Client, ClientKind};
+use crate::model::id::ClientId;
+use crate::model::params::Params;
+use crate::model::secret::{ClientSecret, Digest};
+use crate::oauth::error::Error;
+
+/// The pair in an `Authorization: Basic` header.
+pub struct Basic {
+    pub id: String,
+    pub secret: String,
+}
+
+impl Basic {
+    /// `None` without an `Authorization` header.
+    ///
+    /// Both parts are form-encoded before they are joined (RFC 6749 §2.3.1).
+    ///
+    /// # Errors
+    /// When the header is there and is not a readable Basic one.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Error> {
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let mut read = || {
+            let (scheme, encoded) = value.to_str().ok()?.split_once(' ')?;
+            if !scheme.eq_ignore_ascii_case("basic") || values.next().is_some() {
+                return None;
+            }
+            let text = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
+            let (id, secret) = text.split_once(':')?;
+            let pair =
+                Params::parse_single(format!("id={}&secret={}", escape(id), escape(secret)).as_bytes())
+                    .ok()?;
+            Some(Self { id: pair.get("id")?.to_owned(), secret: pair.get("secret").unwrap_or("").to_owned() })
+        };
+        let unreadable =
+            || Error::invalid_client("the Authorization header is not a readable Basic one").challenged();
+        read().map(Some).ok_or_else(unreadable)
+    }
+}
+
+/// Keeps separators of the form encoding that stand in a part from splitting it.
+fn escape(part: &str) -> String {
+    part.replace('&', "%26").replace('=', "%3D")
+}
+
+/// The client that sent this request.
+///
+/// # Errors
+/// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it,
+/// an inactive client included.
+pub fn authenticate(app: &App, headers: &HeaderMap, form: &Params, now: Timestamp) -> Result<Client, Error> {
+    let basic = Basic::from_headers(headers)?;
+    let posted = form.get("client_secret");
+    match basic {
+        Some(_) if posted.is_some() => {
+            Err(Error::invalid_request("client_secret: the request uses two ways of client authentication"))
+        }
+        Some(basic) if form.get("client_id").is_some_and(|id| id != basic.id) => {
+            Err(Error::invalid_request("client_id differs from the Authorization header"))
+        }
+        Some(basic) => prove(app, &basic.id, Some(&basic.secret), now).map_err(|error| match error.code {
+            crate::oauth::error::Code::InvalidClient => error.challenged(),
+            _ => error,
+        }),
+        None => {
+            let id = form.get("client_id").ok_or_else(|| {
+                Error::invalid_client("client_id is missing, and there is no Authorization header")
+            })?;
+            prove(app, id, posted, now)
+        }
+    }
+}
+
+fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Client, Error> {
+    let unknown = || Error::invalid_client("unknown client, wrong secret, or a client that may not act");
+    let id = ClientId::parse(id).ok_or_else(unknown)?;
+    let client = app.store.client(&id)?.filter(|client| client.status.is_active()).ok_or_else(unknown)?;
+    match (client.kind, secret) {
+        (ClientKind::Public, None) => Ok(client),
+        (ClientKind::Public, Some(_)) | (ClientKind::Confidential, None) => Err(unknown()),
+        (ClientKind::Confidential, Some(secret)) => {
+            let shown = ClientSecret::parse(secret).ok_or_else(unknown)?.digest();
+            let valid = app.store.client_secrets(&id, now)?;
+            // Every one is compared, so that the time does not tell which one matched.
+            let matches = valid.iter().filter(|digest| Digest::matches(digest, &shown)).count();
+            if matches == 0 { Err(unknown()) } else { Ok(client) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(value: &str) -> Result<Option<Basic>, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        Basic::from_headers(&headers)
+    }
+
+    #[test]
+    fn both_parts_are_form_encoded() {
+        let value = format!("bAsIc {}", BASE64_STANDARD.encode("a%3Ab+c:d%26e&f=g"));
+        let basic = basic(&value).unwrap().unwrap();
+        assert_eq!((basic.id.as_str(), basic.secret.as_str()), ("a:b c", "d&e&f=g"));
+    }
+
+    #[test]
+    fn unreadable_headers_are_refused() {
+        for value in ["Bearer x", "Basic", "Basic !", "Basic YQ=="] {
+            assert!(basic(value).is_err(), "{value}");
+        }
+    }
+}

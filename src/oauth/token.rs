@@ -1,0 +1,129 @@
+//! `POST /oauth/token` (RFC 6749 §3.2).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::app::App;
+use crate::model::client::{Client, ClientKind, GrantType};
+use crate::model::params::Params;
+use crate::model::scope::Scope;
+use crate::model::secret::{AuthorizationCode, RefreshToken};
+use crate::oauth::client_auth::authenticate;
+use crate::oauth::error::{Code, Error};
+use crate::oauth::form::Form;
+use crate::service::issue::{self, CodeRequest, Issued, RefreshRequest, Refreshing, Terms};
+use crate::store::resource_servers::Scopes;
+
+pub async fn token(State(app): State<App>, headers: HeaderMap, Form(form): Form) -> Result<Response, Error> {
+    let now = app.clock.now();
+    let client = authenticate(&app, &headers, &form, now)?;
+    let asked = form.get("grant_type").ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
+    let grant_type = GrantType::parse(asked).ok_or_else(|| {
+        Error::new(
+            Code::UnsupportedGrantType,
+            "grant_type: authorization_code, refresh_token or client_credentials",
+        )
+    })?;
+    if !client.grant_types.allow(grant_type) {
+        return Err(Error::new(Code::UnauthorizedClient, "grant_type: the client is not registered for it"));
+    }
+    let scopes = app.store.scopes()?;
+    let terms = Terms { client: client.id.clone(), lives: app.config.lives, scopes, now };
+    let issued = match grant_type {
+        GrantType::AuthorizationCode => {
+            issue::redeem(&app.store, code_request(&form, &client)?, terms).await?
+        }
+        GrantType::RefreshToken => issue::refresh(&app.store, refresh_request(&form)?, terms).await?,
+        GrantType::ClientCredentials => {
+            let scope = client_scope(&form, &client, &terms.scopes)?;
+            issue::for_client(&app.store, scope, terms).await?
+        }
+    };
+    Ok(answer(&issued))
+}
+
+fn answer(issued: &Issued) -> Response {
+    let mut body = json!({
+        "access_token": issued.access_token.expose(),
+        "token_type": "Bearer",
+        "expires_in": issued.expires_in.as_secs(),
+        "scope": issued.scope.to_string(),
+    });
+    if let Some(token) = &issued.refresh_token {
+        body["refresh_token"] = token.expose().into();
+    }
+    ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
+}
+
+fn invalid_grant() -> Error {
+    issue::Error::InvalidGrant.into()
+}
+
+fn code_request(form: &Params, client: &Client) -> Result<CodeRequest, Error> {
+    let code = form.get("code").ok_or_else(|| Error::invalid_request("code is missing"))?;
+    Ok(CodeRequest {
+        code: AuthorizationCode::parse(code).ok_or_else(invalid_grant)?,
+        redirect_uri: form.get("redirect_uri").map(str::to_owned),
+        code_challenge: form.get("code_verifier").map(challenge_of).transpose()?,
+        refreshing: if client.grant_types.allow(GrantType::RefreshToken) {
+            Refreshing::Yes
+        } else {
+            Refreshing::No
+        },
+    })
+}
+
+/// 43 to 128 unreserved characters (RFC 7636 §4.1); the S256 transformation of §4.2.
+fn challenge_of(verifier: &str) -> Result<String, Error> {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(is_unreserved) {
+        return Err(Error::new(Code::InvalidGrant, "code_verifier: 43 to 128 unreserved characters"));
+    }
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)))
+}
+
+fn asked_scope(form: &Params) -> Result<Option<Scope>, Error> {
+    form.get("scope")
+        .map(|text| Scope::parse(text).ok_or_else(|| Error::new(Code::InvalidScope, "scope: not readable")))
+        .transpose()
+}
+
+fn refresh_request(form: &Params) -> Result<RefreshRequest, Error> {
+    let token =
+        form.get("refresh_token").ok_or_else(|| Error::invalid_request("refresh_token is missing"))?;
+    Ok(RefreshRequest {
+        token: RefreshToken::parse(token).ok_or_else(invalid_grant)?,
+        scope: asked_scope(form)?,
+    })
+}
+
+fn client_scope(form: &Params, client: &Client, scopes: &Scopes) -> Result<Scope, Error> {
+    if client.kind == ClientKind::Public {
+        // RFC 6749 §4.4: for confidential clients alone.
+        return Err(Error::new(Code::UnauthorizedClient, "grant_type: for confidential clients alone"));
+    }
+    permitted_scope(asked_scope(form)?, client, scopes)
+}
+
+/// What a client gets of what it asks for: all or nothing; without `scope`, all that it may ask.
+///
+/// # Errors
+/// `invalid_scope`.
+pub fn permitted_scope(asked: Option<Scope>, client: &Client, scopes: &Scopes) -> Result<Scope, Error> {
+    let known = scopes.all();
+    let allowed = client.scope.as_ref().map_or_else(|| known.clone(), |scope| scope.intersection(&known));
+    let scope = asked.unwrap_or_else(|| allowed.clone());
+    if scope.is_empty() {
+        return Err(Error::new(Code::InvalidScope, "scope: there is nothing that this client may ask for"));
+    }
+    if !scope.is_subset(&allowed) {
+        return Err(Error::new(Code::InvalidScope, "scope: unknown, or not for this client"));
+    }
+    Ok(scope)
+}

@@ -1,0 +1,167 @@
+//! Every URL in one table, grouped by caller.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state, map_response, map_response_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{Any, CorsLayer};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
+use tower_http::timeout::TimeoutLayer;
+
+use crate::app::App;
+use crate::config::Transport;
+use crate::web::error::{self, Error};
+use crate::web::page::content_security_policy;
+use crate::web::session::{self, identify, require_sign_in};
+use crate::{oauth, web};
+
+/// Bodies above this are refused.
+const LARGEST_BODY: usize = 64 * 1024;
+const LONGEST_REQUEST: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Pages for everybody.
+    Public,
+    /// Pages for whoever is signed in.
+    SignedIn,
+    /// Protocol endpoints that browser apps call too.
+    Client,
+    /// Protocol endpoints for resource servers.
+    ResourceServer,
+    /// Files and health.
+    Anybody,
+}
+
+/// One method of one path.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    pub caller: Caller,
+    pub path: &'static str,
+    pub method: &'static str,
+}
+
+macro_rules! routes {
+    ($($caller:ident { $($path:literal: $($method:ident($handler:path))+;)+ })+) => {
+        /// The whole table, for tests that walk it.
+        pub const TABLE: &[Route] = &[$($($(
+            Route { caller: Caller::$caller, path: $path, method: stringify!($method) },
+        )+)+)+];
+
+        fn group(caller: Caller) -> Router<App> {
+            let router = Router::new();
+            match caller {
+                $(Caller::$caller => router$(.route($path, MethodRouter::new()$(.$method($handler))+))+,)+
+            }
+        }
+    };
+}
+
+routes! {
+    Public {
+        "/": get(web::account::landing);
+        "/login": get(web::account::sign_in_page) post(web::account::sign_in);
+        "/logout": get(web::account::sign_out_page) post(web::account::sign_out);
+        "/oauth/authorize": get(web::consent::ask) post(web::consent::decide);
+    }
+    SignedIn {
+        "/authorizations": get(web::authorizations::list);
+        "/authorizations/revoke":
+            get(web::authorizations::revoke_several_page) post(web::authorizations::revoke_several);
+        "/authorizations/client/{client_id}": get(web::authorizations::of_client);
+        "/authorizations/{grant_id}": get(web::authorizations::detail);
+        "/authorizations/{grant_id}/revoke":
+            get(web::authorizations::revoke_one_page) post(web::authorizations::revoke_one);
+        "/authorizations/{grant_id}/devices/{family_id}/revoke":
+            get(web::authorizations::device_page) post(web::authorizations::sign_device_out);
+    }
+    Client {
+        "/oauth/token": post(oauth::token::token);
+        "/oauth/revoke": post(oauth::revoke::revoke);
+        "/.well-known/oauth-authorization-server": get(oauth::metadata::metadata);
+    }
+    ResourceServer {
+        "/oauth/introspect": post(oauth::introspect::introspect);
+    }
+    Anybody {
+        "/static/{name}": get(web::assets::asset);
+        "/healthz": get(healthy);
+        "/readyz": get(ready);
+    }
+}
+
+/// The whole server. Of several layers the last is the outermost.
+pub fn router(app: App) -> Router {
+    let pages = group(Caller::Public)
+        .merge(group(Caller::SignedIn).route_layer(from_fn(require_sign_in)))
+        .method_not_allowed_fallback(async || {
+            error::page(StatusCode::METHOD_NOT_ALLOWED, "error-method", None)
+        })
+        .layer(from_fn_with_state(app.clone(), identify))
+        .layer(session::layer(&app))
+        .layer(CsrfLayer::new().with_rejection_response(|_: ProtectionError| {
+            error::page(StatusCode::FORBIDDEN, "error-cross-site", None)
+        }))
+        .layer(map_response(uncached));
+    let protocol = group(Caller::Client).layer(cors()).merge(group(Caller::ResourceServer));
+    pages
+        .merge(protocol)
+        .merge(group(Caller::Anybody))
+        .fallback(async || Error::NotFound)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, LONGEST_REQUEST))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::Internal.into_response()))
+        .layer(map_response_with_state(app.clone(), secure))
+        .with_state(app)
+}
+
+/// Browser apps call these with what they hold, never with cookies (RFC 9700 §2.6).
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .max_age(std::time::Duration::from_secs(3600))
+}
+
+/// Headers of every answer that has not set them itself.
+async fn secure(State(app): State<App>, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    let mut default = |name, value| {
+        headers.entry(name).or_insert(value);
+    };
+    default(header::CONTENT_SECURITY_POLICY, content_security_policy(None));
+    default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    default(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
+    default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if app.config.issuer.transport() == Transport::Https {
+        default(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+    response
+}
+
+/// Pages show who may reach what: no cache keeps them.
+async fn uncached(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn healthy() -> &'static str {
+    "ok\n"
+}
+
+/// Ready means that the database answers.
+async fn ready(State(app): State<App>) -> Response {
+    match app.store.has_admin() {
+        Ok(_) => "ok\n".into_response(),
+        Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "the database does not answer\n")
+                .into_response()
+        }
+    }
+}

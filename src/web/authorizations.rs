@@ -1,0 +1,310 @@
+//! `/authorizations`: the apps that can reach an account, and taking that back.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::model::act::By;
+use crate::model::client::RedirectUri;
+use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId};
+use crate::model::params::Params;
+use crate::service::revoke;
+use crate::store::families::Device;
+use crate::store::grants::GrantCard;
+use crate::store::ledger::{HistoryRow, ReceiptRow};
+use crate::store::resource_servers::Scopes;
+use crate::web::error::{Error, Result};
+use crate::web::form::{Form, Query};
+use crate::web::page::{Page, Section};
+use crate::web::session::SignedIn;
+
+/// An app that has not been used for so many days is said to be unused.
+const UNUSED_DAYS: u64 = 90;
+
+/// A grant as pages show it.
+pub struct Card {
+    pub grant: GrantCard,
+    pub domain: String,
+    pub permissions: Vec<String>,
+    pub unused_days: Option<u64>,
+}
+
+impl Card {
+    fn new(grant: GrantCard, scopes: &Scopes, now: Timestamp) -> Self {
+        let first = grant.redirect_uris.lines().next().and_then(|uri| RedirectUri::parse(uri).ok());
+        let idle = now.since(grant.last_used_at.unwrap_or(grant.authorized_at)).as_secs() / 86_400;
+        Self {
+            domain: first.map(|uri| uri.domain()).unwrap_or_default(),
+            permissions: scopes.of(&grant.scope).map(|entry| entry.description.clone()).collect(),
+            unused_days: (idle >= UNUSED_DAYS).then_some(idle),
+            grant,
+        }
+    }
+
+    /// Whether the app can use the account now.
+    pub fn is_open(&self) -> bool {
+        self.grant.status == "open"
+    }
+
+    /// Why an open grant gives no access now: the key of a sentence.
+    pub fn hindrance(&self) -> Option<&'static str> {
+        match self.grant.client_status.as_str() {
+            "suspended" => Some("card-suspended"),
+            "banned" => Some("card-banned"),
+            "deleted" => Some("card-deleted"),
+            _ if !self.grant.is_current => Some("card-outdated"),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "authorizations/list.html")]
+pub struct ListPage {
+    page: Page,
+    cards: Vec<Card>,
+    receipt: Vec<ReceiptRow>,
+    unused: Vec<GrantId>,
+    reaching: usize,
+}
+
+pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<Response> {
+    let now = app.clock.now();
+    if query.get("ended") == Some("1") {
+        return Ok(ended(&app, &signed_in, now).await?.into_response());
+    }
+    let owner = &signed_in.user.id;
+    let scopes = app.store.scopes()?;
+    let cards: Vec<Card> = app
+        .store
+        .grant_cards(owner, now)
+        .await?
+        .into_iter()
+        .map(|grant| Card::new(grant, &scopes, now))
+        .collect();
+    let receipt = match query.get("receipt").and_then(ReceiptId::parse) {
+        Some(id) => app.store.receipt_rows(&id, owner).await?,
+        None => Vec::new(),
+    };
+    Ok(ListPage {
+        page: signed_in.page(Section::Authorizations, now),
+        unused: cards
+            .iter()
+            .filter(|card| card.unused_days.is_some())
+            .map(|card| card.grant.id.clone())
+            .collect(),
+        reaching: cards.iter().filter(|card| card.hindrance().is_none()).count(),
+        cards,
+        receipt,
+    }
+    .into_response())
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "authorizations/ended.html")]
+pub struct EndedPage {
+    page: Page,
+    grants: Vec<GrantCard>,
+}
+
+async fn ended(app: &App, signed_in: &SignedIn, now: Timestamp) -> Result<EndedPage> {
+    Ok(EndedPage {
+        page: signed_in.page(Section::Authorizations, now),
+        grants: app.store.ended_grant_cards(&signed_in.user.id, now).await?,
+    })
+}
+
+async fn card(app: &App, signed_in: &SignedIn, id: &str, now: Timestamp) -> Result<Card> {
+    let id = GrantId::parse(id).ok_or(Error::NotFound)?;
+    let grant = app.store.grant_card(&id, &signed_in.user.id, now).await?.ok_or(Error::NotFound)?;
+    Ok(Card::new(grant, &app.store.scopes()?, now))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "authorizations/detail.html")]
+pub struct DetailPage {
+    page: Page,
+    card: Card,
+    devices: Vec<Device>,
+    history: Vec<HistoryRow>,
+}
+
+pub async fn detail(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<DetailPage> {
+    let now = app.clock.now();
+    let card = card(&app, &signed_in, &id, now).await?;
+    Ok(DetailPage {
+        page: signed_in.page(Section::Authorizations, now),
+        devices: app.store.devices(&card.grant.id, &signed_in.user.id, now).await?,
+        history: app.store.grant_history(&card.grant.id, &signed_in.user.id).await?,
+        card,
+    })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "authorizations/revoke.html")]
+pub struct RevokePage {
+    page: Page,
+    cards: Vec<Card>,
+    devices: i64,
+    extent: Extent,
+}
+
+/// What a revocation page is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    One,
+    Several,
+    All,
+}
+
+impl RevokePage {
+    fn new(page: Page, cards: Vec<Card>, extent: Extent) -> Self {
+        let devices = cards.iter().map(|card| card.grant.devices).sum();
+        Self { page, cards, devices, extent }
+    }
+}
+
+pub async fn revoke_one_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let now = app.clock.now();
+    let card = card(&app, &signed_in, &id, now).await?;
+    if !card.is_open() {
+        return Ok(Redirect::to(&format!("/authorizations/{id}")).into_response());
+    }
+    let page = signed_in.page(Section::Authorizations, now);
+    Ok(RevokePage::new(page, vec![card], Extent::One).into_response())
+}
+
+pub async fn revoke_one(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Redirect> {
+    let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
+    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    let receipt = revoke::grants(&app.store, signed_in.user.id, vec![grant], by).await?;
+    Ok(done(receipt, &format!("/authorizations/{id}")))
+}
+
+/// To the list, which says what ended; or, if it had ended before, to `otherwise`.
+fn done(receipt: Option<ReceiptId>, otherwise: &str) -> Redirect {
+    match receipt {
+        Some(receipt) => Redirect::to(&format!("/authorizations?receipt={receipt}")),
+        None => Redirect::to(otherwise),
+    }
+}
+
+fn chosen(fields: &Params) -> Result<Vec<GrantId>> {
+    let mut chosen = fields
+        .all("grant_id")
+        .map(|id| GrantId::parse(id).ok_or(Error::NotFound))
+        .collect::<Result<Vec<_>>>()?;
+    chosen.sort_unstable();
+    chosen.dedup();
+    Ok(chosen)
+}
+
+pub async fn revoke_several_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Query(query): Query,
+) -> Result<Response> {
+    let now = app.clock.now();
+    let page = signed_in.page(Section::Authorizations, now);
+    let scopes = app.store.scopes()?;
+    let open = app.store.grant_cards(&signed_in.user.id, now).await?;
+    let mut cards: Vec<Card> = open.into_iter().map(|grant| Card::new(grant, &scopes, now)).collect();
+    let is_all = query.get("all") == Some("1");
+    if !is_all {
+        let chosen = chosen(&query)?;
+        cards.retain(|card| chosen.contains(&card.grant.id));
+    }
+    if cards.is_empty() {
+        return Ok(Redirect::to("/authorizations?none=1").into_response());
+    }
+    let extent = if is_all { Extent::All } else { Extent::Several };
+    Ok(RevokePage::new(page, cards, extent).into_response())
+}
+
+pub async fn revoke_several(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Form(form): Form,
+) -> Result<Redirect> {
+    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    let owner = signed_in.user.id;
+    let receipt = if form.get("all") == Some("1") {
+        revoke::all_grants(&app.store, owner, by).await?
+    } else {
+        let chosen = chosen(&form)?;
+        if chosen.is_empty() {
+            return Err(Error::BadRequest("error-nothing-chosen"));
+        }
+        revoke::grants(&app.store, owner, chosen, by).await?
+    };
+    Ok(done(receipt, "/authorizations"))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "authorizations/device.html")]
+pub struct DevicePage {
+    page: Page,
+    card: Card,
+    device: Device,
+}
+
+pub async fn device_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path((id, family)): Path<(String, String)>,
+) -> Result<Response> {
+    let now = app.clock.now();
+    let card = card(&app, &signed_in, &id, now).await?;
+    let family = FamilyId::parse(&family).ok_or(Error::NotFound)?;
+    let devices = app.store.devices(&card.grant.id, &signed_in.user.id, now).await?;
+    match devices.into_iter().find(|device| device.id == family) {
+        Some(device) => {
+            let page = signed_in.page(Section::Authorizations, now);
+            Ok(DevicePage { page, card, device }.into_response())
+        }
+        None => Ok(Redirect::to(&format!("/authorizations/{id}")).into_response()),
+    }
+}
+
+pub async fn sign_device_out(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path((id, family)): Path<(String, String)>,
+) -> Result<Redirect> {
+    let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
+    let family = FamilyId::parse(&family).ok_or(Error::NotFound)?;
+    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    revoke::device(&app.store, signed_in.user.id, grant, family, by).await?;
+    Ok(Redirect::to(&format!("/authorizations/{id}")))
+}
+
+/// Where apps send their users; the same answer for unknown, deleted and never authorized apps.
+pub async fn of_client(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let grant = match ClientId::parse(&id) {
+        Some(client) => app.store.open_grant_with(&signed_in.user.id, &client).await?,
+        None => None,
+    };
+    Ok(match grant {
+        Some(grant) => Redirect::to(&format!("/authorizations/{grant}")).into_response(),
+        None => crate::web::error::page(axum::http::StatusCode::NOT_FOUND, "error-no-authorization", None),
+    })
+}

@@ -1,0 +1,116 @@
+//! The one error page.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::clock::Timestamp;
+use crate::model::id::random62;
+use crate::service::{authorize, revoke};
+use crate::store;
+use crate::web::page::{Page, Section};
+
+/// Why a page can't be shown.
+#[derive(Debug)]
+pub enum Error {
+    /// No such thing, or somebody else's: the two can't be told apart.
+    NotFound,
+    /// The person's role does not allow it.
+    Forbidden,
+    /// A request that no form of ours sends: a message key.
+    BadRequest(&'static str),
+    /// The store did not answer; nothing was changed.
+    Unavailable,
+    /// A fault of ours.
+    Internal,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        tracing::error!(error = %error, "store.unavailable");
+        Self::Unavailable
+    }
+}
+
+impl From<revoke::Error> for Error {
+    fn from(error: revoke::Error) -> Self {
+        match error {
+            revoke::Error::NotFound => Self::NotFound,
+            revoke::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<authorize::Error> for Error {
+    fn from(error: authorize::Error) -> Self {
+        match error {
+            authorize::Error::Store(error) => error.into(),
+            authorize::Error::Shut => Self::BadRequest("authorize-error-client"),
+            // Callers ask the user instead.
+            authorize::Error::Ask => Self::Internal,
+        }
+    }
+}
+
+impl From<tower_sessions::session::Error> for Error {
+    fn from(error: tower_sessions::session::Error) -> Self {
+        tracing::error!(error = %error, "session.unavailable");
+        Self::Unavailable
+    }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "error.html")]
+pub struct ErrorPage {
+    page: Page,
+    title: String,
+    text: String,
+    /// Names this answer in the log; only where the fault is ours.
+    reference: Option<String>,
+}
+
+impl Error {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn key(&self) -> &'static str {
+        match self {
+            Self::NotFound => "error-not-found",
+            Self::Forbidden => "error-forbidden",
+            Self::BadRequest(key) => key,
+            Self::Unavailable => "error-unavailable",
+            Self::Internal => "error-internal",
+        }
+    }
+}
+
+/// An error page for `status`, titled `<key>-title`, with the sentence `<key>`.
+pub fn page(status: StatusCode, key: &str, reference: Option<String>) -> Response {
+    let page = Page::new(None, Section::None, Timestamp::from_millis(0));
+    let (title, text) = (page.t(&format!("{key}-title")), page.t(key));
+    let mut response = (status, ErrorPage { page, title, text, reference }).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let reference = matches!(self, Self::Internal | Self::Unavailable).then(|| random62(10));
+        if let Some(reference) = &reference {
+            tracing::error!(reference, status = self.status().as_u16(), "page.failed");
+        }
+        page(self.status(), self.key(), reference)
+    }
+}

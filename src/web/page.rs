@@ -1,0 +1,141 @@
+//! What every page has: who looks at it, where it stands, and how it says times and numbers.
+
+use axum::http::HeaderValue;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use crate::clock::Timestamp;
+use crate::model::user::{Role, Username};
+use crate::web::text::{Argument, t, t_with};
+
+/// The part of the site that a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    None,
+    Authorizations,
+}
+
+/// First field of every page.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub user: Option<(Username, Role)>,
+    pub section: Section,
+    now: Timestamp,
+}
+
+impl Page {
+    pub const fn new(user: Option<(Username, Role)>, section: Section, now: Timestamp) -> Self {
+        Self { user, section, now }
+    }
+
+    pub fn t(&self, key: &str) -> String {
+        t(key)
+    }
+
+    /// The sentence of one of several names that share a prefix.
+    pub fn t_of(&self, prefix: &str, name: &str) -> String {
+        t(&format!("{prefix}{name}"))
+    }
+
+    pub fn t1(&self, key: &str, name: &'static str, value: impl Argument) -> String {
+        t_with(key, &[(name, &value)])
+    }
+
+    pub fn t2(
+        &self,
+        key: &str,
+        name: &'static str,
+        value: impl Argument,
+        name_2: &'static str,
+        value_2: impl Argument,
+    ) -> String {
+        t_with(key, &[(name, &value), (name_2, &value_2)])
+    }
+
+    pub fn moment(&self, at: &Timestamp) -> Moment {
+        Moment::new(*at, self.now)
+    }
+
+    pub fn is_in(&self, section: &str) -> bool {
+        matches!((self.section, section), (Section::Authorizations, "authorizations"))
+    }
+}
+
+/// The policy of a page: nothing but our own stylesheet, script and icon, and no framing.
+///
+/// Chromium holds a form's redirects to `form-action` too, so a page whose form leads on to an app
+/// lists that app's address in `form_target`.
+pub fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
+    let target = form_target.unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self' {target}; frame-ancestors 'none'; base-uri 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+const DAY: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
+const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second]");
+const ISO: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+
+/// A time as people read it, with the exact one beside.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    pub iso: String,
+    pub exact: String,
+    pub relative: String,
+    pub day: String,
+    pub clock: String,
+}
+
+impl Moment {
+    fn new(at: Timestamp, now: Timestamp) -> Self {
+        let utc = at.utc();
+        // These formats have no component that a time could lack.
+        let format = |items| utc.format(items).unwrap_or_default();
+        let (day, clock) = (format(DAY), format(CLOCK));
+        let seconds = i64::try_from(now.since(at).as_secs()).unwrap_or(i64::MAX);
+        let relative = match seconds {
+            0..60 => t("time-now"),
+            60..3_600 => t_with("time-minutes", &[("count", &(seconds / 60))]),
+            3_600..86_400 => t_with("time-hours", &[("count", &(seconds / 3_600))]),
+            86_400..2_592_000 => t_with("time-days", &[("count", &(seconds / 86_400))]),
+            _ => day.clone(),
+        };
+        Self {
+            iso: format(ISO),
+            exact: format!("{day}, {clock} UTC"),
+            relative,
+            day,
+            clock: format!("{clock} UTC"),
+        }
+    }
+}
+
+/// The first letter or digit of a name, for the circle beside it.
+pub fn monogram(name: &str) -> String {
+    name.chars().find(|c| c.is_alphanumeric()).map(|c| c.to_uppercase().collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_relative_with_the_exact_one_beside() {
+        let at = Timestamp::from_millis(1_795_356_187_000);
+        let after = |seconds| Moment::new(at, at.plus(std::time::Duration::from_secs(seconds)));
+        assert_eq!(after(5).relative, "just now");
+        assert_eq!(after(3 * 3600 + 5).relative, "3 hours ago");
+        assert_eq!(after(86_400).relative, "yesterday");
+        assert_eq!(after(90 * 86_400).relative, "22 November 2026");
+        assert_eq!(after(0).exact, "22 November 2026, 14:03:07 UTC");
+        assert_eq!(after(0).iso, "2026-11-22T14:03:07Z");
+    }
+
+    #[test]
+    fn a_monogram_is_a_letter() {
+        assert_eq!(monogram("„Über“"), "Ü");
+        assert_eq!(monogram("…"), "");
+    }
+}

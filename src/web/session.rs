@@ -1,0 +1,230 @@
+//! Sessions of signed-in browsers, and who looks at a page.
+
+use async_trait::async_trait;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tower_sessions::cookie::SameSite;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error as StoreError, Result as StoreResult};
+use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore};
+
+use crate::app::App;
+use crate::clock::{Clock, Timestamp};
+use crate::config::Transport;
+use crate::model::id::{SessionId, UserId};
+use crate::model::secret::Digest;
+use crate::service::sign_in;
+use crate::store::Store;
+use crate::store::sessions::NewSession;
+use crate::store::users::{Credentials, User};
+use crate::web::error::Error;
+use crate::web::page::{Page, Section};
+
+/// The one key that sessions hold: what the browser signed in with.
+const SIGN_IN: &str = "sign_in";
+
+/// What a session is stamped with when it begins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SignIn {
+    user: String,
+    password_version: i64,
+    user_generation: i64,
+    server_generation: i64,
+    device: String,
+}
+
+/// Sessions in the `sessions` table, under the digest of their id.
+#[derive(Clone)]
+pub struct Sessions {
+    store: Store,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Sessions")
+    }
+}
+
+fn digest(id: Id) -> Digest {
+    Digest::of(&id.0.to_le_bytes())
+}
+
+fn backend(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Backend(error.to_string())
+}
+
+fn expiry(record: &Record) -> Timestamp {
+    Timestamp::from_millis(record.expiry_date.unix_timestamp().saturating_mul(1000))
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn create(&self, record: &mut Record) -> StoreResult<()> {
+        let now = self.clock.now();
+        let mark = record.data.get(SIGN_IN).cloned().ok_or_else(|| backend("nobody signed in"))?;
+        let mark: SignIn = serde_json::from_value(mark).map_err(backend)?;
+        let checked = Credentials {
+            user: UserId::parse(&mark.user).ok_or_else(|| backend("no user id"))?,
+            password_hash: String::new(),
+            password_version: mark.password_version,
+            user_generation: mark.user_generation,
+            server_generation: mark.server_generation,
+        };
+        let new = NewSession {
+            digest: digest(record.id),
+            id: SessionId::generate(now),
+            device: mark.device,
+            data: serde_json::to_string(&record.data).map_err(backend)?,
+            expires_at: expiry(record),
+        };
+        let begun = sign_in::begin_session(&self.store, new, checked, now).await.map_err(backend)?;
+        // The account moved while the password was being checked.
+        if begun { Ok(()) } else { Err(StoreError::Decode("the account has changed".to_owned())) }
+    }
+
+    async fn save(&self, record: &Record) -> StoreResult<()> {
+        let data = serde_json::to_string(&record.data).map_err(backend)?;
+        sign_in::save_session(&self.store, digest(record.id), data, expiry(record)).await.map_err(backend)?;
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> StoreResult<Option<Record>> {
+        let row = self.store.session(&digest(*id), self.clock.now()).map_err(backend)?;
+        row.map(|row| {
+            Ok(Record {
+                id: *id,
+                data: serde_json::from_str(&row.data).map_err(backend)?,
+                expiry_date: OffsetDateTime::from_unix_timestamp(row.expires_at.seconds())
+                    .map_err(backend)?,
+            })
+        })
+        .transpose()
+    }
+
+    async fn delete(&self, id: &Id) -> StoreResult<()> {
+        sign_in::end_session(&self.store, digest(*id)).await.map_err(backend)
+    }
+}
+
+/// The layer that reads and sets the session cookie.
+pub fn layer(app: &App) -> SessionManagerLayer<Sessions> {
+    let life = i64::try_from(app.config.session_life.as_secs()).unwrap_or(i64::MAX);
+    let is_https = app.config.issuer.transport() == Transport::Https;
+    SessionManagerLayer::new(Sessions { store: app.store.clone(), clock: app.clock.clone() })
+        .with_name(if is_https { "__Host-rescind" } else { "rescind" })
+        .with_secure(is_https)
+        .with_http_only(true)
+        // Strict would show a signed-in user who comes from an app as signed out.
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(time::Duration::seconds(life)))
+}
+
+/// Begins a session in this browser, in place of any before. `false` when the account has moved
+/// since `checked` was read.
+///
+/// # Errors
+/// When the store fails.
+pub async fn begin(session: &Session, checked: &Credentials, device: String) -> Result<bool, Error> {
+    if session.id().is_some() {
+        session.cycle_id().await?;
+    }
+    let mark = SignIn {
+        user: checked.user.as_str().to_owned(),
+        password_version: checked.password_version,
+        user_generation: checked.user_generation,
+        server_generation: checked.server_generation,
+        device,
+    };
+    session.insert(SIGN_IN, mark).await?;
+    match session.save().await {
+        Ok(()) => Ok(true),
+        Err(tower_sessions::session::Error::Store(StoreError::Decode(_))) => {
+            session.clear().await;
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A signed-in person.
+#[derive(Clone, Debug)]
+pub struct SignedIn {
+    pub user: User,
+    /// The generation that the session is stamped with.
+    pub user_generation: i64,
+}
+
+impl SignedIn {
+    pub fn page(&self, section: Section, now: Timestamp) -> Page {
+        Page::new(Some((self.user.username.clone(), self.user.role)), section, now)
+    }
+}
+
+/// Whoever looks at a page, signed in or not.
+#[derive(Clone, Debug)]
+pub struct Viewer(pub Option<SignedIn>);
+
+impl Viewer {
+    pub fn page(&self, now: Timestamp) -> Page {
+        match &self.0 {
+            Some(signed_in) => signed_in.page(Section::None, now),
+            None => Page::new(None, Section::None, now),
+        }
+    }
+}
+
+/// Middleware of all pages: finds out who looks.
+pub async fn identify(
+    State(app): State<App>,
+    session: Session,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let mark: Option<SignIn> = session.get(SIGN_IN).await?;
+    let viewer = match mark.and_then(|mark| Some((UserId::parse(&mark.user)?, mark.user_generation))) {
+        Some((id, user_generation)) => app.store.user(&id)?.map(|user| SignedIn { user, user_generation }),
+        None => None,
+    };
+    request.extensions_mut().insert(Viewer(viewer));
+    Ok(next.run(request).await)
+}
+
+/// Middleware of pages for people who are signed in; others sign in first and then go on.
+pub async fn require_sign_in(request: Request, next: Next) -> Response {
+    let is_signed_in = request.extensions().get::<Viewer>().is_some_and(|viewer| viewer.0.is_some());
+    if is_signed_in { next.run(request).await } else { to_sign_in(request.method(), request.uri()) }
+}
+
+/// To the sign-in page and back; after a POST, back to the page that shows what the act does.
+pub fn to_sign_in(method: &Method, uri: &Uri) -> Response {
+    let back = if method == Method::GET {
+        uri.path_and_query().map_or("/", |path| path.as_str())
+    } else {
+        uri.path()
+    };
+    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", back).finish();
+    Redirect::to(&format!("/login?{query}")).into_response()
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Viewer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get::<Self>().cloned().ok_or(Error::Internal)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get::<Viewer>().and_then(|viewer| viewer.0.clone()).ok_or(Error::Internal)
+    }
+}
