@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response, map_response_with_state};
+use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -13,9 +13,10 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::config::Transport;
+use crate::model::user::Role;
 use crate::web::error::{self, Error};
 use crate::web::page::content_security_policy;
-use crate::web::session::{self, identify, require_sign_in};
+use crate::web::session::{self, identify, require_role};
 use crate::{oauth, web};
 
 /// Bodies above this are refused.
@@ -29,6 +30,10 @@ pub enum Caller {
     Public,
     /// Pages for whoever is signed in.
     SignedIn,
+    /// Pages for developers, and so for admins.
+    Developer,
+    /// Pages for admins.
+    Admin,
     /// Protocol endpoints that browser apps call too.
     Client,
     /// Protocol endpoints for resource servers.
@@ -46,16 +51,16 @@ pub struct Route {
 }
 
 macro_rules! routes {
-    ($($caller:ident { $($path:literal: $($method:ident($handler:path))+;)+ })+) => {
+    ($($caller:ident { $($path:literal: $($method:ident($handler:path))+;)* })+) => {
         /// The whole table, for tests that walk it.
         pub const TABLE: &[Route] = &[$($($(
             Route { caller: Caller::$caller, path: $path, method: stringify!($method) },
-        )+)+)+];
+        )+)*)+];
 
         fn group(caller: Caller) -> Router<App> {
             let router = Router::new();
             match caller {
-                $(Caller::$caller => router$(.route($path, MethodRouter::new()$(.$method($handler))+))+,)+
+                $(Caller::$caller => router$(.route($path, MethodRouter::new()$(.$method($handler))+))*,)+
             }
         }
     };
@@ -79,6 +84,10 @@ routes! {
         "/authorizations/{grant_id}/devices/{family_id}/revoke":
             get(web::authorizations::device_page) post(web::authorizations::sign_device_out);
     }
+    Developer {
+    }
+    Admin {
+    }
     Client {
         "/oauth/token": post(oauth::token::token);
         "/oauth/revoke": post(oauth::revoke::revoke);
@@ -97,7 +106,9 @@ routes! {
 /// The whole server. Of several layers the last is the outermost.
 pub fn router(app: App) -> Router {
     let pages = group(Caller::Public)
-        .merge(group(Caller::SignedIn).route_layer(from_fn(require_sign_in)))
+        .merge(for_role(Caller::SignedIn, Role::User))
+        .merge(for_role(Caller::Developer, Role::Developer))
+        .merge(for_role(Caller::Admin, Role::Admin))
         .method_not_allowed_fallback(async || {
             error::page(StatusCode::METHOD_NOT_ALLOWED, "error-method", None)
         })
@@ -117,6 +128,10 @@ pub fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::Internal.into_response()))
         .layer(map_response_with_state(app.clone(), secure))
         .with_state(app)
+}
+
+fn for_role(caller: Caller, role: Role) -> Router<App> {
+    group(caller).layer(from_fn_with_state(role, require_role))
 }
 
 /// Browser apps call these with what they hold, never with cookies (RFC 9700 §2.6).

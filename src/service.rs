@@ -3,6 +3,7 @@
 pub mod authorize;
 pub mod issue;
 pub mod last_used;
+pub mod moderate;
 pub mod purge;
 pub mod register;
 pub mod revoke;

@@ -8,6 +8,7 @@
 
 pub mod access_tokens;
 pub mod authorization_codes;
+pub mod client_lists;
 pub mod clients;
 pub mod dialect;
 pub mod families;
@@ -17,9 +18,11 @@ pub mod live;
 pub mod lock;
 pub mod lookup;
 pub mod purges;
+pub mod receipts;
 pub mod refresh_tokens;
 pub mod resource_servers;
 pub mod sessions;
+pub mod user_lists;
 pub mod users;
 pub mod writer;
 

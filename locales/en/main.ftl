@@ -171,12 +171,31 @@ device-others = { $count ->
    *[other] On your { $count } other devices it keeps it.
 }
 
-act-app_revoked = You revoked its access
-act-device_signed_out = You signed out a device
-act-refresh_token_revoked = The app signed out a device
-act-access_token_revoked = The app gave back an access token
+receipt = Receipt
+
+## Acts of the ledger, and who did them
+
+act-access_token_revoked = One access token was given back
+act-refresh_token_revoked = A device was signed out
 act-refresh_token_reused = A refresh token was used twice, which may be theft: the device was signed out
 act-code_replayed = An authorization code was used twice, which may be theft: the device was signed out
+act-device_signed_out = A device was signed out
+act-app_revoked = The app’s access was revoked
+act-user_tokens_revoked = All user tokens of the app were revoked
+act-client_deleted = The app was deleted
+act-client_suspended = The app was suspended
+act-client_banned = The app was banned
+act-client_reinstated = The app was reinstated
+act-user_revoked = All access to the account was revoked, and all browsers were signed out
+act-user_disabled = The account was disabled
+act-user_enabled = The account was enabled
+act-user_deleted = The account was deleted
+act-account_taken_over = The account was reported as taken over: all access and all browsers were signed out
+actor-user = by the user
+actor-developer = by the app’s developer
+actor-admin = by an admin
+actor-client = by the app
+actor-operator = by the server’s operator
 
 ## Errors
 
@@ -203,6 +222,12 @@ error-encoding-title = This can’t be read
 error-encoding = A field holds something that is not text. Nothing was changed.
 error-nothing-chosen-title = You chose no app
 error-nothing-chosen = The field grant_id is missing. Go back and choose at least one app. Nothing was changed.
+error-oneself-title = This is your own
+error-oneself = Nobody does this to their own account or app. Ask another admin.
+error-last-admin-title = This is the last admin
+error-last-admin = Without an admin nobody could moderate. Make somebody else an admin first.
+error-has-apps-title = Delete your apps first
+error-has-apps = Your account still owns apps, and their users need somebody to turn to. Delete the apps, then the account.
 error-no-authorization-title = This app has no access to your account
 error-no-authorization = Nothing is to be revoked. When you let an app use your account, it appears under “App access”.
 

@@ -17,7 +17,7 @@ use crate::model::resource_server::is_audience;
 use crate::model::scope::Scope;
 use crate::model::user::{Role, Username, is_email};
 use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
-use crate::service::revoke::{self, Token, TokenRevocation};
+use crate::service::revoke::{self, Authority, Token, TokenRevocation};
 use crate::store::lock::DatabaseLock;
 use crate::store::{self, Store};
 use crate::web::text::t;
@@ -151,7 +151,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
         }
         Command::RevokeClient { id } => {
             let client = ClientId::parse(&id).ok_or_else(|| Failure::not_found("client"))?;
-            answer("client", revoke::client_tokens(&app.store, client, by).await)
+            answer("client", revoke::client_tokens(&app.store, client, Authority::Provider, None, by).await)
         }
         Command::RevokeUser { name } => {
             let user = Username::parse(&name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
@@ -176,7 +176,7 @@ fn answer(what: &str, result: revoke::Result<revoke::Receipt>) -> Result<Value, 
     match result {
         Ok(receipt) => Ok(json!({ "receipt": receipt })),
         Err(revoke::Error::NotFound) => Err(Failure::not_found(what)),
-        Err(revoke::Error::Store(error)) => Err(error.into()),
+        Err(error) => Err(Failure::refused(error.to_string())),
     }
 }
 

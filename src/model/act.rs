@@ -3,31 +3,47 @@
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
 
-/// What was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
-    AccessTokenRevoked,
-    RefreshTokenRevoked,
-    RefreshTokenReused,
-    CodeReplayed,
-    DeviceSignedOut,
-    AppRevoked,
-    UserTokensRevoked,
-    UserRevoked,
+macro_rules! names {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $type {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $type {
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
 }
 
-impl Act {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AccessTokenRevoked => "access_token_revoked",
-            Self::RefreshTokenRevoked => "refresh_token_revoked",
-            Self::RefreshTokenReused => "refresh_token_reused",
-            Self::CodeReplayed => "code_replayed",
-            Self::DeviceSignedOut => "device_signed_out",
-            Self::AppRevoked => "app_revoked",
-            Self::UserTokensRevoked => "user_tokens_revoked",
-            Self::UserRevoked => "user_revoked",
-        }
+names! {
+    /// What was done.
+    Act {
+        AccessTokenRevoked = "access_token_revoked",
+        RefreshTokenRevoked = "refresh_token_revoked",
+        RefreshTokenReused = "refresh_token_reused",
+        CodeReplayed = "code_replayed",
+        DeviceSignedOut = "device_signed_out",
+        AppRevoked = "app_revoked",
+        UserTokensRevoked = "user_tokens_revoked",
+        ClientDeleted = "client_deleted",
+        ClientSuspended = "client_suspended",
+        ClientBanned = "client_banned",
+        /// Takes nothing away; old tokens stay dead.
+        ClientReinstated = "client_reinstated",
+        UserRevoked = "user_revoked",
+        UserDisabled = "user_disabled",
+        /// Takes nothing away; old tokens and sessions stay dead.
+        UserEnabled = "user_enabled",
+        UserDeleted = "user_deleted",
+        AccountTakenOver = "account_taken_over",
     }
 }
 
@@ -35,6 +51,10 @@ impl Act {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     User(UserId),
+    /// Acting on an app of their own.
+    Developer(UserId),
+    /// Acting for the provider.
+    Admin(UserId),
     Client(ClientId),
     /// Whoever may run commands on the server's machine.
     Operator,
@@ -44,6 +64,8 @@ impl Actor {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::User(_) => "user",
+            Self::Developer(_) => "developer",
+            Self::Admin(_) => "admin",
             Self::Client(_) => "client",
             Self::Operator => "operator",
         }
@@ -51,7 +73,7 @@ impl Actor {
 
     pub fn id(&self) -> Option<&str> {
         match self {
-            Self::User(id) => Some(id.as_str()),
+            Self::User(id) | Self::Developer(id) | Self::Admin(id) => Some(id.as_str()),
             Self::Client(id) => Some(id.as_str()),
             Self::Operator => None,
         }
@@ -87,6 +109,14 @@ pub struct By {
 impl By {
     pub fn user_on_page(user: &UserId, at: Timestamp) -> Self {
         Self { actor: Actor::User(user.clone()), origin: Origin::Page, at }
+    }
+
+    pub fn developer_on_page(user: &UserId, at: Timestamp) -> Self {
+        Self { actor: Actor::Developer(user.clone()), origin: Origin::Page, at }
+    }
+
+    pub fn admin_on_page(user: &UserId, at: Timestamp) -> Self {
+        Self { actor: Actor::Admin(user.clone()), origin: Origin::Page, at }
     }
 
     pub fn client_by_protocol(client: &ClientId, at: Timestamp) -> Self {

@@ -263,6 +263,11 @@ impl RedirectUri {
         }
     }
 
+    /// Whether it leads to the person's own machine, which no app owns.
+    pub fn is_local(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| is_loopback(&url) || url.host_str() == Some("localhost"))
+    }
+
     /// The source that a page's `form-action` must list, or the browser stops the redirect.
     pub fn csp_source(&self) -> String {
         match Url::parse(&self.0) {

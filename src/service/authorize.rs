@@ -70,8 +70,8 @@ pub enum Basis {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The client or the user may not act any more.
-    #[error("the client or the user may not act")]
+    /// The client or the user may not act any more, or the user has blocked the client.
+    #[error("the client may not ask this user")]
     Shut,
     /// The user has to look (again) before anything is given.
     #[error("the user has to be asked")]
@@ -117,6 +117,9 @@ pub async fn authorize(
         .write(move |tx| {
             let generations =
                 tx.generations(&authorization.client, &authorization.user)?.ok_or(Error::Shut)?;
+            if tx.is_blocked(&authorization.user, &authorization.client)? {
+                return Err(Error::Shut);
+            }
             if generations.user != Some(authorization.user_generation) {
                 return Err(Error::Ask);
             }

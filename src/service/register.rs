@@ -1,5 +1,8 @@
 //! Registering users, clients and resource servers.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, Client, ClientKind, ClientStatus, GrantTypes, RedirectUri, TokenFormat};
 use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId};
@@ -9,7 +12,7 @@ use crate::model::scope::Scope;
 use crate::model::secret::{ClientSecret, ResourceServerSecret};
 use crate::model::user::{Role, Username};
 use crate::service::sign_in::{HashError, Passwords};
-use crate::store::{self, Store};
+use crate::store::{self, Store, Tx};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +20,11 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Hash(#[from] HashError),
+    /// A banned app sent people to this host or scheme.
+    #[error("a redirect address leads to a banned domain")]
+    BannedRedirect,
+    #[error("there is no such app of yours")]
+    NotFound,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -69,10 +77,19 @@ pub struct NewClient {
     pub redirect_uris: Vec<RedirectUri>,
 }
 
+fn refuse_banned(tx: &Tx<'_>, uris: &[RedirectUri]) -> Result<()> {
+    for uri in uris {
+        if tx.is_banned_domain(&uri.domain())? {
+            return Err(Error::BannedRedirect);
+        }
+    }
+    Ok(())
+}
+
 /// Registers a client; a confidential one gets its secret, which nobody can read again.
 ///
 /// # Errors
-/// When the store fails.
+/// `BannedRedirect`.
 pub async fn client(
     store: &Store,
     new: NewClient,
@@ -97,14 +114,90 @@ pub async fn client(
     let digest = secret.as_ref().map(ClientSecret::digest);
     store
         .write(move |tx| {
+            refuse_banned(tx, &client.redirect_uris)?;
             tx.insert_client(&client)?;
             if let Some(digest) = digest {
                 tx.insert_client_secret(&ClientSecretId::generate(now), &client.id, &digest, now)?;
             }
-            Ok::<_, store::Error>(())
+            Ok::<_, Error>(())
         })
         .await?;
     Ok((id, secret))
+}
+
+/// What a developer may change in a registration.
+#[derive(Debug)]
+pub struct ClientEdit {
+    pub name: AppName,
+    pub publisher: String,
+    pub redirect_uris: Vec<RedirectUri>,
+    pub scope: Option<Scope>,
+}
+
+/// Changes a registration; what it said before is kept for its users' next consent.
+///
+/// # Errors
+/// `NotFound` unless the app is the owner's, and neither banned nor deleted; `BannedRedirect`.
+pub async fn edit_client(
+    store: &Store,
+    id: ClientId,
+    owner: UserId,
+    edit: ClientEdit,
+    now: Timestamp,
+) -> Result<()> {
+    store
+        .write(move |tx| {
+            refuse_banned(tx, &edit.redirect_uris)?;
+            let before = tx.client(&id)?.ok_or(Error::NotFound)?;
+            let after = Client {
+                name: edit.name,
+                publisher: edit.publisher,
+                redirect_uris: edit.redirect_uris,
+                scope: edit.scope,
+                ..before.clone()
+            };
+            if !tx.update_client(&after, &owner)? {
+                return Err(Error::NotFound);
+            }
+            if before.name != after.name {
+                tx.insert_client_change(&id, "name", before.name.as_str(), now)?;
+            }
+            if before.publisher != after.publisher {
+                tx.insert_client_change(&id, "publisher", &before.publisher, now)?;
+            }
+            if before.redirect_uris != after.redirect_uris {
+                let domains: BTreeSet<String> =
+                    before.redirect_uris.iter().map(RedirectUri::domain).collect();
+                let domains: Vec<String> = domains.into_iter().collect();
+                tx.insert_client_change(&id, "redirect_uris", &domains.join(", "), now)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// Gives a confidential client another secret; earlier ones work for `overlap` more. User tokens stay.
+///
+/// # Errors
+/// `NotFound` unless the app is the owner's, active and confidential.
+pub async fn rotate_secret(
+    store: &Store,
+    id: ClientId,
+    owner: UserId,
+    overlap: Duration,
+    now: Timestamp,
+) -> Result<ClientSecret> {
+    let secret = ClientSecret::generate();
+    let digest = secret.digest();
+    store
+        .write(move |tx| {
+            let client = tx.client(&id)?.filter(|client| client.owner == owner && client.status.is_active());
+            client.filter(|client| client.kind == ClientKind::Confidential).ok_or(Error::NotFound)?;
+            tx.expire_client_secrets(&id, now.plus(overlap))?;
+            tx.insert_client_secret(&ClientSecretId::generate(now), &id, &digest, now)?;
+            Ok(secret)
+        })
+        .await
 }
 
 /// A resource server to be, with its scopes and what each allows in plain words.

@@ -5,8 +5,10 @@
 //! act is success without effect. The store announces the ledger row after the commit.
 
 use crate::model::act::{Act, By, Entry, Subject};
+use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
 use crate::model::secret::{AccessToken, RefreshToken};
+use crate::model::user::UserStatus;
 use crate::store::{self, Store, Tx};
 
 /// Why nothing was revoked.
@@ -17,6 +19,15 @@ pub enum Error {
     /// There is no such thing, or it is somebody else's.
     #[error("there is no such thing")]
     NotFound,
+    /// Nobody does this to their own account.
+    #[error("this is your own account")]
+    Oneself,
+    /// Nobody could moderate any more.
+    #[error("this is the last admin")]
+    LastAdmin,
+    /// Apps need an owner.
+    #[error("the account still owns apps")]
+    HasApps,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -88,17 +99,32 @@ fn record_ended(tx: &Tx<'_>, ended: Vec<store::grants::EndedGrant>, by: &By) -> 
     Ok(Some(receipt))
 }
 
+/// Whether revoked apps may ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    Allowed,
+    /// Not until the user lifts it.
+    Blocked,
+}
+
 /// A user revokes apps: the grants end, and with them every device.
 ///
 /// # Errors
 /// `NotFound` if one of them is not the user's; then none ends.
-pub async fn grants(store: &Store, owner: UserId, grants: Vec<GrantId>, by: By) -> Result<Receipt> {
+pub async fn grants(
+    store: &Store,
+    owner: UserId,
+    grants: Vec<GrantId>,
+    asking: Asking,
+    by: By,
+) -> Result<Receipt> {
     store
         .write(move |tx| {
             let mut ended = Vec::with_capacity(grants.len());
             for grant in &grants {
-                if !tx.grant_is_of(grant, &owner)? {
-                    return Err(Error::NotFound);
+                let client = tx.grant_client(grant, &owner)?.ok_or(Error::NotFound)?;
+                if asking == Asking::Blocked {
+                    tx.insert_block(&owner, &client, by.at)?;
                 }
                 ended.extend(tx.end_grant(grant, &owner, by.at)?);
             }
@@ -136,27 +162,133 @@ pub async fn any_grant(store: &Store, grant: GrantId, by: By) -> Result<Receipt>
         .await
 }
 
+/// Who may act on a client.
+#[derive(Clone, Debug)]
+pub enum Authority {
+    /// Its own developer, and nobody else.
+    Owner(UserId),
+    /// An admin or operator, on any client.
+    Provider,
+}
+
+impl Authority {
+    fn check(&self, tx: &Tx<'_>, client: &ClientId) -> Result<()> {
+        let may_act = match self {
+            Self::Owner(owner) => tx.client_is_of(client, owner)?,
+            Self::Provider => tx.client_exists(client)?,
+        };
+        if may_act { Ok(()) } else { Err(Error::NotFound) }
+    }
+}
+
+fn record_client(
+    tx: &Tx<'_>,
+    act: Act,
+    client: &ClientId,
+    generation: i64,
+    by: &By,
+) -> store::Result<ReceiptId> {
+    let receipt = ReceiptId::generate(by.at);
+    let entry = Entry {
+        receipt: receipt.clone(),
+        act,
+        subject: Subject::Client { id: client.clone(), generation },
+        grant: None,
+        client: Some(client.clone()),
+        user: None,
+    };
+    record(tx, by, &entry)?;
+    Ok(receipt)
+}
+
 /// All user tokens of a client die, and the tokens that it got for itself; the client goes on.
 ///
+/// `seen` is the generation that the person saw when they decided: if it has moved since, nothing
+/// happens.
+///
 /// # Errors
-/// `NotFound` for an unknown client.
-pub async fn client_tokens(store: &Store, client: ClientId, by: By) -> Result<Receipt> {
+/// `NotFound` unless there is such a client under that authority.
+pub async fn client_tokens(
+    store: &Store,
+    client: ClientId,
+    authority: Authority,
+    seen: Option<i64>,
+    by: By,
+) -> Result<Receipt> {
     store
         .write(move |tx| {
-            let generation = tx.move_client_generation(&client)?.ok_or(Error::NotFound)?;
-            let receipt = ReceiptId::generate(by.at);
-            let entry = Entry {
-                receipt: receipt.clone(),
-                act: Act::UserTokensRevoked,
-                subject: Subject::Client { id: client.clone(), generation },
-                grant: None,
-                client: Some(client),
-                user: None,
-            };
-            record(tx, &by, &entry)?;
-            Ok(Some(receipt))
+            authority.check(tx, &client)?;
+            let Some(generation) = tx.move_client_generation(&client, seen)? else { return Ok(None) };
+            Ok(Some(record_client(tx, Act::UserTokensRevoked, &client, generation, &by)?))
         })
         .await
+}
+
+/// A developer deletes an app: everything it holds dies, its secrets go, and it never comes back.
+///
+/// # Errors
+/// `NotFound` unless it is the developer's; a banned app can't be deleted, so that its ban stands.
+pub async fn delete_client(store: &Store, client: ClientId, owner: UserId, by: By) -> Result<Receipt> {
+    store
+        .write(move |tx| {
+            Authority::Owner(owner).check(tx, &client)?;
+            let status = ClientStatus::Deleted { at: by.at };
+            let Some(generation) = tx.shut_client(&client, &status)? else { return Err(Error::NotFound) };
+            tx.delete_client_secrets(&client)?;
+            Ok(Some(record_client(tx, Act::ClientDeleted, &client, generation, &by)?))
+        })
+        .await
+}
+
+fn suspend_in(tx: &Tx<'_>, client: &ClientId, reason: &str, by: &By) -> store::Result<Receipt> {
+    let status = ClientStatus::Suspended { at: by.at, reason: reason.to_owned() };
+    let Some(generation) = tx.shut_client(client, &status)? else { return Ok(None) };
+    Ok(Some(record_client(tx, Act::ClientSuspended, client, generation, by)?))
+}
+
+/// An admin suspends an app; `reason` is the sentence that its users read.
+///
+/// # Errors
+/// `NotFound` for an unknown app.
+pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by: By) -> Result<Receipt> {
+    store
+        .write(move |tx| {
+            Authority::Provider.check(tx, &client)?;
+            Ok(suspend_in(tx, &client, &reason, &by)?)
+        })
+        .await
+}
+
+/// An admin bans an app for good: the hosts that it sent people to are refused at registration.
+///
+/// # Errors
+/// `NotFound` for an unknown app.
+pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By) -> Result<Receipt> {
+    store
+        .write(move |tx| {
+            let banned = tx.client(&client)?.ok_or(Error::NotFound)?;
+            let status = ClientStatus::Banned { at: by.at, reason };
+            let Some(generation) = tx.shut_client(&client, &status)? else { return Ok(None) };
+            for uri in banned.redirect_uris.iter().filter(|uri| !uri.is_local()) {
+                tx.ban_domain(&uri.domain(), &client, by.at)?;
+            }
+            Ok(Some(record_client(tx, Act::ClientBanned, &client, generation, &by)?))
+        })
+        .await
+}
+
+fn record_user(tx: &Tx<'_>, act: Act, user: &UserId, generation: i64, by: &By) -> store::Result<ReceiptId> {
+    let receipt = ReceiptId::generate(by.at);
+    let entry = Entry {
+        receipt: receipt.clone(),
+        act,
+        subject: Subject::User { id: user.clone(), generation },
+        grant: None,
+        client: None,
+        user: Some(user.clone()),
+    };
+    record(tx, by, &entry)?;
+    Ok(receipt)
 }
 
 /// All that was ever given for a user dies, sessions included; the account goes on.
@@ -167,17 +299,84 @@ pub async fn user(store: &Store, user: UserId, by: By) -> Result<Receipt> {
     store
         .write(move |tx| {
             let generation = tx.move_user_generation(&user)?.ok_or(Error::NotFound)?;
-            let receipt = ReceiptId::generate(by.at);
-            let entry = Entry {
-                receipt: receipt.clone(),
-                act: Act::UserRevoked,
-                subject: Subject::User { id: user.clone(), generation },
-                grant: None,
-                client: None,
-                user: Some(user),
-            };
-            record(tx, &by, &entry)?;
+            Ok(Some(record_user(tx, Act::UserRevoked, &user, generation, &by)?))
+        })
+        .await
+}
+
+/// "My account was taken over": like [`user`], with another password in the same transaction.
+///
+/// # Errors
+/// `NotFound` for an unknown user.
+pub async fn taken_over_account(
+    store: &Store,
+    user: UserId,
+    password_hash: String,
+    by: By,
+) -> Result<Receipt> {
+    store
+        .write(move |tx| {
+            let username = tx.user(&user)?.ok_or(Error::NotFound)?.username;
+            tx.set_password(&username, &password_hash)?;
+            let generation = tx.move_user_generation(&user)?.ok_or(Error::NotFound)?;
+            Ok(Some(record_user(tx, Act::AccountTakenOver, &user, generation, &by)?))
+        })
+        .await
+}
+
+/// What becomes of a disabled developer's apps.
+#[derive(Clone, Debug)]
+pub enum Apps {
+    Keep,
+    /// Suspended, with the sentence that their users read.
+    Suspend(String),
+}
+
+/// An admin disables an account, and suspends its apps unless told otherwise.
+///
+/// # Errors
+/// `NotFound` for an unknown user; `LastAdmin`; `Oneself`.
+pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Result<Receipt> {
+    store
+        .write(move |tx| {
+            tx.user(&user)?.ok_or(Error::NotFound)?;
+            if by.actor.id() == Some(user.as_str()) {
+                return Err(Error::Oneself);
+            }
+            if tx.is_last_admin(&user)? {
+                return Err(Error::LastAdmin);
+            }
+            let status = UserStatus::Disabled { at: by.at };
+            let Some(generation) = tx.shut_user(&user, &status)? else { return Ok(None) };
+            let receipt = record_user(tx, Act::UserDisabled, &user, generation, &by)?;
+            if let Apps::Suspend(reason) = &apps {
+                for client in tx.active_clients_of(&user)? {
+                    suspend_in(tx, &client, reason, &by)?;
+                }
+            }
             Ok(Some(receipt))
+        })
+        .await
+}
+
+/// A user deletes their account: everything given for it dies, and who it belonged to is forgotten.
+///
+/// # Errors
+/// `HasApps` while apps of theirs are registered; `LastAdmin`.
+pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt> {
+    store
+        .write(move |tx| {
+            tx.user(&user)?.ok_or(Error::NotFound)?;
+            if tx.is_last_admin(&user)? {
+                return Err(Error::LastAdmin);
+            }
+            if tx.owns_clients(&user)? {
+                return Err(Error::HasApps);
+            }
+            let status = UserStatus::Deleted { at: by.at };
+            let Some(generation) = tx.shut_user(&user, &status)? else { return Ok(None) };
+            tx.erase_user(&user)?;
+            Ok(Some(record_user(tx, Act::UserDeleted, &user, generation, &by)?))
         })
         .await
 }

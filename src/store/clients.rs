@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientStatus, RedirectUri};
-use crate::model::id::{ClientId, ClientSecretId};
+use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
 
 use super::{Result, Store, Tx};
@@ -19,7 +19,47 @@ const INSERT: &str = "INSERT INTO clients (id, owner_id, name, publisher, kind, 
 const INSERT_SECRET: &str = "INSERT INTO client_secrets (id, client_id, digest, created_at, expires_at) \
     VALUES (?1, ?2, ?3, ?4, NULL)";
 
-const MOVE_GENERATION: &str = "UPDATE clients SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' RETURNING generation";
+const IS_OF: &str = "SELECT 1 FROM clients WHERE id = ?1 AND owner_id = ?2 AND status <> 'deleted'";
+const EXISTS: &str = "SELECT 1 FROM clients WHERE id = ?1 AND status <> 'deleted'";
+const MOVE_GENERATION: &str = "UPDATE clients SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' \
+    AND (?2 IS NULL OR generation = ?2) RETURNING generation";
+const SHUT: &str = "UPDATE clients SET status = ?2, status_at = ?3, status_reason = ?4, generation = generation + 1 \
+    WHERE id = ?1 AND (status = 'active' OR status = 'suspended' AND ?2 <> 'suspended') RETURNING generation";
+const REINSTATE: &str = "UPDATE clients SET status = 'active', status_at = ?3, status_reason = '' \
+    WHERE id = ?1 AND status = 'suspended' AND owner_id <> ?2 RETURNING generation";
+const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6 \
+    WHERE id = ?1 AND owner_id = ?2 AND status IN ('active', 'suspended')";
+const INSERT_CHANGE: &str = "INSERT INTO client_changes (client_id, at, field, earlier) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT DO NOTHING";
+const CHANGES: &str =
+    "SELECT field, earlier FROM client_changes WHERE client_id = ?1 AND at > ?2 ORDER BY at LIMIT 50";
+const EXPIRE_SECRETS: &str = "UPDATE client_secrets SET expires_at = ?2 WHERE client_id = ?1 \
+    AND (expires_at IS NULL OR expires_at > ?2)";
+const DELETE_SECRETS: &str = "DELETE FROM client_secrets WHERE client_id = ?1";
+const SECRET_ROWS: &str = "SELECT id, created_at, expires_at FROM client_secrets WHERE client_id = ?1 \
+    AND (expires_at IS NULL OR expires_at > ?2) ORDER BY id DESC LIMIT 20";
+const BAN_DOMAIN: &str =
+    "INSERT INTO banned_domains (domain, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+const IS_BANNED: &str = "SELECT 1 FROM banned_domains WHERE domain = ?1";
+const OWNS_ANY: &str =
+    "SELECT 1 FROM clients WHERE owner_id = ?1 AND status IN ('active', 'suspended') LIMIT 1";
+const ACTIVE_OF_OWNER: &str =
+    "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id LIMIT 1000";
+
+/// A valid secret, as its owner sees it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SecretRow {
+    pub id: ClientSecretId,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What a registration said before a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub field: String,
+    pub earlier: String,
+}
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
@@ -55,6 +95,20 @@ impl Store {
     pub fn client_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Vec<Digest>> {
         self.lookup(|c| c.prepare_cached(SECRETS)?.query_map(params![id, now], |row| row.get(0))?.collect())
     }
+
+    /// What changed in a client's registration after `since`, oldest first.
+    pub fn client_changes(&self, id: &ClientId, since: Timestamp) -> Result<Vec<Change>> {
+        self.lookup(|c| {
+            c.prepare_cached(CHANGES)?
+                .query_map(params![id, since], |row| Ok(Change { field: row.get(0)?, earlier: row.get(1)? }))?
+                .collect()
+        })
+    }
+
+    /// A client's valid secrets, newest first.
+    pub async fn client_secret_rows(&self, id: &ClientId, now: Timestamp) -> Result<Vec<SecretRow>> {
+        Ok(sqlx::query_as(SECRET_ROWS).bind(id).bind(now).fetch_all(&self.pages).await?)
+    }
 }
 
 impl Tx<'_> {
@@ -86,8 +140,113 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// All that was minted for the client so far dies with this. `None` for an unknown client.
-    pub fn move_client_generation(&self, id: &ClientId) -> Result<Option<i64>> {
-        Ok(self.connection.prepare_cached(MOVE_GENERATION)?.query_row([id], |row| row.get(0)).optional()?)
+    /// `owner`'s, and not deleted.
+    pub fn client_is_of(&self, id: &ClientId, owner: &UserId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(IS_OF)?.exists(params![id, owner])?)
+    }
+
+    pub fn client_exists(&self, id: &ClientId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(EXISTS)?.exists([id])?)
+    }
+
+    /// All that was minted for the client so far dies with this. `None` for an unknown client, and
+    /// where the generation is no longer the one that was `seen`.
+    pub fn move_client_generation(&self, id: &ClientId, seen: Option<i64>) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached(MOVE_GENERATION)?
+            .query_row(params![id, seen], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// Suspends, bans or deletes; all that was minted so far dies. `None` if it is so already, or
+    /// may not become so: what is banned or deleted stays it.
+    pub fn shut_client(&self, id: &ClientId, status: &ClientStatus) -> Result<Option<i64>> {
+        let (at, reason) = match status {
+            ClientStatus::Suspended { at, reason } | ClientStatus::Banned { at, reason } => {
+                (at, reason.as_str())
+            }
+            ClientStatus::Deleted { at } => (at, ""),
+            ClientStatus::Active => return Ok(None),
+        };
+        Ok(self
+            .connection
+            .prepare_cached(SHUT)?
+            .query_row(params![id, status.as_str(), at, reason], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// Lets a suspended client act again; what died stays dead. `None` if it is not suspended, or
+    /// `by` owns it.
+    pub fn reinstate_client(&self, id: &ClientId, by: &UserId, now: Timestamp) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached(REINSTATE)?
+            .query_row(params![id, by, now], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// `false` unless it is `owner`'s, and neither banned nor deleted.
+    pub fn update_client(&self, client: &Client, owner: &UserId) -> Result<bool> {
+        let uris: Vec<_> = client.redirect_uris.iter().map(RedirectUri::as_str).collect();
+        let rows = self.connection.prepare_cached(UPDATE)?.execute(params![
+            client.id,
+            owner,
+            client.name,
+            client.publisher,
+            uris.join("\n"),
+            client.scope
+        ])?;
+        Ok(rows == 1)
+    }
+
+    /// Keeps what a registration said before a change.
+    pub fn insert_client_change(
+        &self,
+        client: &ClientId,
+        field: &str,
+        earlier: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.connection.prepare_cached(INSERT_CHANGE)?.execute(params![client, now, field, earlier])?;
+        Ok(())
+    }
+
+    /// Lets all secrets of a client end at `at`, unless they end before.
+    pub fn expire_client_secrets(&self, client: &ClientId, at: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(EXPIRE_SECRETS)?.execute(params![client, at])?;
+        Ok(())
+    }
+
+    pub fn delete_client_secrets(&self, client: &ClientId) -> Result<()> {
+        self.connection.prepare_cached(DELETE_SECRETS)?.execute([client])?;
+        Ok(())
+    }
+
+    pub fn ban_domain(&self, domain: &str, because_of: &ClientId, now: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(BAN_DOMAIN)?.execute(params![domain, because_of, now])?;
+        Ok(())
+    }
+
+    pub fn is_banned_domain(&self, domain: &str) -> Result<bool> {
+        Ok(self.connection.prepare_cached(IS_BANNED)?.exists([domain])?)
+    }
+
+    pub fn active_clients_of(&self, owner: &UserId) -> Result<Vec<ClientId>> {
+        Ok(self
+            .connection
+            .prepare_cached(ACTIVE_OF_OWNER)?
+            .query_map([owner], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Whether a person has apps that nobody else could look after; banned ones need nobody.
+    pub fn owns_clients(&self, owner: &UserId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(OWNS_ANY)?.exists([owner])?)
+    }
+
+    /// As it stands in this transaction.
+    pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
+        Ok(self.connection.prepare_cached(BY_ID)?.query_row([id], client).optional()?)
     }
 }

@@ -25,7 +25,7 @@ const END_BY_ID: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE
     RETURNING id, client_id, user_id";
 const END_ALL: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE user_id = ?1 AND status = 'open' \
     RETURNING id, client_id, user_id";
-const IS_OF: &str = "SELECT 1 FROM grants WHERE id = ?1 AND user_id = ?2";
+const CLIENT_OF: &str = "SELECT client_id FROM grants WHERE id = ?1 AND user_id = ?2";
 const EXISTS: &str = "SELECT 1 FROM grants WHERE id = ?1";
 
 /// One row a grant: the app, and what can still be live under it.
@@ -216,8 +216,13 @@ impl Tx<'_> {
             .collect::<rusqlite::Result<_>>()?)
     }
 
-    pub fn grant_is_of(&self, id: &GrantId, owner: &UserId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(IS_OF)?.exists(params![id, owner])?)
+    /// The client of a grant, open or ended; `None` unless the grant is the owner's.
+    pub fn grant_client(&self, id: &GrantId, owner: &UserId) -> Result<Option<ClientId>> {
+        Ok(self
+            .connection
+            .prepare_cached(CLIENT_OF)?
+            .query_row(params![id, owner], |row| row.get(0))
+            .optional()?)
     }
 
     pub fn grant_exists(&self, id: &GrantId) -> Result<bool> {

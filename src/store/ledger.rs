@@ -2,48 +2,16 @@
 
 use rusqlite::params;
 
-use crate::clock::Timestamp;
 use crate::model::act::{By, Entry};
-use crate::model::id::{GrantId, ReceiptId, UserId};
+use crate::model::id::ReceiptId;
 
-use super::{Result, Store, Tx};
+use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, \
     grant_id, client_id, user_id, generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
     RETURNING sequence";
 
-const OF_RECEIPT: &str = "SELECT l.at, c.name AS client FROM ledger AS l \
-    LEFT JOIN clients AS c ON c.id = l.client_id WHERE l.receipt_id = ?1 AND l.user_id = ?2 \
-    ORDER BY l.sequence LIMIT 500";
-const OF_GRANT: &str =
-    "SELECT at, act FROM ledger WHERE grant_id = ?1 AND user_id = ?2 ORDER BY sequence DESC LIMIT 50";
-
-/// One thing that an act of a user ended.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct ReceiptRow {
-    pub at: Timestamp,
-    pub client: Option<String>,
-}
-
-/// One act that concerned a grant.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub struct HistoryRow {
-    pub at: Timestamp,
-    pub act: String,
-}
-
-impl Store {
-    /// What one act ended of `user`'s.
-    pub async fn receipt_rows(&self, receipt: &ReceiptId, user: &UserId) -> Result<Vec<ReceiptRow>> {
-        Ok(sqlx::query_as(OF_RECEIPT).bind(receipt).bind(user).fetch_all(&self.pages).await?)
-    }
-
-    /// What happened to a grant of `user`'s, newest first.
-    pub async fn grant_history(&self, grant: &GrantId, user: &UserId) -> Result<Vec<HistoryRow>> {
-        Ok(sqlx::query_as(OF_GRANT).bind(grant).bind(user).fetch_all(&self.pages).await?)
-    }
-}
-
+const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason) VALUES (?1, ?2)";
 impl Tx<'_> {
     /// Appends a row; its sequence is announced once the transaction has been committed.
     pub fn insert_ledger(&self, entry: &Entry, by: &By) -> Result<i64> {
@@ -66,5 +34,11 @@ impl Tx<'_> {
         )?;
         self.ledger_head.set(sequence);
         Ok(sequence)
+    }
+
+    /// What somebody wrote about an act, for those who may read it.
+    pub fn insert_receipt_note(&self, receipt: &ReceiptId, reason: &str) -> Result<()> {
+        self.connection.prepare_cached(INSERT_NOTE)?.execute(params![receipt, reason])?;
+        Ok(())
     }
 }

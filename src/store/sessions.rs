@@ -12,7 +12,7 @@ use crate::model::secret::Digest;
 use super::users::Credentials;
 use super::{Result, Store, Tx};
 
-const LIVE: &str = "SELECT x.user_id, x.data, x.expires_at FROM sessions AS x, users AS u, server AS s \
+const LIVE: &str = "SELECT x.id, x.user_id, x.data, x.expires_at FROM sessions AS x, users AS u, server AS s \
     WHERE x.digest = ?1 AND x.expires_at > ?2 AND s.id = 1 AND s.generation = x.server_generation \
     AND u.id = x.user_id AND u.status = 'active' AND u.generation = x.user_generation \
     AND u.password_version = x.password_version";
@@ -24,8 +24,23 @@ const INSERT: &str = "INSERT INTO sessions (digest, id, user_id, server_generati
 const UPDATE: &str = "UPDATE sessions SET data = ?2, expires_at = ?3 WHERE digest = ?1";
 const DELETE: &str = "DELETE FROM sessions WHERE digest = ?1";
 
+const OF_USER: &str = "SELECT x.id, x.device, x.created_at FROM sessions AS x, users AS u, server AS s \
+    WHERE x.user_id = ?1 AND x.expires_at > ?2 AND s.id = 1 AND s.generation = x.server_generation \
+    AND u.id = x.user_id AND u.generation = x.user_generation AND u.password_version = x.password_version \
+    ORDER BY x.id DESC LIMIT 200";
+const DELETE_BY_ID: &str = "DELETE FROM sessions WHERE id = ?1 AND user_id = ?2";
+
+/// A signed-in browser, as its user sees it.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct SignedInBrowser {
+    pub id: SessionId,
+    pub device: String,
+    pub created_at: Timestamp,
+}
+
 /// A live session's row.
 pub struct SessionRow {
+    pub id: SessionId,
     pub user: UserId,
     pub data: String,
     pub expires_at: Timestamp,
@@ -45,10 +60,20 @@ impl Store {
         self.lookup(|c| {
             c.prepare_cached(LIVE)?
                 .query_row(params![digest, now], |row| {
-                    Ok(SessionRow { user: row.get(0)?, data: row.get(1)?, expires_at: row.get(2)? })
+                    Ok(SessionRow {
+                        id: row.get(0)?,
+                        user: row.get(1)?,
+                        data: row.get(2)?,
+                        expires_at: row.get(3)?,
+                    })
                 })
                 .optional()
         })
+    }
+
+    /// A user's signed-in browsers, newest first.
+    pub async fn signed_in_browsers(&self, user: &UserId, now: Timestamp) -> Result<Vec<SignedInBrowser>> {
+        Ok(sqlx::query_as(OF_USER).bind(user).bind(now).fetch_all(&self.pages).await?)
     }
 }
 
@@ -80,5 +105,10 @@ impl Tx<'_> {
 
     pub fn delete_session(&self, digest: &Digest) -> Result<bool> {
         Ok(self.connection.prepare_cached(DELETE)?.execute([digest])? == 1)
+    }
+
+    /// `false` unless it is the user's.
+    pub fn delete_session_of(&self, id: &SessionId, user: &UserId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(DELETE_BY_ID)?.execute(params![id, user])? == 1)
     }
 }

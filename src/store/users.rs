@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
-use crate::model::id::UserId;
+use crate::model::id::{ClientId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
 
 use super::{Result, Store, Tx};
@@ -19,6 +19,19 @@ const SET_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_versio
     WHERE username = ?1 AND status <> 'deleted' RETURNING id";
 const MOVE_GENERATION: &str =
     "UPDATE users SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' RETURNING generation";
+const SET_STATUS: &str = "UPDATE users SET status = ?2, status_at = ?3, generation = generation + 1 \
+    WHERE id = ?1 AND status = 'active' RETURNING generation";
+const ENABLE: &str = "UPDATE users SET status = 'active', status_at = ?2 WHERE id = ?1 AND status = 'disabled' \
+    RETURNING generation";
+const ERASE: &str = "UPDATE users SET username = 'deleted-' || lower(hex(randomblob(8))), email = NULL, \
+    password_hash = '' WHERE id = ?1 AND status = 'deleted'";
+const SET_ROLE: &str = "UPDATE users SET role = ?2 WHERE id = ?1 AND status <> 'deleted'";
+const IS_LAST_ADMIN: &str = "SELECT 1 FROM users WHERE id = ?1 AND role = 'admin' AND status = 'active' \
+    AND NOT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND status = 'active' AND id <> ?1)";
+const INSERT_BLOCK: &str =
+    "INSERT INTO blocks (user_id, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+const DELETE_BLOCK: &str = "DELETE FROM blocks WHERE user_id = ?1 AND client_id = ?2";
+const IS_BLOCKED: &str = "SELECT 1 FROM blocks WHERE user_id = ?1 AND client_id = ?2";
 const ANY_ADMIN: &str = "SELECT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND status = 'active')";
 
 /// A person, without the password.
@@ -86,6 +99,11 @@ impl Store {
         })
     }
 
+    /// Whether the user lets the client ask.
+    pub fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {
+        self.lookup(|c| c.prepare_cached(IS_BLOCKED)?.exists(params![user, client]))
+    }
+
     pub fn has_admin(&self) -> Result<bool> {
         self.lookup(|c| c.query_row(ANY_ADMIN, [], |row| row.get(0)))
     }
@@ -126,5 +144,62 @@ impl Tx<'_> {
     /// All that was minted for the user so far dies with this. `None` for an unknown user.
     pub fn move_user_generation(&self, id: &UserId) -> Result<Option<i64>> {
         Ok(self.connection.prepare_cached(MOVE_GENERATION)?.query_row([id], |row| row.get(0)).optional()?)
+    }
+
+    /// Disables or deletes an account; all that was minted for it so far dies. `None` unless it is active.
+    pub fn shut_user(&self, id: &UserId, status: &UserStatus) -> Result<Option<i64>> {
+        let at = match status {
+            UserStatus::Disabled { at } | UserStatus::Deleted { at } => at,
+            UserStatus::Active => return Ok(None),
+        };
+        Ok(self
+            .connection
+            .prepare_cached(SET_STATUS)?
+            .query_row(params![id, status.as_str(), at], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// `None` unless it is disabled.
+    pub fn enable_user(&self, id: &UserId, now: Timestamp) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached(ENABLE)?
+            .query_row(params![id, now], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// Forgets who a deleted account belonged to.
+    pub fn erase_user(&self, id: &UserId) -> Result<()> {
+        self.connection.prepare_cached(ERASE)?.execute([id])?;
+        Ok(())
+    }
+
+    /// `false` for an unknown account.
+    pub fn set_role(&self, id: &UserId, role: Role) -> Result<bool> {
+        Ok(self.connection.prepare_cached(SET_ROLE)?.execute(params![id, role])? == 1)
+    }
+
+    pub fn is_last_admin(&self, id: &UserId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(IS_LAST_ADMIN)?.exists([id])?)
+    }
+
+    /// As it stands in this transaction.
+    pub fn user(&self, id: &UserId) -> Result<Option<User>> {
+        Ok(self.connection.prepare_cached(BY_ID)?.query_row([id], User::from_row).optional()?)
+    }
+
+    /// From now on the client may not ask this user.
+    pub fn insert_block(&self, user: &UserId, client: &ClientId, now: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(INSERT_BLOCK)?.execute(params![user, client, now])?;
+        Ok(())
+    }
+
+    pub fn delete_block(&self, user: &UserId, client: &ClientId) -> Result<()> {
+        self.connection.prepare_cached(DELETE_BLOCK)?.execute(params![user, client])?;
+        Ok(())
+    }
+
+    pub fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(IS_BLOCKED)?.exists(params![user, client])?)
     }
 }

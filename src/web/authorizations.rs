@@ -11,10 +11,10 @@ use crate::model::act::By;
 use crate::model::client::RedirectUri;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId};
 use crate::model::params::Params;
-use crate::service::revoke;
+use crate::service::revoke::{self, Asking};
 use crate::store::families::Device;
 use crate::store::grants::GrantCard;
-use crate::store::ledger::{HistoryRow, ReceiptRow};
+use crate::store::receipts::LedgerRow;
 use crate::store::resource_servers::Scopes;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Query};
@@ -66,7 +66,7 @@ impl Card {
 pub struct ListPage {
     page: Page,
     cards: Vec<Card>,
-    receipt: Vec<ReceiptRow>,
+    receipt: Vec<LedgerRow>,
     unused: Vec<GrantId>,
     reaching: usize,
 }
@@ -86,7 +86,7 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
         .map(|grant| Card::new(grant, &scopes, now))
         .collect();
     let receipt = match query.get("receipt").and_then(ReceiptId::parse) {
-        Some(id) => app.store.receipt_rows(&id, owner).await?,
+        Some(id) => app.store.receipt(&id, owner).await?,
         None => Vec::new(),
     };
     Ok(ListPage {
@@ -129,7 +129,7 @@ pub struct DetailPage {
     page: Page,
     card: Card,
     devices: Vec<Device>,
-    history: Vec<HistoryRow>,
+    history: Vec<LedgerRow>,
 }
 
 pub async fn detail(
@@ -142,7 +142,15 @@ pub async fn detail(
     Ok(DetailPage {
         page: signed_in.page(Section::Authorizations, now),
         devices: app.store.devices(&card.grant.id, &signed_in.user.id, now).await?,
-        history: app.store.grant_history(&card.grant.id, &signed_in.user.id).await?,
+        history: app
+            .store
+            .grant_history(
+                &card.grant.id,
+                &signed_in.user.id,
+                &card.grant.client_id,
+                card.grant.first_authorized_at,
+            )
+            .await?,
         card,
     })
 }
@@ -189,10 +197,11 @@ pub async fn revoke_one(
     State(app): State<App>,
     signed_in: SignedIn,
     Path(id): Path<String>,
+    Form(form): Form,
 ) -> Result<Redirect> {
     let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
     let by = By::user_on_page(&signed_in.user.id, app.clock.now());
-    let receipt = revoke::grants(&app.store, signed_in.user.id, vec![grant], by).await?;
+    let receipt = revoke::grants(&app.store, signed_in.user.id, vec![grant], asking(&form), by).await?;
     Ok(done(receipt, &format!("/authorizations/{id}")))
 }
 
@@ -202,6 +211,10 @@ fn done(receipt: Option<ReceiptId>, otherwise: &str) -> Redirect {
         Some(receipt) => Redirect::to(&format!("/authorizations?receipt={receipt}")),
         None => Redirect::to(otherwise),
     }
+}
+
+fn asking(form: &Params) -> Asking {
+    if form.get("block") == Some("1") { Asking::Blocked } else { Asking::Allowed }
 }
 
 fn chosen(fields: &Params) -> Result<Vec<GrantId>> {
@@ -250,7 +263,7 @@ pub async fn revoke_several(
         if chosen.is_empty() {
             return Err(Error::BadRequest("error-nothing-chosen"));
         }
-        revoke::grants(&app.store, owner, chosen, by).await?
+        revoke::grants(&app.store, owner, chosen, asking(&form), by).await?
     };
     Ok(done(receipt, "/authorizations"))
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::clock::Timestamp;
 use crate::model::id::random62;
-use crate::service::{authorize, revoke};
+use crate::service::{authorize, moderate, register, revoke};
 use crate::store;
 use crate::web::page::{Page, Section};
 
@@ -39,7 +39,35 @@ impl From<revoke::Error> for Error {
     fn from(error: revoke::Error) -> Self {
         match error {
             revoke::Error::NotFound => Self::NotFound,
+            revoke::Error::Oneself => Self::BadRequest("error-oneself"),
+            revoke::Error::LastAdmin => Self::BadRequest("error-last-admin"),
+            revoke::Error::HasApps => Self::BadRequest("error-has-apps"),
             revoke::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<register::Error> for Error {
+    fn from(error: register::Error) -> Self {
+        match error {
+            register::Error::Store(error) => error.into(),
+            register::Error::NotFound => Self::NotFound,
+            // Forms say these beside their fields.
+            register::Error::BannedRedirect | register::Error::Hash(_) => {
+                tracing::error!(error = %error, "register.failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<moderate::Error> for Error {
+    fn from(error: moderate::Error) -> Self {
+        match error {
+            moderate::Error::Store(error) => error.into(),
+            moderate::Error::NotFound => Self::NotFound,
+            moderate::Error::Oneself => Self::BadRequest("error-oneself"),
+            moderate::Error::LastAdmin => Self::BadRequest("error-last-admin"),
         }
     }
 }

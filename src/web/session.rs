@@ -1,5 +1,7 @@
 //! Sessions of signed-in browsers, and who looks at a page.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -18,6 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::config::Transport;
 use crate::model::id::{SessionId, UserId};
 use crate::model::secret::Digest;
+use crate::model::user::Role;
 use crate::service::sign_in;
 use crate::store::Store;
 use crate::store::sessions::NewSession;
@@ -27,6 +30,9 @@ use crate::web::page::{Page, Section};
 
 /// The one key that sessions hold: what the browser signed in with.
 const SIGN_IN: &str = "sign_in";
+
+/// The key under which a loaded session finds its own public id.
+const SESSION_ID: &str = "session_id";
 
 /// What a session is stamped with when it begins.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -97,9 +103,12 @@ impl SessionStore for Sessions {
     async fn load(&self, id: &Id) -> StoreResult<Option<Record>> {
         let row = self.store.session(&digest(*id), self.clock.now()).map_err(backend)?;
         row.map(|row| {
+            let mut data: HashMap<String, serde_json::Value> =
+                serde_json::from_str(&row.data).map_err(backend)?;
+            data.insert(SESSION_ID.to_owned(), row.id.as_str().into());
             Ok(Record {
                 id: *id,
-                data: serde_json::from_str(&row.data).map_err(backend)?,
+                data,
                 expiry_date: OffsetDateTime::from_unix_timestamp(row.expires_at.seconds())
                     .map_err(backend)?,
             })
@@ -159,6 +168,8 @@ pub struct SignedIn {
     pub user: User,
     /// The generation that the session is stamped with.
     pub user_generation: i64,
+    /// The session's own id, as the account page lists it.
+    pub session: SessionId,
 }
 
 impl SignedIn {
@@ -188,18 +199,27 @@ pub async fn identify(
     next: Next,
 ) -> Result<Response, Error> {
     let mark: Option<SignIn> = session.get(SIGN_IN).await?;
-    let viewer = match mark.and_then(|mark| Some((UserId::parse(&mark.user)?, mark.user_generation))) {
-        Some((id, user_generation)) => app.store.user(&id)?.map(|user| SignedIn { user, user_generation }),
+    let id: Option<String> = session.get(SESSION_ID).await?;
+    let id = id.as_deref().and_then(SessionId::parse);
+    let viewer = match mark.zip(id).and_then(|(mark, id)| Some((UserId::parse(&mark.user)?, mark, id))) {
+        Some((user, mark, session)) => {
+            let signed_in = |user| SignedIn { user, user_generation: mark.user_generation, session };
+            app.store.user(&user)?.map(signed_in)
+        }
         None => None,
     };
     request.extensions_mut().insert(Viewer(viewer));
     Ok(next.run(request).await)
 }
 
-/// Middleware of pages for people who are signed in; others sign in first and then go on.
-pub async fn require_sign_in(request: Request, next: Next) -> Response {
-    let is_signed_in = request.extensions().get::<Viewer>().is_some_and(|viewer| viewer.0.is_some());
-    if is_signed_in { next.run(request).await } else { to_sign_in(request.method(), request.uri()) }
+/// Middleware of pages for people with a role: others sign in first and then go on, or are refused.
+pub async fn require_role(State(role): State<Role>, request: Request, next: Next) -> Response {
+    let viewer = request.extensions().get::<Viewer>().and_then(|viewer| viewer.0.as_ref());
+    match viewer {
+        None => to_sign_in(request.method(), request.uri()),
+        Some(signed_in) if signed_in.user.role < role => Error::Forbidden.into_response(),
+        Some(_) => next.run(request).await,
+    }
 }
 
 /// To the sign-in page and back; after a POST, back to the page that shows what the act does.

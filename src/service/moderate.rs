@@ -1,0 +1,97 @@
+//! What admins give back, and who may do what. Nothing here takes access away or revives a token.
+
+use crate::model::act::{Act, By, Entry, Subject};
+use crate::model::id::{ClientId, ReceiptId, UserId};
+use crate::model::user::Role;
+use crate::store::{self, Store};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("there is no such thing")]
+    NotFound,
+    /// Nobody does this to their own account or app.
+    #[error("this is your own account or app")]
+    Oneself,
+    /// Nobody could moderate any more.
+    #[error("this is the last admin")]
+    LastAdmin,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An admin reinstates a suspended app; its old tokens stay dead and its users consent anew.
+///
+/// # Errors
+/// `NotFound` for an unknown app; `Oneself` for one of the admin's own.
+pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by: By) -> Result<()> {
+    store
+        .write(move |tx| {
+            let owner = tx.client(&client)?.ok_or(Error::NotFound)?.owner;
+            if owner == admin {
+                return Err(Error::Oneself);
+            }
+            let Some(generation) = tx.reinstate_client(&client, &admin, by.at)? else { return Ok(()) };
+            let entry = Entry {
+                receipt: ReceiptId::generate(by.at),
+                act: Act::ClientReinstated,
+                subject: Subject::Client { id: client.clone(), generation },
+                grant: None,
+                client: Some(client),
+                user: None,
+            };
+            tx.insert_ledger(&entry, &by)?;
+            Ok(())
+        })
+        .await
+}
+
+/// An admin enables a disabled account; its old tokens and sessions stay dead.
+///
+/// # Errors
+/// `NotFound` for an unknown account.
+pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
+    store
+        .write(move |tx| {
+            tx.user(&user)?.ok_or(Error::NotFound)?;
+            let Some(generation) = tx.enable_user(&user, by.at)? else { return Ok(()) };
+            let entry = Entry {
+                receipt: ReceiptId::generate(by.at),
+                act: Act::UserEnabled,
+                subject: Subject::User { id: user.clone(), generation },
+                grant: None,
+                client: None,
+                user: Some(user),
+            };
+            tx.insert_ledger(&entry, &by)?;
+            Ok(())
+        })
+        .await
+}
+
+/// Changes what a person may do; it counts from their next request on.
+///
+/// # Errors
+/// `NotFound`; `Oneself`, where `by` is a person; `LastAdmin`.
+pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result<()> {
+    store
+        .write(move |tx| {
+            if by.actor.id() == Some(user.as_str()) {
+                return Err(Error::Oneself);
+            }
+            if role != Role::Admin && tx.is_last_admin(&user)? {
+                return Err(Error::LastAdmin);
+            }
+            if tx.set_role(&user, role)? { Ok(()) } else { Err(Error::NotFound) }
+        })
+        .await
+}
+
+/// A user lets a blocked app ask again.
+///
+/// # Errors
+/// When the store fails.
+pub async fn lift_block(store: &Store, user: UserId, client: ClientId) -> store::Result<()> {
+    store.write(move |tx| tx.delete_block(&user, &client)).await
+}

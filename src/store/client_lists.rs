@@ -1,0 +1,171 @@
+//! Clients in lists, and what a revocation would hit: counted when a page is shown, never kept.
+
+use crate::clock::Timestamp;
+use crate::model::client::{AppName, ClientKind};
+use crate::model::id::{ClientId, UserId};
+use crate::model::user::Username;
+
+use super::{Result, Store};
+
+/// Open grants, open families and access tokens of the client `c` that are live but for their expiry.
+macro_rules! numbers {
+    () => {
+        concat!(
+            "(SELECT count(*) FROM grants AS g WHERE g.client_id = c.id AND g.status = 'open' ",
+            "AND g.client_generation = c.generation AND c.status = 'active') AS users, ",
+            "(SELECT count(*) FROM families AS f WHERE f.client_id = c.id ",
+            "AND f.client_generation = c.generation AND f.status = 'open' AND c.status = 'active') AS devices, ",
+            "(SELECT count(*) FROM access_tokens AS t WHERE t.client_id = c.id ",
+            "AND t.client_generation = c.generation AND c.status = 'active') AS tokens"
+        )
+    };
+}
+
+macro_rules! list {
+    ($rest:expr) => {
+        concat!(
+            "SELECT c.id, c.name, c.publisher, c.kind, c.status, c.status_reason, c.status_at, c.created_at, ",
+            "o.username AS owner, ",
+            numbers!(),
+            " FROM clients AS c JOIN users AS o ON o.id = c.owner_id WHERE ",
+            $rest
+        )
+    };
+}
+
+/// ?1: part of a name, or the whole of an id, or empty; ?2: a status or empty; ?3: rows to pass over.
+macro_rules! search {
+    ($order:literal) => {
+        list!(concat!(
+            "(?1 = '' OR c.id = ?1 OR o.username = lower(?1) OR instr(lower(c.name), lower(?1)) > 0 ",
+            "OR instr(lower(c.publisher), lower(?1)) > 0) AND (?2 = '' OR c.status = ?2) ORDER BY ",
+            $order,
+            ", c.id DESC LIMIT 51 OFFSET ?3"
+        ))
+    };
+}
+
+const NUMBERS: &str = concat!("SELECT ", numbers!(), " FROM clients AS c WHERE c.id = ?1");
+const ONE: &str = list!("c.id = ?1");
+const OF_OWNER: &str = list!("c.owner_id = ?1 AND c.status <> 'deleted' ORDER BY c.id DESC LIMIT 500");
+const BY_USERS: &str = search!("users DESC");
+const BY_TOKENS: &str = search!("tokens DESC");
+const BY_AGE: &str = search!("c.created_at DESC");
+const BY_NAME: &str = search!("lower(c.name)");
+const BY_STATUS: &str = search!("c.status");
+
+/// What a revocation of a client's tokens would hit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct Numbers {
+    pub users: i64,
+    pub devices: i64,
+    pub tokens: i64,
+}
+
+/// A client in a list, with its numbers.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ClientRow {
+    pub id: ClientId,
+    pub name: AppName,
+    pub publisher: String,
+    pub kind: ClientKind,
+    pub status: String,
+    pub status_reason: String,
+    pub status_at: Timestamp,
+    pub created_at: Timestamp,
+    pub owner: Username,
+    #[sqlx(flatten)]
+    pub numbers: Numbers,
+}
+
+/// How an admin's list of apps is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientOrder {
+    Users,
+    Tokens,
+    Age,
+    Name,
+    Status,
+}
+
+impl ClientOrder {
+    pub const ALL: [Self; 5] = [Self::Users, Self::Tokens, Self::Age, Self::Name, Self::Status];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Tokens => "tokens",
+            Self::Age => "age",
+            Self::Name => "name",
+            Self::Status => "status",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.as_str() == text)
+    }
+}
+
+/// What an admin looks for among apps.
+#[derive(Clone, Debug)]
+pub struct ClientSearch {
+    /// Part of a name or publisher, an owner's name, or an id; empty for all.
+    pub text: String,
+    /// A status; empty for all.
+    pub status: String,
+    pub order: ClientOrder,
+    /// Pages of fifty, from 0.
+    pub page: u32,
+}
+
+/// Rows of one page.
+pub const PAGE_ROWS: u32 = 50;
+
+/// At most one page of rows, and whether there are more after it.
+#[derive(Clone, Debug)]
+pub struct Rows<T> {
+    pub rows: Vec<T>,
+    pub has_more: bool,
+}
+
+impl<T> Rows<T> {
+    /// From a query that asks for one row more than a page holds.
+    pub(super) fn of_page(mut rows: Vec<T>) -> Self {
+        let has_more = rows.len() > PAGE_ROWS as usize;
+        rows.truncate(PAGE_ROWS as usize);
+        Self { rows, has_more }
+    }
+}
+
+impl Store {
+    /// Counts what a revocation would hit; takes as long as there is to count.
+    pub async fn client_numbers(&self, id: &ClientId) -> Result<Numbers> {
+        Ok(sqlx::query_as(NUMBERS).bind(id).fetch_optional(&self.pages).await?.unwrap_or_default())
+    }
+
+    /// A developer's apps, newest first, without deleted ones.
+    pub async fn clients_of(&self, owner: &UserId) -> Result<Vec<ClientRow>> {
+        Ok(sqlx::query_as(OF_OWNER).bind(owner).fetch_all(&self.pages).await?)
+    }
+
+    pub async fn client_row(&self, id: &ClientId) -> Result<Option<ClientRow>> {
+        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&self.pages).await?)
+    }
+
+    pub async fn search_clients(&self, search: &ClientSearch) -> Result<Rows<ClientRow>> {
+        let statement = match search.order {
+            ClientOrder::Users => BY_USERS,
+            ClientOrder::Tokens => BY_TOKENS,
+            ClientOrder::Age => BY_AGE,
+            ClientOrder::Name => BY_NAME,
+            ClientOrder::Status => BY_STATUS,
+        };
+        let rows = sqlx::query_as(statement)
+            .bind(&search.text)
+            .bind(&search.status)
+            .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
+            .fetch_all(&self.pages)
+            .await?;
+        Ok(Rows::of_page(rows))
+    }
+}

@@ -1,0 +1,133 @@
+//! The ledger as people read it: receipts, histories, the admins' search. With each row its purge.
+
+use crate::clock::Timestamp;
+use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
+
+use super::{Result, Store};
+
+macro_rules! rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, a.username AS actor_name, ",
+            "l.origin, l.subject_kind, l.subject_id, l.grant_id, l.client_id, c.name AS client_name, l.user_id, ",
+            "u.username AS user_name, l.generation, n.reason, p.step, p.finished_at, ",
+            "coalesce(p.access_tokens, 0) AS access_tokens, coalesce(p.refresh_tokens, 0) AS refresh_tokens, ",
+            "coalesce(p.authorization_codes, 0) AS authorization_codes, coalesce(p.families, 0) AS families, ",
+            "coalesce(p.sessions, 0) AS sessions FROM ledger AS l ",
+            "LEFT JOIN users AS a ON a.id = l.actor_id LEFT JOIN clients AS c ON c.id = l.client_id ",
+            "LEFT JOIN users AS u ON u.id = l.user_id LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id ",
+            "LEFT JOIN purges AS p ON p.ledger_sequence = l.sequence WHERE ",
+            $rest
+        )
+    };
+}
+
+/// Those concerned: who did it, the user, the app's owner, and whoever had authorized the app.
+const FOR_VIEWER: &str = rows!(
+    "l.receipt_id = ?1 AND (l.actor_id = ?2 OR l.user_id = ?2 OR c.owner_id = ?2 AND l.subject_kind = 'client' \
+    OR l.subject_kind = 'client' AND EXISTS (SELECT 1 FROM grants AS g WHERE g.client_id = l.client_id \
+    AND g.user_id = ?2 AND g.first_authorized_at <= l.at)) ORDER BY l.sequence LIMIT 500"
+);
+const FOR_ADMIN: &str = rows!("l.receipt_id = ?1 ORDER BY l.sequence LIMIT 500");
+const OF_GRANT: &str = rows!(
+    "(l.grant_id = ?1 AND l.user_id = ?2 OR l.subject_kind = 'client' AND l.client_id = ?3 AND l.at >= ?4 \
+    OR l.subject_kind = 'user' AND l.user_id = ?2 AND l.at >= ?4) ORDER BY l.sequence DESC LIMIT 50"
+);
+const OF_CLIENT: &str =
+    rows!("l.client_id = ?1 AND l.subject_kind = 'client' ORDER BY l.sequence DESC LIMIT 50");
+const OF_USER: &str = rows!("l.user_id = ?1 ORDER BY l.sequence DESC LIMIT 50");
+/// ?1: rows before this sequence; ?2: an id, a name or part of an app's name, or empty; ?3: an act or empty.
+const SEARCH: &str = rows!(
+    "l.sequence < ?1 AND (?2 = '' OR l.receipt_id = ?2 OR l.subject_id = ?2 OR l.client_id = ?2 OR l.user_id = ?2 \
+    OR l.grant_id = ?2 OR l.actor_id = ?2 OR u.username = lower(?2) OR a.username = lower(?2) \
+    OR instr(lower(coalesce(c.name, '')), lower(?2)) > 0) AND (?3 = '' OR l.act = ?3) \
+    ORDER BY l.sequence DESC LIMIT ?4"
+);
+
+/// One row of the ledger with the names of those in it, and what its purge has taken so far.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct LedgerRow {
+    pub sequence: i64,
+    pub receipt_id: ReceiptId,
+    pub at: Timestamp,
+    pub act: String,
+    pub actor_kind: String,
+    pub actor_id: Option<String>,
+    pub actor_name: Option<String>,
+    pub origin: String,
+    pub subject_kind: String,
+    pub subject_id: String,
+    pub grant_id: Option<GrantId>,
+    pub client_id: Option<ClientId>,
+    pub client_name: Option<String>,
+    pub user_id: Option<UserId>,
+    pub user_name: Option<String>,
+    pub generation: Option<i64>,
+    pub reason: Option<String>,
+    /// The purge's step; `None` where the act left nothing to purge.
+    pub step: Option<String>,
+    pub finished_at: Option<Timestamp>,
+    pub access_tokens: i64,
+    pub refresh_tokens: i64,
+    pub authorization_codes: i64,
+    pub families: i64,
+    pub sessions: i64,
+}
+
+impl LedgerRow {
+    /// Whether the purge still has something to take.
+    pub fn is_purging(&self) -> bool {
+        self.step.is_some() && self.finished_at.is_none()
+    }
+}
+
+/// What an admin looks for in the ledger; empty texts stand for all.
+#[derive(Clone, Debug)]
+pub struct LedgerSearch {
+    /// Only rows before this sequence: the key that pages are turned by.
+    pub before: i64,
+    pub text: String,
+    pub act: String,
+    pub rows: i64,
+}
+
+impl Store {
+    /// The rows of a receipt that concern `viewer`; none where nothing does.
+    pub async fn receipt(&self, receipt: &ReceiptId, viewer: &UserId) -> Result<Vec<LedgerRow>> {
+        Ok(sqlx::query_as(FOR_VIEWER).bind(receipt).bind(viewer).fetch_all(&self.pages).await?)
+    }
+
+    /// All rows of a receipt, for admins.
+    pub async fn whole_receipt(&self, receipt: &ReceiptId) -> Result<Vec<LedgerRow>> {
+        Ok(sqlx::query_as(FOR_ADMIN).bind(receipt).fetch_all(&self.pages).await?)
+    }
+
+    /// What happened to a grant of `user`'s, newest first: to itself, to its app and to the account.
+    pub async fn grant_history(
+        &self,
+        grant: &GrantId,
+        user: &UserId,
+        client: &ClientId,
+        since: Timestamp,
+    ) -> Result<Vec<LedgerRow>> {
+        let query = sqlx::query_as(OF_GRANT).bind(grant).bind(user).bind(client).bind(since);
+        Ok(query.fetch_all(&self.pages).await?)
+    }
+
+    /// What happened to an app as a whole, newest first.
+    pub async fn client_history(&self, client: &ClientId) -> Result<Vec<LedgerRow>> {
+        Ok(sqlx::query_as(OF_CLIENT).bind(client).fetch_all(&self.pages).await?)
+    }
+
+    /// What happened to an account and its apps' access, newest first.
+    pub async fn user_history(&self, user: &UserId) -> Result<Vec<LedgerRow>> {
+        Ok(sqlx::query_as(OF_USER).bind(user).fetch_all(&self.pages).await?)
+    }
+
+    /// The ledger, newest first.
+    pub async fn search_ledger(&self, search: &LedgerSearch) -> Result<Vec<LedgerRow>> {
+        let query =
+            sqlx::query_as(SEARCH).bind(search.before).bind(&search.text).bind(&search.act).bind(search.rows);
+        Ok(query.fetch_all(&self.pages).await?)
+    }
+}

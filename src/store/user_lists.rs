@@ -1,0 +1,87 @@
+//! People and resource servers in admins' lists.
+
+use crate::clock::Timestamp;
+use crate::model::id::{ResourceServerId, UserId};
+use crate::model::user::{Role, Username};
+
+use super::client_lists::{PAGE_ROWS, Rows};
+use super::{Result, Store};
+
+macro_rules! list {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.id, u.username, u.email, u.role, u.status, u.status_at, u.created_at, ",
+            "(SELECT count(*) FROM grants AS g WHERE g.user_id = u.id AND g.status = 'open') AS apps, ",
+            "(SELECT count(*) FROM clients AS c WHERE c.owner_id = u.id AND c.status <> 'deleted') AS own_apps ",
+            "FROM users AS u WHERE ",
+            $rest
+        )
+    };
+}
+
+const SEARCH: &str = list!(
+    "(?1 = '' OR u.id = ?1 OR instr(u.username, lower(?1)) > 0 OR instr(lower(coalesce(u.email, '')), lower(?1)) > 0) \
+    AND (?2 = '' OR u.status = ?2) AND (?3 = '' OR u.role = ?3) ORDER BY u.username LIMIT 51 OFFSET ?4"
+);
+const ONE: &str = list!("u.id = ?1");
+const RESOURCE_SERVERS: &str = "SELECT r.id, r.name, r.audience, r.created_at, \
+    coalesce((SELECT group_concat(s.name || '=' || s.description, char(10)) FROM scopes AS s \
+    WHERE s.resource_server_id = r.id), '') AS scopes FROM resource_servers AS r ORDER BY r.name LIMIT 500";
+
+/// A person in a list.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct UserRow {
+    pub id: UserId,
+    pub username: Username,
+    pub email: Option<String>,
+    pub role: Role,
+    pub status: String,
+    pub status_at: Timestamp,
+    pub created_at: Timestamp,
+    /// Apps that can reach the account.
+    pub apps: i64,
+    /// Apps that the person publishes.
+    pub own_apps: i64,
+}
+
+/// What an admin looks for among people; empty texts stand for all.
+#[derive(Clone, Debug, Default)]
+pub struct UserSearch {
+    /// Part of a name or address, or an id.
+    pub text: String,
+    pub status: String,
+    pub role: String,
+    /// Pages of fifty, from 0.
+    pub page: u32,
+}
+
+/// A resource server in a list; `scopes` holds a line `name=description` each.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct ResourceServerRow {
+    pub id: ResourceServerId,
+    pub name: String,
+    pub audience: String,
+    pub created_at: Timestamp,
+    pub scopes: String,
+}
+
+impl Store {
+    pub async fn search_users(&self, search: &UserSearch) -> Result<Rows<UserRow>> {
+        let rows = sqlx::query_as(SEARCH)
+            .bind(&search.text)
+            .bind(&search.status)
+            .bind(&search.role)
+            .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
+            .fetch_all(&self.pages)
+            .await?;
+        Ok(Rows::of_page(rows))
+    }
+
+    pub async fn user_row(&self, id: &UserId) -> Result<Option<UserRow>> {
+        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&self.pages).await?)
+    }
+
+    pub async fn resource_server_rows(&self) -> Result<Vec<ResourceServerRow>> {
+        Ok(sqlx::query_as(RESOURCE_SERVERS).fetch_all(&self.pages).await?)
+    }
+}
