@@ -13,6 +13,7 @@ use crate::web::text::{Argument, t, t_with};
 pub enum Section {
     None,
     Authorizations,
+    Account,
 }
 
 /// First field of every page.
@@ -57,7 +58,10 @@ impl Page {
     }
 
     pub fn is_in(&self, section: &str) -> bool {
-        matches!((self.section, section), (Section::Authorizations, "authorizations"))
+        matches!(
+            (self.section, section),
+            (Section::Authorizations, "authorizations") | (Section::Account, "account")
+        )
     }
 }
 
@@ -77,6 +81,12 @@ pub fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second]");
 const ISO: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+
+/// A time as machines read it (RFC 3339).
+pub fn iso(at: Timestamp) -> String {
+    // The format has no component that a time could lack.
+    at.utc().format(ISO).unwrap_or_default()
+}
 
 /// A time as people read it, with the exact one beside.
 #[derive(Clone, Debug)]
