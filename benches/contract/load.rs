@@ -44,13 +44,13 @@ impl Wrk {
         let mut script = String::new();
         let Some((file, prefix)) = &self.bodies else { return Ok(script) };
         let authorization = &self.authorization;
-        write!(
+        writeln!(
             script,
             "local headers = {{ ['Authorization'] = '{authorization}', \
-             ['Content-Type'] = 'application/x-www-form-urlencoded' }}\n"
+             ['Content-Type'] = 'application/x-www-form-urlencoded' }}"
         )?;
         if file.as_os_str().is_empty() {
-            write!(script, "function request() return wrk.format('POST', nil, headers, '{prefix}') end\n")?;
+            writeln!(script, "function request() return wrk.format('POST', nil, headers, '{prefix}') end")?;
             return Ok(script);
         }
         let file = file.display();
@@ -59,13 +59,13 @@ impl Wrk {
             // A third of the file for each round.
             Repeat::No => format!("math.floor(#lines * {round} / 3) + sent"),
         };
-        write!(
+        writeln!(
             script,
             "local lines, sent = {{}}, 0\n\
              function init(args) math.randomseed({round} + 1)\n\
              for line in io.lines('{file}') do lines[#lines + 1] = line end end\n\
              function request() sent = sent + 1\n\
-             return wrk.format('POST', nil, headers, '{prefix}' .. (lines[{next}] or 'none')) end\n"
+             return wrk.format('POST', nil, headers, '{prefix}' .. (lines[{next}] or 'none')) end"
         )?;
         Ok(script)
     }

@@ -209,6 +209,7 @@ pub async fn end_session(
     State(app): State<App>,
     signed_in: SignedIn,
     Path(id): Path<String>,
+    _: Form,
 ) -> Result<Redirect> {
     let id = SessionId::parse(&id).ok_or(Error::NotFound)?;
     // Ended before, or somebody else's: the list shows what there is.

@@ -197,6 +197,7 @@ pub async fn revoke_one_page(
     Ok(RevokePage::new(page, vec![card], Extent::One).into_response())
 }
 
+/// The form has no fields; reading it refuses what no form of ours sends.
 pub async fn revoke_one(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -213,6 +214,7 @@ pub async fn unblock(
     State(app): State<App>,
     signed_in: SignedIn,
     Path(id): Path<String>,
+    _: Form,
 ) -> Result<Redirect> {
     let card = card(&app, &signed_in, &id, app.clock.now()).await?;
     moderate::lift_block(&app.store, signed_in.user.id, card.grant.client_id).await?;
@@ -308,10 +310,12 @@ pub async fn device_page(
     }
 }
 
+/// The form has no fields; reading it refuses what no form of ours sends.
 pub async fn sign_device_out(
     State(app): State<App>,
     signed_in: SignedIn,
     Path((id, family)): Path<(String, String)>,
+    _: Form,
 ) -> Result<Redirect> {
     let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
     let family = FamilyId::parse(&family).ok_or(Error::NotFound)?;
