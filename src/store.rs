@@ -16,6 +16,8 @@ pub mod ledger;
 pub mod live;
 pub mod lock;
 pub mod lookup;
+#[cfg(test)]
+mod plans;
 pub mod purges;
 pub mod refresh_tokens;
 pub mod resource_servers;

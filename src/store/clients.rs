@@ -21,6 +21,10 @@ const INSERT_SECRET: &str = "INSERT INTO client_secrets (id, client_id, digest, 
 
 const MOVE_GENERATION: &str = "UPDATE clients SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' RETURNING generation";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION];
+
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
     let reason = row.get(7)?;

@@ -25,6 +25,10 @@ const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM 
     AND u.generation = f.user_generation AND s.id = 1 AND s.generation = f.server_generation \
     ORDER BY f.id DESC LIMIT 200";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES];
+
 /// A device, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Device {

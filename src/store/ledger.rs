@@ -18,6 +18,10 @@ const OF_RECEIPT: &str = "SELECT l.at, c.name AS client FROM ledger AS l \
 const OF_GRANT: &str =
     "SELECT at, act FROM ledger WHERE grant_id = ?1 AND user_id = ?2 ORDER BY sequence DESC LIMIT 50";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[OF_RECEIPT, OF_GRANT];
+
 /// One thing that an act of a user ended.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct ReceiptRow {

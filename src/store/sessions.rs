@@ -24,6 +24,10 @@ const INSERT: &str = "INSERT INTO sessions (digest, id, user_id, server_generati
 const UPDATE: &str = "UPDATE sessions SET data = ?2, expires_at = ?3 WHERE digest = ?1";
 const DELETE: &str = "DELETE FROM sessions WHERE digest = ?1";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[LIVE, INSERT, UPDATE, DELETE];
+
 /// A live session's row.
 pub struct SessionRow {
     pub user: UserId,
