@@ -25,6 +25,8 @@ pub mod sessions;
 pub mod users;
 pub mod writer;
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +97,7 @@ impl Store {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("trusted_schema", "OFF");
+        create_private(path).map_err(|error| Error::Unavailable(error.to_string()))?;
         migrate(options.clone()).await?;
         let writer = Writer::open(path)?;
         let lookups = Arc::new(Lookups::open(path)?);
@@ -137,6 +140,16 @@ impl Store {
     pub async fn close(&self) {
         self.writer.close().await;
         self.pages.close().await;
+    }
+}
+
+/// Makes the file for its owner alone: it holds password hashes and addresses. SQLite gives the
+/// files beside it the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // Not even opened then: closing it would drop locks that this process holds on it.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
     }
 }
 
