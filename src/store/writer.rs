@@ -156,6 +156,10 @@ fn work_off(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, hea
 
 fn commit(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
     let connection = tx.connection;
+    // Left over when the last transaction could not even be undone.
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let done = run_all(tx, group).and_then(|()| connection.execute_batch("COMMIT"));
     if done.is_err() && !connection.is_autocommit() {
