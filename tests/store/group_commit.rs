@@ -168,6 +168,25 @@ async fn a_commit_that_fails_fails_all_that_share_it() {
 }
 
 #[tokio::test]
+async fn all_that_wait_for_a_locked_database_are_refused_together() {
+    let world = World::new().await;
+    let other = world.beside();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let began = std::time::Instant::now();
+    let mut waiting = Vec::new();
+    // Many groups: if each waited for itself, the last would wait for a minute and a half.
+    for _ in 0..1100 {
+        waiting.push(queue(&world.store, |tx| insert(tx, "ana")).await);
+    }
+    for task in waiting {
+        assert!(matches!(task.await.unwrap(), Err(Error::Unavailable(_))));
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(12), "{:?}", began.elapsed());
+    other.execute_batch("ROLLBACK").unwrap();
+    queue(&world.store, |tx| insert(tx, "ana")).await.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn work_that_was_handed_over_runs_although_its_caller_hangs_up() {
     let world = World::new().await;
     let gate = Gate::shut(&world.store).await;
