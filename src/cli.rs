@@ -255,7 +255,9 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
 /// # Errors
 /// All that is wrong with them.
 fn config() -> Result<Config, Failure> {
-    Config::read(&|name| std::env::var(name).ok()).map_err(|faults| Failure::usage(faults.to_string()))
+    // U+FFFD stands in no valid value, so one that is no text is reported with the other faults.
+    let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    Config::read(&get).map_err(|faults| Failure::usage(faults.to_string()))
 }
 
 impl Cli {

@@ -158,7 +158,7 @@ impl Reader<'_> {
 fn database(value: &str) -> Result<PathBuf, String> {
     value
         .strip_prefix("sqlite://")
-        .filter(|path| !path.is_empty() && !path.contains(['?', ':']))
+        .filter(|path| !path.is_empty() && !path.contains(['?', ':', '\u{fffd}']))
         .map(PathBuf::from)
         .ok_or_else(|| "has to be sqlite:// and the path of a file".to_owned())
 }

@@ -153,6 +153,7 @@ fn cors() -> CorsLayer {
 
 /// Headers of every answer that has not set them itself.
 async fn secure(State(app): State<App>, mut response: Response) -> Response {
+    let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     let mut default = |name, value| {
         headers.entry(name).or_insert(value);
@@ -162,6 +163,9 @@ async fn secure(State(app): State<App>, mut response: Response) -> Response {
     default(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
     default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if is_unavailable {
+        default(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
     if app.config.issuer.transport() == Transport::Https {
         default(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }

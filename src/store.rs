@@ -17,6 +17,8 @@ pub mod ledger;
 pub mod live;
 pub mod lock;
 pub mod lookup;
+#[cfg(test)]
+mod plans;
 pub mod purges;
 pub mod receipts;
 pub mod refresh_tokens;
@@ -26,6 +28,7 @@ pub mod user_lists;
 pub mod users;
 pub mod writer;
 
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -99,7 +102,8 @@ impl Store {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("trusted_schema", "OFF");
-        migrate(path, options.clone()).await?;
+        create_private(path).map_err(|error| Error::Unavailable(error.to_string()))?;
+        migrate(options.clone()).await?;
         let writer = Writer::open(path)?;
         let lookups = Arc::new(Lookups::open(path)?);
         let pages = SqlitePoolOptions::new()
@@ -145,7 +149,7 @@ impl Store {
     pub async fn backup(&self, to: PathBuf) -> Result<()> {
         let from = self.path.clone();
         let copy = move || -> Result<()> {
-            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
             let file = file.map_err(|error| Error::Unavailable(format!("{}: {error}", to.display())))?;
             let copied = rusqlite::Connection::open_with_flags(&*from, OpenFlags::SQLITE_OPEN_READ_ONLY)
                 .and_then(|connection| connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]))
@@ -167,16 +171,18 @@ impl Store {
     }
 }
 
-async fn migrate(path: &Path, options: SqliteConnectOptions) -> Result<()> {
-    // Made here, so that nobody else on the machine can read it; SQLite's files beside it follow suit.
-    std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
-    let options = options.journal_mode(SqliteJournalMode::Wal);
+/// Makes the file for its owner alone: it holds password hashes and addresses. SQLite gives the
+/// files beside it the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // Not even opened then: closing it would drop locks that this process holds on it.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+async fn migrate(options: SqliteConnectOptions) -> Result<()> {
+    let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
     sqlx::migrate!("migrations/sqlite").run(&pool).await?;
     pool.close().await;

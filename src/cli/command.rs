@@ -1,10 +1,12 @@
 //! Commands on the database: run here when nobody holds it, else by the server that does.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 
 use crate::app::App;
 use crate::cli::socket;
@@ -26,8 +28,12 @@ use crate::store::{self, Store};
 use crate::web::page::iso;
 use crate::web::text::t;
 
-/// A command as it crosses the local socket.
-#[derive(Debug, Serialize, Deserialize)]
+/// How long a command waits until it can have the database or reach the server.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A command as it crosses the local socket. Not `Debug`: it holds passwords and tokens.
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     UserAdd {
@@ -129,14 +135,44 @@ impl From<register::Error> for Failure {
     }
 }
 
+/// Who runs a command.
+enum Holder {
+    Us(DatabaseLock),
+    Server(UnixStream),
+}
+
+/// Takes the database, or reaches the server that holds it. Another command, and a server that is
+/// just starting, hold it without listening: they are waited for.
+async fn holder(database: &Path) -> Result<Holder, Failure> {
+    let attempts = async {
+        loop {
+            if let Some(lock) = DatabaseLock::acquire(database)? {
+                return Ok(Holder::Us(lock));
+            }
+            if let Ok(stream) = socket::connect(database).await {
+                return Ok(Holder::Server(stream));
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let shown = database.display();
+    match tokio::time::timeout(PATIENCE, attempts).await {
+        Ok(found) => found.map_err(|error: std::io::Error| Failure::refused(format!("{shown}: {error}"))),
+        Err(_) => Err(Failure::refused(format!(
+            "another process holds the database {shown}, and no server answers for it"
+        ))),
+    }
+}
+
 /// Runs a command on the database of `config`.
 ///
 /// # Errors
 /// With the exit code.
 pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
-    let lock = DatabaseLock::acquire(&config.database)
-        .map_err(|error| Failure::refused(format!("{}: {error}", config.database.display())))?;
-    let Some(_lock) = lock else { return socket::ask(&config.database, &command).await };
+    let _lock = match holder(&config.database).await? {
+        Holder::Us(lock) => lock,
+        Holder::Server(stream) => return socket::ask(stream, &command).await,
+    };
     let store = Store::open(&config.database).await?;
     let app = App::new(config, store, clock).map_err(|error| Failure::refused(error.to_string()))?;
     let answer = execute(&app, command).await;

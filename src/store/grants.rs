@@ -59,6 +59,23 @@ const ENDED_CARDS: &str = card!("g.status = 'ended' ORDER BY g.ended_at DESC, g.
 const CARD: &str = card!("g.id = ?3");
 const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id = ?2 AND status = 'open'";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[
+    CURRENT,
+    OPEN,
+    RENEW,
+    END_ONE,
+    END_BY_ID,
+    END_ALL,
+    CLIENT_OF,
+    EXISTS,
+    CARDS,
+    ENDED_CARDS,
+    CARD,
+    OPEN_WITH,
+];
+
 /// A grant, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct GrantCard {

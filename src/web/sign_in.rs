@@ -76,10 +76,11 @@ pub async fn sign_in(
         page.error = Some(if name.is_none() { "sign-in-no-name" } else { "sign-in-no-password" });
         return Ok(page.respond(StatusCode::UNPROCESSABLE_ENTITY, target.as_deref()));
     };
-    if !app.sign_in_attempts.allow(name, address) {
+    let username = Username::parse(name);
+    // What is no name shares one count: as keys, bodies of 64 KiB would fill the memory.
+    if !app.sign_in_attempts.allow(username.as_ref().map_or("", Username::as_str), address) {
         return Ok(error::page(StatusCode::TOO_MANY_REQUESTS, "error-too-many", None));
     }
-    let username = Username::parse(name);
     let typed = Password::typed(password.to_owned());
     let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
     let begun = match &checked {
