@@ -128,7 +128,7 @@ async fn give(
     let authorization = Authorization {
         client: request.client.id.clone(),
         user: signed_in.user.id.clone(),
-        user_generation: signed_in.user_generation,
+        session: signed_in.session.clone(),
         scope: request.scope.clone(),
         redirect_uri: request.named_redirect.clone(),
         code_challenge: Some(request.code_challenge.clone()),
