@@ -1,6 +1,7 @@
 //! The verbs: everything that changes state, each in one transaction.
 
 pub mod authorize;
+pub mod counts;
 pub mod issue;
 pub mod last_used;
 pub mod moderate;
