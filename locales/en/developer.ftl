@@ -33,9 +33,18 @@ app-purging-text = Nothing depends on this: what they stood for has ended alread
    *[other] { $devices } devices
 }.
 app-purging-receipt = Progress and receipt
-figure-users = people gave it access
-figure-devices = devices are signed in
-figure-tokens = access tokens
+figure-users = { $count ->
+    [one] person gave it access
+   *[other] people gave it access
+}
+figure-devices = { $count ->
+    [one] device is signed in
+   *[other] devices are signed in
+}
+figure-tokens = { $count ->
+    [one] access token
+   *[other] access tokens
+}
 counted-at = Counted at
 client-id = Client ID
 app-registered = Registered
@@ -85,6 +94,7 @@ form-publisher-hint = Who stands behind the app, as people see it. Left empty, i
 form-redirects = Where people go back to
 form-redirects-hint = The app’s redirect addresses, each in full: https, or a scheme of your own such as com.example.app:/callback; http on 127.0.0.1, [::1] or localhost alone. Leave empty what you don’t need.
 form-redirect = Address { $count }
+form-redirect-fault = Address { $count }: { $fault }
 form-type = Where it runs
 form-type-confidential = On a server
 form-type-confidential-hint = It gets a client secret, which it can keep to itself.

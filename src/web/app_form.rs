@@ -29,14 +29,14 @@ const MOST_REDIRECTS: usize = 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub field: &'static str,
-    /// Which of several inputs of that name, from 0.
-    pub place: usize,
+    /// Which of several inputs of that name, from 0; `None` for all of them.
+    pub place: Option<usize>,
     pub key: &'static str,
 }
 
 impl Fault {
     const fn new(field: &'static str, key: &'static str) -> Self {
-        Self { field, place: 0, key }
+        Self { field, place: None, key }
     }
 }
 
@@ -118,14 +118,17 @@ impl AppForm {
             faults.push(Fault::new("redirect_uri", "error-redirect-empty"));
         }
         if self.redirect_uris.len() > MOST_REDIRECTS {
-            faults.push(Fault { place: MOST_REDIRECTS, ..Fault::new("redirect_uri", "error-redirect-many") });
+            faults.push(Fault {
+                place: Some(MOST_REDIRECTS),
+                ..Fault::new("redirect_uri", "error-redirect-many")
+            });
         }
         let mut uris = Vec::with_capacity(self.redirect_uris.len());
         for (place, text) in self.redirect_uris.iter().enumerate().take(MOST_REDIRECTS) {
             match RedirectUri::parse(text) {
                 Ok(uri) if uris.contains(&uri) => {}
                 Ok(uri) => uris.push(uri),
-                Err(key) => faults.push(Fault { place, ..Fault::new("redirect_uri", key) }),
+                Err(key) => faults.push(Fault { place: Some(place), ..Fault::new("redirect_uri", key) }),
             }
         }
         uris
@@ -178,9 +181,9 @@ impl AppForm {
             Err(faults) => (None, faults),
         };
         let kind = kept(ClientKind::parse(&self.kind).ok_or("error-type"), "type", &mut faults);
+        let grant_types = kept(self.grant_types(kind), "grant_type", &mut faults);
         let format = TokenFormat::parse(&self.token_format).ok_or("error-token-format");
         let format = kept(format, "token_format", &mut faults);
-        let grant_types = kept(self.grant_types(kind), "grant_type", &mut faults);
         match (edit, kind, format, grant_types) {
             (Some(edit), Some(kind), Some(token_format), Some(grant_types)) => Ok(NewClient {
                 owner: user.id.clone(),
@@ -238,7 +241,17 @@ impl FormPage {
     }
 
     fn is_refused_at(&self, field: &str, place: &usize) -> bool {
-        self.faults_of(field).any(|fault| fault.place == *place)
+        self.faults_of(field).any(|fault| fault.place.is_none_or(|at| at == *place))
+    }
+
+    /// Why, naming the input where there are several.
+    fn sentence(&self, fault: &Fault) -> String {
+        match fault.place {
+            Some(place) => {
+                self.page.t2("form-redirect-fault", "count", place + 1, "fault", self.page.t(fault.key))
+            }
+            None => self.page.t(fault.key),
+        }
     }
 
     fn has_scope(&self, name: &str) -> bool {
