@@ -68,9 +68,10 @@ macro_rules! routes {
 
 routes! {
     Public {
-        "/": get(web::account::landing);
-        "/login": get(web::account::sign_in_page) post(web::account::sign_in);
-        "/logout": get(web::account::sign_out_page) post(web::account::sign_out);
+        "/": get(web::sign_in::landing);
+        "/login": get(web::sign_in::sign_in_page) post(web::sign_in::sign_in);
+        "/logout": get(web::sign_in::sign_out_page) post(web::sign_in::sign_out);
+        "/register": get(web::account::register_page) post(web::account::register);
         "/oauth/authorize": get(web::consent::ask) post(web::consent::decide);
     }
     SignedIn {
@@ -83,6 +84,13 @@ routes! {
             get(web::authorizations::revoke_one_page) post(web::authorizations::revoke_one);
         "/authorizations/{grant_id}/devices/{family_id}/revoke":
             get(web::authorizations::device_page) post(web::authorizations::sign_device_out);
+        "/authorizations/{grant_id}/unblock": post(web::authorizations::unblock);
+        "/account": get(web::account::account);
+        "/account/password": post(web::account::change_password);
+        "/account/sessions/{session_id}/end": post(web::account::end_session);
+        "/account/taken-over": get(web::account::taken_over_page) post(web::account::taken_over);
+        "/account/delete": get(web::account::delete_page) post(web::account::delete);
+        "/account/export": get(web::account::export);
     }
     Developer {
         "/apps": get(web::developer::list);

@@ -26,10 +26,12 @@ pub mod user_lists;
 pub mod users;
 pub mod writer;
 
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::OpenFlags;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tokio::sync::watch;
 
@@ -82,6 +84,7 @@ pub struct Store {
     writer: Writer,
     lookups: Arc<Lookups>,
     pages: SqlitePool,
+    path: Arc<Path>,
 }
 
 impl Store {
@@ -96,7 +99,7 @@ impl Store {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("trusted_schema", "OFF");
-        migrate(options.clone()).await?;
+        migrate(path, options.clone()).await?;
         let writer = Writer::open(path)?;
         let lookups = Arc::new(Lookups::open(path)?);
         let pages = SqlitePoolOptions::new()
@@ -107,7 +110,7 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self { writer, lookups, pages })
+        Ok(Self { writer, lookups, pages, path: path.into() })
     }
 
     /// Runs `work` in a write transaction and answers once it is durable.
@@ -134,6 +137,29 @@ impl Store {
         self.writer.ledger_head()
     }
 
+    /// Writes a consistent copy of the whole database to `to`, which may not exist, while everybody
+    /// goes on reading and writing.
+    ///
+    /// # Errors
+    /// When the copy can't be written; what there is of it is then removed.
+    pub async fn backup(&self, to: PathBuf) -> Result<()> {
+        let from = self.path.clone();
+        let copy = move || -> Result<()> {
+            let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
+            let file = file.map_err(|error| Error::Unavailable(format!("{}: {error}", to.display())))?;
+            let copied = rusqlite::Connection::open_with_flags(&*from, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .and_then(|connection| connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]))
+                .map_err(Error::from)
+                .and_then(|_| file.sync_all().map_err(|error| Error::Unavailable(error.to_string())));
+            if copied.is_err() {
+                // The failure itself is the better answer than that its remains could not be removed.
+                let _ = std::fs::remove_file(&to);
+            }
+            copied
+        };
+        tokio::task::spawn_blocking(copy).await.map_err(|error| Error::Unavailable(error.to_string()))?
+    }
+
     /// Waits for the work that was handed over, then closes the file.
     pub async fn close(&self) {
         self.writer.close().await;
@@ -141,8 +167,16 @@ impl Store {
     }
 }
 
-async fn migrate(options: SqliteConnectOptions) -> Result<()> {
-    let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+async fn migrate(path: &Path, options: SqliteConnectOptions) -> Result<()> {
+    // Made here, so that nobody else on the machine can read it; SQLite's files beside it follow suit.
+    std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
+    let options = options.journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
     sqlx::migrate!("migrations/sqlite").run(&pool).await?;
     pool.close().await;

@@ -13,4 +13,5 @@ pub mod error;
 pub mod form;
 pub mod page;
 pub mod session;
+pub mod sign_in;
 pub mod text;

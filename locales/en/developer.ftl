@@ -11,8 +11,10 @@ apps-status = Status
 apps-users = People
 apps-devices = Devices
 apps-created = Registered
-status-active = Active
-number = { $count }
+app-status-active = Active
+app-status-suspended = Suspended
+app-status-banned = Banned
+app-number = { $count }
 
 ## One app
 
@@ -33,20 +35,20 @@ app-purging-text = Nothing depends on this: what they stood for has ended alread
    *[other] { $devices } devices
 }.
 app-purging-receipt = Progress and receipt
-figure-users = { $count ->
+app-figure-users = { $count ->
     [one] person gave it access
    *[other] people gave it access
 }
-figure-devices = { $count ->
+app-figure-devices = { $count ->
     [one] device is signed in
    *[other] devices are signed in
 }
-figure-tokens = { $count ->
+app-figure-tokens = { $count ->
     [one] access token
    *[other] access tokens
 }
 counted-at = Counted at
-client-id = Client ID
+app-client-id = Client ID
 app-registered = Registered
 app-publisher = Publisher
 app-runs = Runs
@@ -161,8 +163,6 @@ revoke-tokens-lede = This signs { $users ->
     [one] 1 device
    *[other] { $devices } devices
 }. Whoever wants to go on has to allow the app again.
-what-happens = What happens
-what-stays = What stays
 revoke-tokens-all = Every access token and every refresh token stops working at once.
 revoke-tokens-midway = Sign-ins that are under way fail. People start them again.
 revoke-tokens-itself = Tokens that the app got for itself (client_credentials) end too. It can get new ones at once.

@@ -1,6 +1,7 @@
 //! Commands on the database: run here when nobody holds it, else by the server that does.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,24 +17,56 @@ use crate::model::password::Password;
 use crate::model::resource_server::is_audience;
 use crate::model::scope::Scope;
 use crate::model::user::{Role, Username, is_email};
+use crate::service::moderate;
 use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
 use crate::service::revoke::{self, Authority, Token, TokenRevocation};
 use crate::store::lock::DatabaseLock;
+use crate::store::purges::Unfinished;
 use crate::store::{self, Store};
+use crate::web::page::iso;
 use crate::web::text::t;
 
 /// A command as it crosses the local socket.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    UserAdd { name: String, email: Option<String>, role: String, password: String },
-    UserSetPassword { name: String, password: String },
+    UserAdd {
+        name: String,
+        email: Option<String>,
+        role: String,
+        password: String,
+    },
+    UserSetPassword {
+        name: String,
+        password: String,
+    },
     ClientAdd(ClientAdd),
-    ResourceServerAdd { name: String, audience: String, scopes: Vec<String> },
-    RevokeClient { id: String },
-    RevokeUser { name: String },
-    RevokeGrant { id: String },
-    RevokeToken { token: String },
+    ResourceServerAdd {
+        name: String,
+        audience: String,
+        scopes: Vec<String>,
+    },
+    RevokeClient {
+        id: String,
+    },
+    RevokeUser {
+        name: String,
+    },
+    RevokeGrant {
+        id: String,
+    },
+    RevokeToken {
+        token: String,
+    },
+    UserSetRole {
+        name: String,
+        role: String,
+    },
+    PurgeStatus,
+    /// `file` is absolute: the server may run in another folder.
+    Backup {
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,6 +195,25 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             let grant = GrantId::parse(&id).ok_or_else(|| Failure::not_found("grant"))?;
             answer("grant", revoke::any_grant(&app.store, grant, by).await)
         }
+        Command::UserSetRole { name, role } => {
+            let user = Username::parse(&name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
+            let user = user.ok_or_else(|| Failure::not_found("user"))?;
+            let role = Role::parse(&role).ok_or_else(|| usage("ROLE", "user, developer or admin"))?;
+            match moderate::set_role(&app.store, user.clone(), role, by).await {
+                Ok(()) => Ok(json!({ "id": user, "role": role })),
+                Err(moderate::Error::NotFound) => Err(Failure::not_found("user")),
+                Err(error) => Err(Failure::refused(error.to_string())),
+            }
+        }
+        Command::PurgeStatus => {
+            let unfinished = app.store.unfinished_purges().await?;
+            let purges: Vec<Value> = unfinished.iter().map(purge_json).collect();
+            Ok(json!({ "unfinished": purges.len(), "purges": purges }))
+        }
+        Command::Backup { file } => {
+            app.store.backup(file.clone()).await?;
+            Ok(json!({ "file": file }))
+        }
         Command::RevokeToken { token } => {
             let token = Token::parse(token.trim()).ok_or_else(|| Failure::not_found("token"))?;
             match revoke::token(&app.store, token, None, by).await? {
@@ -170,6 +222,15 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             }
         }
     }
+}
+
+fn purge_json(purge: &Unfinished) -> Value {
+    json!({
+        "receipt": purge.receipt_id, "act": purge.act, "subject": purge.subject_id, "at": iso(purge.at),
+        "step": purge.step, "access_tokens": purge.access_tokens, "refresh_tokens": purge.refresh_tokens,
+        "authorization_codes": purge.authorization_codes, "families": purge.families,
+        "sessions": purge.sessions,
+    })
 }
 
 fn answer(what: &str, result: revoke::Result<revoke::Receipt>) -> Result<Value, Failure> {

@@ -3,8 +3,9 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
+use crate::model::id::ReceiptId;
 
-use super::{Result, Tx};
+use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, authorization_codes, \
     families, sessions, updated_at) VALUES (?1, 'access_tokens', 0, 0, 0, 0, 0, ?2)";
@@ -178,6 +179,34 @@ impl Step {
             Self::Sessions => Some((SESSIONS_OF_USER, progress!("sessions"))),
             Self::Done => None,
         }
+    }
+}
+
+const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_kind, l.subject_id, l.at, p.step, \
+    p.access_tokens, p.refresh_tokens, p.authorization_codes, p.families, p.sessions FROM purges AS p \
+    JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL ORDER BY l.sequence LIMIT 1000";
+
+/// A purge under way, and what it has taken so far.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Unfinished {
+    pub sequence: i64,
+    pub receipt_id: ReceiptId,
+    pub act: String,
+    pub subject_kind: String,
+    pub subject_id: String,
+    pub at: Timestamp,
+    pub step: String,
+    pub access_tokens: i64,
+    pub refresh_tokens: i64,
+    pub authorization_codes: i64,
+    pub families: i64,
+    pub sessions: i64,
+}
+
+impl Store {
+    /// Purges under way, oldest first.
+    pub async fn unfinished_purges(&self) -> Result<Vec<Unfinished>> {
+        Ok(sqlx::query_as(STATUS).fetch_all(&self.pages).await?)
     }
 }
 

@@ -14,6 +14,7 @@ pub enum Section {
     None,
     Authorizations,
     Apps,
+    Account,
 }
 
 /// First field of every page.
@@ -69,7 +70,9 @@ impl Page {
     pub fn is_in(&self, section: &str) -> bool {
         matches!(
             (self.section, section),
-            (Section::Authorizations, "authorizations") | (Section::Apps, "apps")
+            (Section::Authorizations, "authorizations")
+                | (Section::Apps, "apps")
+                | (Section::Account, "account")
         )
     }
 }
@@ -90,6 +93,12 @@ pub fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second]");
 const ISO: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+
+/// A time as machines read it (RFC 3339).
+pub fn iso(at: Timestamp) -> String {
+    // The format has no component that a time could lack.
+    at.utc().format(ISO).unwrap_or_default()
+}
 
 /// A time as people read it, with the exact one beside.
 #[derive(Clone, Debug)]

@@ -25,9 +25,11 @@ async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
         _ => scene.alice.grant_of(&scene.app).await,
     };
     let family: String = scene.world.value("SELECT id FROM families");
+    let session: String = scene.world.value("SELECT id FROM sessions");
     let fill = |path: &str| {
         path.replace("{grant_id}", &grant)
             .replace("{family_id}", &family)
+            .replace("{session_id}", &session)
             .replace("{client_id}", &scene.app.id)
             .replace("{name}", "rescind.css")
     };
