@@ -282,7 +282,7 @@ async fn a_suspended_app_says_why_and_can_be_deleted() {
     let desk = desk().await;
     let Desk { world, dana, .. } = &desk;
     world.forces("UPDATE clients SET status = 'suspended', status_reason = 'It <b>leaked</b>.'");
-    let page = dana.gets(&desk.path("")).await.page(200).shows("An admin suspended Prints at");
+    let page = dana.gets(&desk.path("")).await.page(200).shows("An admin suspended Prints on");
     let page = page.hides("<b>leaked").shows("leaked").hides("/rotate-secret").hides("/revoke-tokens");
     page.hides("<dl class=\"figures\">").shows("/delete");
     desk.rotates("1").await.leads_to(&desk.path("?notice=refused"));
@@ -297,7 +297,7 @@ async fn a_banned_app_can_be_looked_at_and_nothing_else() {
     let desk = desk().await;
     let Desk { world, dana, .. } = &desk;
     world.forces("UPDATE clients SET status = 'banned', status_reason = 'It lied.'");
-    let page = dana.gets(&desk.path("")).await.page(200).shows("An admin banned Prints at").shows("It lied.");
+    let page = dana.gets(&desk.path("")).await.page(200).shows("An admin banned Prints on").shows("It lied.");
     page.hides("/edit").hides("/rotate-secret").hides("/revoke-tokens").hides("/delete");
     let before = world.contents();
     for act in ["/edit", "/rotate-secret", "/delete"] {
