@@ -9,6 +9,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::service::counts::Counts;
 use crate::service::last_used::LastUsed;
 use crate::service::sign_in::{HashError, Passwords};
 use crate::store::Store;
@@ -21,6 +22,7 @@ pub struct App {
     pub clock: Clock,
     pub passwords: Passwords,
     pub last_used: LastUsed,
+    pub counts: Counts,
     pub sign_in_attempts: Arc<Attempts>,
 }
 
@@ -34,6 +36,7 @@ impl App {
             clock,
             passwords: Passwords::new()?,
             last_used: LastUsed::default(),
+            counts: Counts::default(),
             sign_in_attempts: Arc::new(Attempts::default()),
         })
     }

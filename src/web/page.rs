@@ -13,6 +13,7 @@ use crate::web::text::{Argument, t, t_with};
 pub enum Section {
     None,
     Authorizations,
+    Apps,
     Account,
 }
 
@@ -53,14 +54,25 @@ impl Page {
         t_with(key, &[(name, &value), (name_2, &value_2)])
     }
 
+    pub fn is_future(&self, at: &Timestamp) -> bool {
+        *at > self.now
+    }
+
     pub fn moment(&self, at: &Timestamp) -> Moment {
         Moment::new(*at, self.now)
+    }
+
+    /// Whether the viewer may do what `role` may.
+    pub fn may(&self, role: Role) -> bool {
+        self.user.as_ref().is_some_and(|(_, has)| *has >= role)
     }
 
     pub fn is_in(&self, section: &str) -> bool {
         matches!(
             (self.section, section),
-            (Section::Authorizations, "authorizations") | (Section::Account, "account")
+            (Section::Authorizations, "authorizations")
+                | (Section::Apps, "apps")
+                | (Section::Account, "account")
         )
     }
 }

@@ -27,7 +27,7 @@ use rescind::model::scope::Scope;
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
-use rescind::service::revoke;
+use rescind::service::revoke::{self, Authority};
 use rescind::store::Store;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
@@ -204,10 +204,7 @@ impl World {
     pub async fn ends_all_tokens_of(&self, app: &Client) {
         let by = By::operator(self.app.clock.now());
         let id = ClientId::parse(&app.id).unwrap();
-        revoke::client_tokens(&self.app.store, id, revoke::Authority::Provider, None, by)
-            .await
-            .unwrap()
-            .unwrap();
+        revoke::client_tokens(&self.app.store, id, Authority::Provider, None, by).await.unwrap().unwrap();
     }
 
     pub async fn ends_everything_of(&self, person: &Browser) {
