@@ -54,10 +54,13 @@ impl Wrk {
             return Ok(script);
         }
         let file = file.display();
+        let once = self.repeat == Repeat::No;
         let next = match self.repeat {
             Repeat::Yes => "math.random(#lines)".to_owned(),
-            // A third of the file for each round.
-            Repeat::No => format!("math.floor(#lines * {round} / 3) + sent"),
+            // A third of the file for each round, which ends when they are used up.
+            Repeat::No => {
+                format!("math.floor(#lines * {round} / 3) + math.min(sent, math.floor(#lines / 3))")
+            }
         };
         writeln!(
             script,
@@ -65,6 +68,7 @@ impl Wrk {
              function init(args) math.randomseed({round} + 1)\n\
              for line in io.lines('{file}') do lines[#lines + 1] = line end end\n\
              function request() sent = sent + 1\n\
+             if {once} and sent >= math.floor(#lines / 3) then wrk.thread:stop() end\n\
              return wrk.format('POST', nil, headers, '{prefix}' .. (lines[{next}] or 'none')) end"
         )?;
         Ok(script)

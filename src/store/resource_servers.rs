@@ -1,5 +1,7 @@
 //! The `resource_servers` and `scopes` tables.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
@@ -24,9 +26,14 @@ pub struct ScopeEntry {
     pub audience: String,
 }
 
-/// All scopes that resource servers have registered.
+/// All scopes that resource servers have registered. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Scopes(Vec<ScopeEntry>);
+pub struct Scopes(Arc<[ScopeEntry]>);
+
+/// The scopes as last read, and the version that they were read at: every request needs them, and
+/// they change when an API is registered.
+#[derive(Default)]
+pub(super) struct ScopeCache(Mutex<(u64, Scopes)>);
 
 impl Scopes {
     pub fn all(&self) -> Scope {
@@ -73,14 +80,24 @@ impl Store {
     }
 
     pub fn scopes(&self) -> Result<Scopes> {
-        self.lookup(|c| {
+        // Read before the rows: what is kept is never newer than its version says, and a change
+        // that falls in between is read again.
+        let version = self.writer.scopes_version();
+        let kept = |cache: &ScopeCache| cache.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (at, scopes) = kept(&self.scopes);
+        if at == version {
+            return Ok(scopes);
+        }
+        let read = self.lookup(|c| {
             c.prepare_cached(SCOPES)?
                 .query_map([], |row| {
                     Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
                 })?
-                .collect::<rusqlite::Result<_>>()
+                .collect::<rusqlite::Result<Arc<[_]>>>()
                 .map(Scopes)
-        })
+        })?;
+        *self.scopes.0.lock().unwrap_or_else(PoisonError::into_inner) = (version, read.clone());
+        Ok(read)
     }
 }
 
@@ -102,6 +119,7 @@ impl Tx<'_> {
     /// `Exists` when another resource server has a scope of this name.
     pub fn insert_scope(&self, name: &str, of: &ResourceServerId, description: &str) -> Result<()> {
         self.connection.prepare_cached(INSERT_SCOPE)?.execute(params![name, of, description])?;
+        self.scopes_moved.set(true);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
@@ -24,6 +25,8 @@ const QUEUE: usize = 1024;
 pub struct Tx<'c> {
     pub(super) connection: &'c Connection,
     pub(super) ledger_head: Cell<i64>,
+    /// Whether scopes were registered.
+    pub(super) scopes_moved: Cell<bool>,
 }
 
 type Queue = mpsc::Sender<Box<dyn Job>>;
@@ -33,6 +36,7 @@ pub(super) struct Writer {
     queue: Arc<std::sync::RwLock<Option<Queue>>>,
     ended: watch::Receiver<bool>,
     head: watch::Receiver<i64>,
+    scopes_version: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -49,15 +53,17 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (moved, head) = watch::channel(head);
         let (ending, ended) = watch::channel(false);
+        let scopes_version = Arc::new(AtomicU64::new(1));
+        let moving = scopes_version.clone();
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                work_off(&connection, jobs, &moved);
+                work_off(&connection, jobs, &moved, &moving);
                 drop(connection);
                 ending.send_replace(true);
             })
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { queue: Arc::new(std::sync::RwLock::new(Some(queue))), ended, head })
+        Ok(Self { queue: Arc::new(std::sync::RwLock::new(Some(queue))), ended, head, scopes_version })
     }
 
     pub(super) async fn write<T, E>(
@@ -77,6 +83,11 @@ impl Writer {
             .map_err(|_| closed())?;
         place.send(Box::new(Request { work: Some(work), result: None, answer }));
         answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Moves after a commit that changed scopes and before its answer.
+    pub(super) fn scopes_version(&self) -> u64 {
+        self.scopes_version.load(Ordering::SeqCst)
     }
 
     pub(super) fn ledger_head(&self) -> watch::Receiver<i64> {
@@ -138,10 +149,15 @@ where
     }
 }
 
-fn work_off(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, head: &watch::Sender<i64>) {
+fn work_off(
+    connection: &Connection,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    head: &watch::Sender<i64>,
+    scopes_version: &AtomicU64,
+) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
-        let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()) };
+        let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()), scopes_moved: Cell::new(false) };
         let failure = commit(&tx, &mut group).err();
         if failure.as_ref().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy) {
             // They have waited for the same lock: group after group, the last would wait for minutes.
@@ -154,6 +170,9 @@ fn work_off(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, hea
             tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
         } else if tx.ledger_head.get() != *head.borrow() {
             head.send_replace(tx.ledger_head.get());
+        }
+        if tx.scopes_moved.get() {
+            scopes_version.fetch_add(1, Ordering::SeqCst);
         }
         for job in group.drain(..) {
             job.answer(failure.as_deref());
