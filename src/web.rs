@@ -2,12 +2,17 @@
 
 pub mod account;
 pub mod address;
+pub mod admin_apps;
+pub mod admin_users;
 pub mod assets;
 pub mod authorizations;
 pub mod consent;
 pub mod device;
 pub mod error;
+pub mod export;
 pub mod form;
+pub mod ledger;
 pub mod page;
+pub mod resource_servers;
 pub mod session;
 pub mod text;

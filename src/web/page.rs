@@ -13,6 +13,10 @@ use crate::web::text::{Argument, t, t_with};
 pub enum Section {
     None,
     Authorizations,
+    AdminApps,
+    AdminUsers,
+    Ledger,
+    ResourceServers,
 }
 
 /// First field of every page.
@@ -57,7 +61,26 @@ impl Page {
     }
 
     pub fn is_in(&self, section: &str) -> bool {
-        matches!((self.section, section), (Section::Authorizations, "authorizations"))
+        use Section::{AdminApps, AdminUsers, Authorizations, Ledger, ResourceServers};
+        matches!(
+            (self.section, section),
+            (Authorizations, "authorizations")
+                | (AdminApps | AdminUsers | Ledger | ResourceServers, "admin")
+                | (AdminApps, "admin-apps")
+                | (AdminUsers, "admin-users")
+                | (Ledger, "admin-ledger")
+                | (ResourceServers, "admin-resource-servers")
+        )
+    }
+
+    /// Whether the person moderates.
+    pub fn is_admin(&self) -> bool {
+        self.user.as_ref().is_some_and(|(_, role)| *role == Role::Admin)
+    }
+
+    /// Whether `username` is the person who looks.
+    pub fn is_me(&self, username: &str) -> bool {
+        self.user.as_ref().is_some_and(|(me, _)| me.as_str() == username)
     }
 }
 
@@ -76,7 +99,15 @@ pub fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
 
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second]");
+const ISO_MILLIS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 const ISO: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+
+/// A time as programs read it: `2026-11-22T14:03:07.412Z`.
+pub fn iso(at: Timestamp) -> String {
+    // The format has no component that a time could lack.
+    at.utc().format(ISO_MILLIS).unwrap_or_default()
+}
 
 /// A time as people read it, with the exact one beside.
 #[derive(Clone, Debug)]
