@@ -249,6 +249,7 @@ pub async fn reinstate(
     State(app): State<App>,
     signed_in: SignedIn,
     Path(id): Path<String>,
+    _: Form,
 ) -> Result<Redirect> {
     let client = ClientId::parse(&id).ok_or(Error::NotFound)?;
     let admin = signed_in.user.id;

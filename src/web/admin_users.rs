@@ -188,7 +188,12 @@ pub async fn enable_page(
     Ok(EnablePage { page, row }.into_response())
 }
 
-pub async fn enable(State(app): State<App>, signed_in: SignedIn, Path(id): Path<String>) -> Result<Redirect> {
+pub async fn enable(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    _: Form,
+) -> Result<Redirect> {
     let user = UserId::parse(&id).ok_or(Error::NotFound)?;
     let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
     moderate::enable_user(&app.store, user.clone(), by).await?;

@@ -193,6 +193,7 @@ pub async fn revoke_one_page(
     Ok(RevokePage::new(page, vec![card], Extent::One).into_response())
 }
 
+/// The form has no fields; reading it refuses what no form of ours sends.
 pub async fn revoke_one(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -294,10 +295,12 @@ pub async fn device_page(
     }
 }
 
+/// The form has no fields; reading it refuses what no form of ours sends.
 pub async fn sign_device_out(
     State(app): State<App>,
     signed_in: SignedIn,
     Path((id, family)): Path<(String, String)>,
+    _: Form,
 ) -> Result<Redirect> {
     let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
     let family = FamilyId::parse(&family).ok_or(Error::NotFound)?;

@@ -1,6 +1,7 @@
 //! Sessions of signed-in browsers, and who looks at a page.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::extract::{FromRequestParts, Request, State};
@@ -49,6 +50,14 @@ struct SignIn {
 pub struct Sessions {
     store: Store,
     clock: Clock,
+    life: Duration,
+}
+
+impl Sessions {
+    /// By our clock: the date in a record comes from the system's, read by the library.
+    fn expiry(&self) -> Timestamp {
+        self.clock.now().plus(self.life)
+    }
 }
 
 impl std::fmt::Debug for Sessions {
@@ -63,10 +72,6 @@ fn digest(id: Id) -> Digest {
 
 fn backend(error: impl std::fmt::Display) -> StoreError {
     StoreError::Backend(error.to_string())
-}
-
-fn expiry(record: &Record) -> Timestamp {
-    Timestamp::from_millis(record.expiry_date.unix_timestamp().saturating_mul(1000))
 }
 
 #[async_trait]
@@ -87,7 +92,7 @@ impl SessionStore for Sessions {
             id: SessionId::generate(now),
             device: mark.device,
             data: serde_json::to_string(&record.data).map_err(backend)?,
-            expires_at: expiry(record),
+            expires_at: self.expiry(),
         };
         let begun = sign_in::begin_session(&self.store, new, checked, now).await.map_err(backend)?;
         // The account moved while the password was being checked.
@@ -96,7 +101,7 @@ impl SessionStore for Sessions {
 
     async fn save(&self, record: &Record) -> StoreResult<()> {
         let data = serde_json::to_string(&record.data).map_err(backend)?;
-        sign_in::save_session(&self.store, digest(record.id), data, expiry(record)).await.map_err(backend)?;
+        sign_in::save_session(&self.store, digest(record.id), data, self.expiry()).await.map_err(backend)?;
         Ok(())
     }
 
@@ -125,7 +130,9 @@ impl SessionStore for Sessions {
 pub fn layer(app: &App) -> SessionManagerLayer<Sessions> {
     let life = i64::try_from(app.config.session_life.as_secs()).unwrap_or(i64::MAX);
     let is_https = app.config.issuer.transport() == Transport::Https;
-    SessionManagerLayer::new(Sessions { store: app.store.clone(), clock: app.clock.clone() })
+    let sessions =
+        Sessions { store: app.store.clone(), clock: app.clock.clone(), life: app.config.session_life };
+    SessionManagerLayer::new(sessions)
         .with_name(if is_https { "__Host-rescind" } else { "rescind" })
         .with_secure(is_https)
         .with_http_only(true)

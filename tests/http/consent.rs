@@ -1,0 +1,299 @@
+//! The consent page: what it says, what an approval gives, and when it may be passed over.
+
+use crate::harness::browser::{Browser, ConsentPage, From};
+use crate::harness::client::Client;
+use crate::harness::fields::Fields;
+use crate::harness::{CALLBACK, ISSUER, PASSWORD, World, scene};
+
+const STATE: Option<&str> = Some("st/4te ü&=");
+
+fn codes(world: &World) -> i64 {
+    world.value("SELECT count(*) FROM authorization_codes")
+}
+
+/// Whether the user is asked before the app gets a code.
+async fn asks(alice: &Browser, app: &Client) -> bool {
+    let answer = alice.opens(&app.request()).await;
+    if answer.status == 200 {
+        ConsentPage::read(answer);
+        return true;
+    }
+    app.accepts(&answer);
+    false
+}
+
+#[tokio::test]
+async fn the_page_names_the_publisher_the_domain_and_the_scopes_in_words() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await.answer;
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+    assert_eq!(page.form_targets(), ["https://app.example"]);
+    let page = page.shows("Prints").shows("Paper Ltd").shows("<strong>app.example</strong>");
+    page.shows("May read").shows("May write").shows("<strong>alice</strong>");
+    let page = scene.alice.is_asked(&scene.app.request().with("scope", "read")).await.answer;
+    page.shows("May read").hides("May write");
+}
+
+#[tokio::test]
+async fn an_app_with_a_scheme_of_its_own_may_be_led_back_to() {
+    let scene = scene().await;
+    let app = scene.world.client_with_redirects(&["com.example.app:/callback"]).await;
+    let page = scene.alice.is_asked(&app.request()).await;
+    assert_eq!(page.answer.form_targets(), ["com.example.app:"]);
+    app.accepts(&scene.alice.answers(&page, "approve").await);
+}
+
+#[tokio::test]
+async fn what_an_app_sends_is_shown_as_text() {
+    let scene = scene().await;
+    scene.world.forces("UPDATE clients SET name = '<i>x</i>', publisher = '\"><script>1</script>'");
+    let request = scene.app.request().with("state", "\"><script>2</script>");
+    let page = scene.alice.is_asked(&request).await;
+    page.answer.hides("<i>").hides("<script>1").hides("<script>2");
+}
+
+#[tokio::test]
+async fn approving_gives_a_code_with_state_and_iss() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let answer = scene.alice.answers(&page, "approve").await;
+    let code = scene.app.accepts(&answer);
+    assert!(code.starts_with("rsc_ac_") && code.len() == 56, "{code}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn denying_gives_access_denied_with_state_and_iss_and_nothing_else() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let before = scene.world.contents();
+    for _ in 0..2 {
+        let answer = scene.alice.answers(&page, "deny").await;
+        answer.redirects_error(CALLBACK, "access_denied", STATE, ISSUER);
+    }
+    assert_eq!(scene.world.contents(), before);
+}
+
+#[tokio::test]
+async fn no_answer_shows_the_page_again() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    for decision in ["", "Approve", "yes"] {
+        scene.alice.answers(&page, decision).await.page(422).shows("You chose neither");
+    }
+    assert_eq!(codes(&scene.world), 0);
+}
+
+#[tokio::test]
+async fn asking_gives_nothing_to_anybody() {
+    let scene = scene().await;
+    let before = scene.world.contents();
+    scene.alice.is_asked(&scene.app.request()).await;
+    assert_eq!(scene.world.contents(), before);
+}
+
+#[tokio::test]
+async fn other_sites_approve_nothing() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let before = scene.world.contents();
+    for from in From::OTHERS {
+        scene.alice.posts_from(from, &page.action, &page.form("approve")).await.page(403);
+    }
+    assert_eq!(scene.world.contents(), before);
+}
+
+#[tokio::test]
+async fn a_visitor_who_approves_has_to_sign_in_and_then_sees_the_page() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let visitor = scene.alice.elsewhere();
+    let answer = visitor.answers(&page, "approve").await.asks_to_sign_in(&page.action);
+    assert_eq!(codes(&scene.world), 0);
+    let sign_in = visitor.gets(answer.location()).await.page(200);
+    let next = sign_in.attribute("name=\"next\"", "value");
+    visitor.types(PASSWORD, &next).await.leads_to(&page.action);
+    visitor.is_asked(&scene.app.request()).await;
+}
+
+#[tokio::test]
+async fn approving_twice_gives_two_devices_under_one_grant() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let first = scene.app.accepts(&scene.alice.answers(&page, "approve").await);
+    let second = scene.app.accepts(&scene.alice.answers(&page, "approve").await);
+    assert_ne!(first, second);
+    assert_eq!(scene.world.value::<i64>("SELECT count(*) FROM grants"), 1);
+    assert_eq!(scene.world.value::<i64>("SELECT count(*) FROM families"), 2);
+    scene.app.redeems(&first).await;
+    scene.app.redeems(&second).await;
+}
+
+#[tokio::test]
+async fn a_confidential_client_passes_under_a_standing_consent() {
+    let scene = scene().await;
+    scene.alice.authorizes(&scene.app).await;
+    assert!(!asks(&scene.alice, &scene.app).await);
+    let narrower = scene.app.request().with("scope", "read");
+    scene.app.accepts(&scene.alice.opens(&narrower).await);
+    // It is Alice's consent, and to this app alone.
+    let bob = scene.world.signed_in("bob").await;
+    assert!(asks(&bob, &scene.app).await);
+    assert!(asks(&scene.alice, &scene.world.confidential_client().await).await);
+}
+
+#[tokio::test]
+async fn a_public_client_never_passes_without_the_page() {
+    let scene = scene().await;
+    let app = scene.world.public_client().await;
+    for _ in 0..3 {
+        assert!(asks(&scene.alice, &app).await);
+        scene.alice.connects(&app).await;
+    }
+}
+
+#[tokio::test]
+async fn a_scope_more_is_asked_for_and_marked_as_new() {
+    let scene = scene().await;
+    scene.alice.authorizes_request(&scene.app, &scene.app.request().with("scope", "read")).await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let new: Vec<&str> = page.answer.body.lines().filter(|line| line.contains("badge new")).collect();
+    assert!(matches!(new.as_slice(), [one] if one.contains("May write")), "{new:?}");
+    scene.app.accepts(&scene.alice.answers(&page, "approve").await);
+    assert!(!asks(&scene.alice, &scene.app).await);
+}
+
+#[tokio::test]
+async fn a_denied_scope_leaves_the_earlier_consent_as_it_was() {
+    let scene = scene().await;
+    let narrow = scene.app.request().with("scope", "read");
+    scene.alice.authorizes_request(&scene.app, &narrow).await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    scene.alice.answers(&page, "deny").await;
+    assert!(asks(&scene.alice, &scene.app).await);
+    scene.app.accepts(&scene.alice.opens(&narrow).await);
+}
+
+#[tokio::test]
+async fn no_standing_consent_outlives_a_revocation() {
+    let scene = scene().await;
+    let (alice, app) = (&scene.alice, &scene.app);
+    alice.authorizes(app).await;
+    alice.revokes(app).await.is(303);
+    assert!(asks(alice, app).await);
+
+    alice.authorizes(app).await;
+    scene.world.ends_all_tokens_of(app).await;
+    assert!(asks(alice, app).await);
+
+    alice.authorizes(app).await;
+    scene.world.ends_grant(&alice.grant_of(app).await).await;
+    assert!(asks(alice, app).await);
+
+    alice.authorizes(app).await;
+    scene.world.ends_everything_of(alice).await;
+    alice.signs_in().await;
+    assert!(asks(alice, app).await);
+
+    alice.authorizes(app).await;
+    scene.world.forces("UPDATE server SET generation = generation + 1");
+    alice.signs_in().await;
+    assert!(asks(alice, app).await);
+    alice.authorizes(app).await;
+    assert!(!asks(alice, app).await);
+}
+
+#[tokio::test]
+async fn a_new_consent_does_not_bring_back_what_was_revoked() {
+    let scene = scene().await;
+    scene.alice.authorizes(&scene.app).await;
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    let narrow = scene.app.request().with("scope", "read");
+    scene.alice.authorizes_request(&scene.app, &narrow).await;
+    assert!(asks(&scene.alice, &scene.app).await, "write was revoked, and nobody has allowed it since");
+}
+
+/// Approves a page that was opened before something was revoked: it comes again, and nothing is given.
+async fn is_shown_again(alice: &Browser, app: &Client, page: &ConsentPage) {
+    let before = alice.world.contents();
+    let answer = alice.answers(page, "approve").await.page(409).shows("while this page stood open");
+    assert_eq!(alice.world.contents(), before);
+    let fresh = ConsentPage::read(answer);
+    app.accepts(&alice.answers(&fresh, "approve").await);
+}
+
+#[tokio::test]
+async fn a_page_opened_before_a_revocation_is_shown_again() {
+    let scene = scene().await;
+    let (alice, app) = (&scene.alice, &scene.world.public_client().await);
+    alice.authorizes(app).await;
+
+    let page = alice.is_asked(&app.request()).await;
+    alice.revokes(app).await.is(303);
+    is_shown_again(alice, app, &page).await;
+
+    let page = alice.is_asked(&app.request()).await;
+    scene.world.ends_all_tokens_of(app).await;
+    is_shown_again(alice, app, &page).await;
+
+    let page = alice.is_asked(&app.request()).await;
+    scene.world.ends_everything_of(alice).await;
+    alice.answers(&page, "approve").await.asks_to_sign_in(&page.action);
+    alice.signs_in().await;
+    is_shown_again(alice, app, &page).await;
+}
+
+#[tokio::test]
+async fn a_page_opened_before_an_app_was_suspended_gives_nothing() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    scene.world.forces("UPDATE clients SET status = 'suspended', generation = generation + 1");
+    scene.alice.answers(&page, "approve").await.page(400);
+    scene.world.forces("UPDATE clients SET status = 'active', generation = generation + 1");
+    is_shown_again(&scene.alice, &scene.app, &page).await;
+}
+
+#[tokio::test]
+async fn what_the_page_showed_cannot_be_made_up() {
+    let scene = scene().await;
+    let bob = scene.world.signed_in("bob").await;
+    bob.authorizes(&scene.app).await;
+    let bobs = bob.grant_of(&scene.app).await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    assert_eq!(page.seen, "1.1.1.-");
+    let before = scene.world.contents();
+    for seen in [
+        "",
+        "1.1.1",
+        "1.1.1.",
+        "1.1.2.-",
+        "1.2.1.-",
+        "2.1.1.-",
+        "0.1.1.-",
+        "1.1.-1.-",
+        "1.1.99999999999999999999.-",
+        "1.1.1.-.1",
+        "1.1.1.grt_00000000000000000000",
+        &format!("1.1.1.{bobs}"),
+    ] {
+        let form = page.form("approve").with("seen", seen);
+        scene.alice.posts(&page.action, &form).await.page(409);
+    }
+    scene.alice.posts(&page.action, &Fields::new(&[("decision", "approve")])).await.page(409);
+    assert_eq!(scene.world.contents(), before);
+}
+
+#[tokio::test]
+async fn the_request_is_checked_again_when_it_is_approved() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let at = |request: Fields| format!("/oauth/authorize?{}", request.encode());
+    let form = page.form("approve");
+    let evil = at(scene.app.request().with("redirect_uri", "https://evil.example/"));
+    scene.alice.posts(&evil, &form).await.page(400);
+    let unproven = at(scene.app.request().without("code_challenge"));
+    let answer = scene.alice.posts(&unproven, &form).await;
+    answer.redirects_error(CALLBACK, "invalid_request", STATE, ISSUER);
+    scene.alice.posts("/oauth/authorize", &form).await.page(400);
+    assert_eq!(codes(&scene.world), 0);
+}

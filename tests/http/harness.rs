@@ -1,0 +1,275 @@
+//! A server for each test, and the gestures of those who use it: `alice.authorizes(&app)`, `app.redeems(&code)`,
+//! `api.introspects(&token)`, `alice.revokes(&app)`.
+//!
+//! The clock stands still until [`World::advances`]. Every answer is checked for what all answers have in common.
+
+pub mod answer;
+pub mod api;
+pub mod browser;
+pub mod client;
+pub mod fields;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, header};
+use rescind::app::App;
+use rescind::clock::Clock;
+use rescind::config::Config;
+use rescind::model::act::By;
+use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
+use rescind::model::id::{ClientId, GrantId, UserId};
+use rescind::model::password::Password;
+use rescind::model::scope::Scope;
+use rescind::model::user::{Role, Username};
+use rescind::routes::router;
+use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
+use rescind::service::revoke::{self, Authority};
+use rescind::store::Store;
+use rusqlite::types::ValueRef;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use answer::Answer;
+use api::Api;
+use browser::Browser;
+use client::Client;
+use fields::Fields;
+
+pub const ISSUER: &str = "http://127.0.0.1:8080";
+pub const CALLBACK: &str = "https://app.example/callback";
+pub const PASSWORD: &str = "correct horse battery";
+
+/// A server with a database of its own.
+#[derive(Clone)]
+pub struct World {
+    pub app: App,
+    router: Router,
+    folder: Arc<TempDir>,
+}
+
+/// What most tests begin with: an API with the scopes `read` and `write`, a confidential client that may ask for
+/// both, and Alice, who is signed in.
+pub struct Scene {
+    pub world: World,
+    pub api: Api,
+    pub app: Client,
+    pub alice: Browser,
+}
+
+pub async fn scene() -> Scene {
+    scene_in(World::new().await).await
+}
+
+pub async fn scene_in(world: World) -> Scene {
+    let api = world.api("https://photos.example", &["read", "write"]).await;
+    let app = world.confidential_client().await;
+    let alice = world.signed_in("alice").await;
+    Scene { world, api, app, alice }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::at(ISSUER, Clock::fixed(Clock::System.now())).await
+    }
+
+    pub async fn at(issuer: &str, clock: Clock) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rescind.db");
+        let config = Config::read(&|name| match name {
+            "RESCIND_ISSUER" => Some(issuer.to_owned()),
+            "RESCIND_DATABASE_URL" => Some(format!("sqlite://{}", file.display())),
+            _ => None,
+        })
+        .unwrap();
+        let store = Store::open(&file).await.unwrap();
+        let app = App::new(config, store, clock).unwrap();
+        Self { router: router(app.clone()), app, folder: Arc::new(folder) }
+    }
+
+    pub fn issuer(&self) -> &str {
+        self.app.config.issuer.as_str()
+    }
+
+    /// A request builder with what every caller sends.
+    pub fn request(&self, method: &str, path: &str) -> axum::http::request::Builder {
+        let host = self.issuer().split_once("://").unwrap().1;
+        Request::builder().method(method).uri(path).header(header::HOST, host)
+    }
+
+    pub async fn sends(&self, request: Request<Body>) -> Answer {
+        let what = format!("{} {}", request.method(), request.uri());
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        Answer::read(&what, response).await
+    }
+
+    pub async fn gets(&self, path: &str) -> Answer {
+        self.sends(self.request("GET", path).body(Body::empty()).unwrap()).await
+    }
+
+    /// A form by whoever knows the address, with no proof of anything.
+    pub async fn posts(&self, path: &str, fields: &Fields) -> Answer {
+        let request = self.request("POST", path).header(header::CONTENT_TYPE, fields::FORM);
+        self.sends(request.body(fields.encode().into()).unwrap()).await
+    }
+
+    pub fn advances(&self, seconds: u64) {
+        self.app.clock.advance(Duration::from_secs(seconds));
+    }
+
+    // Who and what there is
+
+    /// A person with an account and a browser; not signed in.
+    pub async fn person(&self, name: &str) -> Browser {
+        let new = NewUser {
+            username: Username::parse(name).unwrap(),
+            email: None,
+            role: Role::User,
+            password: Password::chosen(PASSWORD.to_owned()).unwrap(),
+        };
+        let now = self.app.clock.now();
+        let id = register::user(&self.app.store, &self.app.passwords, new, now).await.unwrap();
+        Browser::new(self.clone(), name, id)
+    }
+
+    pub async fn signed_in(&self, name: &str) -> Browser {
+        let person = self.person(name).await;
+        person.signs_in().await;
+        person
+    }
+
+    /// A resource server; each scope's description is `May <name>`.
+    pub async fn api(&self, audience: &str, scopes: &[&str]) -> Api {
+        let new = NewResourceServer {
+            name: audience.to_owned(),
+            audience: audience.to_owned(),
+            scopes: scopes.iter().map(|&name| (name.to_owned(), format!("May {name}"))).collect(),
+        };
+        let (id, secret) =
+            register::resource_server(&self.app.store, new, self.app.clock.now()).await.unwrap();
+        Api { world: self.clone(), id: id.to_string(), secret: secret.expose().to_owned() }
+    }
+
+    pub async fn confidential_client(&self) -> Client {
+        self.client(ClientKind::Confidential, |_| {}).await
+    }
+
+    pub async fn public_client(&self) -> Client {
+        self.client(ClientKind::Public, |_| {}).await
+    }
+
+    pub async fn client_with_redirects(&self, uris: &[&str]) -> Client {
+        let uris = uris.iter().map(|uri| RedirectUri::parse(uri).unwrap()).collect();
+        self.client(ClientKind::Confidential, |new| new.redirect_uris = uris).await
+    }
+
+    pub async fn client_with_scope(&self, scope: &str) -> Client {
+        self.client(ClientKind::Confidential, |new| new.scope = Scope::parse(scope)).await
+    }
+
+    pub async fn client_with_grant_types(&self, kind: ClientKind, types: &[GrantType]) -> Client {
+        self.client(kind, |new| new.grant_types = GrantTypes::new(types.to_vec())).await
+    }
+
+    pub async fn client(&self, kind: ClientKind, change: impl FnOnce(&mut NewClient)) -> Client {
+        let mut new = NewClient {
+            owner: self.developer().await,
+            name: AppName::parse("Prints").unwrap(),
+            publisher: "Paper Ltd".to_owned(),
+            kind,
+            token_format: TokenFormat::Opaque,
+            grant_types: GrantTypes::default(),
+            scope: None,
+            redirect_uris: vec![RedirectUri::parse(CALLBACK).unwrap()],
+        };
+        change(&mut new);
+        let redirect_uri = new.redirect_uris[0].as_str().to_owned();
+        let (id, secret) = register::client(&self.app.store, new, self.app.clock.now()).await.unwrap();
+        Client::new(self.clone(), id.as_str(), secret.map(|secret| secret.expose().to_owned()), redirect_uri)
+    }
+
+    async fn developer(&self) -> UserId {
+        let name = Username::parse("developer").unwrap();
+        match self.app.store.user_id(&name).unwrap() {
+            Some(id) => id,
+            None => self.person("developer").await.id,
+        }
+    }
+
+    // What operators do
+
+    pub async fn ends_all_tokens_of(&self, app: &Client) {
+        let by = By::operator(self.app.clock.now());
+        let id = ClientId::parse(&app.id).unwrap();
+        revoke::client_tokens(&self.app.store, id, Authority::Provider, None, by).await.unwrap().unwrap();
+    }
+
+    pub async fn ends_everything_of(&self, person: &Browser) {
+        let by = By::operator(self.app.clock.now());
+        revoke::user(&self.app.store, person.id.clone(), None, by).await.unwrap().unwrap();
+    }
+
+    pub async fn ends_grant(&self, grant: &str) {
+        let by = By::operator(self.app.clock.now());
+        revoke::any_grant(&self.app.store, GrantId::parse(grant).unwrap(), by).await.unwrap().unwrap();
+    }
+
+    pub async fn changes_password_of(&self, person: &Browser, password: &str) {
+        let password = Password::chosen(password.to_owned()).unwrap();
+        let name = Username::parse(&person.name).unwrap();
+        register::set_password(&self.app.store, &self.app.passwords, name, password).await.unwrap().unwrap();
+    }
+
+    // What lies in the database
+
+    /// A connection of the test's own.
+    pub fn database(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.folder.path().join("rescind.db")).unwrap();
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        connection
+    }
+
+    /// One value of one row.
+    pub fn value<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
+        self.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    /// For states that no gesture reaches yet.
+    pub fn forces(&self, sql: &str) {
+        assert!(self.database().execute(sql, []).unwrap() > 0, "{sql}");
+    }
+
+    /// The acts in the ledger, oldest first.
+    pub fn ledger(&self) -> Vec<String> {
+        let database = self.database();
+        let mut acts = database.prepare("SELECT act FROM ledger ORDER BY sequence").unwrap();
+        acts.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Every row of every table, as text.
+    pub fn contents(&self) -> BTreeMap<String, Vec<String>> {
+        let database = self.database();
+        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+        let mut tables = database.prepare(names).unwrap();
+        let tables: Vec<String> =
+            tables.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let rows = |table: &String| {
+            let mut rows = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
+            let width = rows.column_count();
+            let text = |row: &rusqlite::Row<'_>| {
+                let cell = |i| match row.get_ref_unwrap(i) {
+                    ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                    ValueRef::Blob(bytes) => format!("{bytes:?}"),
+                    other => format!("{other:?}"),
+                };
+                let cells: Vec<String> = (0..width).map(cell).collect();
+                Ok(cells.join("|"))
+            };
+            rows.query_map([], text).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+        };
+        tables.iter().map(|table| (table.clone(), rows(table))).collect()
+    }
+}

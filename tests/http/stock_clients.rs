@@ -1,0 +1,168 @@
+//! The whole flow by clients that nobody here wrote, against a server on a real port with the real clock: the crate
+//! `oauth2`, and the npm packages `oauth4webapi` and `openid-client` (`tests/stock/`, after `npm ci`).
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use oauth2::basic::{BasicClient, BasicErrorResponseType};
+use oauth2::{
+    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, IntrospectionUrl,
+    PkceCodeChallenge, RedirectUrl, RequestTokenError, Scope, TokenIntrospectionResponse as _,
+    TokenResponse as _, TokenUrl,
+};
+use rescind::clock::Clock;
+use rescind::routes::router;
+use serde_json::{Value, json};
+
+use crate::harness::browser::Browser;
+use crate::harness::client::Client;
+use crate::harness::fields::Fields;
+use crate::harness::{PASSWORD, Scene, World, scene_in};
+
+const CALLBACK: &str = "http://127.0.0.1:49152/callback";
+
+/// A world whose server listens on a port of its own.
+async fn on_a_real_port() -> (Scene, Client) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let world = World::at(&issuer, Clock::System).await;
+    let service = router(world.app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let app = world.client_with_redirects(&[CALLBACK]).await;
+    (scene_in(world).await, app)
+}
+
+/// A URL of the flow, opened and allowed in Alice's browser: what came back with the code.
+async fn allowed(alice: &Browser, url: &url::Url) -> (String, String) {
+    let page = alice.gets(&format!("{}?{}", url.path(), url.query().unwrap())).await.page(200);
+    let page = crate::harness::browser::ConsentPage::read(page);
+    let answer = alice.answers(&page, "approve").await;
+    (answer.param("code").unwrap(), answer.param("state").unwrap())
+}
+
+async fn flow_of_the_oauth2_crate(auth: AuthType) {
+    let (Scene { world, api, alice, .. }, app) = on_a_real_port().await;
+    let at = |path: &str| format!("{}{path}", world.issuer());
+    let client = BasicClient::new(ClientId::new(app.id.clone()))
+        .set_client_secret(ClientSecret::new(app.secret.clone().unwrap()))
+        .set_auth_type(auth)
+        .set_auth_uri(AuthUrl::new(at("/oauth/authorize")).unwrap())
+        .set_token_uri(TokenUrl::new(at("/oauth/token")).unwrap())
+        .set_redirect_uri(RedirectUrl::new(CALLBACK.to_owned()).unwrap());
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+
+    let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+    let (url, csrf) = client
+        .authorize_url(CsrfToken::new_random)
+        .add_scope(Scope::new("read".to_owned()))
+        .set_pkce_challenge(challenge)
+        .url();
+    let (code, state) = allowed(&alice, &url).await;
+    assert_eq!(&state, csrf.secret());
+    let code = AuthorizationCode::new(code);
+    let tokens = client.exchange_code(code).set_pkce_verifier(verifier).request_async(&http).await.unwrap();
+    assert_eq!(tokens.scopes().unwrap(), &[Scope::new("read".to_owned())]);
+    let refresh_token = tokens.refresh_token().unwrap();
+    let fresh = client.exchange_refresh_token(refresh_token).request_async(&http).await.unwrap();
+
+    let guard = BasicClient::new(ClientId::new(api.id.clone()))
+        .set_client_secret(ClientSecret::new(api.secret.clone()))
+        .set_introspection_url(IntrospectionUrl::new(at("/oauth/introspect")).unwrap());
+    let facts = guard.introspect(fresh.access_token()).request_async(&http).await.unwrap();
+    assert!(facts.active());
+    assert_eq!(facts.client_id().unwrap().as_str(), app.id);
+
+    alice.revokes(&app).await.is(303);
+    let facts = guard.introspect(fresh.access_token()).request_async(&http).await.unwrap();
+    assert!(!facts.active());
+    let refused = client.exchange_refresh_token(fresh.refresh_token().unwrap()).request_async(&http).await;
+    match refused.unwrap_err() {
+        RequestTokenError::ServerResponse(answer) => {
+            assert_eq!(answer.error(), &BasicErrorResponseType::InvalidGrant);
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oauth2_crate_with_basic_authentication() {
+    flow_of_the_oauth2_crate(AuthType::BasicAuth).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oauth2_crate_with_the_secret_in_the_body() {
+    flow_of_the_oauth2_crate(AuthType::RequestBody).await;
+}
+
+/// Runs a journey of `tests/stock/`, for a client with or without a secret.
+async fn journey(script: &str, public: bool) {
+    let (Scene { world, api, .. }, confidential) = on_a_real_port().await;
+    let carol = world.person("carol").await;
+    let app = if public {
+        let uri = rescind::model::client::RedirectUri::parse(CALLBACK).unwrap();
+        world.client(rescind::model::client::ClientKind::Public, |new| new.redirect_uris = vec![uri]).await
+    } else {
+        confidential
+    };
+    let settings = json!({
+        "issuer": world.issuer(),
+        "client_id": app.id,
+        "client_secret": app.secret,
+        "redirect_uri": CALLBACK,
+        "scope": "read write",
+        "username": carol.name,
+        "password": PASSWORD,
+        "resource_server_id": api.id,
+        "resource_server_secret": api.secret,
+    });
+    let mut node = Command::new("node");
+    node.current_dir(env!("CARGO_MANIFEST_DIR"))
+        .arg(format!("tests/stock/{script}"))
+        .arg(settings.to_string());
+    let output = tokio::task::spawn_blocking(move || node.output()).await.unwrap();
+    let output = output.expect("node runs: install Node.js, then `npm ci` in tests/stock");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("no report from {script} (`npm ci` in tests/stock?): {errors}"));
+    assert!(output.status.success() && report["ok"] == true, "{script}: {report:#} {errors}");
+    assert!(report["steps"].as_array().unwrap().len() >= 10, "{script}: {report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oauth4webapi_as_a_confidential_client() {
+    journey("oauth4webapi.mjs", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oauth4webapi_as_a_public_client() {
+    journey("oauth4webapi.mjs", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_as_a_confidential_client() {
+    journey("openid-client.mjs", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_as_a_public_client() {
+    journey("openid-client.mjs", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_over_a_real_connection_is_answered_like_any_other() {
+    let (Scene { world, .. }, _) = on_a_real_port().await;
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let form = Fields::new(&[("username", "alice"), ("password", PASSWORD)]).encode();
+    let login = |origin: &str| {
+        http.post(format!("{}/login", world.issuer()))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("origin", origin.to_owned())
+            .body(form.clone())
+            .send()
+    };
+    assert_eq!(login(world.issuer()).await.unwrap().status(), 303);
+    assert_eq!(login("https://evil.example").await.unwrap().status(), 403);
+    let large = http.post(format!("{}/oauth/token", world.issuer()));
+    let large = large.header("content-type", "application/x-www-form-urlencoded").body("a".repeat(70_000));
+    assert_eq!(large.send().await.unwrap().status(), 413);
+}
