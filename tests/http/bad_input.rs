@@ -13,8 +13,14 @@ use crate::harness::{PASSWORD, Scene, World, scene};
 const LARGEST: usize = 64 * 1024;
 const PROTOCOL: [&str; 3] = ["/oauth/token", "/oauth/revoke", "/oauth/introspect"];
 
-/// The paths of these routes, with what Alice owns in place of their parameters.
+/// The paths of these routes, with what Alice owns in place of their parameters. Alice may open them all.
 async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
+    scene.world.forces("UPDATE users SET role = 'admin' WHERE username = 'alice'");
+    scene.world.forces("UPDATE clients SET owner_id = (SELECT id FROM users WHERE username = 'alice')");
+    if scene.world.ledger().is_empty() {
+        scene.world.ends_all_tokens_of(&scene.world.confidential_client().await).await;
+    }
+    let receipt: String = scene.world.value("SELECT min(receipt_id) FROM ledger");
     let grant = match scene.world.value::<i64>("SELECT count(*) FROM grants") {
         0 => {
             scene.alice.connects(&scene.app).await;
@@ -27,6 +33,8 @@ async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
         path.replace("{grant_id}", &grant)
             .replace("{family_id}", &family)
             .replace("{client_id}", &scene.app.id)
+            .replace("{user_id}", scene.alice.id.as_str())
+            .replace("{receipt_id}", &receipt)
             .replace("{name}", "rescind.css")
     };
     let paths: Vec<_> = TABLE.iter().filter(|route| wanted(route)).map(|route| fill(route.path)).collect();
@@ -35,7 +43,7 @@ async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
 }
 
 fn is_page(route: &Route) -> bool {
-    matches!(route.caller, Caller::Public | Caller::SignedIn)
+    matches!(route.caller, Caller::Public | Caller::SignedIn | Caller::Developer | Caller::Admin)
 }
 
 /// Posts raw bytes as Alice's browser does; for the protocol endpoints also as the client and the API.

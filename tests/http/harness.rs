@@ -28,6 +28,7 @@ use rescind::model::user::{Role, Username};
 use rescind::routes::router;
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::service::revoke::{self, Authority};
+use rescind::service::{moderate, purge};
 use rescind::store::Store;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
@@ -141,6 +142,18 @@ impl World {
         person
     }
 
+    /// A person with a role, signed in; the one of that name, if there is one.
+    pub async fn with_role(&self, name: &str, role: Role) -> Browser {
+        let person = match self.app.store.user_id(&Username::parse(name).unwrap()).unwrap() {
+            Some(id) => Browser::new(self.clone(), name, id),
+            None => self.person(name).await,
+        };
+        let by = By::operator(self.app.clock.now());
+        moderate::set_role(&self.app.store, person.id.clone(), role, by).await.unwrap();
+        person.signs_in().await;
+        person
+    }
+
     /// A resource server; each scope's description is `May <name>`.
     pub async fn api(&self, audience: &str, scopes: &[&str]) -> Api {
         let new = NewResourceServer {
@@ -197,6 +210,11 @@ impl World {
             Some(id) => id,
             None => self.person("developer").await.id,
         }
+    }
+
+    /// Deletes all that is dead or expired, as the worker does.
+    pub async fn purges(&self) {
+        purge::catch_up(&self.app.store, &self.app.clock, Duration::ZERO).await.unwrap();
     }
 
     // What operators do
