@@ -4,5 +4,6 @@
 //! With `RESCIND_SCREENS=folder`, every page looked at leaves its pictures in that folder.
 
 mod harness;
+mod journey_admin;
 mod journey_user;
 mod page;
