@@ -256,6 +256,7 @@ verb-client_reinstated = App reinstated
 verb-user_revoked = Everything of a user revoked
 verb-user_disabled = Account disabled
 verb-user_enabled = Account enabled
+verb-role_changed = Role changed
 verb-user_deleted = Account deleted
 verb-account_taken_over = Account taken over
 
@@ -273,6 +274,7 @@ what-client_reinstated = { $app } was reinstated
 what-user_revoked = All access to { $user }’s account ended
 what-user_disabled = { $user }’s account was disabled
 what-user_enabled = { $user }’s account was enabled
+what-role_changed = { $user }’s role was changed
 what-user_deleted = { $user }’s account was deleted
 what-account_taken_over = All access to { $user }’s account ended: it was taken over
 

@@ -25,7 +25,8 @@ const ENABLE: &str = "UPDATE users SET status = 'active', status_at = ?2 WHERE i
     RETURNING generation";
 const ERASE: &str = "UPDATE users SET username = 'deleted-' || lower(hex(randomblob(8))), email = NULL, \
     password_hash = '' WHERE id = ?1 AND status = 'deleted'";
-const SET_ROLE: &str = "UPDATE users SET role = ?2 WHERE id = ?1 AND status <> 'deleted'";
+const SET_ROLE: &str = "UPDATE users SET role = ?2 WHERE id = ?1 AND role <> ?2 AND status <> 'deleted' \
+    RETURNING generation";
 const IS_LAST_ADMIN: &str = "SELECT 1 FROM users WHERE id = ?1 AND role = 'admin' AND status = 'active' \
     AND NOT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND status = 'active' AND id <> ?1)";
 const INSERT_BLOCK: &str =
@@ -179,9 +180,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// `false` for an unknown account.
-    pub fn set_role(&self, id: &UserId, role: Role) -> Result<bool> {
-        Ok(self.connection.prepare_cached(SET_ROLE)?.execute(params![id, role])? == 1)
+    /// The account's generation; `None` if it has that role already, or is deleted.
+    pub fn set_role(&self, id: &UserId, role: Role) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached(SET_ROLE)?
+            .query_row(params![id, role], |row| row.get(0))
+            .optional()?)
     }
 
     pub fn is_last_admin(&self, id: &UserId) -> Result<bool> {

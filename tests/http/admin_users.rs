@@ -126,6 +126,8 @@ async fn roles_change_at_once() {
     }
     max.posts(&path, &Fields::new(&[("role", "user")])).await.leads_to(&page_of(&alice));
     alice.gets("/admin/apps").await.page(403);
+    assert_eq!(world.ledger(), ["role_changed"; 2], "the same role again is no change");
+    max.gets("/admin/ledger?q=alice").await.page(200).shows("alice’s role was changed").shows("<q>admin</q>");
     let before = world.contents();
     for role in ["", "root", "Admin"] {
         max.posts(&path, &Fields::new(&[("role", role)]))
