@@ -43,6 +43,15 @@ enum Task {
     /// Take access back
     #[command(subcommand)]
     Revoke(RevokeTask),
+    /// Watch dead rows being removed
+    #[command(subcommand)]
+    Purge(PurgeTask),
+    /// Write a consistent copy of the database to a new file, while the server runs
+    Backup {
+        file: std::path::PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 /// How results are printed.
@@ -69,12 +78,28 @@ enum UserTask {
         #[command(flatten)]
         output: Output,
     },
+    /// Set what a person may do: user, developer or admin
+    SetRole {
+        name: String,
+        role: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Set a person's password; their browsers are signed out
     SetPassword {
         name: String,
         /// Read the password from standard input
         #[arg(long, required = true)]
         password_stdin: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum PurgeTask {
+    /// What is being removed, and how much of it is gone
+    Status {
         #[command(flatten)]
         output: Output,
     },
@@ -176,6 +201,13 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
         Task::User(UserTask::SetPassword { name, output, .. }) => {
             (Command::UserSetPassword { name, password: line_from_stdin()? }, output)
         }
+        Task::User(UserTask::SetRole { name, role, output }) => (Command::UserSetRole { name, role }, output),
+        Task::Purge(PurgeTask::Status { output }) => (Command::PurgeStatus, output),
+        Task::Backup { file, output } => {
+            let file = std::path::absolute(&file)
+                .map_err(|error| Failure::usage(format!("FILE {}: {error}", file.display())))?;
+            (Command::Backup { file }, output)
+        }
         Task::Client(ClientTask::Add {
             owner,
             name,
@@ -223,7 +255,9 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
 /// # Errors
 /// All that is wrong with them.
 fn config() -> Result<Config, Failure> {
-    Config::read(&|name| std::env::var(name).ok()).map_err(|faults| Failure::usage(faults.to_string()))
+    // U+FFFD stands in no valid value, so one that is no text is reported with the other faults.
+    let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    Config::read(&get).map_err(|faults| Failure::usage(faults.to_string()))
 }
 
 impl Cli {

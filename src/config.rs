@@ -37,6 +37,8 @@ settings! {
         "Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.";
     LOG = "RESCIND_LOG", "text",
         "`text` for people, `json` for machines. Logs go to standard error.";
+    REGISTRATION = "RESCIND_REGISTRATION", "on",
+        "`on` lets people make accounts at `/register`; with `off` operators add them by command.";
     CODE_LIFE = "RESCIND_CODE_LIFE", "60",
         "Seconds in which an authorization code can be redeemed: 10 to 600.";
     ACCESS_TOKEN_LIFE = "RESCIND_ACCESS_TOKEN_LIFE", "3600",
@@ -54,6 +56,13 @@ settings! {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// Whether people can make accounts for themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    On,
+    Off,
 }
 
 /// The address that this server is known by.
@@ -106,6 +115,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub trusted_proxies: Vec<IpNet>,
     pub log: LogFormat,
+    pub registration: Registration,
     pub lives: Lives,
     pub session_life: Duration,
 }
@@ -148,7 +158,7 @@ impl Reader<'_> {
 fn database(value: &str) -> Result<PathBuf, String> {
     value
         .strip_prefix("sqlite://")
-        .filter(|path| !path.is_empty() && !path.contains(['?', ':']))
+        .filter(|path| !path.is_empty() && !path.contains(['?', ':', '\u{fffd}']))
         .map(PathBuf::from)
         .ok_or_else(|| "has to be sqlite:// and the path of a file".to_owned())
 }
@@ -181,6 +191,11 @@ impl Config {
             "json" => Ok(LogFormat::Json),
             _ => Err("has to be text or json".to_owned()),
         });
+        let registration = reader.read(&REGISTRATION, |value| match value {
+            "on" => Ok(Registration::On),
+            "off" => Ok(Registration::Off),
+            _ => Err("has to be on or off".to_owned()),
+        });
         let code = reader.seconds(&CODE_LIFE, 10, 600);
         let access_token = reader.seconds(&ACCESS_TOKEN_LIFE, 30, 86_400);
         let refresh_token = reader.seconds(&REFRESH_TOKEN_LIFE, 60, 31_536_000);
@@ -193,6 +208,7 @@ impl Config {
                 listen: listen?,
                 trusted_proxies: trusted_proxies?,
                 log: log?,
+                registration: registration?,
                 lives: Lives {
                     code: code?,
                     access_token: access_token?,

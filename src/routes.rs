@@ -68,9 +68,10 @@ macro_rules! routes {
 
 routes! {
     Public {
-        "/": get(web::account::landing);
-        "/login": get(web::account::sign_in_page) post(web::account::sign_in);
-        "/logout": get(web::account::sign_out_page) post(web::account::sign_out);
+        "/": get(web::sign_in::landing);
+        "/login": get(web::sign_in::sign_in_page) post(web::sign_in::sign_in);
+        "/logout": get(web::sign_in::sign_out_page) post(web::sign_in::sign_out);
+        "/register": get(web::account::register_page) post(web::account::register);
         "/oauth/authorize": get(web::consent::ask) post(web::consent::decide);
     }
     SignedIn {
@@ -83,6 +84,13 @@ routes! {
             get(web::authorizations::revoke_one_page) post(web::authorizations::revoke_one);
         "/authorizations/{grant_id}/devices/{family_id}/revoke":
             get(web::authorizations::device_page) post(web::authorizations::sign_device_out);
+        "/authorizations/{grant_id}/unblock": post(web::authorizations::unblock);
+        "/account": get(web::account::account);
+        "/account/password": post(web::account::change_password);
+        "/account/sessions/{session_id}/end": post(web::account::end_session);
+        "/account/taken-over": get(web::account::taken_over_page) post(web::account::taken_over);
+        "/account/delete": get(web::account::delete_page) post(web::account::delete);
+        "/account/export": get(web::account::export);
         "/receipts/{receipt_id}": get(web::ledger::receipt);
     }
     Developer {
@@ -164,6 +172,7 @@ fn cors() -> CorsLayer {
 
 /// Headers of every answer that has not set them itself.
 async fn secure(State(app): State<App>, mut response: Response) -> Response {
+    let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     let mut default = |name, value| {
         headers.entry(name).or_insert(value);
@@ -173,6 +182,9 @@ async fn secure(State(app): State<App>, mut response: Response) -> Response {
     default(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
     default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    if is_unavailable {
+        default(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
     if app.config.issuer.transport() == Transport::Https {
         default(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }

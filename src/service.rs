@@ -1,5 +1,6 @@
 //! The verbs: everything that changes state, each in one transaction.
 
+pub mod account;
 pub mod authorize;
 pub mod issue;
 pub mod last_used;

@@ -17,6 +17,8 @@ pub mod ledger;
 pub mod live;
 pub mod lock;
 pub mod lookup;
+#[cfg(test)]
+mod plans;
 pub mod purges;
 pub mod receipts;
 pub mod refresh_tokens;
@@ -26,10 +28,13 @@ pub mod user_lists;
 pub mod users;
 pub mod writer;
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::OpenFlags;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tokio::sync::watch;
 
@@ -82,6 +87,7 @@ pub struct Store {
     writer: Writer,
     lookups: Arc<Lookups>,
     pages: SqlitePool,
+    path: Arc<Path>,
 }
 
 impl Store {
@@ -96,6 +102,7 @@ impl Store {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("trusted_schema", "OFF");
+        create_private(path).map_err(|error| Error::Unavailable(error.to_string()))?;
         migrate(options.clone()).await?;
         let writer = Writer::open(path)?;
         let lookups = Arc::new(Lookups::open(path)?);
@@ -107,7 +114,7 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self { writer, lookups, pages })
+        Ok(Self { writer, lookups, pages, path: path.into() })
     }
 
     /// Runs `work` in a write transaction and answers once it is durable.
@@ -134,10 +141,43 @@ impl Store {
         self.writer.ledger_head()
     }
 
+    /// Writes a consistent copy of the whole database to `to`, which may not exist, while everybody
+    /// goes on reading and writing.
+    ///
+    /// # Errors
+    /// When the copy can't be written; what there is of it is then removed.
+    pub async fn backup(&self, to: PathBuf) -> Result<()> {
+        let from = self.path.clone();
+        let copy = move || -> Result<()> {
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
+            let file = file.map_err(|error| Error::Unavailable(format!("{}: {error}", to.display())))?;
+            let copied = rusqlite::Connection::open_with_flags(&*from, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .and_then(|connection| connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]))
+                .map_err(Error::from)
+                .and_then(|_| file.sync_all().map_err(|error| Error::Unavailable(error.to_string())));
+            if copied.is_err() {
+                // The failure itself is the better answer than that its remains could not be removed.
+                let _ = std::fs::remove_file(&to);
+            }
+            copied
+        };
+        tokio::task::spawn_blocking(copy).await.map_err(|error| Error::Unavailable(error.to_string()))?
+    }
+
     /// Waits for the work that was handed over, then closes the file.
     pub async fn close(&self) {
         self.writer.close().await;
         self.pages.close().await;
+    }
+}
+
+/// Makes the file for its owner alone: it holds password hashes and addresses. SQLite gives the
+/// files beside it the same mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // Not even opened then: closing it would drop locks that this process holds on it.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
     }
 }
 

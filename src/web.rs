@@ -15,4 +15,5 @@ pub mod ledger;
 pub mod page;
 pub mod resource_servers;
 pub mod session;
+pub mod sign_in;
 pub mod text;

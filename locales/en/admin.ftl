@@ -17,11 +17,7 @@ admin-previous = Previous
 admin-next = Next
 admin-acts = Act
 admin-in-ledger = Everything in the ledger
-what-happens = What happens
-what-stays = What stays
-leave-it = Leave it
 go-back = Go back
-nothing-changed = Nothing was changed
 error-prefix = Error:
 
 status-active = Active

@@ -1,9 +1,12 @@
 //! Commands on the database: run here when nobody holds it, else by the server that does.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 
 use crate::app::App;
 use crate::cli::socket;
@@ -16,24 +19,60 @@ use crate::model::password::Password;
 use crate::model::resource_server::is_audience;
 use crate::model::scope::Scope;
 use crate::model::user::{Role, Username, is_email};
+use crate::service::moderate;
 use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
 use crate::service::revoke::{self, Authority, Token, TokenRevocation};
 use crate::store::lock::DatabaseLock;
+use crate::store::purges::Unfinished;
 use crate::store::{self, Store};
+use crate::web::page::iso;
 use crate::web::text::t;
 
-/// A command as it crosses the local socket.
-#[derive(Debug, Serialize, Deserialize)]
+/// How long a command waits until it can have the database or reach the server.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A command as it crosses the local socket. Not `Debug`: it holds passwords and tokens.
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
-    UserAdd { name: String, email: Option<String>, role: String, password: String },
-    UserSetPassword { name: String, password: String },
+    UserAdd {
+        name: String,
+        email: Option<String>,
+        role: String,
+        password: String,
+    },
+    UserSetPassword {
+        name: String,
+        password: String,
+    },
     ClientAdd(ClientAdd),
-    ResourceServerAdd { name: String, audience: String, scopes: Vec<String> },
-    RevokeClient { id: String },
-    RevokeUser { name: String },
-    RevokeGrant { id: String },
-    RevokeToken { token: String },
+    ResourceServerAdd {
+        name: String,
+        audience: String,
+        scopes: Vec<String>,
+    },
+    RevokeClient {
+        id: String,
+    },
+    RevokeUser {
+        name: String,
+    },
+    RevokeGrant {
+        id: String,
+    },
+    RevokeToken {
+        token: String,
+    },
+    UserSetRole {
+        name: String,
+        role: String,
+    },
+    PurgeStatus,
+    /// `file` is absolute: the server may run in another folder.
+    Backup {
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,14 +135,44 @@ impl From<register::Error> for Failure {
     }
 }
 
+/// Who runs a command.
+enum Holder {
+    Us(DatabaseLock),
+    Server(UnixStream),
+}
+
+/// Takes the database, or reaches the server that holds it. Another command, and a server that is
+/// just starting, hold it without listening: they are waited for.
+async fn holder(database: &Path) -> Result<Holder, Failure> {
+    let attempts = async {
+        loop {
+            if let Some(lock) = DatabaseLock::acquire(database)? {
+                return Ok(Holder::Us(lock));
+            }
+            if let Ok(stream) = socket::connect(database).await {
+                return Ok(Holder::Server(stream));
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let shown = database.display();
+    match tokio::time::timeout(PATIENCE, attempts).await {
+        Ok(found) => found.map_err(|error: std::io::Error| Failure::refused(format!("{shown}: {error}"))),
+        Err(_) => Err(Failure::refused(format!(
+            "another process holds the database {shown}, and no server answers for it"
+        ))),
+    }
+}
+
 /// Runs a command on the database of `config`.
 ///
 /// # Errors
 /// With the exit code.
 pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
-    let lock = DatabaseLock::acquire(&config.database)
-        .map_err(|error| Failure::refused(format!("{}: {error}", config.database.display())))?;
-    let Some(_lock) = lock else { return socket::ask(&config.database, &command).await };
+    let _lock = match holder(&config.database).await? {
+        Holder::Us(lock) => lock,
+        Holder::Server(stream) => return socket::ask(stream, &command).await,
+    };
     let store = Store::open(&config.database).await?;
     let app = App::new(config, store, clock).map_err(|error| Failure::refused(error.to_string()))?;
     let answer = execute(&app, command).await;
@@ -162,6 +231,25 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             let grant = GrantId::parse(&id).ok_or_else(|| Failure::not_found("grant"))?;
             answer("grant", revoke::any_grant(&app.store, grant, by).await)
         }
+        Command::UserSetRole { name, role } => {
+            let user = Username::parse(&name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
+            let user = user.ok_or_else(|| Failure::not_found("user"))?;
+            let role = Role::parse(&role).ok_or_else(|| usage("ROLE", "user, developer or admin"))?;
+            match moderate::set_role(&app.store, user.clone(), role, by).await {
+                Ok(()) => Ok(json!({ "id": user, "role": role })),
+                Err(moderate::Error::NotFound) => Err(Failure::not_found("user")),
+                Err(error) => Err(Failure::refused(error.to_string())),
+            }
+        }
+        Command::PurgeStatus => {
+            let unfinished = app.store.unfinished_purges().await?;
+            let purges: Vec<Value> = unfinished.iter().map(purge_json).collect();
+            Ok(json!({ "unfinished": purges.len(), "purges": purges }))
+        }
+        Command::Backup { file } => {
+            app.store.backup(file.clone()).await?;
+            Ok(json!({ "file": file }))
+        }
         Command::RevokeToken { token } => {
             let token = Token::parse(token.trim()).ok_or_else(|| Failure::not_found("token"))?;
             match revoke::token(&app.store, token, None, by).await? {
@@ -170,6 +258,15 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             }
         }
     }
+}
+
+fn purge_json(purge: &Unfinished) -> Value {
+    json!({
+        "receipt": purge.receipt_id, "act": purge.act, "subject": purge.subject_id, "at": iso(purge.at),
+        "step": purge.step, "access_tokens": purge.access_tokens, "refresh_tokens": purge.refresh_tokens,
+        "authorization_codes": purge.authorization_codes, "families": purge.families,
+        "sessions": purge.sessions,
+    })
 }
 
 fn answer(what: &str, result: revoke::Result<revoke::Receipt>) -> Result<Value, Failure> {

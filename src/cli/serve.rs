@@ -19,7 +19,10 @@ use crate::store::Store;
 use crate::store::lock::DatabaseLock;
 
 /// How long requests under way may take once the server is told to stop.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(6);
+/// How long the database may take after that, even if somebody else holds it: supervisors kill
+/// what has not stopped after ten seconds.
+const CLOSE: Duration = Duration::from_secs(3);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -118,10 +121,15 @@ impl Server {
         for worker in self.workers {
             worker.abort();
         }
-        if let Err(error) = self.app.last_used.flush(&self.app.store).await {
-            tracing::warn!(error = %error, "last_used.flush_failed");
+        let close = async {
+            if let Err(error) = self.app.last_used.flush(&self.app.store).await {
+                tracing::warn!(error = %error, "last_used.flush_failed");
+            }
+            self.app.store.close().await;
+        };
+        if tokio::time::timeout(CLOSE, close).await.is_err() {
+            tracing::warn!("store.close_cut_short");
         }
-        self.app.store.close().await;
         drop(self.lock);
         tracing::info!("server.stopped");
         Ok(())

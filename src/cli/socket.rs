@@ -72,14 +72,20 @@ async fn answer(mut stream: UnixStream, app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has the server that holds the database run `command`.
+/// Reaches the server that holds the database.
 ///
 /// # Errors
-/// What the server answered, or that it can't be reached.
-pub async fn ask(database: &Path, command: &Command) -> Result<Value, Failure> {
-    let path = beside(database, "sock");
+/// When none listens.
+pub async fn connect(database: &Path) -> std::io::Result<UnixStream> {
+    UnixStream::connect(beside(database, "sock")).await
+}
+
+/// Has the server at the other end run `command`.
+///
+/// # Errors
+/// What the server answered, or that it went away before it did.
+pub async fn ask(mut stream: UnixStream, command: &Command) -> Result<Value, Failure> {
     let exchange = async {
-        let mut stream = UnixStream::connect(&path).await?;
         let mut text = serde_json::to_vec(command)?;
         text.push(b'\n');
         stream.write_all(&text).await?;
@@ -88,9 +94,6 @@ pub async fn ask(database: &Path, command: &Command) -> Result<Value, Failure> {
         Ok::<Result<Value, Failure>, anyhow::Error>(serde_json::from_str(&line)?)
     };
     exchange.await.unwrap_or_else(|error| {
-        Err(Failure::refused(format!(
-            "another process holds the database, and {} does not answer: {error}",
-            path.display()
-        )))
+        Err(Failure::refused(format!("the server that holds the database did not answer: {error}")))
     })
 }

@@ -32,7 +32,8 @@ pub struct Authorization {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub generations: Generations,
-    pub grant: Option<GrantId>,
+    /// The grant that ended last, of this user and client: another one shows that one has ended since.
+    pub ended: Option<GrantId>,
 }
 
 impl Seen {
@@ -41,19 +42,19 @@ impl Seen {
         let mut generation = || parts.next()?.parse().ok();
         let generations =
             Generations { server: generation()?, client: generation()?, user: Some(generation()?) };
-        let grant = match parts.next()? {
+        let ended = match parts.next()? {
             "-" => None,
             id => Some(GrantId::parse(id)?),
         };
-        parts.next().is_none().then_some(Self { generations, grant })
+        parts.next().is_none().then_some(Self { generations, ended })
     }
 }
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Generations { server, client, user } = self.generations;
-        let grant = self.grant.as_ref().map_or("-", GrantId::as_str);
-        write!(out, "{server}.{client}.{}.{grant}", user.unwrap_or_default())
+        let ended = self.ended.as_ref().map_or("-", GrantId::as_str);
+        write!(out, "{server}.{client}.{}.{ended}", user.unwrap_or_default())
     }
 }
 
@@ -84,8 +85,7 @@ pub enum Error {
 /// When the store fails.
 pub fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Option<Seen>> {
     let Some(generations) = store.generations(client, user)? else { return Ok(None) };
-    let grant = store.open_grant(client, user)?.map(|grant| grant.id);
-    Ok(Some(Seen { generations, grant }))
+    Ok(Some(Seen { generations, ended: store.last_ended_grant(client, user)? }))
 }
 
 /// Whether a standing consent covers `scope` now.
@@ -151,9 +151,8 @@ fn consented_grant(
             .map(|grant| grant.id)
             .ok_or(Error::Ask),
         Basis::Approved(seen) => {
-            let ended_meanwhile =
-                seen.grant.is_some() && seen.grant != open.as_ref().map(|grant| grant.id.clone());
-            if seen.generations != generations || ended_meanwhile {
+            let present = Seen { generations, ended: tx.last_ended_grant(client, user)? };
+            if *seen != present {
                 return Err(Error::Ask);
             }
             let Some(grant) = open else {
@@ -201,8 +200,8 @@ mod tests {
     #[test]
     fn what_a_page_showed_survives_its_form() {
         let generations = Generations { server: 1, client: 22, user: Some(3) };
-        for grant in [None, Some(GrantId::generate(Timestamp::from_millis(5)))] {
-            let seen = Seen { generations, grant };
+        for ended in [None, Some(GrantId::generate(Timestamp::from_millis(5)))] {
+            let seen = Seen { generations, ended };
             assert_eq!(Seen::parse(&seen.to_string()), Some(seen));
         }
         for text in ["", "1.2.3", "1.2.3.", "1.2.x.-", "1.2.3.-.4", "1.2.3.usr_1"] {

@@ -115,14 +115,10 @@ pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result
 
 fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, terms: &Terms) -> Result<Issued> {
     let mut issued = access_token(tx, &exchanged.stamp, exchanged.scope.clone(), terms)?;
-    let mut family_ends = terms.now.plus(terms.lives.access_token);
     if refreshing == Refreshing::Yes {
         let token = RefreshToken::generate();
-        family_ends = family_ends.max(insert_refresh_token(tx, &token, exchanged, None, terms)?);
+        insert_refresh_token(tx, &token, exchanged, None, terms)?;
         issued.refresh_token = Some(token);
-    }
-    if let Some(family) = &exchanged.stamp.family {
-        tx.prolong_family(family, family_ends)?;
     }
     Ok(issued)
 }
@@ -151,10 +147,7 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Op
     let successor = RefreshToken::generate();
     let sealed = SealedSuccessor::seal(&successor, &request.token);
     if let Some(exchanged) = tx.supersede_refresh_token(&digest, &terms.client, &sealed, terms.now)? {
-        let expires_at = insert_refresh_token(tx, &successor, &exchanged, Some(&request.token), terms)?;
-        if let Some(family) = &exchanged.stamp.family {
-            tx.prolong_family(family, expires_at)?;
-        }
+        insert_refresh_token(tx, &successor, &exchanged, Some(&request.token), terms)?;
         return answer(tx, &exchanged, successor, request, terms).map(Some);
     }
     let since = terms.now.minus(terms.lives.refresh_grace);
@@ -194,6 +187,7 @@ fn access_token(tx: &Tx<'_>, stamp: &Stamp, scope: Scope, terms: &Terms) -> Resu
         expires_at: terms.now.plus(terms.lives.access_token),
     };
     tx.insert_access_token(&token.digest(), stamp, &allows, terms.now)?;
+    prolong(tx, stamp, allows.expires_at)?;
     Ok(Issued { access_token: token, expires_in: terms.lives.access_token, scope, refresh_token: None })
 }
 
@@ -203,11 +197,16 @@ fn insert_refresh_token(
     exchanged: &Exchanged,
     predecessor: Option<&RefreshToken>,
     terms: &Terms,
-) -> Result<Timestamp> {
+) -> Result<()> {
     let expires_at = terms.now.plus(terms.lives.refresh_token);
     let predecessor = predecessor.map(RefreshToken::digest);
     tx.insert_refresh_token(&token.digest(), exchanged, predecessor.as_ref(), terms.now, expires_at)?;
-    Ok(expires_at)
+    prolong(tx, &exchanged.stamp, expires_at)
+}
+
+/// Whatever is minted keeps its family until it expires: without the family it would be dead.
+fn prolong(tx: &Tx<'_>, stamp: &Stamp, until: Timestamp) -> Result<()> {
+    stamp.family.iter().try_for_each(|family| Ok(tx.prolong_family(family, until)?))
 }
 
 /// A token for the client itself (RFC 6749 §4.4).

@@ -28,17 +28,20 @@ pub async fn run(store: Store, clock: Clock, refresh_grace: Duration) {
 
 /// Purges until nothing dead and nothing expired is left.
 ///
-/// Each slice is a write of its own, queued behind whoever waits: nobody waits for more than one.
+/// Slices queue behind whoever waits, and the three of a round share a commit: nobody waits for
+/// more than one round.
 ///
 /// # Errors
 /// When the store fails; what was done by then stays done and noted.
 pub async fn catch_up(store: &Store, clock: &Clock, refresh_grace: Duration) -> store::Result<()> {
     loop {
         let now = clock.now();
-        let dead = store.write(move |tx| tx.purge_dead_slice(ROWS, now)).await?;
-        let expired = store.write(move |tx| tx.purge_expired_slice(ROWS, now)).await?;
         let until = now.minus(refresh_grace);
-        let sealed = store.write(move |tx| tx.forget_sealed_slice(ROWS, until)).await?;
+        let (dead, expired, sealed) = tokio::try_join!(
+            store.write(move |tx| tx.purge_dead_slice(ROWS, now)),
+            store.write(move |tx| tx.purge_expired_slice(ROWS, now)),
+            store.write(move |tx| tx.forget_sealed_slice(ROWS, until)),
+        )?;
         if [dead, expired, sealed] == [Slice::Idle; 3] {
             return Ok(());
         }

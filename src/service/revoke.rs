@@ -138,12 +138,16 @@ pub async fn grants(
 /// # Errors
 /// When the store fails.
 pub async fn all_grants(store: &Store, owner: UserId, by: By) -> Result<Receipt> {
-    store
-        .write(move |tx| {
-            let ended = tx.end_all_grants(&owner, by.at)?;
-            Ok(record_ended(tx, ended, &by)?)
-        })
-        .await
+    store.write(move |tx| Ok(all_grants_in(tx, &owner, &by)?)).await
+}
+
+/// The same, inside the transaction of another act.
+///
+/// # Errors
+/// When the store fails.
+pub fn all_grants_in(tx: &Tx<'_>, owner: &UserId, by: &By) -> store::Result<Receipt> {
+    let ended = tx.end_all_grants(owner, by.at)?;
+    record_ended(tx, ended, by)
 }
 
 /// An operator ends a grant, whosever it is.

@@ -30,6 +30,10 @@ const OWNER: &str = "SELECT client_id FROM access_tokens WHERE digest = ?1";
 const DELETE: &str =
     "DELETE FROM access_tokens WHERE digest = ?1 AND client_id = ?2 RETURNING grant_id, user_id";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[INSERT_FOR_CLIENT, FACTS, OWNER, DELETE];
+
 /// A token as it was minted, and what is true now of all that it was stamped with.
 pub struct AccessTokenFacts {
     pub stamp: Stamp,

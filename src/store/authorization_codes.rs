@@ -25,6 +25,10 @@ const REPLAYED: &str = "SELECT family_id FROM authorization_codes WHERE digest =
 const HAS_CHALLENGE: &str =
     "SELECT code_challenge IS NOT NULL FROM authorization_codes WHERE digest = ?1 AND client_id = ?2";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[USE, REPLAYED, HAS_CHALLENGE];
+
 /// A code as it is stored.
 pub struct NewCode {
     pub digest: Digest,

@@ -61,6 +61,10 @@ pub struct Change {
     pub earlier: String,
 }
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION];
+
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
     let reason = row.get(7)?;

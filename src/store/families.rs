@@ -10,7 +10,7 @@ use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO families (id, grant_id, client_id, user_id, server_generation, client_generation, \
     user_generation, status, device, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?9, ?10)";
-const PROLONG: &str = "UPDATE families SET expires_at = ?2 WHERE id = ?1";
+const PROLONG: &str = "UPDATE families SET expires_at = ?2 WHERE id = ?1 AND expires_at < ?2";
 const FAMILY_USED: &str =
     "UPDATE families SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at, 0) < ?2";
 const GRANT_USED: &str =
@@ -24,6 +24,10 @@ const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM 
     AND c.id = f.client_id AND c.generation = f.client_generation AND u.id = f.user_id \
     AND u.generation = f.user_generation AND s.id = 1 AND s.generation = f.server_generation \
     ORDER BY f.id DESC LIMIT 200";
+
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES];
 
 /// A device, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -79,7 +83,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A family lives as long as its newest refresh token.
+    /// A family lives as long as whichever of its credentials lives longest; never shorter than before.
     pub fn prolong_family(&self, id: &FamilyId, expires_at: Timestamp) -> Result<()> {
         self.connection.prepare_cached(PROLONG)?.execute(params![id, expires_at])?;
         Ok(())

@@ -14,6 +14,8 @@ const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM serv
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
 const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation FROM grants \
     WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
+const LAST_ENDED: &str = "SELECT id FROM grants WHERE client_id = ?1 AND user_id = ?2 AND status = 'ended' \
+    ORDER BY ended_at DESC, id DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, \
     client_generation, user_generation, first_authorized_at, authorized_at) \
     VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8)";
@@ -56,6 +58,23 @@ const CARDS: &str = card!("g.status = 'open' ORDER BY g.id DESC LIMIT 500");
 const ENDED_CARDS: &str = card!("g.status = 'ended' ORDER BY g.ended_at DESC, g.id LIMIT 100");
 const CARD: &str = card!("g.id = ?3");
 const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id = ?2 AND status = 'open'";
+
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[
+    CURRENT,
+    OPEN,
+    RENEW,
+    END_ONE,
+    END_BY_ID,
+    END_ALL,
+    CLIENT_OF,
+    EXISTS,
+    CARDS,
+    ENDED_CARDS,
+    CARD,
+    OPEN_WITH,
+];
 
 /// A grant, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -131,6 +150,14 @@ fn open(
         .optional()
 }
 
+fn last_ended(
+    connection: &rusqlite::Connection,
+    client: &ClientId,
+    user: &UserId,
+) -> rusqlite::Result<Option<GrantId>> {
+    connection.prepare_cached(LAST_ENDED)?.query_row(params![client, user], |row| row.get(0)).optional()
+}
+
 impl Store {
     /// The current generations, or `None` if the client or the user may not act.
     pub fn generations(&self, client: &ClientId, user: &UserId) -> Result<Option<Generations>> {
@@ -139,6 +166,10 @@ impl Store {
 
     pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
         self.lookup(|c| open(c, client, user))
+    }
+
+    pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
+        self.lookup(|c| last_ended(c, client, user))
     }
 
     /// A user's open grants, newest first.
@@ -172,6 +203,10 @@ impl Tx<'_> {
 
     pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
         Ok(open(self.connection, client, user)?)
+    }
+
+    pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
+        Ok(last_ended(self.connection, client, user)?)
     }
 
     pub fn insert_grant(

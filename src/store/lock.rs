@@ -31,9 +31,10 @@ impl DatabaseLock {
     }
 }
 
-/// `rescind.db` → `rescind.db.lock`.
+/// `rescind.db` → `rescind.db.lock`, beside the file itself: a link to it is no second database.
 pub fn beside(database: &Path, extension: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+    let database = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+    let mut name = database.into_os_string();
     name.push(".");
     name.push(extension);
     PathBuf::from(name)

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
+use crate::model::id::ReceiptId;
 
 use super::receipts::LedgerRow;
 use super::{Result, Store, Tx};
@@ -15,9 +16,12 @@ const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, 
 const INSERT_FINISHED: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
     authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, 0, 0, 0, 0, ?3, ?3)";
 /// The one that has waited longest, so that a large purge does not hold up a small one.
-const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind, l.subject_id, l.generation FROM purges AS p \
+pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind, l.subject_id, l.generation FROM purges AS p \
     JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL \
     ORDER BY p.updated_at, p.ledger_sequence LIMIT 1";
+
+/// Deletions in one slice at the most, however little each finds: about two milliseconds.
+const STEPS: usize = 64;
 
 /// What removes rows of a table, and what counts them; ?3 bounds either.
 struct Doomed {
@@ -127,6 +131,14 @@ const EXPIRED: [&str; 6] = [
 const UNSEAL: &str = "UPDATE refresh_tokens SET sealed_successor = NULL WHERE digest IN (SELECT digest \
     FROM refresh_tokens WHERE sealed_successor IS NOT NULL AND superseded_at <= ?1 LIMIT ?2)";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    let of_acts = [&OF_FAMILY, &OF_GRANT, &OF_USER, &OF_CLIENT].into_iter().flatten();
+    let of_acts = of_acts.chain([&SESSIONS_OF_USER]).flat_map(|doomed| [doomed.delete, doomed.count]);
+    of_acts.chain(EXPIRED).chain([NEXT, UNSEAL, progress!("families")])
+}
+
 /// What a purge removes, in this order: a family goes after all that is found through it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -194,6 +206,34 @@ impl Step {
     }
 }
 
+const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_kind, l.subject_id, l.at, p.step, \
+    p.access_tokens, p.refresh_tokens, p.authorization_codes, p.families, p.sessions FROM purges AS p \
+    JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL ORDER BY l.sequence LIMIT 1000";
+
+/// A purge under way, and what it has taken so far.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Unfinished {
+    pub sequence: i64,
+    pub receipt_id: ReceiptId,
+    pub act: String,
+    pub subject_kind: String,
+    pub subject_id: String,
+    pub at: Timestamp,
+    pub step: String,
+    pub access_tokens: i64,
+    pub refresh_tokens: i64,
+    pub authorization_codes: i64,
+    pub families: i64,
+    pub sessions: i64,
+}
+
+impl Store {
+    /// Purges under way, oldest first.
+    pub async fn unfinished_purges(&self) -> Result<Vec<Unfinished>> {
+        Ok(sqlx::query_as(STATUS).fetch_all(&self.pages).await?)
+    }
+}
+
 /// Whether anything was left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slice {
@@ -255,14 +295,32 @@ impl Tx<'_> {
 
     /// Removes at most `rows` dead rows and notes the progress in the same transaction, so that
     /// the tally is exact wherever a crash falls.
+    ///
+    /// Small purges share a slice: at a commit for each of their steps, a storm of them would come
+    /// in faster than it is worked off.
     pub fn purge_dead_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
+        let mut left = rows;
+        let mut worked = Slice::Idle;
+        for _ in 0..STEPS {
+            let Some(deleted) = self.purge_step(left, now)? else { break };
+            worked = Slice::Worked;
+            left -= deleted;
+            if left <= 0 {
+                break;
+            }
+        }
+        Ok(worked)
+    }
+
+    /// One deletion of the purge whose turn it is; `None` when no purge waits.
+    fn purge_step(&self, rows: i64, now: Timestamp) -> Result<Option<i64>> {
         type Row = (i64, String, String, String, Option<i64>);
         let next: Option<Row> = self
             .connection
             .prepare_cached(NEXT)?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
             .optional()?;
-        let Some((sequence, step, subject, id, generation)) = next else { return Ok(Slice::Idle) };
+        let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
         let step = Step::parse(&step);
         let (doomed, bookkeeping) =
             step.statements(&subject).unwrap_or((&SESSIONS_OF_USER, progress!("sessions")));
@@ -276,7 +334,7 @@ impl Tx<'_> {
             after.as_str(),
             now
         ])?;
-        Ok(Slice::Worked)
+        Ok(Some(deleted))
     }
 
     /// Removes at most `rows` expired rows of each table.

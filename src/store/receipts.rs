@@ -44,6 +44,10 @@ const SEARCH: &str = rows!(
     ORDER BY l.sequence DESC LIMIT ?4"
 );
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[FOR_VIEWER, FOR_ADMIN, OF_GRANT, OF_CLIENT, OF_USER, SEARCH];
+
 /// One row of the ledger with the names of those in it, and what its purge has taken so far.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LedgerRow {

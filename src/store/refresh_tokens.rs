@@ -31,6 +31,10 @@ const REUSED: &str = "SELECT family_id FROM refresh_tokens WHERE digest = ?1 AND
     AND superseded_at IS NOT NULL";
 const OWNER: &str = "SELECT client_id, family_id FROM refresh_tokens WHERE digest = ?1";
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[SUPERSEDE, CLOSE_WINDOW, REPEATED, REUSED, OWNER];
+
 impl Tx<'_> {
     pub fn insert_refresh_token(
         &self,

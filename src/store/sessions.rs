@@ -38,6 +38,10 @@ pub struct SignedInBrowser {
     pub created_at: Timestamp,
 }
 
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[LIVE, INSERT, UPDATE, DELETE, OF_USER, DELETE_BY_ID];
+
 /// A live session's row.
 pub struct SessionRow {
     pub id: SessionId,

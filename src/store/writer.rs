@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{BUSY, Error, Result};
@@ -142,7 +142,14 @@ fn work_off(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, hea
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
         let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()) };
-        let failure = commit(&tx, &mut group).err().map(|error| error.to_string());
+        let failure = commit(&tx, &mut group).err();
+        if failure.as_ref().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy) {
+            // They have waited for the same lock: group after group, the last would wait for minutes.
+            while let Ok(job) = jobs.try_recv() {
+                group.push(job);
+            }
+        }
+        let failure = failure.map(|error| error.to_string());
         if let Some(why) = &failure {
             tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
         } else if tx.ledger_head.get() != *head.borrow() {
@@ -156,6 +163,10 @@ fn work_off(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, hea
 
 fn commit(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
     let connection = tx.connection;
+    // Left over when the last transaction could not even be undone.
+    if !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let done = run_all(tx, group).and_then(|()| connection.execute_batch("COMMIT"));
     if done.is_err() && !connection.is_autocommit() {

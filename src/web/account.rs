@@ -1,129 +1,366 @@
-//! Signing in and out.
+//! `/register` and `/account`: people and their own accounts.
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::State;
+use axum::Json;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use serde_json::json;
 use tower_sessions::Session;
 
 use crate::app::App;
-use crate::model::client::Client;
+use crate::clock::Timestamp;
+use crate::config::Registration;
+use crate::model::act::By;
+use crate::model::id::SessionId;
 use crate::model::params::Params;
 use crate::model::password::Password;
-use crate::model::user::Username;
-use crate::oauth::authorize;
+use crate::model::user::{Role, Username, is_email};
+use crate::service::account::{self, Apps};
+use crate::service::register::{self, NewUser};
+use crate::service::revoke;
+use crate::store;
+use crate::store::sessions::SignedInBrowser;
+use crate::store::users::User;
 use crate::web::address::Address;
 use crate::web::device;
-use crate::web::error::{self, Result};
-use crate::web::form::{Form, Query, local_path};
-use crate::web::page::{Page, content_security_policy};
-use crate::web::session::{self, Viewer};
+use crate::web::error::{self, Error, Result};
+use crate::web::form::{Faults, Form, Query, local_path};
+use crate::web::page::{Page, Section, iso};
+use crate::web::session::{self, SignedIn, Viewer};
+use crate::web::sign_in::go_on;
 
 #[derive(Template, WebTemplate)]
-#[template(path = "sign_in.html")]
-pub struct SignInPage {
+#[template(path = "account/register.html")]
+pub struct RegisterPage {
     page: Page,
-    /// The app that the person comes from, if any.
-    client: Option<Client>,
-    next: String,
     username: String,
-    error: Option<&'static str>,
+    email: String,
+    next: String,
+    faults: Faults,
 }
 
-impl SignInPage {
-    fn new(app: &App, page: Page, fields: &Params) -> (Self, Option<String>) {
+impl RegisterPage {
+    fn new(page: Page, fields: &Params, faults: Faults) -> Self {
+        let field = |name| fields.get(name).unwrap_or_default().to_owned();
         let next = fields.get("next").and_then(local_path).unwrap_or_default().to_owned();
-        let asked = next.strip_prefix("/oauth/authorize?").and_then(|query| authorize::read(app, query).ok());
-        let target = asked.as_ref().map(|request| request.answers.redirect.csp_source());
-        let username = fields.get("username").unwrap_or_default().to_owned();
-        let client = asked.map(|request| request.client);
-        (Self { page, client, next, username, error: None }, target)
-    }
-
-    /// After signing in, a standing consent may lead on to the app: the policy has to allow it.
-    fn respond(self, status: StatusCode, target: Option<&str>) -> Response {
-        (status, [(header::CONTENT_SECURITY_POLICY, content_security_policy(target))], self).into_response()
+        Self { page, username: field("username"), email: field("email"), next, faults }
     }
 }
 
-pub async fn sign_in_page(State(app): State<App>, viewer: Viewer, Query(query): Query) -> Response {
-    if viewer.0.is_some() {
-        return Redirect::to(query.get("next").and_then(local_path).unwrap_or("/authorizations"))
-            .into_response();
+pub async fn register_page(State(app): State<App>, viewer: Viewer, Query(query): Query) -> Result<Response> {
+    if app.config.registration == Registration::Off {
+        return Err(Error::NotFound);
     }
-    let (page, target) = SignInPage::new(&app, viewer.page(app.clock.now()), &query);
-    page.respond(StatusCode::OK, target.as_deref())
+    Ok(RegisterPage::new(viewer.page(app.clock.now()), &query, Faults::default()).into_response())
 }
 
-pub async fn sign_in(
+pub async fn register(
     State(app): State<App>,
     session: Session,
     Address(address): Address,
     headers: HeaderMap,
     Form(form): Form,
 ) -> Result<Response> {
-    let (mut page, target) = SignInPage::new(&app, Viewer(None).page(app.clock.now()), &form);
-    let (name, password) = (form.get("username"), form.get("password"));
-    let (Some(name), Some(password)) = (name, password) else {
-        page.error = Some(if name.is_none() { "sign-in-no-name" } else { "sign-in-no-password" });
-        return Ok(page.respond(StatusCode::UNPROCESSABLE_ENTITY, target.as_deref()));
+    if app.config.registration == Registration::Off {
+        return Err(Error::NotFound);
+    }
+    let now = app.clock.now();
+    let page = |faults| RegisterPage::new(Viewer(None).page(now), &form, faults);
+    let mut faults = Faults::default();
+    let Some(new) = new_user(&form, &mut faults) else {
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page(faults)).into_response());
     };
-    if !app.sign_in_attempts.allow(name, address) {
+    // Making accounts costs as much as signing in, so it is bounded in the same way.
+    if !app.sign_in_attempts.allow(new.username.as_str(), address) {
         return Ok(error::page(StatusCode::TOO_MANY_REQUESTS, "error-too-many", None));
     }
-    let username = Username::parse(name);
-    let typed = Password::typed(password.to_owned());
-    let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
-    let begun = match &checked {
-        Some(checked) => session::begin(&session, checked, device::name(&headers)).await?,
-        None => false,
-    };
-    if !begun {
-        tracing::info!("sign_in.refused");
-        page.error = Some("sign-in-wrong");
-        return Ok(page.respond(StatusCode::UNAUTHORIZED, target.as_deref()));
-    }
-    let next = if page.next.is_empty() { "/authorizations" } else { &page.next };
-    Ok(Redirect::to(next).into_response())
-}
-
-#[derive(Template, WebTemplate)]
-#[template(path = "sign_out.html")]
-pub struct SignOutPage {
-    page: Page,
-    next: String,
-}
-
-pub async fn sign_out_page(State(app): State<App>, viewer: Viewer, Query(query): Query) -> Response {
-    if viewer.0.is_none() {
-        return Redirect::to("/").into_response();
-    }
-    let next = query.get("next").and_then(local_path).unwrap_or_default().to_owned();
-    SignOutPage { page: viewer.page(app.clock.now()), next }.into_response()
-}
-
-pub async fn sign_out(session: Session, Form(form): Form) -> Result<Redirect> {
-    session.flush().await?;
-    Ok(match form.get("next").and_then(local_path) {
-        Some(next) => {
-            let query =
-                url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
-            Redirect::to(&format!("/login?{query}"))
+    let username = new.username.clone();
+    match register::user(&app.store, &app.passwords, new, now).await {
+        Ok(_) => {}
+        Err(register::Error::Store(store::Error::Exists)) => {
+            faults.add("username", "error-username-taken");
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, page(faults)).into_response());
         }
-        None => Redirect::to("/"),
+        Err(error) => return Err(error.into()),
+    }
+    sign_in_again(&app, &session, &username, &headers).await?;
+    Ok(go_on(form.get("next").and_then(local_path).unwrap_or_default()).into_response())
+}
+
+fn new_user(form: &Params, faults: &mut Faults) -> Option<NewUser> {
+    let username = Username::parse(form.get("username").unwrap_or_default()).ok_or("error-username");
+    let username = faults.check("username", username);
+    let email = form.get("email").map(str::trim).filter(|email| !email.is_empty());
+    if email.is_some_and(|email| !is_email(email)) {
+        faults.add("email", "error-email");
+    }
+    let password = Password::chosen(form.get("password").unwrap_or_default().to_owned());
+    let password = faults.check("password", password);
+    if !faults.is_empty() {
+        return None;
+    }
+    Some(NewUser {
+        username: username?,
+        email: email.map(str::to_owned),
+        role: Role::User,
+        password: password?,
     })
 }
 
-#[derive(Template, WebTemplate)]
-#[template(path = "landing.html")]
-pub struct LandingPage {
-    page: Page,
+/// A new session in this browser, after the account has moved under the old one.
+async fn sign_in_again(app: &App, session: &Session, username: &Username, headers: &HeaderMap) -> Result<()> {
+    let credentials = app.store.credentials(username)?.ok_or(Error::Unavailable)?;
+    session::begin(session, &credentials, device::name(headers)).await?;
+    Ok(())
 }
 
-pub async fn landing(State(app): State<App>, viewer: Viewer) -> Response {
-    match viewer.0 {
-        Some(_) => Redirect::to("/authorizations").into_response(),
-        None => LandingPage { page: viewer.page(app.clock.now()) }.into_response(),
+#[derive(Template, WebTemplate)]
+#[template(path = "account/account.html")]
+pub struct AccountPage {
+    page: Page,
+    user: User,
+    session: SessionId,
+    browsers: Vec<SignedInBrowser>,
+    notice: Option<&'static str>,
+    faults: Faults,
+}
+
+async fn account_page(
+    app: &App,
+    signed_in: SignedIn,
+    notice: Option<&'static str>,
+    faults: Faults,
+) -> Result<AccountPage> {
+    let now = app.clock.now();
+    Ok(AccountPage {
+        page: signed_in.page(Section::Account, now),
+        browsers: app.store.signed_in_browsers(&signed_in.user.id, now).await?,
+        session: signed_in.session,
+        user: signed_in.user,
+        notice,
+        faults,
+    })
+}
+
+pub async fn account(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Query(query): Query,
+) -> Result<AccountPage> {
+    let notice = match query.get("done") {
+        Some("password") => Some("account-password-changed"),
+        Some("session") => Some("account-session-ended"),
+        _ => None,
+    };
+    account_page(&app, signed_in, notice, Faults::default()).await
+}
+
+/// Whether the form's `current_password` is the person's; a fault is noted if not.
+async fn confirm(
+    app: &App,
+    user: &User,
+    address: &Address,
+    form: &Params,
+    faults: &mut Faults,
+) -> Result<()> {
+    if !app.sign_in_attempts.allow(user.username.as_str(), address.0) {
+        faults.add("current_password", "error-too-many");
+        return Ok(());
     }
+    let typed = Password::typed(form.get("current_password").unwrap_or_default().to_owned());
+    if app.passwords.check(&app.store, Some(&user.username), typed).await?.is_none() {
+        faults.add("current_password", "error-current-password");
+    }
+    Ok(())
+}
+
+fn new_password(form: &Params, faults: &mut Faults) -> Option<Password> {
+    let chosen = Password::chosen(form.get("new_password").unwrap_or_default().to_owned());
+    faults.check("new_password", chosen)
+}
+
+pub async fn change_password(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    session: Session,
+    address: Address,
+    headers: HeaderMap,
+    Form(form): Form,
+) -> Result<Response> {
+    let mut faults = Faults::default();
+    let chosen = new_password(&form, &mut faults);
+    confirm(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let Some(chosen) = chosen.filter(|_| faults.is_empty()) else {
+        let page = account_page(&app, signed_in, None, faults).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    };
+    let hash = app.passwords.hash(chosen).await.map_err(register::Error::from)?;
+    let apps = if form.get("revoke_apps") == Some("1") { Apps::Revoke } else { Apps::Keep };
+    let User { id, username, .. } = signed_in.user;
+    let by = By::user_on_page(&id, app.clock.now());
+    account::change_password(&app.store, id, username.clone(), hash, apps, by).await?;
+    sign_in_again(&app, &session, &username, &headers).await?;
+    Ok(Redirect::to("/account?done=password").into_response())
+}
+
+pub async fn end_session(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    _: Form,
+) -> Result<Redirect> {
+    let id = SessionId::parse(&id).ok_or(Error::NotFound)?;
+    // Ended before, or somebody else's: the list shows what there is.
+    account::end_session(&app.store, id, signed_in.user.id).await?;
+    Ok(Redirect::to("/account?done=session"))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "account/taken_over.html")]
+pub struct TakenOverPage {
+    page: Page,
+    username: Username,
+    apps: usize,
+    browsers: usize,
+    faults: Faults,
+}
+
+/// What ending everything would hit: apps with access, and signed-in browsers.
+async fn reach(app: &App, signed_in: &SignedIn, now: Timestamp) -> Result<(usize, usize)> {
+    let user = &signed_in.user.id;
+    let apps = app.store.grant_cards(user, now).await?.len();
+    Ok((apps, app.store.signed_in_browsers(user, now).await?.len()))
+}
+
+async fn taken_over_form(app: &App, signed_in: &SignedIn, faults: Faults) -> Result<TakenOverPage> {
+    let now = app.clock.now();
+    let (apps, browsers) = reach(app, signed_in, now).await?;
+    let username = signed_in.user.username.clone();
+    Ok(TakenOverPage { page: signed_in.page(Section::Account, now), username, apps, browsers, faults })
+}
+
+pub async fn taken_over_page(State(app): State<App>, signed_in: SignedIn) -> Result<TakenOverPage> {
+    taken_over_form(&app, &signed_in, Faults::default()).await
+}
+
+pub async fn taken_over(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    session: Session,
+    address: Address,
+    headers: HeaderMap,
+    Form(form): Form,
+) -> Result<Response> {
+    let mut faults = Faults::default();
+    let chosen = new_password(&form, &mut faults);
+    confirm(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let Some(chosen) = chosen.filter(|_| faults.is_empty()) else {
+        let page = taken_over_form(&app, &signed_in, faults).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    };
+    let hash = app.passwords.hash(chosen).await.map_err(register::Error::from)?;
+    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    let receipt = revoke::taken_over_account(&app.store, signed_in.user.id, hash, by).await?;
+    sign_in_again(&app, &session, &signed_in.user.username, &headers).await?;
+    Ok(match receipt {
+        Some(receipt) => Redirect::to(&format!("/receipts/{receipt}")),
+        None => Redirect::to("/account"),
+    }
+    .into_response())
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "account/delete.html")]
+pub struct DeletePage {
+    page: Page,
+    username: Username,
+    apps: usize,
+    faults: Faults,
+}
+
+async fn delete_form(app: &App, signed_in: &SignedIn, faults: Faults) -> Result<DeletePage> {
+    let now = app.clock.now();
+    let (apps, _) = reach(app, signed_in, now).await?;
+    let username = signed_in.user.username.clone();
+    Ok(DeletePage { page: signed_in.page(Section::Account, now), username, apps, faults })
+}
+
+pub async fn delete_page(State(app): State<App>, signed_in: SignedIn) -> Result<DeletePage> {
+    delete_form(&app, &signed_in, Faults::default()).await
+}
+
+pub async fn delete(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    session: Session,
+    address: Address,
+    Form(form): Form,
+) -> Result<Response> {
+    let mut faults = Faults::default();
+    confirm(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    if !faults.is_empty() {
+        let page = delete_form(&app, &signed_in, faults).await?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
+    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    revoke::delete_user(&app.store, signed_in.user.id, by).await?;
+    session.flush().await?;
+    Ok(Redirect::to("/").into_response())
+}
+
+/// All that is kept about a person, as one JSON object.
+pub async fn export(State(app): State<App>, signed_in: SignedIn) -> Result<Response> {
+    let now = app.clock.now();
+    let user = signed_in.user;
+    let mut grants = app.store.grant_cards(&user.id, now).await?;
+    grants.extend(app.store.ended_grant_cards(&user.id, now).await?);
+    let grants: Vec<_> = grants
+        .into_iter()
+        .map(|grant| {
+            json!({
+                "grant_id": grant.id, "client_id": grant.client_id, "app": grant.name.as_str(),
+                "publisher": grant.publisher, "scope": grant.scope.to_string(), "status": grant.status,
+                "first_authorized_at": iso(grant.first_authorized_at), "authorized_at": iso(grant.authorized_at),
+                "last_used_at": grant.last_used_at.map(iso), "ended_at": grant.ended_at.map(iso),
+                "devices": grant.devices, "access_tokens": grant.tokens,
+            })
+        })
+        .collect();
+    let sessions: Vec<_> = app
+        .store
+        .signed_in_browsers(&user.id, now)
+        .await?
+        .into_iter()
+        .map(|browser| json!({ "device": browser.device, "signed_in_at": iso(browser.created_at) }))
+        .collect();
+    let history: Vec<_> = app
+        .store
+        .user_history(&user.id)
+        .await?
+        .into_iter()
+        .map(|row| {
+            json!({
+                "receipt_id": row.receipt_id, "at": iso(row.at), "act": row.act, "by": row.actor_kind,
+                "app": row.client_name,
+            })
+        })
+        .collect();
+    let apps: Vec<_> = app
+        .store
+        .clients_of(&user.id)
+        .await?
+        .into_iter()
+        .map(
+            |client| json!({ "client_id": client.id, "name": client.name.as_str(), "status": client.status }),
+        )
+        .collect();
+    let body = json!({
+        "user_id": user.id, "username": user.username, "email": user.email, "role": user.role,
+        "created_at": iso(user.created_at), "exported_at": iso(now),
+        "grants": grants, "sessions": sessions, "history": history, "apps": apps,
+    });
+    let headers = [(header::CONTENT_DISPOSITION, "attachment; filename=\"rescind-account.json\"")];
+    Ok((headers, Json(body)).into_response())
 }

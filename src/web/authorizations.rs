@@ -11,6 +11,7 @@ use crate::model::act::By;
 use crate::model::client::RedirectUri;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId};
 use crate::model::params::Params;
+use crate::service::moderate;
 use crate::service::revoke::{self, Asking};
 use crate::store::families::Device;
 use crate::store::grants::GrantCard;
@@ -130,6 +131,8 @@ pub struct DetailPage {
     card: Card,
     devices: Vec<Device>,
     history: Vec<LedgerRow>,
+    /// Whether the app may not ask the user again.
+    blocked: bool,
 }
 
 pub async fn detail(
@@ -141,6 +144,7 @@ pub async fn detail(
     let card = card(&app, &signed_in, &id, now).await?;
     Ok(DetailPage {
         page: signed_in.page(Section::Authorizations, now),
+        blocked: app.store.is_blocked(&signed_in.user.id, &card.grant.client_id)?,
         devices: app.store.devices(&card.grant.id, &signed_in.user.id, now).await?,
         history: app
             .store
@@ -204,6 +208,17 @@ pub async fn revoke_one(
     let by = By::user_on_page(&signed_in.user.id, app.clock.now());
     let receipt = revoke::grants(&app.store, signed_in.user.id, vec![grant], asking(&form), by).await?;
     Ok(done(receipt, &format!("/authorizations/{id}")))
+}
+
+pub async fn unblock(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    _: Form,
+) -> Result<Redirect> {
+    let card = card(&app, &signed_in, &id, app.clock.now()).await?;
+    moderate::lift_block(&app.store, signed_in.user.id, card.grant.client_id).await?;
+    Ok(Redirect::to(&format!("/authorizations/{id}")))
 }
 
 /// To the list, which says what ended; or, if it had ended before, to `otherwise`.

@@ -68,6 +68,9 @@ pub async fn ask(
         Err(refusal) => return refuse(refusal),
     };
     let Some(signed_in) = viewer.0 else { return Ok(to_sign_in(&Method::GET, &uri)) };
+    if app.store.is_blocked(&signed_in.user.id, &request.client.id)? {
+        return Ok(error::page(StatusCode::FORBIDDEN, "authorize-error-blocked", None));
+    }
     // Anybody can pretend to be a public client, so its users are asked every time (RFC 6749 §10.2).
     let is_proven = request.client.kind == ClientKind::Confidential;
     if is_proven && stands(&app.store, &request.client.id, &signed_in.user.id, &request.scope)? {
@@ -94,6 +97,9 @@ pub async fn decide(
         Err(refusal) => return refuse(refusal),
     };
     let Some(signed_in) = viewer.0 else { return Ok(to_sign_in(&Method::GET, &uri)) };
+    if app.store.is_blocked(&signed_in.user.id, &request.client.id)? {
+        return Ok(error::page(StatusCode::FORBIDDEN, "authorize-error-blocked", None));
+    }
     match form.get("decision") {
         Some("approve") => {}
         Some("deny") => {

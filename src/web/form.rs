@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use crate::model::params::Params;
 use crate::oauth::form::is_form;
 use crate::web::error::{self, Error};
+use crate::web::text::t;
 
 /// A form's fields.
 pub struct Form(pub Params);
@@ -39,6 +40,36 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
         Params::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .map(Self)
             .map_err(|_| Error::BadRequest("error-encoding"))
+    }
+}
+
+/// What is wrong with a form, field by field.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<(&'static str, String)>);
+
+impl Faults {
+    /// Notes the sentence `key` beside `field`.
+    pub fn add(&mut self, field: &'static str, key: &str) {
+        self.0.push((field, t(key)));
+    }
+
+    /// The value, or a noted fault.
+    pub fn check<T>(&mut self, field: &'static str, value: Result<T, &'static str>) -> Option<T> {
+        value.map_err(|key| self.add(field, key)).ok()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is wrong with `field`.
+    pub fn of(&self, field: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
+    }
+
+    /// Fields and what is wrong with each, for the summary at the head of the page.
+    pub fn all(&self) -> &[(&'static str, String)] {
+        &self.0
     }
 }
 

@@ -13,6 +13,7 @@ use crate::web::text::{Argument, t, t_with};
 pub enum Section {
     None,
     Authorizations,
+    Account,
     AdminApps,
     AdminUsers,
     Ledger,
@@ -61,10 +62,11 @@ impl Page {
     }
 
     pub fn is_in(&self, section: &str) -> bool {
-        use Section::{AdminApps, AdminUsers, Authorizations, Ledger, ResourceServers};
+        use Section::{Account, AdminApps, AdminUsers, Authorizations, Ledger, ResourceServers};
         matches!(
             (self.section, section),
             (Authorizations, "authorizations")
+                | (Account, "account")
                 | (AdminApps | AdminUsers | Ledger | ResourceServers, "admin")
                 | (AdminApps, "admin-apps")
                 | (AdminUsers, "admin-users")

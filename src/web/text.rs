@@ -108,8 +108,8 @@ mod tests {
         files(&root.join("src/web"), &mut texts);
         let mut sentences = Vec::new();
         files(&root.join("locales/en"), &mut sentences);
-        let lines = sentences.iter().flat_map(|sentences| sentences.lines());
-        let known: Vec<&str> = lines.filter_map(|line| Some(line.split_once(" =")?.0)).collect();
+        let sentences = sentences.join("\n");
+        let known: Vec<&str> = sentences.lines().filter_map(|line| Some(line.split_once(" =")?.0)).collect();
         let mut used = 0;
         for text in &texts {
             for call in [".t(\"", ".t1(\"", ".t2(\"", "{{ t(\"", " t(\"", " t_with(\""] {

@@ -29,8 +29,10 @@ async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
         _ => scene.alice.grant_of(&scene.app).await,
     };
     let family: String = scene.world.value("SELECT id FROM families");
+    let session: String = scene.world.value("SELECT id FROM sessions");
     let fill = |path: &str| {
         path.replace("{grant_id}", &grant)
+            .replace("{session_id}", &session)
             .replace("{family_id}", &family)
             .replace("{client_id}", &scene.app.id)
             .replace("{user_id}", scene.alice.id.as_str())

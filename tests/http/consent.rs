@@ -244,6 +244,23 @@ async fn a_page_opened_before_a_revocation_is_shown_again() {
 }
 
 #[tokio::test]
+async fn a_page_opened_before_the_grant_that_was_revoked_is_shown_again() {
+    let scene = scene().await;
+    let (alice, app) = (&scene.alice, &scene.app);
+    let first = alice.is_asked(&app.request()).await;
+    alice.authorizes(app).await;
+    alice.revokes(app).await.is(303);
+    is_shown_again(alice, app, &first).await;
+    // Once more, with an ended grant there before.
+    alice.revokes(app).await.is(303);
+    let page = alice.is_asked(&app.request()).await;
+    scene.world.advances(1);
+    alice.authorizes(app).await;
+    alice.revokes(app).await.is(303);
+    is_shown_again(alice, app, &page).await;
+}
+
+#[tokio::test]
 async fn a_page_opened_before_an_app_was_suspended_gives_nothing() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;

@@ -1,0 +1,129 @@
+//! Load by wrk, and the bare server that it is compared with.
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+const SECONDS: u32 = 5;
+
+/// What wrk sends: each request the next body of a file.
+pub struct Wrk {
+    url: String,
+    authorization: String,
+    /// The lines are put behind `prefix`; the file has enough for all rounds.
+    bodies: Option<(PathBuf, &'static str)>,
+    /// Whether lines may be sent again.
+    repeat: Repeat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    Yes,
+    No,
+}
+
+impl Wrk {
+    pub fn new(url: String, authorization: String, bodies: (PathBuf, &'static str), repeat: Repeat) -> Self {
+        Self { url, authorization, bodies: Some(bodies), repeat }
+    }
+
+    /// One body for all.
+    pub fn constant(url: String, authorization: String, body: &'static str) -> Self {
+        Self { url, authorization, bodies: Some((PathBuf::new(), body)), repeat: Repeat::Yes }
+    }
+
+    pub fn bare(port: u16) -> Self {
+        let url = format!("http://127.0.0.1:{port}/");
+        Self { url, authorization: String::new(), bodies: None, repeat: Repeat::Yes }
+    }
+
+    fn script(&self, round: usize) -> Result<String> {
+        let mut script = String::new();
+        let Some((file, prefix)) = &self.bodies else { return Ok(script) };
+        let authorization = &self.authorization;
+        writeln!(
+            script,
+            "local headers = {{ ['Authorization'] = '{authorization}', \
+             ['Content-Type'] = 'application/x-www-form-urlencoded' }}"
+        )?;
+        if file.as_os_str().is_empty() {
+            writeln!(script, "function request() return wrk.format('POST', nil, headers, '{prefix}') end")?;
+            return Ok(script);
+        }
+        let file = file.display();
+        let next = match self.repeat {
+            Repeat::Yes => "math.random(#lines)".to_owned(),
+            // A third of the file for each round.
+            Repeat::No => format!("math.floor(#lines * {round} / 3) + sent"),
+        };
+        writeln!(
+            script,
+            "local lines, sent = {{}}, 0\n\
+             function init(args) math.randomseed({round} + 1)\n\
+             for line in io.lines('{file}') do lines[#lines + 1] = line end end\n\
+             function request() sent = sent + 1\n\
+             return wrk.format('POST', nil, headers, '{prefix}' .. (lines[{next}] or 'none')) end"
+        )?;
+        Ok(script)
+    }
+
+    /// Requests a second.
+    pub fn run(&self, round: usize) -> Result<f64> {
+        let script = tempfile::Builder::new().suffix(".lua").tempfile()?;
+        std::fs::write(script.path(), self.script(round)?)?;
+        let output = Command::new("wrk")
+            .args(["-t1", "-c32", &format!("-d{SECONDS}s"), "-s"])
+            .arg(script.path())
+            .arg(&self.url)
+            .output()
+            .context("wrk (Debian's package wrk)")?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.success(), "wrk failed: {text}{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(!text.contains("Non-2xx"), "{}: some answers were refusals: {text}", self.url);
+        let rate = text.lines().find_map(|line| line.strip_prefix("Requests/sec:")).context("a rate")?;
+        Ok(rate.trim().parse()?)
+    }
+}
+
+/// A bare axum server on two threads that answers 200 bytes of static JSON.
+pub fn serve_bare(port: u16) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let body = format!("{{\"active\":true,\"padding\":\"{}\"}}", "x".repeat(172));
+        let answer = move || {
+            let body = body.clone();
+            async move { ([(axum::http::header::CONTENT_TYPE, "application/json")], body) }
+        };
+        let router = axum::Router::new().route("/", axum::routing::get(answer));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+        axum::serve(listener, router).await?;
+        Ok(())
+    })
+}
+
+/// Times of single requests.
+#[derive(Default)]
+pub struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    pub fn add(&mut self, latency: Duration) {
+        self.0.push(latency);
+    }
+
+    fn at(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        let place = (sorted.len() as f64 * share) as usize;
+        sorted.get(place.min(sorted.len().saturating_sub(1))).map_or(0.0, |time| time.as_secs_f64() * 1e3)
+    }
+}
+
+impl fmt::Display for Latencies {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| self.at(share));
+        write!(out, "p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2} of {}", self.0.len())
+    }
+}

@@ -1,0 +1,154 @@
+//! The revocation contract in figures: `cargo bench`.
+//!
+//! Every throughput is given as a share of a bare axum server that answers a static JSON, the two alternating in the
+//! same run, medians of three. `cargo bench -- 10000` makes fewer than a million tokens.
+
+mod load;
+mod seed;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use load::{Latencies, Wrk};
+use seed::World;
+
+const BARE: &str = "--bare";
+const BARE_PORT: u16 = 18_090;
+const PORT: u16 = 18_091;
+const ROUNDS: usize = 3;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.first().is_some_and(|argument| argument == BARE) {
+        return load::serve_bare(BARE_PORT);
+    }
+    let many = arguments.first().map_or(Ok(1_000_000), |text| text.parse()).context("a number of tokens")?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let bare = Running::start(Command::new(std::env::current_exe()?).arg(BARE), BARE_PORT)?;
+    let few = few_tokens(&runtime, 10_000.min(many))?;
+    let all = many_tokens(&runtime, many)?;
+    println!(
+        "| introspection with {many} tokens, share of that with {} | {:.2} |",
+        10_000.min(many),
+        all / few
+    );
+    drop(bare);
+    Ok(())
+}
+
+/// A process that listens; killed when dropped.
+struct Running {
+    child: Child,
+    /// From its start until it answered.
+    took: Duration,
+}
+
+impl Running {
+    #[allow(clippy::zombie_processes, reason = "waited for when dropped")]
+    fn start(command: &mut Command, port: u16) -> Result<Self> {
+        let began = Instant::now();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            ensure!(began.elapsed() < Duration::from_secs(20), "nothing listens on {port}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(Self { child, took: began.elapsed() })
+    }
+
+    fn rescind(database: &Path) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rescind"));
+        command
+            .arg("serve")
+            .env("RESCIND_DATABASE_URL", format!("sqlite://{}", database.display()))
+            .env("RESCIND_LISTEN", format!("127.0.0.1:{PORT}"))
+            .env("RESCIND_ISSUER", format!("http://127.0.0.1:{PORT}"))
+            .env("RUST_LOG", "error");
+        Self::start(&mut command, PORT)
+    }
+
+    /// Resident memory in MiB.
+    fn memory(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Introspection's share of bare axum with few tokens.
+fn few_tokens(runtime: &tokio::runtime::Runtime, tokens: usize) -> Result<f64> {
+    let world = World::make(runtime, tokens)?;
+    let _server = Running::rescind(&world.database)?;
+    row(&format!("introspection, {tokens} tokens"), &world.introspection(PORT))
+}
+
+/// Everything else; returns introspection's share of bare axum.
+fn many_tokens(runtime: &tokio::runtime::Runtime, tokens: usize) -> Result<f64> {
+    let world = World::make(runtime, tokens)?;
+    let server = Running::rescind(&world.database)?;
+    println!("| cold start, s | {:.3} |", server.took.as_secs_f64());
+    std::thread::sleep(Duration::from_secs(2));
+    println!("| idle memory, MiB | {:.1} |", server.memory()?);
+    let binary = std::fs::metadata(env!("CARGO_BIN_EXE_rescind"))?.len();
+    println!("| binary, MB | {:.1} |", binary as f64 / 1e6);
+    let introspection = row(&format!("introspection, {tokens} tokens"), &world.introspection(PORT))?;
+    row("client_credentials, durable", &world.client_credentials(PORT))?;
+    row("refresh with rotation, durable", &world.refresh(PORT))?;
+    row("RFC 7009 revocation, durable", &world.revocation(PORT))?;
+    println!("| memory after load, MiB | {:.1} |", server.memory()?);
+    runtime.block_on(revoke_all(&world))?;
+    Ok(introspection)
+}
+
+/// One line of the table: medians of three, alternating with bare axum.
+fn row(name: &str, wrk: &Wrk) -> Result<f64> {
+    let mut rates = Vec::new();
+    let mut shares = Vec::new();
+    for round in 0..ROUNDS {
+        let bare = Wrk::bare(BARE_PORT).run(round)?;
+        let rate = wrk.run(round)?;
+        rates.push(rate);
+        shares.push(rate / bare);
+    }
+    let (rate, share) = (median(&mut rates), median(&mut shares));
+    println!("| {name} | {share:.3} of bare axum | {rate:.0} requests a second |");
+    Ok(share)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The developer's page: "revoke all user tokens" of a client with all the tokens, beside one with ten.
+async fn revoke_all(world: &World) -> Result<()> {
+    let developer = world.developer(PORT).await?;
+    let control = world.others_waiting(PORT, async || Ok(())).await?;
+    println!("| others waiting without a purge, ms | {control} |");
+    let mut large = Latencies::default();
+    let mut small = Latencies::default();
+    let beside = world
+        .others_waiting(PORT, async || {
+            large.add(developer.revoke_all(&world.large).await?);
+            world.purged().await
+        })
+        .await?;
+    println!("| others waiting while the rows are purged, ms | {beside} |");
+    for _ in 1..200 {
+        small.add(developer.revoke_all(&world.small).await?);
+        large.add(developer.revoke_all(&world.large).await?);
+    }
+    println!("| revoke all of the large client, 200 rounds, ms | {large} |");
+    println!("| revoke all of a client with ten tokens, ms | {small} |");
+    Ok(())
+}

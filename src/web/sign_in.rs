@@ -1,0 +1,141 @@
+//! Signing in and out.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use tower_sessions::Session;
+
+use crate::app::App;
+use crate::config::Registration;
+use crate::model::client::Client;
+use crate::model::params::Params;
+use crate::model::password::Password;
+use crate::model::user::Username;
+use crate::oauth::authorize;
+use crate::web::address::Address;
+use crate::web::device;
+use crate::web::error::{self, Result};
+use crate::web::form::{Form, Query, local_path};
+use crate::web::page::{Page, content_security_policy};
+use crate::web::session::{self, Viewer};
+
+#[derive(Template, WebTemplate)]
+#[template(path = "sign_in.html")]
+pub struct SignInPage {
+    page: Page,
+    /// The app that the person comes from, if any.
+    client: Option<Client>,
+    next: String,
+    username: String,
+    error: Option<&'static str>,
+    registration: Registration,
+}
+
+impl SignInPage {
+    fn new(app: &App, page: Page, fields: &Params) -> (Self, Option<String>) {
+        let next = fields.get("next").and_then(local_path).unwrap_or_default().to_owned();
+        let asked = next.strip_prefix("/oauth/authorize?").and_then(|query| authorize::read(app, query).ok());
+        let target = asked.as_ref().map(|request| request.answers.redirect.csp_source());
+        let username = fields.get("username").unwrap_or_default().to_owned();
+        let client = asked.map(|request| request.client);
+        (Self { page, client, next, username, error: None, registration: app.config.registration }, target)
+    }
+
+    /// For the address of a page that goes on to the same place.
+    fn next_field(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &self.next).finish()
+    }
+
+    /// After signing in, a standing consent may lead on to the app: the policy has to allow it.
+    fn respond(self, status: StatusCode, target: Option<&str>) -> Response {
+        (status, [(header::CONTENT_SECURITY_POLICY, content_security_policy(target))], self).into_response()
+    }
+}
+
+pub async fn sign_in_page(State(app): State<App>, viewer: Viewer, Query(query): Query) -> Response {
+    if viewer.0.is_some() {
+        return Redirect::to(query.get("next").and_then(local_path).unwrap_or("/authorizations"))
+            .into_response();
+    }
+    let (page, target) = SignInPage::new(&app, viewer.page(app.clock.now()), &query);
+    page.respond(StatusCode::OK, target.as_deref())
+}
+
+pub async fn sign_in(
+    State(app): State<App>,
+    session: Session,
+    Address(address): Address,
+    headers: HeaderMap,
+    Form(form): Form,
+) -> Result<Response> {
+    let (mut page, target) = SignInPage::new(&app, Viewer(None).page(app.clock.now()), &form);
+    let (name, password) = (form.get("username"), form.get("password"));
+    let (Some(name), Some(password)) = (name, password) else {
+        page.error = Some(if name.is_none() { "sign-in-no-name" } else { "sign-in-no-password" });
+        return Ok(page.respond(StatusCode::UNPROCESSABLE_ENTITY, target.as_deref()));
+    };
+    let username = Username::parse(name);
+    // What is no name shares one count: as keys, bodies of 64 KiB would fill the memory.
+    if !app.sign_in_attempts.allow(username.as_ref().map_or("", Username::as_str), address) {
+        return Ok(error::page(StatusCode::TOO_MANY_REQUESTS, "error-too-many", None));
+    }
+    let typed = Password::typed(password.to_owned());
+    let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
+    let begun = match &checked {
+        Some(checked) => session::begin(&session, checked, device::name(&headers)).await?,
+        None => false,
+    };
+    if !begun {
+        tracing::info!("sign_in.refused");
+        page.error = Some("sign-in-wrong");
+        return Ok(page.respond(StatusCode::UNAUTHORIZED, target.as_deref()));
+    }
+    Ok(go_on(&page.next).into_response())
+}
+
+/// To where a person who has just signed in wanted to go.
+pub fn go_on(next: &str) -> Redirect {
+    Redirect::to(if next.is_empty() { "/authorizations" } else { next })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "sign_out.html")]
+pub struct SignOutPage {
+    page: Page,
+    next: String,
+}
+
+pub async fn sign_out_page(State(app): State<App>, viewer: Viewer, Query(query): Query) -> Response {
+    if viewer.0.is_none() {
+        return Redirect::to("/").into_response();
+    }
+    let next = query.get("next").and_then(local_path).unwrap_or_default().to_owned();
+    SignOutPage { page: viewer.page(app.clock.now()), next }.into_response()
+}
+
+pub async fn sign_out(session: Session, Form(form): Form) -> Result<Redirect> {
+    session.flush().await?;
+    Ok(match form.get("next").and_then(local_path) {
+        Some(next) => {
+            let query =
+                url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+            Redirect::to(&format!("/login?{query}"))
+        }
+        None => Redirect::to("/"),
+    })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "landing.html")]
+pub struct LandingPage {
+    page: Page,
+}
+
+pub async fn landing(State(app): State<App>, viewer: Viewer) -> Response {
+    match viewer.0 {
+        Some(_) => Redirect::to("/authorizations").into_response(),
+        None => LandingPage { page: viewer.page(app.clock.now()) }.into_response(),
+    }
+}

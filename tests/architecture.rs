@@ -1,0 +1,150 @@
+//! Who may import what: the rules of the layout, held against every line of `src/`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A file of `src/`: its module (`store/ledger` → `store`), and what of it is not test code.
+struct File {
+    path: String,
+    module: String,
+    text: String,
+    code: String,
+}
+
+fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn files() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    walk(&root, &mut paths);
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let path = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let module = path.trim_end_matches(".rs").split('/').next().unwrap().to_owned();
+        let before_tests = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        let code = before_tests.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+        File { path, module, text, code }
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// Modules that a file names after `crate::`, groups such as `crate::{oauth, web}` included.
+fn named(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
+    let after_crate = code.split("crate::").skip(1);
+    after_crate
+        .flat_map(|rest| match rest.strip_prefix('{') {
+            Some(group) => {
+                group.split('}').next().unwrap().split(',').map(|part| word(part.trim())).collect()
+            }
+            None => vec![word(rest)],
+        })
+        .collect()
+}
+
+/// From top to bottom; `super` never leaves its own module here, so `crate::` shows every import.
+fn may_name(module: &str) -> &'static [&'static str] {
+    match module {
+        "main" | "lib" => &["cli"],
+        "cli" => &["app", "cli", "clock", "config", "demo", "model", "routes", "service", "store", "web"],
+        "demo" => &["app", "clock", "demo", "model", "service"],
+        "routes" => &["app", "config", "model", "oauth", "web"],
+        "web" => &["app", "clock", "config", "model", "oauth", "service", "store", "web"],
+        "oauth" => &["app", "clock", "config", "model", "oauth", "service", "store"],
+        "app" => &["clock", "config", "service", "store"],
+        "config" => &["model", "service"],
+        "service" => &["clock", "model", "service", "store"],
+        "store" => &["clock", "model", "store"],
+        "model" => &["clock", "model"],
+        _ => &[],
+    }
+}
+
+#[test]
+fn modules_import_downwards_only() {
+    for File { path, module, code, .. } in files() {
+        for name in named(&code) {
+            assert!(may_name(&module).contains(&name.as_str()), "{path} names crate::{name}");
+        }
+    }
+}
+
+#[test]
+fn sideways_imports_are_the_few_that_are_meant() {
+    let meant = [
+        // The request that the consent page stands for, and the Content-Type that both forms want.
+        ("web", "crate::oauth", &["web/consent.rs", "web/form.rs", "web/sign_in.rs"][..]),
+        // Messages for people come from one place.
+        ("cli", "crate::web", &["cli/command.rs"][..]),
+        // The one door; registration hashes passwords as sign-in does.
+        ("service", "crate::service", &["service/account.rs", "service/issue.rs", "service/register.rs"][..]),
+        // Settings name the lives that issuing uses.
+        ("config", "crate::service", &["config.rs"][..]),
+    ];
+    for (module, import, expected) in meant {
+        let found: Vec<String> = files()
+            .into_iter()
+            .filter(|file| file.module == module && file.code.contains(import))
+            .map(|file| file.path)
+            .collect();
+        assert_eq!(found, expected, "{import} in {module}");
+    }
+}
+
+#[test]
+fn each_outer_library_stays_where_it_belongs() {
+    let homes: [(&str, &[&str]); 4] = [
+        ("sqlx", &["store"]),
+        ("rusqlite", &["store"]),
+        ("axum", &["app", "cli", "demo", "oauth", "routes", "web"]),
+        ("askama", &["demo", "web"]),
+    ];
+    for File { path, module, code, .. } in files() {
+        for (library, modules) in homes {
+            let is_named = code.contains(&format!("{library}::"));
+            assert!(!is_named || modules.contains(&module.as_str()), "{path} names {library}");
+        }
+    }
+}
+
+#[test]
+fn only_the_service_opens_write_transactions() {
+    for File { path, module, code, .. } in files() {
+        let lines = code.lines().map(str::trim);
+        let writes =
+            lines.clone().any(|line| line.contains("store.write(") || line.starts_with(".write(move"));
+        assert!(!writes || module == "service", "{path} writes");
+        let takes_a_tx = code.contains("Tx<'_>");
+        assert!(!takes_a_tx || ["service", "store"].contains(&module.as_str()), "{path} holds a transaction");
+    }
+}
+
+#[test]
+fn the_clock_is_read_in_one_place() {
+    for File { path, code, .. } in files() {
+        let reads = ["SystemTime::now", "now_utc", "UtcDateTime::now"].iter().any(|call| code.contains(call));
+        assert_eq!(reads, path == "clock.rs", "{path}");
+    }
+}
+
+#[test]
+fn files_begin_with_what_they_are_for_and_stay_short() {
+    for File { path, text, .. } in files() {
+        assert!(text.starts_with("//! "), "{path}");
+        assert!(text.lines().count() <= 550, "{path} is long");
+        assert!(path.matches('/').count() <= 1, "{path} is nested deeper than two levels");
+    }
+}

@@ -1,0 +1,11 @@
+//! The command line, by the real binary: exit codes, the lock, the socket, crashes and faults.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
+mod commands;
+mod demo;
+mod faults;
+mod program;
+mod settings;
+mod shared;
+mod visitor;

@@ -1,0 +1,220 @@
+//! Many requests share a commit, and none of them feels the others.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use rescind::model::id::UserId;
+use rescind::model::user::{Role, Username};
+use rescind::store::{Error, Store, Tx};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::world::{NOW, World};
+
+fn insert(tx: &Tx<'_>, name: &str) -> Result<(), Error> {
+    tx.insert_user(&UserId::generate(NOW), &Username::parse(name).unwrap(), None, Role::User, "no hash", NOW)
+}
+
+fn names(connection: &rusqlite::Connection) -> Vec<String> {
+    let mut statement = connection.prepare("SELECT username FROM users ORDER BY username").unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// Keeps the writer busy: all that is queued until [`Gate::open`] shares the commit after it.
+struct Gate {
+    open: mpsc::Sender<()>,
+    passed: JoinHandle<Result<(), Error>>,
+}
+
+impl Gate {
+    async fn shut(store: &Store) -> Self {
+        let (open, opened) = mpsc::channel();
+        let (reached, at_gate) = oneshot::channel();
+        let passed = queue(store, move |_| {
+            reached.send(()).unwrap();
+            opened.recv().unwrap();
+            Ok(())
+        })
+        .await;
+        at_gate.await.unwrap();
+        Self { open, passed }
+    }
+
+    async fn open(self) {
+        self.open.send(()).unwrap();
+        self.passed.await.unwrap().unwrap();
+    }
+}
+
+/// Hands `work` over. On a runtime with one thread a yield lets the new task run until it waits.
+async fn queue(
+    store: &Store,
+    work: impl FnOnce(&Tx<'_>) -> Result<(), Error> + Send + 'static,
+) -> JoinHandle<Result<(), Error>> {
+    let store = store.clone();
+    let task = tokio::spawn(async move { store.write(work).await });
+    tokio::task::yield_now().await;
+    task
+}
+
+#[tokio::test]
+async fn an_error_or_a_panic_undoes_its_own_request_alone() {
+    let world = World::new().await;
+    let gate = Gate::shut(&world.store).await;
+    let kept = queue(&world.store, |tx| insert(tx, "kept")).await;
+    let refused = queue(&world.store, |tx| {
+        insert(tx, "refused")?;
+        Err(Error::Exists)
+    })
+    .await;
+    let panicked = queue(&world.store, |tx| {
+        insert(tx, "panicked")?;
+        panic!("on purpose")
+    })
+    .await;
+    let twice = queue(&world.store, |tx| insert(tx, "kept")).await;
+    let last = queue(&world.store, |tx| insert(tx, "last")).await;
+    gate.open().await;
+    assert!(kept.await.unwrap().is_ok());
+    assert!(matches!(refused.await.unwrap(), Err(Error::Exists)));
+    assert!(matches!(panicked.await.unwrap(), Err(Error::Unavailable(_))));
+    assert!(matches!(twice.await.unwrap(), Err(Error::Exists)));
+    assert!(last.await.unwrap().is_ok());
+    assert_eq!(names(&world.beside()), ["kept", "last"]);
+}
+
+#[tokio::test]
+async fn requests_run_in_the_order_of_their_arrival() {
+    let world = World::new().await;
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let gate = Gate::shut(&world.store).await;
+    let mut tasks = Vec::new();
+    // More than one group, and more than the queue holds: the last ones wait for a place.
+    for place in 0..1200 {
+        let order = order.clone();
+        tasks.push(
+            queue(&world.store, move |_| {
+                order.lock().unwrap().push(place);
+                Ok(())
+            })
+            .await,
+        );
+    }
+    gate.open().await;
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert!(order.lock().unwrap().iter().copied().eq(0..1200));
+}
+
+#[tokio::test]
+async fn an_answer_comes_after_the_commit() {
+    let world = World::new().await;
+    let beside = world.beside();
+    let (open, opened) = mpsc::channel();
+    let (reached, at_second) = oneshot::channel();
+    let gate = Gate::shut(&world.store).await;
+    let first = queue(&world.store, |tx| insert(tx, "first")).await;
+    let second = queue(&world.store, move |tx| {
+        reached.send(()).unwrap();
+        opened.recv().unwrap();
+        insert(tx, "second")
+    })
+    .await;
+    gate.open().await;
+    at_second.await.unwrap();
+    assert!(!first.is_finished(), "the group has not been committed yet");
+    assert_eq!(names(&beside), [""; 0]);
+    open.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert_eq!(names(&beside), ["first", "second"]);
+    second.await.unwrap().unwrap();
+}
+
+/// A commit that fails: the trigger leaves a reference that is looked at when all is committed.
+const UNCOMMITTABLE: &str = "CREATE TABLE parents (id INTEGER PRIMARY KEY) STRICT;
+    CREATE TABLE orphans (parent INTEGER REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED) STRICT;
+    CREATE TRIGGER uncommittable AFTER INSERT ON users WHEN new.username = 'uncommittable'
+    BEGIN INSERT INTO orphans (parent) VALUES (1); END;";
+/// What SQLite does by itself when the disk is full: the whole transaction is gone at once.
+const ROLLED_BACK: &str = "CREATE TRIGGER rolled_back AFTER INSERT ON users WHEN new.username = 'full'
+    BEGIN SELECT RAISE(ROLLBACK, 'as if the disk were full'); END;";
+
+#[tokio::test]
+async fn a_commit_that_fails_fails_all_that_share_it() {
+    for (trigger, culprit) in [(UNCOMMITTABLE, "uncommittable"), (ROLLED_BACK, "full")] {
+        let world = World::new().await;
+        let head = world.store.ledger_head();
+        world.beside().execute_batch(trigger).unwrap();
+        let gate = Gate::shut(&world.store).await;
+        let before = queue(&world.store, |tx| insert(tx, "before")).await;
+        let refused = queue(&world.store, |_| Err(Error::Exists)).await;
+        // Even one that looks away from its own failure is not told that it succeeded.
+        let blind = queue(&world.store, move |tx| {
+            let _ = insert(tx, culprit);
+            Ok(())
+        })
+        .await;
+        let behind = queue(&world.store, |tx| insert(tx, "behind")).await;
+        gate.open().await;
+        for task in [before, blind, behind] {
+            assert!(matches!(task.await.unwrap(), Err(Error::Unavailable(_))), "{culprit}");
+        }
+        assert!(matches!(refused.await.unwrap(), Err(Error::Exists)), "it needed nothing to be stored");
+        assert_eq!(names(&world.beside()), [""; 0], "{culprit}");
+        assert!(!head.has_changed().unwrap());
+        queue(&world.store, |tx| insert(tx, "later")).await.await.unwrap().unwrap();
+        assert_eq!(names(&world.beside()), ["later"], "{culprit}");
+    }
+}
+
+#[tokio::test]
+async fn all_that_wait_for_a_locked_database_are_refused_together() {
+    let world = World::new().await;
+    let other = world.beside();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let began = std::time::Instant::now();
+    let mut waiting = Vec::new();
+    // Many groups: if each waited for itself, the last would wait for a minute and a half.
+    for _ in 0..1100 {
+        waiting.push(queue(&world.store, |tx| insert(tx, "ana")).await);
+    }
+    for task in waiting {
+        assert!(matches!(task.await.unwrap(), Err(Error::Unavailable(_))));
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(12), "{:?}", began.elapsed());
+    other.execute_batch("ROLLBACK").unwrap();
+    queue(&world.store, |tx| insert(tx, "ana")).await.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn work_that_was_handed_over_runs_although_its_caller_hangs_up() {
+    let world = World::new().await;
+    let gate = Gate::shut(&world.store).await;
+    let caller = queue(&world.store, |tx| insert(tx, "unheard")).await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    gate.open().await;
+    world.store.close().await;
+    assert_eq!(names(&world.beside()), ["unheard"]);
+}
+
+#[tokio::test]
+async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
+    let world = World::new().await;
+    let gate = Gate::shut(&world.store).await;
+    let mut waiting = Vec::new();
+    for place in 0..1100 {
+        waiting.push(queue(&world.store, move |tx| insert(tx, &format!("u{place}"))).await);
+    }
+    let store = world.store.clone();
+    let closing = tokio::spawn(async move { store.close().await });
+    tokio::task::yield_now().await;
+    let late = queue(&world.store, |tx| insert(tx, "late")).await;
+    assert!(matches!(late.await.unwrap(), Err(Error::Unavailable(_))));
+    gate.open().await;
+    closing.await.unwrap();
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(names(&world.beside()).len(), 1100);
+}

@@ -1,0 +1,9 @@
+//! The store by itself: group commit, the rule in SQL, purge, the schema.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
+mod group_commit;
+mod live;
+mod purge;
+mod schema;
+mod world;

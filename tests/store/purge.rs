@@ -1,0 +1,329 @@
+//! What is dead or expired leaves, all of it and nothing else.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rescind::clock::Clock;
+use rescind::model::id::{ClientId, UserId};
+use rescind::model::secret::RefreshToken;
+use rescind::service::issue;
+use rescind::service::purge::catch_up;
+use rescind::service::revoke::{self, Token};
+use rescind::store::purges::Slice;
+use rusqlite::Connection;
+
+use crate::world::{LIVES, NOW, World, after, operator};
+
+/// Rows that carry a stamp, and the tally's columns for them.
+const TABLES: [&str; 5] = ["access_tokens", "refresh_tokens", "authorization_codes", "families", "sessions"];
+
+/// All rows of [`TABLES`] that `condition` selects, as table and key.
+fn rows(connection: &Connection, condition: impl Fn(&str) -> Option<String>) -> BTreeSet<(usize, Vec<u8>)> {
+    let mut rows = BTreeSet::new();
+    for (place, table) in TABLES.iter().enumerate() {
+        let key = if *table == "families" { "id" } else { "digest" };
+        let Some(condition) = condition(table) else { continue };
+        let sql = format!("SELECT CAST({key} AS BLOB) FROM {table} WHERE {condition}");
+        let mut statement = connection.prepare(&sql).unwrap();
+        let keys = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.extend(keys.map(|key| (place, key.unwrap())));
+    }
+    rows
+}
+
+fn all_rows(connection: &Connection) -> BTreeSet<(usize, Vec<u8>)> {
+    rows(connection, |_| Some("1".to_owned()))
+}
+
+/// Two users with two clients each; every pair has two devices, one refreshed, and an open code.
+struct Crowd {
+    world: World,
+    clients: Vec<ClientId>,
+    users: Vec<UserId>,
+}
+
+impl Crowd {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let users = vec![world.user("ana").await, world.user("ben").await];
+        let clients = vec![world.client(&users[0]).await, world.client(&users[0]).await];
+        let crowd = Self { world, clients, users };
+        crowd.mint().await;
+        crowd
+    }
+
+    /// Gives everybody a little more of everything.
+    async fn mint(&self) {
+        let Self { world, clients, users } = self;
+        for client in clients {
+            for user in users {
+                world.device(client, user, NOW).await;
+                let issued = world.device(client, user, NOW).await;
+                world.refresh(client, issued, NOW).await.unwrap();
+                world.code(client, user, NOW).await;
+            }
+            let scope = rescind::model::scope::Scope::default();
+            issue::for_client(&world.store, scope, world.terms(client, NOW)).await.unwrap();
+        }
+        world.session("ana").await;
+        world.session("ben").await;
+    }
+
+    fn one(&self, sql: &str) -> String {
+        self.world.beside().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Family,
+    Grant,
+    Client,
+    User,
+}
+
+impl Crowd {
+    /// Does the act, and returns the condition on the rows that it makes dead.
+    async fn revoke(&self, act: Act) -> impl Fn(&str) -> Option<String> + use<> {
+        let (store, by) = (&self.world.store, operator());
+        let (column, id) = match act {
+            Act::Family => {
+                // One that has refreshed, so that there is something of every kind.
+                let family =
+                    self.one("SELECT family_id FROM refresh_tokens WHERE superseded_at IS NOT NULL LIMIT 1");
+                let grant = self.one(&format!("SELECT grant_id FROM families WHERE id = '{family}'"));
+                let user = self.one(&format!("SELECT user_id FROM families WHERE id = '{family}'"));
+                let (user, grant) = (UserId::parse(&user).unwrap(), grant.parse_id());
+                let id = rescind::model::id::FamilyId::parse(&family).unwrap();
+                revoke::device(store, user, grant, id, by).await.unwrap();
+                ("family_id", family)
+            }
+            Act::Grant => {
+                let grant = self.one("SELECT id FROM grants LIMIT 1");
+                revoke::any_grant(store, grant.parse_id(), by).await.unwrap();
+                ("grant_id", grant)
+            }
+            Act::Client => {
+                revoke::client_tokens(store, self.clients[0].clone(), revoke::Authority::Provider, None, by)
+                    .await
+                    .unwrap();
+                ("client_id", self.clients[0].to_string())
+            }
+            Act::User => {
+                revoke::user(store, self.users[0].clone(), None, by).await.unwrap();
+                ("user_id", self.users[0].to_string())
+            }
+        };
+        move |table| match (table, column) {
+            ("sessions", "user_id") => Some(format!("user_id = '{id}'")),
+            ("sessions", _) => None,
+            ("families", "family_id") => Some(format!("id = '{id}'")),
+            _ => Some(format!("{column} = '{id}'")),
+        }
+    }
+}
+
+trait ParseId {
+    fn parse_id(&self) -> rescind::model::id::GrantId;
+}
+
+impl ParseId for String {
+    fn parse_id(&self) -> rescind::model::id::GrantId {
+        rescind::model::id::GrantId::parse(self).unwrap()
+    }
+}
+
+/// One slice of `rows`; whether there was anything to do.
+async fn slice(world: &World, rows: i64) -> bool {
+    world.store.write(move |tx| tx.purge_dead_slice(rows, NOW)).await.unwrap() == Slice::Worked
+}
+
+#[tokio::test]
+async fn everything_dead_leaves_nothing_live_does_and_the_tally_is_exact_across_a_crash() {
+    for act in [Act::Family, Act::Grant, Act::Client, Act::User] {
+        let crowd = Crowd::new().await;
+        let doomed = crowd.revoke(act).await;
+        let dead = rows(&crowd.world.beside(), &doomed);
+        assert!(dead.len() > 2, "{act:?}");
+        // What is given afterwards, to the same people and apps too, is alive.
+        crowd.mint().await;
+        let live = &all_rows(&crowd.world.beside()) - &dead;
+
+        let mut crowd = crowd;
+        while slice(&crowd.world, 2).await {
+            // As if the server crashed after every slice.
+            crowd.world = crowd.world.reopened().await;
+        }
+        let beside = crowd.world.beside();
+        assert_eq!(all_rows(&beside), live, "{act:?}");
+        for (place, table) in TABLES.iter().enumerate() {
+            let tally: i64 =
+                beside.query_row(&format!("SELECT {table} FROM purges"), [], |row| row.get(0)).unwrap();
+            let gone = dead.iter().filter(|(of, _)| *of == place).count();
+            assert_eq!(tally, i64::try_from(gone).unwrap(), "{act:?} {table}");
+        }
+        let finished = "SELECT count(*) FROM purges WHERE finished_at IS NOT NULL AND step = 'done'";
+        assert_eq!(beside.query_row(finished, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn overlapping_acts_are_purged_together() {
+    let crowd = Crowd::new().await;
+    let mut dead = BTreeSet::new();
+    for act in [Act::Family, Act::Grant, Act::Client, Act::User] {
+        let doomed = crowd.revoke(act).await;
+        dead.extend(rows(&crowd.world.beside(), &doomed));
+    }
+    let live = &all_rows(&crowd.world.beside()) - &dead;
+    let clock = Clock::fixed(NOW);
+    catch_up(&crowd.world.store, &clock, LIVES.refresh_grace).await.unwrap();
+    assert_eq!(all_rows(&crowd.world.beside()), live);
+    let tally =
+        "SELECT sum(access_tokens + refresh_tokens + authorization_codes + families + sessions) FROM purges";
+    let tally: i64 = crowd.world.beside().query_row(tally, [], |row| row.get(0)).unwrap();
+    assert_eq!(tally, i64::try_from(dead.len()).unwrap());
+}
+
+#[tokio::test]
+async fn a_revoked_access_token_is_in_the_tally_of_its_own_act() {
+    let crowd = Crowd::new().await;
+    let issued = crowd.world.device(&crowd.clients[0], &crowd.users[0], NOW).await;
+    let before = all_rows(&crowd.world.beside()).len();
+    revoke::token(&crowd.world.store, Token::Access(issued.access_token), None, operator()).await.unwrap();
+    assert_eq!(all_rows(&crowd.world.beside()).len(), before - 1);
+    assert!(!slice(&crowd.world, 500).await);
+    assert_eq!(crowd.one("SELECT CAST(access_tokens AS TEXT) FROM purges WHERE step = 'done'"), "1");
+}
+
+#[tokio::test]
+async fn a_small_purge_does_not_wait_for_the_end_of_a_large_one() {
+    let crowd = Crowd::new().await;
+    for _ in 0..20 {
+        crowd.mint().await;
+    }
+    let _ = crowd.revoke(Act::Client).await;
+    let large = crowd.one("SELECT CAST(max(ledger_sequence) AS TEXT) FROM purges");
+    let _ = crowd.revoke(Act::User).await;
+    let small = crowd.one("SELECT CAST(max(ledger_sequence) AS TEXT) FROM purges");
+    let finished = |which: &str| {
+        let sql = format!(
+            "SELECT CAST(finished_at IS NOT NULL AS TEXT) FROM purges WHERE ledger_sequence = {which}"
+        );
+        crowd.one(&sql) == "1"
+    };
+    let mut at = NOW;
+    while !finished(&small) && !finished(&large) {
+        at = at.plus(Duration::from_millis(1));
+        crowd.world.store.write(move |tx| tx.purge_dead_slice(5, at)).await.unwrap();
+    }
+    let turns = "SELECT CAST(min(access_tokens) AS TEXT) FROM purges";
+    assert_ne!(crowd.one(turns), "0", "they take turns");
+}
+
+#[tokio::test]
+async fn many_small_purges_share_a_slice() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    for _ in 0..15 {
+        let issued = world.device(&client, &ana, NOW).await;
+        let token = Token::Refresh(issued.refresh_token.unwrap());
+        revoke::token(&world.store, token, None, operator()).await.unwrap();
+    }
+    assert!(slice(&world, 500).await);
+    assert_eq!(all_rows(&world.beside()).len(), 0, "a commit a row would never catch up");
+}
+
+#[tokio::test]
+async fn a_used_code_and_a_superseded_refresh_token_stay_until_they_expire() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let issued = world.device(&client, &ana, NOW).await;
+    world.refresh(&client, issued, after(1)).await.unwrap();
+    let clock = Clock::fixed(NOW);
+    let count = |table| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        world.beside().query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    let counts = || ["authorization_codes", "access_tokens", "refresh_tokens", "families"].map(count);
+    for (seconds, expected) in [
+        (59, [1, 2, 2, 1]),
+        // The code expires at 60 s, the access tokens at 3600 s and 3601 s.
+        (60, [0, 2, 2, 1]),
+        (3600, [0, 1, 2, 1]),
+        (3601, [0, 0, 2, 1]),
+        // The superseded refresh token first, its successor a second later, and then the family.
+        (86_399, [0, 0, 2, 1]),
+        (86_400, [0, 0, 1, 1]),
+        (86_401, [0, 0, 0, 0]),
+    ] {
+        clock.advance(after(seconds).since(clock.now()));
+        catch_up(&world.store, &clock, LIVES.refresh_grace).await.unwrap();
+        assert_eq!(counts(), expected, "after {seconds} s");
+    }
+}
+
+#[tokio::test]
+async fn a_family_outlives_its_access_tokens_even_where_refresh_tokens_are_short() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let mut terms = world.terms(&client, NOW);
+    terms.lives.refresh_token = Duration::from_secs(60);
+    let code = world.code(&client, &ana, NOW).await;
+    let issued = issue::redeem(&world.store, code, terms.clone()).await.unwrap();
+    let text = issued.refresh_token.unwrap().expose().to_owned();
+    let mut tokens = vec![issued.access_token];
+    // Once by rotation, and once within the grace.
+    for seconds in [1, 2] {
+        let terms = issue::Terms { now: after(seconds), ..terms.clone() };
+        let request = issue::RefreshRequest { token: RefreshToken::parse(&text).unwrap(), scope: None };
+        tokens.push(issue::refresh(&world.store, request, terms).await.unwrap().access_token);
+    }
+    for (seconds, token) in tokens.iter().enumerate() {
+        let clock = Clock::fixed(after(3599 + seconds as u64));
+        catch_up(&world.store, &clock, LIVES.refresh_grace).await.unwrap();
+        let facts = world.store.access_token(&token.digest()).unwrap().unwrap();
+        assert_eq!(facts.now.family, Some(rescind::model::stamp::Standing::Open), "token {seconds}");
+    }
+}
+
+#[tokio::test]
+async fn sealed_successors_are_forgotten_once_their_window_is_over() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let issued = world.device(&client, &ana, NOW).await;
+    world.refresh(&client, issued, NOW).await.unwrap();
+    let sealed = || -> i64 {
+        let sql = "SELECT count(*) FROM refresh_tokens WHERE sealed_successor IS NOT NULL";
+        world.beside().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let clock = Clock::fixed(after(9));
+    catch_up(&world.store, &clock, LIVES.refresh_grace).await.unwrap();
+    assert_eq!(sealed(), 1);
+    clock.advance(Duration::from_secs(1));
+    catch_up(&world.store, &clock, LIVES.refresh_grace).await.unwrap();
+    assert_eq!(sealed(), 0);
+}
+
+#[tokio::test]
+async fn the_successor_s_use_closes_the_window_and_the_predecessor_then_proves_reuse() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let issued = world.device(&client, &ana, NOW).await;
+    let first = issued.refresh_token.unwrap().expose().to_owned();
+    let show = async |text: &str, seconds| {
+        let request = issue::RefreshRequest { token: RefreshToken::parse(text).unwrap(), scope: None };
+        issue::refresh(&world.store, request, world.terms(&client, after(seconds))).await
+    };
+    let second = show(&first, 1).await.unwrap().refresh_token.unwrap().expose().to_owned();
+    let again = show(&first, 2).await.unwrap().refresh_token.unwrap().expose().to_owned();
+    assert_eq!(second, again, "within the grace the same successor");
+    let third = show(&second, 3).await.unwrap().refresh_token.unwrap().expose().to_owned();
+    assert!(matches!(show(&first, 4).await, Err(issue::Error::InvalidGrant)));
+    assert!(matches!(show(&third, 5).await, Err(issue::Error::InvalidGrant)), "the family is closed");
+}

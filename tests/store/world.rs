@@ -1,0 +1,133 @@
+//! A database in a folder of its own, and the short words in which tests speak to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rescind::clock::Timestamp;
+use rescind::model::act::By;
+use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
+use rescind::model::id::{ClientId, SessionId, UserId};
+use rescind::model::scope::Scope;
+use rescind::model::secret::Digest;
+use rescind::model::user::{Role, Username};
+use rescind::service::authorize::{self, Authorization, Basis};
+use rescind::service::issue::{self, CodeRequest, Issued, Lives, RefreshRequest, Refreshing, Terms};
+use rescind::service::register::{self, NewClient};
+use rescind::store::resource_servers::Scopes;
+use rescind::store::sessions::NewSession;
+use rescind::store::{self, Store};
+
+pub const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+pub fn after(seconds: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+pub const LIVES: Lives = Lives {
+    code: Duration::from_secs(60),
+    access_token: Duration::from_secs(3600),
+    refresh_token: Duration::from_secs(86_400),
+    refresh_grace: Duration::from_secs(10),
+};
+
+pub struct World {
+    pub store: Store,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
+        Self { store, folder }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("rescind.db")
+    }
+
+    /// A connection beside the store's, as another program would have one.
+    pub fn beside(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+
+    /// What a crash leaves: the store goes without being closed, and is opened anew.
+    pub async fn reopened(self) -> Self {
+        let Self { store, folder } = self;
+        drop(store);
+        let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
+        Self { store, folder }
+    }
+
+    pub async fn user(&self, name: &str) -> UserId {
+        let (id, name) = (UserId::generate(NOW), Username::parse(name).unwrap());
+        let made = id.clone();
+        let insert = move |tx: &store::Tx<'_>| tx.insert_user(&id, &name, None, Role::User, "no hash", NOW);
+        self.store.write(insert).await.unwrap();
+        made
+    }
+
+    pub async fn client(&self, owner: &UserId) -> ClientId {
+        let new = NewClient {
+            owner: owner.clone(),
+            name: AppName::parse("Fotowerk").unwrap(),
+            publisher: "Fotowerk Prints".to_owned(),
+            kind: ClientKind::Confidential,
+            token_format: TokenFormat::Opaque,
+            grant_types: GrantTypes::default(),
+            scope: None,
+            redirect_uris: vec![RedirectUri::parse("https://app.example/cb").unwrap()],
+        };
+        register::client(&self.store, new, NOW).await.unwrap().0
+    }
+
+    pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
+        Terms { client: client.clone(), lives: LIVES, scopes: Scopes::default(), now }
+    }
+
+    /// The user authorizes the client on one more device; nobody has redeemed the code yet.
+    pub async fn code(&self, client: &ClientId, user: &UserId, now: Timestamp) -> CodeRequest {
+        let seen = authorize::look(&self.store, client, user).unwrap().unwrap();
+        let authorization = Authorization {
+            client: client.clone(),
+            user: user.clone(),
+            user_generation: seen.generations.user.unwrap(),
+            scope: Scope::parse("photos.read").unwrap(),
+            redirect_uri: None,
+            code_challenge: None,
+            device: "Firefox on Linux".to_owned(),
+        };
+        let basis = Basis::Approved(seen);
+        let code = authorize::authorize(&self.store, authorization, basis, LIVES.code, now).await.unwrap();
+        CodeRequest { code, redirect_uri: None, code_challenge: None, refreshing: Refreshing::Yes }
+    }
+
+    /// One device with tokens.
+    pub async fn device(&self, client: &ClientId, user: &UserId, now: Timestamp) -> Issued {
+        let code = self.code(client, user, now).await;
+        issue::redeem(&self.store, code, self.terms(client, now)).await.unwrap()
+    }
+
+    pub async fn refresh(&self, client: &ClientId, issued: Issued, now: Timestamp) -> issue::Result<Issued> {
+        let request = RefreshRequest { token: issued.refresh_token.unwrap(), scope: None };
+        issue::refresh(&self.store, request, self.terms(client, now)).await
+    }
+
+    pub async fn session(&self, name: &str) -> Digest {
+        let checked = self.store.credentials(&Username::parse(name).unwrap()).unwrap().unwrap();
+        let digest = Digest::of(SessionId::generate(NOW).as_str().as_bytes());
+        let new = NewSession {
+            digest,
+            id: SessionId::generate(NOW),
+            device: String::new(),
+            data: "{}".to_owned(),
+            expires_at: after(3600),
+        };
+        assert!(self.store.write(move |tx| tx.insert_session(&new, &checked, NOW)).await.unwrap());
+        digest
+    }
+}
+
+pub fn operator() -> By {
+    By::operator(NOW)
+}
