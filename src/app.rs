@@ -1,6 +1,6 @@
 //! The handles that every request shares.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::service::counts::Counts;
 use crate::service::last_used::LastUsed;
 use crate::service::sign_in::{HashError, Passwords};
 use crate::store::Store;
@@ -21,6 +22,7 @@ pub struct App {
     pub clock: Clock,
     pub passwords: Passwords,
     pub last_used: LastUsed,
+    pub counts: Counts,
     pub sign_in_attempts: Arc<Attempts>,
 }
 
@@ -34,6 +36,7 @@ impl App {
             clock,
             passwords: Passwords::new()?,
             last_used: LastUsed::default(),
+            counts: Counts::default(),
             sign_in_attempts: Arc::new(Attempts::default()),
         })
     }
@@ -58,6 +61,14 @@ const fn per_minute(burst: u32) -> Quota {
     }
 }
 
+/// An IPv6 address stands for its /64, which one household has whole.
+fn household(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
 impl Default for Attempts {
     fn default() -> Self {
         Self {
@@ -70,6 +81,7 @@ impl Default for Attempts {
 impl Attempts {
     /// Whether one more attempt is within bounds; it counts as made.
     pub fn allow(&self, name: &str, address: IpAddr) -> bool {
+        let address = household(address);
         // Keys of long ago are forgotten while few are held, so the map stays small.
         if self.by_name.len() > 10_000 {
             self.by_name.retain_recent();

@@ -94,6 +94,15 @@ routes! {
         "/receipts/{receipt_id}": get(web::ledger::receipt);
     }
     Developer {
+        "/apps": get(web::developer::list);
+        "/apps/new": get(web::app_form::new_page) post(web::app_form::register);
+        "/apps/{client_id}": get(web::developer::detail) post(web::app_form::edit);
+        "/apps/{client_id}/edit": get(web::app_form::edit_page);
+        "/apps/{client_id}/revoke-tokens":
+            get(web::app_acts::revoke_tokens_page) post(web::app_acts::revoke_tokens);
+        "/apps/{client_id}/rotate-secret":
+            get(web::app_acts::rotate_secret_page) post(web::app_acts::rotate_secret);
+        "/apps/{client_id}/delete": get(web::app_acts::delete_page) post(web::app_acts::delete);
     }
     Admin {
         "/admin": get(web::admin_apps::index);

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod authorize;
+pub mod counts;
 pub mod issue;
 pub mod last_used;
 pub mod moderate;

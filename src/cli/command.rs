@@ -135,15 +135,18 @@ impl From<register::Error> for Failure {
     }
 }
 
-/// Who runs a command.
-enum Holder {
+/// Who has the database.
+pub enum Holder {
     Us(DatabaseLock),
     Server(UnixStream),
 }
 
 /// Takes the database, or reaches the server that holds it. Another command, and a server that is
 /// just starting, hold it without listening: they are waited for.
-async fn holder(database: &Path) -> Result<Holder, Failure> {
+///
+/// # Errors
+/// When neither could be done in five seconds, or the lock file can't be made.
+pub async fn holder(database: &Path) -> Result<Holder, Failure> {
     let attempts = async {
         loop {
             if let Some(lock) = DatabaseLock::acquire(database)? {

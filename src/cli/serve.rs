@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::cli::command::Failure;
+use crate::cli::command::{Failure, Holder, holder};
 use crate::cli::socket;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -68,11 +68,13 @@ impl Server {
     /// When one of these can't be done.
     pub async fn start(config: Config) -> Result<Self, Failure> {
         let database = config.database.clone();
-        let lock = DatabaseLock::acquire(&database)
-            .map_err(|error| Failure::refused(format!("{}: {error}", database.display())))?
-            .ok_or_else(|| {
-                Failure::refused(format!("another process holds the database {}", database.display()))
-            })?;
+        let lock = match holder(&database).await? {
+            Holder::Us(lock) => lock,
+            Holder::Server(_) => {
+                let why = format!("another process holds the database {}", database.display());
+                return Err(Failure::refused(why));
+            }
+        };
         let listener = TcpListener::bind(config.listen).await;
         let listener = listener.with_context(|| format!("RESCIND_LISTEN {}", config.listen))?;
         let address = listener.local_addr().context("the listener")?;

@@ -50,6 +50,11 @@ impl World {
             let text = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
             return serde_json::from_slice(&text).with_context(|| format!("{}", file.display()));
         }
+        anyhow::ensure!(
+            !app.store.has_admin()?,
+            "there is a database beside it, but {} is missing: take another folder, or empty this one",
+            file.display()
+        );
         let world = Self::make(app, redirect_uri).await?;
         let out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
         let out = out.with_context(|| format!("{}", file.display()))?;

@@ -1,5 +1,6 @@
 //! Clients: the apps that ask for access.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use url::{Host, Url};
@@ -25,6 +26,14 @@ pub struct Client {
     pub scope: Option<Scope>,
     pub redirect_uris: Vec<RedirectUri>,
     pub created_at: Timestamp,
+}
+
+impl Client {
+    /// The domains that its redirect addresses lead to, sorted, separated by commas.
+    pub fn domains(&self) -> String {
+        let domains: BTreeSet<String> = self.redirect_uris.iter().map(RedirectUri::domain).collect();
+        domains.into_iter().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Whether a client can keep a secret (RFC 6749 §2.1).

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
+use crate::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
 use crate::model::scope::Scope;
 use crate::model::secret::AuthorizationCode;
 use crate::model::stamp::{Generations, Stamp};
@@ -14,8 +14,8 @@ use crate::store::{self, Store, Tx};
 pub struct Authorization {
     pub client: ClientId,
     pub user: UserId,
-    /// The generation that the user's session is stamped with.
-    pub user_generation: i64,
+    /// The session in which the user decides.
+    pub session: SessionId,
     pub scope: Scope,
     /// As the request named it; a code is bound to it (RFC 6749 §4.1.3).
     pub redirect_uri: Option<String>,
@@ -120,7 +120,8 @@ pub async fn authorize(
             if tx.is_blocked(&authorization.user, &authorization.client)? {
                 return Err(Error::Shut);
             }
-            if generations.user != Some(authorization.user_generation) {
+            // A session that ended while the request was under way decides nothing any more.
+            if !tx.session_is_live(&authorization.session, &authorization.user, now)? {
                 return Err(Error::Ask);
             }
             let grant = consented_grant(tx, &authorization, &basis, generations, now)?;

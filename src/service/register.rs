@@ -1,6 +1,5 @@
 //! Registering users, clients and resource servers.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -166,10 +165,7 @@ pub async fn edit_client(
                 tx.insert_client_change(&id, "publisher", &before.publisher, now)?;
             }
             if before.redirect_uris != after.redirect_uris {
-                let domains: BTreeSet<String> =
-                    before.redirect_uris.iter().map(RedirectUri::domain).collect();
-                let domains: Vec<String> = domains.into_iter().collect();
-                tx.insert_client_change(&id, "redirect_uris", &domains.join(", "), now)?;
+                tx.insert_client_change(&id, "redirect_uris", &before.domains(), now)?;
             }
             Ok(())
         })

@@ -1,6 +1,7 @@
 //! Signing in and out. A session is minted like a token: in one transaction that checks again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -14,6 +15,8 @@ use crate::store::{self, Store};
 
 /// Argon2id work at a time: it takes a core and 19 MiB each.
 const AT_A_TIME: usize = 2;
+/// How long one waits for its turn; then the answer is that too many do.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Hashes and checks passwords off the async threads, a few at a time. Cheap to clone.
 #[derive(Clone)]
@@ -40,7 +43,10 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let turn = self.turn.clone().acquire_owned().await.map_err(|error| HashError(error.to_string()))?;
+        let turn = tokio::time::timeout(LONGEST_WAIT, self.turn.clone().acquire_owned())
+            .await
+            .map_err(|_| HashError("too many are waiting".to_owned()))?
+            .map_err(|error| HashError(error.to_string()))?;
         let work = move || {
             let _turn = turn;
             work()

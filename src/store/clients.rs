@@ -9,10 +9,21 @@ use crate::model::secret::Digest;
 
 use super::{Result, Store, Tx};
 
-const BY_ID: &str = "SELECT id, owner_id, name, publisher, kind, status, status_at, status_reason, generation, \
-    token_format, grant_types, scope, redirect_uris, created_at FROM clients WHERE id = ?1";
+macro_rules! select {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, owner_id, name, publisher, kind, status, status_at, status_reason, generation, ",
+            "token_format, grant_types, scope, redirect_uris, created_at FROM clients WHERE ",
+            $where
+        )
+    };
+}
+
+const BY_ID: &str = select!("id = ?1");
+const BY_OWNER: &str = select!("id = ?1 AND owner_id = ?2");
+/// The newest has no end; whoever rotates again and again keeps that one and the longest lasting.
 const SECRETS: &str = "SELECT digest FROM client_secrets WHERE client_id = ?1 \
-    AND (expires_at IS NULL OR expires_at > ?2) LIMIT 8";
+    AND (expires_at IS NULL OR expires_at > ?2) ORDER BY expires_at IS NULL DESC, expires_at DESC LIMIT 8";
 const INSERT: &str = "INSERT INTO clients (id, owner_id, name, publisher, kind, status, status_at, status_reason, \
     generation, token_format, grant_types, scope, redirect_uris, created_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?10, '', 1, ?6, ?7, ?8, ?9, ?10)";
@@ -37,7 +48,7 @@ const EXPIRE_SECRETS: &str = "UPDATE client_secrets SET expires_at = ?2 WHERE cl
     AND (expires_at IS NULL OR expires_at > ?2)";
 const DELETE_SECRETS: &str = "DELETE FROM client_secrets WHERE client_id = ?1";
 const SECRET_ROWS: &str = "SELECT id, created_at, expires_at FROM client_secrets WHERE client_id = ?1 \
-    AND (expires_at IS NULL OR expires_at > ?2) ORDER BY id DESC LIMIT 20";
+    AND (expires_at IS NULL OR expires_at > ?2) ORDER BY expires_at IS NULL DESC, expires_at DESC LIMIT 8";
 const BAN_DOMAIN: &str =
     "INSERT INTO banned_domains (domain, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const IS_BANNED: &str = "SELECT 1 FROM banned_domains WHERE domain = ?1";
@@ -93,6 +104,13 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
 impl Store {
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
         self.lookup(|c| c.prepare_cached(BY_ID)?.query_row([id], client).optional())
+    }
+
+    /// `owner`'s, deleted ones included.
+    pub fn client_of(&self, id: &ClientId, owner: &UserId) -> Result<Option<Client>> {
+        self.lookup(|c| {
+            c.prepare_cached(BY_OWNER)?.query_row([id.as_str(), owner.as_str()], client).optional()
+        })
     }
 
     /// The digests of a client's valid secrets: two while a rotation overlaps.

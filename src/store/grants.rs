@@ -57,6 +57,7 @@ macro_rules! card {
 const CARDS: &str = card!("g.status = 'open' ORDER BY g.id DESC LIMIT 500");
 const ENDED_CARDS: &str = card!("g.status = 'ended' ORDER BY g.ended_at DESC, g.id LIMIT 100");
 const CARD: &str = card!("g.id = ?3");
+const LAST_CONSENT: &str = "SELECT max(authorized_at) FROM grants WHERE user_id = ?1 AND client_id = ?2";
 const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id = ?2 AND status = 'open'";
 
 /// What `store::plans` looks at.
@@ -170,6 +171,11 @@ impl Store {
 
     pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
         self.lookup(|c| last_ended(c, client, user))
+    }
+
+    /// When the user last authorized the client, whether or not that grant is still open.
+    pub fn last_consent(&self, client: &ClientId, user: &UserId) -> Result<Option<Timestamp>> {
+        self.lookup(|c| c.prepare_cached(LAST_CONSENT)?.query_row(params![user, client], |row| row.get(0)))
     }
 
     /// A user's open grants, newest first.

@@ -24,6 +24,11 @@ const INSERT: &str = "INSERT INTO sessions (digest, id, user_id, server_generati
 const UPDATE: &str = "UPDATE sessions SET data = ?2, expires_at = ?3 WHERE digest = ?1";
 const DELETE: &str = "DELETE FROM sessions WHERE digest = ?1";
 
+const STILL_LIVE: &str = "SELECT 1 FROM sessions AS x, users AS u, server AS s WHERE x.id = ?1 AND x.user_id = ?2 \
+    AND x.expires_at > ?3 AND s.id = 1 AND s.generation = x.server_generation AND u.id = x.user_id \
+    AND u.status = 'active' AND u.generation = x.user_generation AND u.password_version = x.password_version";
+const DELETE_OUTDATED: &str = "DELETE FROM sessions WHERE user_id = ?1 \
+    AND password_version < (SELECT password_version FROM users WHERE id = ?1)";
 const OF_USER: &str = "SELECT x.id, x.device, x.created_at FROM sessions AS x, users AS u, server AS s \
     WHERE x.user_id = ?1 AND x.expires_at > ?2 AND s.id = 1 AND s.generation = x.server_generation \
     AND u.id = x.user_id AND u.generation = x.user_generation AND u.password_version = x.password_version \
@@ -40,7 +45,8 @@ pub struct SignedInBrowser {
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LIVE, INSERT, UPDATE, DELETE, OF_USER, DELETE_BY_ID];
+pub(super) const STATEMENTS: &[&str] =
+    &[LIVE, STILL_LIVE, INSERT, UPDATE, DELETE, DELETE_OUTDATED, OF_USER, DELETE_BY_ID];
 
 /// A live session's row.
 pub struct SessionRow {
@@ -114,5 +120,16 @@ impl Tx<'_> {
     /// `false` unless it is the user's.
     pub fn delete_session_of(&self, id: &SessionId, user: &UserId) -> Result<bool> {
         Ok(self.connection.prepare_cached(DELETE_BY_ID)?.execute(params![id, user])? == 1)
+    }
+
+    /// Whether the session that a request came with has lived on until this transaction.
+    pub fn session_is_live(&self, id: &SessionId, user: &UserId, now: Timestamp) -> Result<bool> {
+        Ok(self.connection.prepare_cached(STILL_LIVE)?.exists(params![id, user, now])?)
+    }
+
+    /// Deletes the sessions that began under an earlier password.
+    pub fn delete_outdated_sessions(&self, user: &UserId) -> Result<()> {
+        self.connection.prepare_cached(DELETE_OUTDATED)?.execute([user])?;
+        Ok(())
     }
 }

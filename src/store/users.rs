@@ -135,11 +135,13 @@ impl Tx<'_> {
 
     /// Sessions that began under the old password end with this; `None` for an unknown name.
     pub fn set_password(&self, username: &Username, password_hash: &str) -> Result<Option<UserId>> {
-        Ok(self
+        let id: Option<UserId> = self
             .connection
             .prepare_cached(SET_PASSWORD)?
             .query_row(params![username, password_hash], |row| row.get(0))
-            .optional()?)
+            .optional()?;
+        id.iter().try_for_each(|id| self.delete_outdated_sessions(id))?;
+        Ok(id)
     }
 
     /// All that was minted for the user so far dies with this. `None` for an unknown user, and where

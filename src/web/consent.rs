@@ -13,6 +13,7 @@ use crate::oauth::error::{Code, Error as OauthError};
 use crate::service::authorize::{
     Authorization, Basis, Error as AuthorizeError, Seen, authorize as give_code, look, stands,
 };
+use crate::store::clients::Change;
 use crate::web::device;
 use crate::web::error::{self, Error, Result};
 use crate::web::form::Form;
@@ -26,6 +27,37 @@ pub struct Permission {
     pub is_new: bool,
 }
 
+/// What the app's registration said when the user last authorized it, and says no more.
+pub struct Difference {
+    /// The sentence's key.
+    key: &'static str,
+    earlier: String,
+}
+
+fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<Difference>> {
+    let Some(since) = app.store.last_consent(&client.id, &signed_in.user.id)? else { return Ok(Vec::new()) };
+    let mut known: Vec<String> = Vec::new();
+    let mut differences = Vec::new();
+    for Change { field, earlier } in app.store.client_changes(&client.id, since)? {
+        // The oldest is what the user saw; what came between, nobody told them.
+        if known.contains(&field) {
+            continue;
+        }
+        let (key, now) = match field.as_str() {
+            "name" => ("consent-changed-name", client.name.to_string()),
+            "publisher" => ("consent-changed-publisher", client.publisher.clone()),
+            _ => ("consent-changed-domains", client.domains()),
+        };
+        if earlier != now {
+            differences.push(Difference { key, earlier });
+        } else if field == "redirect_uris" {
+            differences.push(Difference { key: "consent-changed-address", earlier });
+        }
+        known.push(field);
+    }
+    Ok(differences)
+}
+
 #[derive(Template, WebTemplate)]
 #[template(path = "consent.html")]
 pub struct ConsentPage {
@@ -33,6 +65,9 @@ pub struct ConsentPage {
     client: Client,
     domain: String,
     permissions: Vec<Permission>,
+    /// Things asked for beyond an earlier consent.
+    more: usize,
+    differences: Vec<Difference>,
     /// The request, for the form to repeat.
     query: String,
     /// The fields of a sign-out that comes back here.
@@ -128,7 +163,7 @@ async fn give(
     let authorization = Authorization {
         client: request.client.id.clone(),
         user: signed_in.user.id.clone(),
-        user_generation: signed_in.user_generation,
+        session: signed_in.session.clone(),
         scope: request.scope.clone(),
         redirect_uri: request.named_redirect.clone(),
         code_challenge: Some(request.code_challenge.clone()),
@@ -150,7 +185,7 @@ fn show(
         .ok_or(Error::BadRequest("authorize-error-client"))?;
     let granted = app.store.open_grant(&request.client.id, &signed_in.user.id)?.map(|grant| grant.scope);
     let scopes = app.store.scopes()?;
-    let permissions = scopes
+    let permissions: Vec<Permission> = scopes
         .of(&request.scope)
         .map(|entry| Permission {
             description: entry.description.clone(),
@@ -161,7 +196,9 @@ fn show(
     let page = ConsentPage {
         page: signed_in.page(Section::None, app.clock.now()),
         domain: request.answers.redirect.domain(),
+        differences: differences(app, &request.client, signed_in)?,
         client: request.client,
+        more: permissions.iter().filter(|permission| permission.is_new).count(),
         permissions,
         not_you: url::form_urlencoded::Serializer::new(String::new())
             .append_pair("next", &format!("/oauth/authorize?{query}"))

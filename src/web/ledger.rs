@@ -213,7 +213,13 @@ pub async fn receipt(
         let left = app.store.purge_left(&row).await?;
         lines.push(Line { row, left });
     }
-    let section = if signed_in.user.role == Role::Admin { Section::Ledger } else { Section::Authorizations };
+    let is_own_act = first.actor_id.as_deref() == Some(signed_in.user.id.as_str());
+    let section = match (first.actor_kind.as_str(), signed_in.user.role) {
+        ("developer", _) if is_own_act => Section::Apps,
+        ("user", _) if is_own_act => Section::Authorizations,
+        (_, Role::Admin) => Section::Ledger,
+        _ => Section::Authorizations,
+    };
     Ok(ReceiptPage {
         page: signed_in.page(section, app.clock.now()),
         back: back(&signed_in, &first, lines.len() == 1),

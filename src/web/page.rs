@@ -13,6 +13,7 @@ use crate::web::text::{Argument, t, t_with};
 pub enum Section {
     None,
     Authorizations,
+    Apps,
     Account,
     AdminApps,
     AdminUsers,
@@ -57,15 +58,25 @@ impl Page {
         t_with(key, &[(name, &value), (name_2, &value_2)])
     }
 
+    pub fn is_future(&self, at: &Timestamp) -> bool {
+        *at > self.now
+    }
+
     pub fn moment(&self, at: &Timestamp) -> Moment {
         Moment::new(*at, self.now)
     }
 
+    /// Whether the viewer may do what `role` may.
+    pub fn may(&self, role: Role) -> bool {
+        self.user.as_ref().is_some_and(|(_, has)| *has >= role)
+    }
+
     pub fn is_in(&self, section: &str) -> bool {
-        use Section::{Account, AdminApps, AdminUsers, Authorizations, Ledger, ResourceServers};
+        use Section::{Account, AdminApps, AdminUsers, Apps, Authorizations, Ledger, ResourceServers};
         matches!(
             (self.section, section),
             (Authorizations, "authorizations")
+                | (Apps, "apps")
                 | (Account, "account")
                 | (AdminApps | AdminUsers | Ledger | ResourceServers, "admin")
                 | (AdminApps, "admin-apps")
@@ -77,7 +88,7 @@ impl Page {
 
     /// Whether the person moderates.
     pub fn is_admin(&self) -> bool {
-        self.user.as_ref().is_some_and(|(_, role)| *role == Role::Admin)
+        self.may(Role::Admin)
     }
 
     /// Whether `username` is the person who looks.

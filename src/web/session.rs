@@ -173,8 +173,6 @@ pub async fn begin(session: &Session, checked: &Credentials, device: String) -> 
 #[derive(Clone, Debug)]
 pub struct SignedIn {
     pub user: User,
-    /// The generation that the session is stamped with.
-    pub user_generation: i64,
     /// The session's own id, as the account page lists it.
     pub session: SessionId,
 }
@@ -208,9 +206,9 @@ pub async fn identify(
     let mark: Option<SignIn> = session.get(SIGN_IN).await?;
     let id: Option<String> = session.get(SESSION_ID).await?;
     let id = id.as_deref().and_then(SessionId::parse);
-    let viewer = match mark.zip(id).and_then(|(mark, id)| Some((UserId::parse(&mark.user)?, mark, id))) {
-        Some((user, mark, session)) => {
-            let signed_in = |user| SignedIn { user, user_generation: mark.user_generation, session };
+    let viewer = match mark.zip(id).and_then(|(mark, id)| Some((UserId::parse(&mark.user)?, id))) {
+        Some((user, session)) => {
+            let signed_in = |user| SignedIn { user, session };
             app.store.user(&user)?.map(signed_in)
         }
         None => None,

@@ -108,8 +108,11 @@ mod tests {
         files(&root.join("src/web"), &mut texts);
         let mut sentences = Vec::new();
         files(&root.join("locales/en"), &mut sentences);
-        let sentences = sentences.join("\n");
-        let known: Vec<&str> = sentences.lines().filter_map(|line| Some(line.split_once(" =")?.0)).collect();
+        let lines = sentences.iter().flat_map(|file| file.lines());
+        let mut known: Vec<&str> = lines.filter_map(|line| Some(line.split_once(" =")?.0)).collect();
+        known.sort_unstable();
+        let twice = known.windows(2).find(|pair| pair[0] == pair[1]);
+        assert_eq!(twice, None, "a key stands twice");
         let mut used = 0;
         for text in &texts {
             for call in [".t(\"", ".t1(\"", ".t2(\"", "{{ t(\"", " t(\"", " t_with(\""] {

@@ -5,5 +5,6 @@
 
 mod harness;
 mod journey_admin;
+mod journey_developer;
 mod journey_user;
 mod page;

@@ -6,6 +6,8 @@ mod authorizations;
 mod authorize;
 mod bad_input;
 mod consent;
+mod developer;
+mod developer_acts;
 mod harness;
 mod introspect;
 mod ledger;

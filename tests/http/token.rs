@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::header;
 use rescind::model::client::{ClientKind, GrantType};
-use rescind::model::id::{ClientId, random62};
+use rescind::model::id::{ClientId, SessionId, random62};
 use rescind::model::scope::Scope;
 use rescind::service::authorize::{Authorization, Basis, Seen, authorize};
 
@@ -101,7 +101,7 @@ async fn a_verifier_without_a_challenge_is_refused() {
     let authorization = Authorization {
         client: ClientId::parse(&app.id).unwrap(),
         user: alice.id.clone(),
-        user_generation: 1,
+        session: SessionId::parse(&world.value::<String>("SELECT id FROM sessions")).unwrap(),
         scope: Scope::parse("read").unwrap(),
         redirect_uri: Some(app.redirect_uri.clone()),
         code_challenge: None,

@@ -10,11 +10,12 @@ use rescind::model::id::{ClientId, SessionId, UserId};
 use rescind::model::scope::Scope;
 use rescind::model::secret::Digest;
 use rescind::model::user::{Role, Username};
-use rescind::service::authorize::{self, Authorization, Basis};
+use rescind::service::authorize::{self, Authorization, Basis, Seen};
 use rescind::service::issue::{self, CodeRequest, Issued, Lives, RefreshRequest, Refreshing, Terms};
 use rescind::service::register::{self, NewClient};
 use rescind::store::resource_servers::Scopes;
 use rescind::store::sessions::NewSession;
+use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -88,10 +89,11 @@ impl World {
     /// The user authorizes the client on one more device; nobody has redeemed the code yet.
     pub async fn code(&self, client: &ClientId, user: &UserId, now: Timestamp) -> CodeRequest {
         let seen = authorize::look(&self.store, client, user).unwrap().unwrap();
+        let session = self.session_of(user, &seen).await;
         let authorization = Authorization {
             client: client.clone(),
             user: user.clone(),
-            user_generation: seen.generations.user.unwrap(),
+            session: session.clone(),
             scope: Scope::parse("photos.read").unwrap(),
             redirect_uri: None,
             code_challenge: None,
@@ -99,6 +101,8 @@ impl World {
         };
         let basis = Basis::Approved(seen);
         let code = authorize::authorize(&self.store, authorization, basis, LIVES.code, now).await.unwrap();
+        let owner = user.clone();
+        assert!(self.store.write(move |tx| tx.delete_session_of(&session, &owner)).await.unwrap());
         CodeRequest { code, redirect_uri: None, code_challenge: None, refreshing: Refreshing::Yes }
     }
 
@@ -111,6 +115,27 @@ impl World {
     pub async fn refresh(&self, client: &ClientId, issued: Issued, now: Timestamp) -> issue::Result<Issued> {
         let request = RefreshRequest { token: issued.refresh_token.unwrap(), scope: None };
         issue::refresh(&self.store, request, self.terms(client, now)).await
+    }
+
+    /// A session in which the user decides what they saw.
+    async fn session_of(&self, user: &UserId, seen: &Seen) -> SessionId {
+        let checked = Credentials {
+            user: user.clone(),
+            password_hash: String::new(),
+            password_version: 1,
+            user_generation: seen.generations.user.unwrap(),
+            server_generation: seen.generations.server,
+        };
+        let id = SessionId::generate(NOW);
+        let new = NewSession {
+            digest: Digest::of(id.as_str().as_bytes()),
+            id: id.clone(),
+            device: String::new(),
+            data: "{}".to_owned(),
+            expires_at: after(1_000_000_000),
+        };
+        assert!(self.store.write(move |tx| tx.insert_session(&new, &checked, NOW)).await.unwrap());
+        id
     }
 
     pub async fn session(&self, name: &str) -> Digest {

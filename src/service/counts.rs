@@ -1,0 +1,80 @@
+//! What a revocation of an app would hit: counted when a page is shown, and kept for a minute where that took long.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::model::client::Client;
+use crate::model::id::ClientId;
+use crate::store::client_lists::Numbers;
+use crate::store::{self, Store};
+
+/// A count that took longer is kept.
+const SLOW: Duration = Duration::from_millis(50);
+const KEPT_FOR: Duration = Duration::from_secs(60);
+/// Kept counts at the most; one more empties the lot.
+const MOST: usize = 1_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub numbers: Numbers,
+    pub at: Timestamp,
+}
+
+/// Slow counts of the last minute. Cheap to clone.
+///
+/// The generation is part of the key, so what was counted before a revocation is never shown after it.
+#[derive(Clone, Default)]
+pub struct Counts(Arc<Mutex<HashMap<(ClientId, i64), Counted>>>);
+
+impl Counts {
+    /// Users, devices and tokens of a client, none while it may not act.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn of(&self, store: &Store, client: &Client, clock: &Clock) -> store::Result<Counted> {
+        let began = clock.now();
+        if !client.status.is_active() {
+            return Ok(Counted { numbers: Numbers::default(), at: began });
+        }
+        let key = (client.id.clone(), client.generation);
+        if let Some(kept) = self.kept(&key, began) {
+            return Ok(kept);
+        }
+        let counted = Counted { numbers: store.client_numbers(&client.id).await?, at: began };
+        if clock.now().since(began) > SLOW {
+            self.keep(key, counted);
+        }
+        Ok(counted)
+    }
+
+    fn kept(&self, key: &(ClientId, i64), now: Timestamp) -> Option<Counted> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(key).filter(|counted| now.since(counted.at) < KEPT_FOR).copied()
+    }
+
+    fn keep(&self, key: (ClientId, i64), counted: Counted) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= MOST {
+            counts.clear();
+        }
+        counts.insert(key, counted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_count_is_shown_for_a_minute_and_not_after_a_revocation() {
+        let at = Timestamp::from_millis(1_000_000);
+        let (counts, client) = (Counts::default(), ClientId::generate(at));
+        let counted = Counted { numbers: Numbers { users: 1, devices: 2, tokens: 3 }, at };
+        counts.keep((client.clone(), 7), counted);
+        assert_eq!(counts.kept(&(client.clone(), 7), at.plus(Duration::from_secs(59))), Some(counted));
+        assert_eq!(counts.kept(&(client.clone(), 7), at.plus(KEPT_FOR)), None);
+        assert_eq!(counts.kept(&(client, 8), at), None);
+    }
+}
