@@ -224,7 +224,7 @@ error-server-scopes-taken = A scope’s name stands twice, or another resource s
 
 ## The ledger
 
-ledger-lede = Every act that took access away, or gave an app or an account back. Rows never change.
+ledger-lede = Every act that took access away or let it be asked for again, and every changed role. Rows never change.
 ledger-search = App, person, or the ID of anything
 ledger-act = Act
 ledger-empty = Nothing was revoked yet. Every act that takes access away appears here.
