@@ -91,6 +91,7 @@ routes! {
         "/account/taken-over": get(web::account::taken_over_page) post(web::account::taken_over);
         "/account/delete": get(web::account::delete_page) post(web::account::delete);
         "/account/export": get(web::account::export);
+        "/receipts/{receipt_id}": get(web::ledger::receipt);
     }
     Developer {
         "/apps": get(web::developer::list);
@@ -104,6 +105,24 @@ routes! {
         "/apps/{client_id}/delete": get(web::app_acts::delete_page) post(web::app_acts::delete);
     }
     Admin {
+        "/admin": get(web::admin_apps::index);
+        "/admin/apps": get(web::admin_apps::list);
+        "/admin/apps/{client_id}": get(web::admin_apps::detail);
+        "/admin/apps/{client_id}/suspend": get(web::admin_apps::suspend_page) post(web::admin_apps::suspend);
+        "/admin/apps/{client_id}/ban": get(web::admin_apps::ban_page) post(web::admin_apps::ban);
+        "/admin/apps/{client_id}/reinstate":
+            get(web::admin_apps::reinstate_page) post(web::admin_apps::reinstate);
+        "/admin/users": get(web::admin_users::list);
+        "/admin/users/{user_id}": get(web::admin_users::detail);
+        "/admin/users/{user_id}/disable":
+            get(web::admin_users::disable_page) post(web::admin_users::disable);
+        "/admin/users/{user_id}/enable": get(web::admin_users::enable_page) post(web::admin_users::enable);
+        "/admin/users/{user_id}/revoke": get(web::admin_users::revoke_page) post(web::admin_users::revoke);
+        "/admin/users/{user_id}/role": get(web::admin_users::role_page) post(web::admin_users::set_role);
+        "/admin/ledger": get(web::ledger::list);
+        "/admin/resource-servers": get(web::resource_servers::list);
+        "/admin/resource-servers/new":
+            get(web::resource_servers::new_page) post(web::resource_servers::register);
     }
     Client {
         "/oauth/token": post(oauth::token::token);

@@ -2,6 +2,8 @@
 
 pub mod account;
 pub mod address;
+pub mod admin_apps;
+pub mod admin_users;
 pub mod app_acts;
 pub mod app_form;
 pub mod assets;
@@ -10,8 +12,11 @@ pub mod consent;
 pub mod developer;
 pub mod device;
 pub mod error;
+pub mod export;
 pub mod form;
+pub mod ledger;
 pub mod page;
+pub mod resource_servers;
 pub mod session;
 pub mod sign_in;
 pub mod text;

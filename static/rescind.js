@@ -1,4 +1,4 @@
-// The pages work without this file. It adds three comforts, each marked in the page by a hidden element or a data attribute.
+// The pages work without this file. It adds four comforts, each marked in the page by a hidden element or a data attribute.
 
 // "Select all" on a list: <label hidden data-select-all="grant_id"><input type="checkbox">…</label> inside the list's form.
 for (const label of document.querySelectorAll("[data-select-all]")) {
@@ -31,3 +31,23 @@ for (const time of document.querySelectorAll('time[datetime*="T"]')) {
   const date = new Date(time.dateTime);
   if (!Number.isNaN(date.getTime())) time.title = date.toLocaleString(undefined, { dateStyle: "long", timeStyle: "long" });
 }
+
+// A part of the page that goes on by itself, such as a purge's bar: <section id="purge" data-live>. The page is asked every
+// second for its newest state, until the part it answers with is no longer marked.
+const follow = async (part) => {
+  let next = null;
+  try {
+    const answer = await fetch(location.href, { cache: "no-store" });
+    // Signed out, or gone: what stands here stays.
+    if (!answer.ok || answer.redirected) return;
+    next = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+  } catch {
+    // The server or the line may come back.
+  }
+  if (next) {
+    part.replaceWith(next);
+    part = next;
+  }
+  if (part.hasAttribute("data-live")) setTimeout(follow, next ? 1000 : 5000, part);
+};
+for (const part of document.querySelectorAll("[data-live]")) setTimeout(follow, 1000, part);

@@ -189,6 +189,7 @@ act-client_reinstated = The app was reinstated
 act-user_revoked = All access to the account was revoked, and all browsers were signed out
 act-user_disabled = The account was disabled
 act-user_enabled = The account was enabled
+act-role_changed = The account’s role was changed
 act-user_deleted = The account was deleted
 act-account_taken_over = The account was reported as taken over: all access and all browsers were signed out
 actor-user = by the user

@@ -228,7 +228,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
         Command::RevokeUser { name } => {
             let user = Username::parse(&name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
             let user = user.ok_or_else(|| Failure::not_found("user"))?;
-            answer("user", revoke::user(&app.store, user, by).await)
+            answer("user", revoke::user(&app.store, user, None, by).await)
         }
         Command::RevokeGrant { id } => {
             let grant = GrantId::parse(&id).ok_or_else(|| Failure::not_found("grant"))?;

@@ -42,6 +42,8 @@ names! {
         UserDisabled = "user_disabled",
         /// Takes nothing away; old tokens and sessions stay dead.
         UserEnabled = "user_enabled",
+        /// Takes nothing away; the note says what the role is now.
+        RoleChanged = "role_changed",
         UserDeleted = "user_deleted",
         AccountTakenOver = "account_taken_over",
     }

@@ -202,6 +202,23 @@ impl std::fmt::Display for AppName {
     }
 }
 
+/// A sentence that everyone concerned reads: 1 to 300 visible characters on one line.
+///
+/// # Errors
+/// A message key.
+pub fn parse_reason(text: &str) -> Result<String, &'static str> {
+    let reason = text.trim();
+    if reason.is_empty() {
+        Err("error-reason-empty")
+    } else if reason.chars().count() > 300 {
+        Err("error-reason-long")
+    } else if reason.chars().any(is_deceptive) {
+        Err("error-reason-characters")
+    } else {
+        Ok(reason.to_owned())
+    }
+}
+
 /// Control, bidirectional, zero-width and other characters that show nothing or something else.
 pub fn is_deceptive(c: char) -> bool {
     c.is_control()

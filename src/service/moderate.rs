@@ -2,7 +2,7 @@
 
 use crate::model::act::{Act, By, Entry, Subject};
 use crate::model::id::{ClientId, ReceiptId, UserId};
-use crate::model::user::Role;
+use crate::model::user::{Role, UserStatus};
 use crate::store::{self, Store};
 
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +83,21 @@ pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result
             if role != Role::Admin && tx.is_last_admin(&user)? {
                 return Err(Error::LastAdmin);
             }
-            if tx.set_role(&user, role)? { Ok(()) } else { Err(Error::NotFound) }
+            tx.user(&user)?
+                .filter(|user| !matches!(user.status, UserStatus::Deleted { .. }))
+                .ok_or(Error::NotFound)?;
+            let Some(generation) = tx.set_role(&user, role)? else { return Ok(()) };
+            let receipt = ReceiptId::generate(by.at);
+            let entry = Entry {
+                receipt: receipt.clone(),
+                act: Act::RoleChanged,
+                subject: Subject::User { id: user.clone(), generation },
+                grant: None,
+                client: None,
+                user: Some(user),
+            };
+            tx.insert_ledger(&entry, &by)?;
+            Ok(tx.insert_receipt_note(&receipt, role.as_str())?)
         })
         .await
 }

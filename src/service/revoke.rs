@@ -247,7 +247,9 @@ pub async fn delete_client(store: &Store, client: ClientId, owner: UserId, by: B
 fn suspend_in(tx: &Tx<'_>, client: &ClientId, reason: &str, by: &By) -> store::Result<Receipt> {
     let status = ClientStatus::Suspended { at: by.at, reason: reason.to_owned() };
     let Some(generation) = tx.shut_client(client, &status)? else { return Ok(None) };
-    Ok(Some(record_client(tx, Act::ClientSuspended, client, generation, by)?))
+    let receipt = record_client(tx, Act::ClientSuspended, client, generation, by)?;
+    tx.insert_receipt_note(&receipt, reason)?;
+    Ok(Some(receipt))
 }
 
 /// An admin suspends an app; `reason` is the sentence that its users read.
@@ -271,12 +273,14 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
     store
         .write(move |tx| {
             let banned = tx.client(&client)?.ok_or(Error::NotFound)?;
-            let status = ClientStatus::Banned { at: by.at, reason };
+            let status = ClientStatus::Banned { at: by.at, reason: reason.clone() };
             let Some(generation) = tx.shut_client(&client, &status)? else { return Ok(None) };
             for uri in banned.redirect_uris.iter().filter(|uri| !uri.is_local()) {
                 tx.ban_domain(&uri.domain(), &client, by.at)?;
             }
-            Ok(Some(record_client(tx, Act::ClientBanned, &client, generation, &by)?))
+            let receipt = record_client(tx, Act::ClientBanned, &client, generation, &by)?;
+            tx.insert_receipt_note(&receipt, &reason)?;
+            Ok(Some(receipt))
         })
         .await
 }
@@ -297,12 +301,16 @@ fn record_user(tx: &Tx<'_>, act: Act, user: &UserId, generation: i64, by: &By) -
 
 /// All that was ever given for a user dies, sessions included; the account goes on.
 ///
+/// `seen` is the generation that the person saw when they decided: if it has moved since, nothing
+/// happens.
+///
 /// # Errors
 /// `NotFound` for an unknown user.
-pub async fn user(store: &Store, user: UserId, by: By) -> Result<Receipt> {
+pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Result<Receipt> {
     store
         .write(move |tx| {
-            let generation = tx.move_user_generation(&user)?.ok_or(Error::NotFound)?;
+            tx.user(&user)?.ok_or(Error::NotFound)?;
+            let Some(generation) = tx.move_user_generation(&user, seen)? else { return Ok(None) };
             Ok(Some(record_user(tx, Act::UserRevoked, &user, generation, &by)?))
         })
         .await
@@ -322,7 +330,7 @@ pub async fn taken_over_account(
         .write(move |tx| {
             let username = tx.user(&user)?.ok_or(Error::NotFound)?.username;
             tx.set_password(&username, &password_hash)?;
-            let generation = tx.move_user_generation(&user)?.ok_or(Error::NotFound)?;
+            let generation = tx.move_user_generation(&user, None)?.ok_or(Error::NotFound)?;
             Ok(Some(record_user(tx, Act::AccountTakenOver, &user, generation, &by)?))
         })
         .await

@@ -5,7 +5,11 @@ use rusqlite::{OptionalExtension, params};
 use crate::clock::Timestamp;
 use crate::model::id::ReceiptId;
 
+use super::receipts::LedgerRow;
 use super::{Result, Store, Tx};
+
+/// Rows of one table that a page counts at the most, so that no page takes long.
+const MOST_COUNTED: i64 = 1_000_000;
 
 const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, authorization_codes, \
     families, sessions, updated_at) VALUES (?1, 'access_tokens', 0, 0, 0, 0, 0, ?2)";
@@ -19,10 +23,19 @@ pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind,
 /// Deletions in one slice at the most, however little each finds: about two milliseconds.
 const STEPS: usize = 64;
 
-/// A DELETE of at most ?3 rows of `$table` that `$doomed` selects by `$key`.
+/// What removes rows of a table, and what counts them; ?3 bounds either.
+struct Doomed {
+    delete: &'static str,
+    count: &'static str,
+}
+
+/// The rows of `$table` that `$doomed` selects by `$key`.
 macro_rules! slice {
     ($table:literal, $key:literal, $doomed:expr) => {
-        concat!("DELETE FROM ", $table, " WHERE ", $key, " IN (", $doomed, " LIMIT ?3)")
+        Doomed {
+            delete: concat!("DELETE FROM ", $table, " WHERE ", $key, " IN (", $doomed, " LIMIT ?3)"),
+            count: concat!("SELECT count(*) FROM (", $doomed, " LIMIT ?3)"),
+        }
     };
 }
 
@@ -64,16 +77,16 @@ macro_rules! statements {
     };
 }
 
-const OF_FAMILY: [&str; 4] = statements!("f.id = ?1 AND f.status = 'closed'");
-const OF_GRANT: [&str; 4] = statements!("f.grant_id = ?1");
-const OF_USER: [&str; 4] = statements!("f.user_id = ?1 AND f.user_generation < ?2");
-const OF_CLIENT: [&str; 4] = [
+static OF_FAMILY: [Doomed; 4] = statements!("f.id = ?1 AND f.status = 'closed'");
+static OF_GRANT: [Doomed; 4] = statements!("f.grant_id = ?1");
+static OF_USER: [Doomed; 4] = statements!("f.user_id = ?1 AND f.user_generation < ?2");
+static OF_CLIENT: [Doomed; 4] = [
     of_client!("access_tokens", "digest"),
     of_client!("refresh_tokens", "digest"),
     of_client!("authorization_codes", "digest"),
     of_client!("families", "id"),
 ];
-const SESSIONS_OF_USER: &str =
+static SESSIONS_OF_USER: Doomed =
     slice!("sessions", "digest", "SELECT digest FROM sessions WHERE user_id = ?1 AND user_generation < ?2");
 
 /// Adds a slice's rows to the tally and moves on once a step has nothing left.
@@ -121,8 +134,9 @@ const UNSEAL: &str = "UPDATE refresh_tokens SET sealed_successor = NULL WHERE di
 /// What `store::plans` looks at.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    let of_acts = [OF_FAMILY, OF_GRANT, OF_USER, OF_CLIENT].into_iter().flatten();
-    of_acts.chain(EXPIRED).chain([NEXT, SESSIONS_OF_USER, UNSEAL, progress!("families")])
+    let of_acts = [&OF_FAMILY, &OF_GRANT, &OF_USER, &OF_CLIENT].into_iter().flatten();
+    let of_acts = of_acts.chain([&SESSIONS_OF_USER]).flat_map(|doomed| [doomed.delete, doomed.count]);
+    of_acts.chain(EXPIRED).chain([NEXT, UNSEAL, progress!("families")])
 }
 
 /// What a purge removes, in this order: a family goes after all that is found through it.
@@ -173,8 +187,8 @@ impl Step {
     }
 
     /// The deletion and its bookkeeping; `None` when there is nothing to delete.
-    fn statements(self, subject: &str) -> Option<(&'static str, &'static str)> {
-        let deletions = match subject {
+    fn statements(self, subject: &str) -> Option<(&'static Doomed, &'static str)> {
+        let doomed = match subject {
             "family" => &OF_FAMILY,
             "grant" => &OF_GRANT,
             "client" => &OF_CLIENT,
@@ -182,11 +196,11 @@ impl Step {
             _ => return None,
         };
         match self {
-            Self::AccessTokens => Some((deletions[0], progress!("access_tokens"))),
-            Self::RefreshTokens => Some((deletions[1], progress!("refresh_tokens"))),
-            Self::AuthorizationCodes => Some((deletions[2], progress!("authorization_codes"))),
-            Self::Families => Some((deletions[3], progress!("families"))),
-            Self::Sessions => Some((SESSIONS_OF_USER, progress!("sessions"))),
+            Self::AccessTokens => Some((&doomed[0], progress!("access_tokens"))),
+            Self::RefreshTokens => Some((&doomed[1], progress!("refresh_tokens"))),
+            Self::AuthorizationCodes => Some((&doomed[2], progress!("authorization_codes"))),
+            Self::Families => Some((&doomed[3], progress!("families"))),
+            Self::Sessions => Some((&SESSIONS_OF_USER, progress!("sessions"))),
             Self::Done => None,
         }
     }
@@ -225,6 +239,36 @@ impl Store {
 pub enum Slice {
     Worked,
     Idle,
+}
+
+/// What a purge has still to take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    pub rows: i64,
+    /// Whether there is more than was counted.
+    pub is_more: bool,
+}
+
+impl Store {
+    /// Counts what the purge of a ledger row has still to take, up to [`MOST_COUNTED`] rows of each table.
+    pub async fn purge_left(&self, row: &LedgerRow) -> Result<Left> {
+        let mut left = Left::default();
+        if !row.is_purging() {
+            return Ok(left);
+        }
+        let mut step = Step::parse(row.step.as_deref().unwrap_or_default());
+        while let Some((doomed, _)) = step.statements(&row.subject_kind) {
+            let count = sqlx::query_scalar(doomed.count)
+                .bind(&row.subject_id)
+                .bind(row.generation)
+                .bind(MOST_COUNTED);
+            let rows: i64 = count.fetch_one(&self.pages).await?;
+            left.rows += rows;
+            left.is_more |= rows == MOST_COUNTED;
+            step = step.next(&row.subject_kind);
+        }
+        Ok(left)
+    }
 }
 
 impl Tx<'_> {
@@ -278,9 +322,10 @@ impl Tx<'_> {
             .optional()?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
         let step = Step::parse(&step);
-        let (deletion, bookkeeping) =
-            step.statements(&subject).unwrap_or((SESSIONS_OF_USER, progress!("sessions")));
-        let deleted = self.connection.prepare_cached(deletion)?.execute(params![id, generation, rows])?;
+        let (doomed, bookkeeping) =
+            step.statements(&subject).unwrap_or((&SESSIONS_OF_USER, progress!("sessions")));
+        let deleted =
+            self.connection.prepare_cached(doomed.delete)?.execute(params![id, generation, rows])?;
         let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
         let after = if deleted < rows { step.next(&subject) } else { step };
         self.connection.prepare_cached(bookkeeping)?.execute(params![

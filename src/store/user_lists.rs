@@ -10,7 +10,7 @@ use super::{Result, Store};
 macro_rules! list {
     ($rest:literal) => {
         concat!(
-            "SELECT u.id, u.username, u.email, u.role, u.status, u.status_at, u.created_at, ",
+            "SELECT u.id, u.username, u.email, u.role, u.status, u.status_at, u.created_at, u.generation, ",
             "(SELECT count(*) FROM grants AS g WHERE g.user_id = u.id AND g.status = 'open') AS apps, ",
             "(SELECT count(*) FROM clients AS c WHERE c.owner_id = u.id AND c.status <> 'deleted') AS own_apps ",
             "FROM users AS u WHERE ",
@@ -38,6 +38,7 @@ pub struct UserRow {
     pub status: String,
     pub status_at: Timestamp,
     pub created_at: Timestamp,
+    pub generation: i64,
     /// Apps that can reach the account.
     pub apps: i64,
     /// Apps that the person publishes.

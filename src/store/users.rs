@@ -17,15 +17,16 @@ const INSERT: &str = "INSERT INTO users (id, username, email, role, status, stat
     password_version, created_at) VALUES (?1, ?2, ?3, ?4, 'active', ?5, 1, ?6, 1, ?5)";
 const SET_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_version = password_version + 1 \
     WHERE username = ?1 AND status <> 'deleted' RETURNING id";
-const MOVE_GENERATION: &str =
-    "UPDATE users SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' RETURNING generation";
+const MOVE_GENERATION: &str = "UPDATE users SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' \
+    AND (?2 IS NULL OR generation = ?2) RETURNING generation";
 const SET_STATUS: &str = "UPDATE users SET status = ?2, status_at = ?3, generation = generation + 1 \
     WHERE id = ?1 AND status = 'active' RETURNING generation";
 const ENABLE: &str = "UPDATE users SET status = 'active', status_at = ?2 WHERE id = ?1 AND status = 'disabled' \
     RETURNING generation";
 const ERASE: &str = "UPDATE users SET username = 'deleted-' || lower(hex(randomblob(8))), email = NULL, \
     password_hash = '' WHERE id = ?1 AND status = 'deleted'";
-const SET_ROLE: &str = "UPDATE users SET role = ?2 WHERE id = ?1 AND status <> 'deleted'";
+const SET_ROLE: &str = "UPDATE users SET role = ?2 WHERE id = ?1 AND role <> ?2 AND status <> 'deleted' \
+    RETURNING generation";
 const IS_LAST_ADMIN: &str = "SELECT 1 FROM users WHERE id = ?1 AND role = 'admin' AND status = 'active' \
     AND NOT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND status = 'active' AND id <> ?1)";
 const INSERT_BLOCK: &str =
@@ -143,9 +144,14 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// All that was minted for the user so far dies with this. `None` for an unknown user.
-    pub fn move_user_generation(&self, id: &UserId) -> Result<Option<i64>> {
-        Ok(self.connection.prepare_cached(MOVE_GENERATION)?.query_row([id], |row| row.get(0)).optional()?)
+    /// All that was minted for the user so far dies with this. `None` for an unknown user, and where
+    /// the generation is no longer the one that was `seen`.
+    pub fn move_user_generation(&self, id: &UserId, seen: Option<i64>) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached(MOVE_GENERATION)?
+            .query_row(params![id, seen], |row| row.get(0))
+            .optional()?)
     }
 
     /// Disables or deletes an account; all that was minted for it so far dies. `None` unless it is active.
@@ -176,9 +182,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// `false` for an unknown account.
-    pub fn set_role(&self, id: &UserId, role: Role) -> Result<bool> {
-        Ok(self.connection.prepare_cached(SET_ROLE)?.execute(params![id, role])? == 1)
+    /// The account's generation; `None` if it has that role already, or is deleted.
+    pub fn set_role(&self, id: &UserId, role: Role) -> Result<Option<i64>> {
+        Ok(self
+            .connection
+            .prepare_cached(SET_ROLE)?
+            .query_row(params![id, role], |row| row.get(0))
+            .optional()?)
     }
 
     pub fn is_last_admin(&self, id: &UserId) -> Result<bool> {

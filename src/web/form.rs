@@ -79,6 +79,42 @@ pub fn local_path(text: &str) -> Option<&str> {
     (is_path && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
 }
 
+/// A field for a sentence that everyone concerned reads.
+#[derive(Clone, Debug, Default)]
+pub struct ReasonField {
+    pub text: String,
+    /// What is wrong with it: a message key.
+    pub error: Option<&'static str>,
+}
+
+impl ReasonField {
+    /// A field that says `text` until somebody changes it.
+    pub fn suggesting(text: String) -> Self {
+        Self { text, error: None }
+    }
+
+    pub fn refused(text: &str, error: &'static str) -> Self {
+        Self { text: text.to_owned(), error: Some(error) }
+    }
+}
+
+/// The page that a list's address asks for, counted from 0; people count from 1.
+pub fn page_number(query: &Params) -> u32 {
+    query.get("page").and_then(|page| page.parse::<u32>().ok()).unwrap_or(1).saturating_sub(1)
+}
+
+/// A page's number in an address; the first one needs none.
+pub fn page_text(page: u32) -> String {
+    if page == 0 { String::new() } else { u64::from(page).saturating_add(1).to_string() }
+}
+
+/// `path` with those of `fields` that are not empty.
+pub fn with_query(path: &str, fields: &[(&str, &str)]) -> String {
+    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

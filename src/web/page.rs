@@ -15,6 +15,10 @@ pub enum Section {
     Authorizations,
     Apps,
     Account,
+    AdminApps,
+    AdminUsers,
+    Ledger,
+    ResourceServers,
 }
 
 /// First field of every page.
@@ -68,12 +72,28 @@ impl Page {
     }
 
     pub fn is_in(&self, section: &str) -> bool {
+        use Section::{Account, AdminApps, AdminUsers, Apps, Authorizations, Ledger, ResourceServers};
         matches!(
             (self.section, section),
-            (Section::Authorizations, "authorizations")
-                | (Section::Apps, "apps")
-                | (Section::Account, "account")
+            (Authorizations, "authorizations")
+                | (Apps, "apps")
+                | (Account, "account")
+                | (AdminApps | AdminUsers | Ledger | ResourceServers, "admin")
+                | (AdminApps, "admin-apps")
+                | (AdminUsers, "admin-users")
+                | (Ledger, "admin-ledger")
+                | (ResourceServers, "admin-resource-servers")
         )
+    }
+
+    /// Whether the person moderates.
+    pub fn is_admin(&self) -> bool {
+        self.may(Role::Admin)
+    }
+
+    /// Whether `username` is the person who looks.
+    pub fn is_me(&self, username: &str) -> bool {
+        self.user.as_ref().is_some_and(|(me, _)| me.as_str() == username)
     }
 }
 
@@ -101,12 +121,14 @@ pub fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
 
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second]");
+const ISO_MILLIS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 const ISO: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
 
-/// A time as machines read it (RFC 3339).
+/// A time as programs read it: `2026-11-22T14:03:07.412Z`.
 pub fn iso(at: Timestamp) -> String {
     // The format has no component that a time could lack.
-    at.utc().format(ISO).unwrap_or_default()
+    at.utc().format(ISO_MILLIS).unwrap_or_default()
 }
 
 /// A time as people read it, with the exact one beside.

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use crate::harness::World;
 use crate::page::{self, Control, Hand, PATIENCE};
 
-const CONNECT: Control<'static> = Control::Css("a[href*='/connect'], form[action*='/connect'] button");
-const APPROVE: Control<'static> = Control::Css("button[name=decision][value=approve]");
-const CONNECTED: Control<'static> = Control::Css("[data-state='connected']");
-const REFUSED: Control<'static> = Control::Css("[data-state='refused']");
+pub const CONNECT: Control<'static> = Control::Css("a[href*='/connect'], form[action*='/connect'] button");
+pub const APPROVE: Control<'static> = Control::Css("button[name=decision][value=approve]");
+pub const CONNECTED: Control<'static> = Control::Css("[data-state='connected']");
+pub const REFUSED: Control<'static> = Control::Css("[data-state='refused']");
 
 /// A revoked app has to notice within this time.
 const NOTICES: Duration = Duration::from_secs(5);
@@ -99,7 +99,8 @@ async fn authorize_see_and_revoke(
     Ok(())
 }
 
-async fn arrive(world: &World, path: &str) -> Result<()> {
+/// Waits for the page at `path` of Rescind.
+pub async fn arrive(world: &World, path: &str) -> Result<()> {
     page::wait(&format!("the page {path}"), PATIENCE, async || {
         let url = world.driver.current_url().await?;
         let there = url.as_str().starts_with(&world.demo.issuer) && url.path() == path;

@@ -4,6 +4,7 @@
 //! With `RESCIND_SCREENS=folder`, every page looked at leaves its pictures in that folder.
 
 mod harness;
+mod journey_admin;
 mod journey_developer;
 mod journey_user;
 mod page;

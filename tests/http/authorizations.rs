@@ -107,7 +107,7 @@ async fn revoking_an_app_ends_it_and_says_so() {
     page.shows("No app can reach your account");
     alice.gets("/authorizations?ended=1").await.page(200).shows("Prints");
     let page = alice.gets(&format!("/authorizations/{grant}")).await.page(200);
-    page.shows("Access ended at").shows("The app’s access was revoked, by the user").hides("Revoke access");
+    page.shows("Access ended at").shows("The app’s access was revoked, by you").hides("Revoke access");
     // The receipt is Alice's.
     let bob = world.signed_in("bob").await;
     bob.gets(answer.location()).await.page(200).hides("Prints");

@@ -17,6 +17,10 @@ const PROTOCOL: [&str; 3] = ["/oauth/token", "/oauth/revoke", "/oauth/introspect
 async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
     scene.world.forces("UPDATE users SET role = 'admin' WHERE username = 'alice'");
     scene.world.forces("UPDATE clients SET owner_id = (SELECT id FROM users WHERE username = 'alice')");
+    if scene.world.ledger().is_empty() {
+        scene.world.ends_all_tokens_of(&scene.world.confidential_client().await).await;
+    }
+    let receipt: String = scene.world.value("SELECT min(receipt_id) FROM ledger");
     let grant = match scene.world.value::<i64>("SELECT count(*) FROM grants") {
         0 => {
             scene.alice.connects(&scene.app).await;
@@ -30,8 +34,9 @@ async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
         path.replace("{grant_id}", &grant)
             .replace("{session_id}", &session)
             .replace("{family_id}", &family)
-            .replace("{session_id}", &session)
             .replace("{client_id}", &scene.app.id)
+            .replace("{user_id}", scene.alice.id.as_str())
+            .replace("{receipt_id}", &receipt)
             .replace("{name}", "rescind.css")
     };
     let paths: Vec<_> = TABLE.iter().filter(|route| wanted(route)).map(|route| fill(route.path)).collect();

@@ -26,6 +26,7 @@ use rescind::model::password::Password;
 use rescind::model::scope::Scope;
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
+use rescind::service::purge;
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::service::revoke::{self, Authority};
 use rescind::store::Store;
@@ -141,6 +142,17 @@ impl World {
         person
     }
 
+    /// A person with a role, signed in; the one of that name, if there is one.
+    pub async fn with_role(&self, name: &str, role: Role) -> Browser {
+        let person = match self.app.store.user_id(&Username::parse(name).unwrap()).unwrap() {
+            Some(id) => Browser::new(self.clone(), name, id),
+            None => self.person(name).await,
+        };
+        self.forces(&format!("UPDATE users SET role = '{}' WHERE id = '{}'", role.as_str(), person.id));
+        person.signs_in().await;
+        person
+    }
+
     /// A resource server; each scope's description is `May <name>`.
     pub async fn api(&self, audience: &str, scopes: &[&str]) -> Api {
         let new = NewResourceServer {
@@ -199,6 +211,11 @@ impl World {
         }
     }
 
+    /// Deletes all that is dead or expired, as the worker does.
+    pub async fn purges(&self) {
+        purge::catch_up(&self.app.store, &self.app.clock, Duration::ZERO).await.unwrap();
+    }
+
     // What operators do
 
     pub async fn ends_all_tokens_of(&self, app: &Client) {
@@ -209,7 +226,7 @@ impl World {
 
     pub async fn ends_everything_of(&self, person: &Browser) {
         let by = By::operator(self.app.clock.now());
-        revoke::user(&self.app.store, person.id.clone(), by).await.unwrap().unwrap();
+        revoke::user(&self.app.store, person.id.clone(), None, by).await.unwrap().unwrap();
     }
 
     pub async fn ends_grant(&self, grant: &str) {

@@ -1,5 +1,7 @@
 //! The server over HTTP: the real router on a database of its own, one file for each group of `routes.rs`.
 
+mod admin;
+mod admin_users;
 mod authorizations;
 mod authorize;
 mod bad_input;
@@ -8,9 +10,12 @@ mod developer;
 mod developer_acts;
 mod harness;
 mod introspect;
+mod ledger;
 mod metadata;
+mod receipts;
 mod refresh;
 mod revoke;
+mod roles;
 mod sign_in;
 mod stock_clients;
 mod token;

@@ -110,7 +110,7 @@ impl Crowd {
                 ("client_id", self.clients[0].to_string())
             }
             Act::User => {
-                revoke::user(store, self.users[0].clone(), by).await.unwrap();
+                revoke::user(store, self.users[0].clone(), None, by).await.unwrap();
                 ("user_id", self.users[0].to_string())
             }
         };

@@ -1,0 +1,321 @@
+### Sentences of the pages for admins, and of receipts.
+
+section-admin = Moderation
+admin-apps = Apps
+admin-users = Users
+admin-ledger = Ledger
+admin-resource-servers = Resource servers
+
+number = { $count }
+admin-any = Any
+admin-show = Show
+admin-order = Order
+admin-status = Status
+admin-pages = Pages
+admin-page = Page { $count }
+admin-previous = Previous
+admin-next = Next
+admin-acts = Act
+admin-in-ledger = Everything in the ledger
+go-back = Go back
+error-prefix = Error:
+
+status-active = Active
+status-disabled = Disabled
+
+## The list of apps, and one app
+
+admin-app = App
+admin-owner = Developer
+admin-people = People
+admin-apps-search = Name, publisher, developer or client ID
+admin-apps-empty = No app is registered yet. Apps that developers register appear here.
+admin-apps-none = No app matches.
+admin-apps-all = Show all apps
+order-users = Most people
+order-tokens = Most access tokens
+order-age = Newest
+order-name = Name
+order-status = Status
+
+figure-people = { $count ->
+    [one] person gives it access
+   *[other] people give it access
+}
+figure-devices = { $count ->
+    [one] device is signed in
+   *[other] devices are signed in
+}
+figure-tokens = { $count ->
+    [one] access token works
+   *[other] access tokens work
+}
+people = { $count ->
+    [0] nobody uses it
+    [one] 1 person
+   *[other] { $count } people
+}
+client-id = Client ID
+client-kind = Kind
+client-kind-confidential = Confidential: it runs on a server and keeps a secret
+client-kind-public = Public: it runs on people’s devices and keeps no secret
+client-redirects = Sends people back to
+client-scope = May ask for
+client-scope-all = Everything
+admin-since-suspended = Suspended since
+admin-since-banned = Banned since
+admin-since-deleted = Deleted by its developer at
+admin-sees = Its users and its developer read:
+admin-deleted-text = Nothing it held works any more, and it can’t come back.
+
+## Suspending, banning, reinstating
+
+suspend = Suspend
+suspend-hint = { $count ->
+    [0] Nobody uses it now. You can reinstate it; its old tokens stay dead.
+    [one] 1 person loses it at once. You can reinstate it; its old tokens stay dead.
+   *[other] { $count } people lose it at once. You can reinstate it; its old tokens stay dead.
+}
+suspend-title = Suspend { $app }?
+suspend-button = Suspend { $app }
+suspend-reversible = You can reinstate it. Its old tokens stay dead: people have to authorize it again.
+suspend-settings = Its settings and secrets stay.
+shut-lede = { $people ->
+    [0] Nobody uses it now.
+    [one] 1 person loses it at once, on { $devices ->
+        [0] no device
+        [one] 1 device
+       *[other] { $devices } devices
+    }.
+   *[other] { $people } people lose it at once, on { $devices ->
+        [0] no device
+        [one] 1 device
+       *[other] { $devices } devices
+    }.
+}
+shut-tokens = Every token of { $app } stops working, its own tokens too, and it can’t get new ones.
+shut-rows = What it held is then really deleted. The receipt shows how far that is.
+shut-reason = The people who use it and { $owner }, its developer, read your sentence.
+shut-copies = What was already copied. Nobody can take that back from here.
+ban = Ban
+ban-hint = Like suspending, and for good: it can’t be reinstated.
+ban-title = Ban { $app }?
+ban-lede = A ban can’t be undone.
+ban-button = Ban { $app }
+ban-domains = No app can be registered any more that sends people to:
+ban-owner = { $owner }’s account and other apps.
+ban-owner-link = See { $owner } to act there too.
+reinstate = Reinstate
+reinstate-hint = People can authorize it again. Its old tokens stay dead.
+reinstate-own = This app is yours. Ask another admin to reinstate it.
+reinstate-title = Reinstate { $app }?
+reinstate-lede = People can authorize it again. Nobody gives it access by this alone.
+reinstate-asks = { $app } can ask people for access again. Everyone has to allow it anew.
+reinstate-dead = The tokens it had before stay dead.
+reinstate-button = Reinstate { $app }
+keep-suspended = Keep it suspended
+reason = Public reason
+reason-hint = One sentence, at most 300 characters. Everyone who uses the app and its developer read it.
+error-reason-empty = The reason is empty. Say in one sentence why.
+error-reason-long = The reason is too long. Use at most 300 characters.
+error-reason-characters = The reason holds line breaks, or characters that are invisible or change the direction of text. Leave them out.
+
+## The list of users, and one user
+
+admin-users-search = Name, e-mail address or user ID
+admin-users-none = No user matches.
+admin-users-all = Show all users
+admin-users-by-name = Users, by name
+admin-users-apps = Apps with access
+admin-users-own = Own apps
+admin-since = Since
+user-id = User ID
+email = E-mail address
+role = Role
+role-user = User
+role-developer = Developer
+role-admin = Admin
+role-hint-user = Sees and takes back what apps can reach.
+role-hint-developer = Also registers apps.
+role-hint-admin = Also suspends apps and acts for users.
+role-change = Change role
+role-own = This is your own account. Ask another admin to change your role.
+error-role = Choose one of the three roles.
+user-access = Apps that can reach the account
+user-access-empty = No app can reach this account.
+user-devices = Devices
+user-own = This is your own account. Ask another admin to disable it.
+user-revoke = Revoke everything
+user-revoke-short = Revoke everything
+user-revoke-hint = Every app loses access, and every browser is signed out. The account stays.
+user-revoke-title = Revoke everything of { $user }?
+user-revoke-lede = { $apps ->
+    [0] No app has access to the account.
+    [one] 1 app loses access to the account now, on { $devices ->
+        [0] no device
+        [one] 1 device
+       *[other] { $devices } devices
+    }.
+   *[other] { $apps } apps lose access to the account now, on { $devices ->
+        [0] no device
+        [one] 1 device
+       *[other] { $devices } devices
+    }.
+}
+user-revoke-browsers = { $user } is signed out in every browser, and can sign in again.
+user-revoke-asks = Apps have to ask again.
+user-revoke-button = Revoke everything
+user-disable = Disable the account
+user-disable-short = Disable
+user-disable-hint = Ends every app’s access and every sign-in. You can enable it again.
+user-disable-title = Disable { $user }’s account?
+user-disable-lede = { $user } is signed out everywhere and can’t sign in. { $count ->
+    [0] No app has access to the account.
+    [one] 1 app loses access to it.
+   *[other] { $count } apps lose access to it.
+}
+user-disable-stays = You can enable it again. Tokens and sign-ins of before stay dead.
+user-disable-apps = Apps that this account publishes
+user-disable-suspend = { $count ->
+    [one] Suspend this app too
+   *[other] Suspend these { $count } apps too
+}
+user-disable-suspend-hint = Otherwise they go on without anybody who looks after them.
+user-disable-button = Disable the account
+disable-default-reason = The account of its developer was disabled.
+user-enable = Enable the account
+user-enable-short = Enable
+user-enable-hint = Its owner can sign in again. Tokens and sign-ins of before stay dead.
+user-enable-title = Enable { $user }’s account?
+user-enable-lede = { $user } can sign in again. Tokens and sign-ins of before stay dead; apps have to ask again.
+user-enable-apps = Apps of theirs that were suspended stay so until you reinstate them.
+user-enable-button = Enable the account
+keep-disabled = Keep it disabled
+
+## Resource servers
+
+servers-lede = The services that accept access tokens, and what each scope allows.
+servers-empty = No resource server is registered yet. Without one, apps can’t ask for anything.
+server-name = Name
+server-name-hint = What people call the service, such as “Photo service”.
+server-audience = Audience
+server-audience-hint = The address that its tokens are for, such as https://photos.example.
+server-scopes = Scopes
+server-scopes-hint = One a line: its name, an equals sign, and what it allows in plain words. For example: photos.read=See your photos
+server-id = ID
+server-added = Added
+server-add = Add a resource server
+server-add-button = Add it
+server-added-title = { $name } was added
+server-secret = Secret
+server-secret-once = This is the only time that the secret is shown. Keep it where the service can read it.
+server-secret-use = The service sends both as HTTP Basic when it looks a token up.
+server-secret-kept = I have kept it
+copy-secret = Copy the secret
+copied = Copied
+error-server-name = The name has to have 1 to 80 visible characters, none of them invisible or changing the direction of text.
+error-server-audience = The audience has to be an absolute address without # and white space, such as https://photos.example.
+error-server-audience-taken = Another resource server has this audience, or one of these scopes. Use another.
+error-server-scopes-empty = Name at least one scope: without one, no app can ask for anything there.
+error-server-scopes-line = Each line of the scopes needs an equals sign between its name and its words.
+error-server-scopes-name = A scope’s name may have at most 64 characters, and no space, quote or backslash.
+error-server-scopes-words = Each scope needs 1 to 200 visible characters that say what it allows.
+error-server-scopes-taken = A scope’s name stands twice, or another resource server has it. Use another.
+
+## The ledger
+
+ledger-lede = Every act that took access away or let it be asked for again, and every changed role. Rows never change.
+ledger-search = App, person, or the ID of anything
+ledger-act = Act
+ledger-empty = Nothing was revoked yet. Every act that takes access away appears here.
+ledger-none = No act matches.
+ledger-all = Show all acts
+ledger-newest = Ledger, newest first
+ledger-app = App
+ledger-first = Newest
+ledger-older = Older
+ledger-export = Export everything that matches:
+error-format-title = There is no such format
+error-format = The ledger can be exported as csv or json.
+
+verb-access_token_revoked = Access token given back
+verb-refresh_token_revoked = Refresh token given back
+verb-refresh_token_reused = Refresh token used twice
+verb-code_replayed = Authorization code used twice
+verb-device_signed_out = Device signed out
+verb-app_revoked = App’s access revoked
+verb-user_tokens_revoked = All user tokens revoked
+verb-client_deleted = App deleted
+verb-client_suspended = App suspended
+verb-client_banned = App banned
+verb-client_reinstated = App reinstated
+verb-user_revoked = Everything of a user revoked
+verb-user_disabled = Account disabled
+verb-user_enabled = Account enabled
+verb-role_changed = Role changed
+verb-user_deleted = Account deleted
+verb-account_taken_over = Account taken over
+
+what-access_token_revoked = An access token of { $app } ended
+what-refresh_token_revoked = A device was signed out of { $app }
+what-refresh_token_reused = A device was signed out of { $app }: a refresh token was used twice
+what-code_replayed = A device was signed out of { $app }: an authorization code was used twice
+what-device_signed_out = A device was signed out of { $app }
+what-app_revoked = { $app }’s access ended
+what-user_tokens_revoked = All user tokens of { $app } ended
+what-client_deleted = { $app } was deleted
+what-client_suspended = { $app } was suspended
+what-client_banned = { $app } was banned
+what-client_reinstated = { $app } was reinstated
+what-user_revoked = All access to { $user }’s account ended
+what-user_disabled = { $user }’s account was disabled
+what-user_enabled = { $user }’s account was enabled
+what-role_changed = { $user }’s role was changed
+what-user_deleted = { $user }’s account was deleted
+what-account_taken_over = All access to { $user }’s account ended: it was taken over
+
+## Receipts
+
+actor-you = by you
+actor-named = { $actor }, { $name }
+origin-page = On a page
+origin-command = By a command on the server
+origin-protocol = By the app itself
+receipt-several = The access of { $count } apps ended
+receipt-what = What
+receipt-account = Account
+receipt-when = When
+receipt-who = Who
+receipt-where = From where
+receipt-why = Why
+receipt-no-reason = No reason was given.
+receipt-generation = Generation
+receipt-generation-hint = Whatever was given under a lower one is dead.
+receipt-lasts = This page does not change, except for what is deleted. Print it if you need it on paper.
+purge-title = Deleted for good
+purge-running = Nothing it covers works any more. What is dead is now being deleted.
+purge-done = Nothing it covers works any more, and everything dead was deleted.
+purge-progress = { $taken } of about { $total } rows deleted
+purge-progress-more = { $taken } rows deleted, more than { $left } left
+purge-finished = All deleted at
+purge-reload = Reload this page to see how far it is.
+tally-access = { $count ->
+    [one] access token
+   *[other] access tokens
+}
+tally-refresh = { $count ->
+    [one] refresh token
+   *[other] refresh tokens
+}
+tally-codes = { $count ->
+    [one] authorization code
+   *[other] authorization codes
+}
+tally-devices = { $count ->
+    [one] device
+   *[other] devices
+}
+tally-sessions = { $count ->
+    [one] browser
+   *[other] browsers
+}

@@ -1,0 +1,259 @@
+//! `/admin/apps`: every app there is, and taking one out of the world at once, however much it holds.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::app::App;
+use crate::model::act::By;
+use crate::model::client::{Client, RedirectUri, parse_reason};
+use crate::model::id::{ClientId, ReceiptId};
+use crate::service::{moderate, revoke};
+use crate::store::client_lists::{ClientOrder, ClientRow, ClientSearch, Rows};
+use crate::store::receipts::LedgerRow;
+use crate::web::error::{Error, Result};
+use crate::web::form::{Form, Query, ReasonField, page_number, page_text, with_query};
+use crate::web::page::{Page, Section};
+use crate::web::session::SignedIn;
+
+const STATUSES: [&str; 4] = ["active", "suspended", "banned", "deleted"];
+
+pub async fn index() -> Redirect {
+    Redirect::to("/admin/apps")
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/apps.html")]
+pub struct ListPage {
+    page: Page,
+    search: ClientSearch,
+    apps: Rows<ClientRow>,
+}
+
+impl ListPage {
+    fn address(&self, order: ClientOrder, page: u32) -> String {
+        let page = page_text(page);
+        let ClientSearch { text, status, .. } = &self.search;
+        with_query(
+            "/admin/apps",
+            &[("q", text), ("status", status), ("sort", order.as_str()), ("page", &page)],
+        )
+    }
+
+    fn sorted_by(&self, order: &ClientOrder) -> String {
+        self.address(*order, 0)
+    }
+
+    fn previous(&self) -> Option<String> {
+        self.search.page.checked_sub(1).map(|page| self.address(self.search.order, page))
+    }
+
+    fn next(&self) -> Option<String> {
+        self.apps.has_more.then(|| self.address(self.search.order, self.search.page + 1))
+    }
+}
+
+pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<ListPage> {
+    let status = query.get("status").filter(|status| STATUSES.contains(status));
+    let search = ClientSearch {
+        text: query.get("q").unwrap_or_default().trim().to_owned(),
+        status: status.unwrap_or_default().to_owned(),
+        order: query.get("sort").and_then(ClientOrder::parse).unwrap_or(ClientOrder::Users),
+        page: page_number(&query),
+    };
+    Ok(ListPage {
+        page: signed_in.page(Section::AdminApps, app.clock.now()),
+        apps: app.store.search_clients(&search).await?,
+        search,
+    })
+}
+
+/// An app with what its registration says.
+async fn app_of(app: &App, id: &str) -> Result<(ClientRow, Client)> {
+    let id = ClientId::parse(id).ok_or(Error::NotFound)?;
+    let row = app.store.client_row(&id).await?.ok_or(Error::NotFound)?;
+    let client = app.store.client(&id)?.ok_or(Error::NotFound)?;
+    Ok((row, client))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/app.html")]
+pub struct DetailPage {
+    page: Page,
+    row: ClientRow,
+    client: Client,
+    domain: String,
+    /// What it may ask for, in plain words; none means everything.
+    permissions: Vec<String>,
+    is_own: bool,
+    history: Vec<LedgerRow>,
+}
+
+pub async fn detail(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<DetailPage> {
+    let (row, client) = app_of(&app, &id).await?;
+    let scopes = app.store.scopes()?;
+    let allowed = client.scope.iter().flat_map(|scope| scopes.of(scope));
+    Ok(DetailPage {
+        page: signed_in.page(Section::AdminApps, app.clock.now()),
+        domain: client.redirect_uris.first().map(RedirectUri::domain).unwrap_or_default(),
+        permissions: allowed.map(|entry| entry.description.clone()).collect(),
+        is_own: client.owner == signed_in.user.id,
+        history: app.store.client_history(&client.id).await?,
+        row,
+        client,
+    })
+}
+
+/// The two acts that shut an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shutting {
+    Suspend,
+    Ban,
+}
+
+impl Shutting {
+    /// Whether there is anything left for it to do.
+    fn can_befall(self, row: &ClientRow) -> bool {
+        row.status == "active" || self == Self::Ban && row.status == "suspended"
+    }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/shut.html")]
+pub struct ShutPage {
+    page: Page,
+    row: ClientRow,
+    client: Client,
+    act: Shutting,
+    /// What a ban refuses at registration.
+    domains: Vec<String>,
+    reason: ReasonField,
+}
+
+impl ShutPage {
+    fn new(page: Page, row: ClientRow, client: Client, act: Shutting, reason: ReasonField) -> Self {
+        let banned = client.redirect_uris.iter().filter(|uri| !uri.is_local());
+        let mut domains: Vec<String> = banned.map(RedirectUri::domain).collect();
+        domains.sort_unstable();
+        domains.dedup();
+        Self { page, row, client, act, domains, reason }
+    }
+}
+
+fn to_app(id: &ClientId) -> Redirect {
+    Redirect::to(&format!("/admin/apps/{id}"))
+}
+
+async fn show_shutting(app: &App, signed_in: &SignedIn, id: &str, act: Shutting) -> Result<Response> {
+    let (row, client) = app_of(app, id).await?;
+    if !act.can_befall(&row) {
+        return Ok(to_app(&row.id).into_response());
+    }
+    let page = signed_in.page(Section::AdminApps, app.clock.now());
+    Ok(ShutPage::new(page, row, client, act, ReasonField::default()).into_response())
+}
+
+/// Shuts the app with the sentence of `form`; then to the receipt, or to the app if it was shut before.
+async fn shut(app: &App, signed_in: &SignedIn, id: &str, act: Shutting, form: &Form) -> Result<Response> {
+    let now = app.clock.now();
+    let (row, client) = app_of(app, id).await?;
+    if !act.can_befall(&row) {
+        return Ok(to_app(&row.id).into_response());
+    }
+    let text = form.0.get("reason").unwrap_or_default();
+    let reason = match parse_reason(text) {
+        Ok(reason) => reason,
+        Err(error) => {
+            let page = signed_in.page(Section::AdminApps, now);
+            let shown = ShutPage::new(page, row, client, act, ReasonField::refused(text, error));
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+        }
+    };
+    let by = By::admin_on_page(&signed_in.user.id, now);
+    let receipt = match act {
+        Shutting::Suspend => revoke::suspend_client(&app.store, client.id, reason, by).await?,
+        Shutting::Ban => revoke::ban_client(&app.store, client.id, reason, by).await?,
+    };
+    Ok(done(receipt.as_ref(), &to_app(&row.id)).into_response())
+}
+
+/// To the receipt; or, where nothing was left to do, to `otherwise`.
+pub fn done(receipt: Option<&ReceiptId>, otherwise: &Redirect) -> Redirect {
+    receipt.map_or_else(|| otherwise.clone(), |receipt| Redirect::to(&format!("/receipts/{receipt}")))
+}
+
+pub async fn suspend_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    show_shutting(&app, &signed_in, &id, Shutting::Suspend).await
+}
+
+pub async fn suspend(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response> {
+    shut(&app, &signed_in, &id, Shutting::Suspend, &form).await
+}
+
+pub async fn ban_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    show_shutting(&app, &signed_in, &id, Shutting::Ban).await
+}
+
+pub async fn ban(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    form: Form,
+) -> Result<Response> {
+    shut(&app, &signed_in, &id, Shutting::Ban, &form).await
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/reinstate.html")]
+pub struct ReinstatePage {
+    page: Page,
+    row: ClientRow,
+}
+
+pub async fn reinstate_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let (row, client) = app_of(&app, &id).await?;
+    if client.owner == signed_in.user.id {
+        return Err(moderate::Error::Oneself.into());
+    }
+    if row.status != "suspended" {
+        return Ok(to_app(&row.id).into_response());
+    }
+    let page = signed_in.page(Section::AdminApps, app.clock.now());
+    Ok(ReinstatePage { page, row }.into_response())
+}
+
+pub async fn reinstate(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    _: Form,
+) -> Result<Redirect> {
+    let client = ClientId::parse(&id).ok_or(Error::NotFound)?;
+    let admin = signed_in.user.id;
+    let by = By::admin_on_page(&admin, app.clock.now());
+    moderate::reinstate_client(&app.store, client.clone(), admin, by).await?;
+    Ok(to_app(&client))
+}

@@ -1,0 +1,262 @@
+//! `/admin/users`: every account there is, and acting for its owner or against it.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::app::App;
+use crate::model::act::By;
+use crate::model::client::parse_reason;
+use crate::model::id::UserId;
+use crate::model::user::Role;
+use crate::service::moderate;
+use crate::service::revoke::{self, Apps};
+use crate::store::client_lists::{ClientRow, Rows};
+use crate::store::grants::GrantCard;
+use crate::store::receipts::LedgerRow;
+use crate::store::user_lists::{UserRow, UserSearch};
+use crate::web::admin_apps::done;
+use crate::web::error::{Error, Result};
+use crate::web::form::{Form, Query, ReasonField, page_number, page_text, with_query};
+use crate::web::page::{Page, Section};
+use crate::web::session::SignedIn;
+use crate::web::text::t;
+
+const STATUSES: [&str; 3] = ["active", "disabled", "deleted"];
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/users.html")]
+pub struct ListPage {
+    page: Page,
+    search: UserSearch,
+    users: Rows<UserRow>,
+}
+
+impl ListPage {
+    fn address(&self, page: u32) -> String {
+        let page = page_text(page);
+        let UserSearch { text, status, role, .. } = &self.search;
+        with_query("/admin/users", &[("q", text), ("status", status), ("role", role), ("page", &page)])
+    }
+
+    fn previous(&self) -> Option<String> {
+        self.search.page.checked_sub(1).map(|page| self.address(page))
+    }
+
+    fn next(&self) -> Option<String> {
+        self.users.has_more.then(|| self.address(self.search.page + 1))
+    }
+}
+
+pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<ListPage> {
+    let status = query.get("status").filter(|status| STATUSES.contains(status));
+    let role = query.get("role").filter(|role| Role::parse(role).is_some());
+    let search = UserSearch {
+        text: query.get("q").unwrap_or_default().trim().to_owned(),
+        status: status.unwrap_or_default().to_owned(),
+        role: role.unwrap_or_default().to_owned(),
+        page: page_number(&query),
+    };
+    Ok(ListPage {
+        page: signed_in.page(Section::AdminUsers, app.clock.now()),
+        users: app.store.search_users(&search).await?,
+        search,
+    })
+}
+
+async fn user_of(app: &App, id: &str) -> Result<UserRow> {
+    let id = UserId::parse(id).ok_or(Error::NotFound)?;
+    app.store.user_row(&id).await?.ok_or(Error::NotFound)
+}
+
+fn to_user(id: &UserId) -> Redirect {
+    Redirect::to(&format!("/admin/users/{id}"))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/user.html")]
+pub struct DetailPage {
+    page: Page,
+    row: UserRow,
+    is_own: bool,
+    grants: Vec<GrantCard>,
+    own_apps: Vec<ClientRow>,
+    history: Vec<LedgerRow>,
+    role_error: Option<&'static str>,
+}
+
+async fn show(app: &App, signed_in: &SignedIn, row: UserRow) -> Result<DetailPage> {
+    let now = app.clock.now();
+    Ok(DetailPage {
+        page: signed_in.page(Section::AdminUsers, now),
+        is_own: row.id == signed_in.user.id,
+        grants: app.store.grant_cards(&row.id, now).await?,
+        own_apps: app.store.clients_of(&row.id).await?,
+        history: app.store.user_history(&row.id).await?,
+        role_error: None,
+        row,
+    })
+}
+
+pub async fn detail(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<DetailPage> {
+    let row = user_of(&app, &id).await?;
+    show(&app, &signed_in, row).await
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/user_disable.html")]
+pub struct DisablePage {
+    page: Page,
+    row: UserRow,
+    /// Those that would be suspended.
+    active_apps: Vec<ClientRow>,
+    suspends_apps: bool,
+    reason: ReasonField,
+}
+
+impl DisablePage {
+    async fn new(app: &App, signed_in: &SignedIn, row: UserRow, reason: ReasonField) -> Result<Self> {
+        let mut active_apps = app.store.clients_of(&row.id).await?;
+        active_apps.retain(|client| client.status == "active");
+        let page = signed_in.page(Section::AdminUsers, app.clock.now());
+        Ok(Self { page, row, active_apps, suspends_apps: true, reason })
+    }
+}
+
+pub async fn disable_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let row = user_of(&app, &id).await?;
+    if row.id == signed_in.user.id {
+        return Err(revoke::Error::Oneself.into());
+    }
+    if row.status != "active" {
+        return Ok(to_user(&row.id).into_response());
+    }
+    let reason = ReasonField::suggesting(t("disable-default-reason"));
+    Ok(DisablePage::new(&app, &signed_in, row, reason).await?.into_response())
+}
+
+pub async fn disable(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    Form(form): Form,
+) -> Result<Response> {
+    let row = user_of(&app, &id).await?;
+    let apps = match (form.get("suspend_apps"), form.get("reason").unwrap_or_default()) {
+        (None, _) => Apps::Keep,
+        (Some(_), text) => match parse_reason(text) {
+            Ok(reason) => Apps::Suspend(reason),
+            Err(error) => {
+                let reason = ReasonField::refused(text, error);
+                let shown = DisablePage::new(&app, &signed_in, row, reason).await?;
+                return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+            }
+        },
+    };
+    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
+    let receipt = revoke::disable_user(&app.store, row.id.clone(), apps, by).await?;
+    Ok(done(receipt.as_ref(), &to_user(&row.id)).into_response())
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/user_enable.html")]
+pub struct EnablePage {
+    page: Page,
+    row: UserRow,
+}
+
+pub async fn enable_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let row = user_of(&app, &id).await?;
+    if row.status != "disabled" {
+        return Ok(to_user(&row.id).into_response());
+    }
+    let page = signed_in.page(Section::AdminUsers, app.clock.now());
+    Ok(EnablePage { page, row }.into_response())
+}
+
+pub async fn enable(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    _: Form,
+) -> Result<Redirect> {
+    let user = UserId::parse(&id).ok_or(Error::NotFound)?;
+    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
+    moderate::enable_user(&app.store, user.clone(), by).await?;
+    Ok(to_user(&user))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/user_revoke.html")]
+pub struct RevokePage {
+    page: Page,
+    row: UserRow,
+    grants: Vec<GrantCard>,
+    devices: i64,
+}
+
+pub async fn revoke_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    let now = app.clock.now();
+    let row = user_of(&app, &id).await?;
+    if row.status == "deleted" {
+        return Ok(to_user(&row.id).into_response());
+    }
+    let grants = app.store.grant_cards(&row.id, now).await?;
+    let devices = grants.iter().map(|grant| grant.devices).sum();
+    let page = signed_in.page(Section::AdminUsers, now);
+    Ok(RevokePage { page, row, grants, devices }.into_response())
+}
+
+pub async fn revoke(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    Form(form): Form,
+) -> Result<Redirect> {
+    let user = UserId::parse(&id).ok_or(Error::NotFound)?;
+    let seen = form.get("generation").and_then(|generation| generation.parse().ok());
+    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
+    let receipt = revoke::user(&app.store, user.clone(), seen, by).await?;
+    Ok(done(receipt.as_ref(), &to_user(&user)))
+}
+
+/// The form stands on the account's page.
+pub async fn role_page(Path(id): Path<String>) -> Result<Redirect> {
+    let user = UserId::parse(&id).ok_or(Error::NotFound)?;
+    Ok(Redirect::to(&format!("/admin/users/{user}#role")))
+}
+
+pub async fn set_role(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    Form(form): Form,
+) -> Result<Response> {
+    let row = user_of(&app, &id).await?;
+    let Some(role) = form.get("role").and_then(Role::parse) else {
+        let shown = show(&app, &signed_in, row).await?;
+        let shown = DetailPage { role_error: Some("error-role"), ..shown };
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+    };
+    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
+    moderate::set_role(&app.store, row.id.clone(), role, by).await?;
+    Ok(to_user(&row.id).into_response())
+}

@@ -1,0 +1,147 @@
+//! `/admin/resource-servers`: the services that accept access tokens, and adding one.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+use crate::model::client::{AppName, is_deceptive};
+use crate::model::id::ResourceServerId;
+use crate::model::params::Params;
+use crate::model::resource_server::is_audience;
+use crate::model::scope::Scope;
+use crate::service::register::{self, NewResourceServer};
+use crate::store;
+use crate::store::resource_servers::Scopes;
+use crate::store::user_lists::ResourceServerRow;
+use crate::web::error::Result;
+use crate::web::form::Form;
+use crate::web::page::{Page, Section};
+use crate::web::session::SignedIn;
+
+/// Characters that explain a scope at the most.
+const LONGEST_DESCRIPTION: usize = 200;
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/resource_servers.html")]
+pub struct ListPage {
+    page: Page,
+    servers: Vec<ResourceServerRow>,
+}
+
+pub async fn list(State(app): State<App>, signed_in: SignedIn) -> Result<ListPage> {
+    let page = signed_in.page(Section::ResourceServers, app.clock.now());
+    Ok(ListPage { page, servers: app.store.resource_server_rows().await? })
+}
+
+/// What stands in the form, and what is wrong with it: a message key for each field.
+#[derive(Clone, Debug, Default)]
+struct NewForm {
+    name: String,
+    audience: String,
+    scopes: String,
+    name_error: Option<&'static str>,
+    audience_error: Option<&'static str>,
+    scopes_error: Option<&'static str>,
+}
+
+impl NewForm {
+    fn read(fields: &Params) -> Self {
+        let text = |name| fields.get(name).unwrap_or_default().trim().to_owned();
+        Self { name: text("name"), audience: text("audience"), scopes: text("scopes"), ..Self::default() }
+    }
+
+    /// What it asks for; `Err` is the form with what is wrong in it.
+    fn parse(mut self, known: &Scopes) -> std::result::Result<NewResourceServer, Self> {
+        let is_known = |audience: &str| known.entries().iter().any(|entry| entry.audience == audience);
+        self.name_error = AppName::parse(&self.name).is_err().then_some("error-server-name");
+        self.audience_error = if !is_audience(&self.audience) {
+            Some("error-server-audience")
+        } else {
+            is_known(&self.audience).then_some("error-server-audience-taken")
+        };
+        let scopes = parse_scopes(&self.scopes, known);
+        self.scopes_error = scopes.as_ref().err().copied();
+        match (scopes, self.name_error, self.audience_error) {
+            (Ok(scopes), None, None) => {
+                Ok(NewResourceServer { name: self.name, audience: self.audience, scopes })
+            }
+            _ => Err(self),
+        }
+    }
+}
+
+/// Lines of `NAME=What it allows, in plain words`.
+fn parse_scopes(text: &str, known: &Scopes) -> std::result::Result<Vec<(String, String)>, &'static str> {
+    let mut scopes: Vec<(String, String)> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (name, words) = line.split_once('=').ok_or("error-server-scopes-line")?;
+        let (name, words) = (name.trim(), words.trim());
+        if !Scope::is_name(name) {
+            return Err("error-server-scopes-name");
+        }
+        if words.is_empty() || words.chars().count() > LONGEST_DESCRIPTION || words.chars().any(is_deceptive)
+        {
+            return Err("error-server-scopes-words");
+        }
+        let is_taken = known.entries().iter().any(|entry| entry.name == name);
+        if is_taken || scopes.iter().any(|(earlier, _)| earlier == name) {
+            return Err("error-server-scopes-taken");
+        }
+        scopes.push((name.to_owned(), words.to_owned()));
+    }
+    if scopes.is_empty() { Err("error-server-scopes-empty") } else { Ok(scopes) }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/resource_server_new.html")]
+pub struct NewPage {
+    page: Page,
+    form: NewForm,
+}
+
+impl NewPage {
+    fn is_refused(&self) -> bool {
+        let NewForm { name_error, audience_error, scopes_error, .. } = &self.form;
+        [name_error, audience_error, scopes_error].into_iter().any(|error| error.is_some())
+    }
+}
+
+pub async fn new_page(State(app): State<App>, signed_in: SignedIn) -> NewPage {
+    let page = signed_in.page(Section::ResourceServers, app.clock.now());
+    NewPage { page, form: NewForm::default() }
+}
+
+/// Shows the secret, this once.
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/resource_server_secret.html")]
+pub struct SecretPage {
+    page: Page,
+    name: String,
+    id: ResourceServerId,
+    secret: String,
+}
+
+pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(form): Form) -> Result<Response> {
+    let now = app.clock.now();
+    let page = signed_in.page(Section::ResourceServers, now);
+    let form = NewForm::read(&form);
+    let refuse = |page, form| (StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form }).into_response();
+    let new = match form.clone().parse(&app.store.scopes()?) {
+        Ok(new) => new,
+        Err(form) => return Ok(refuse(page, form)),
+    };
+    let name = new.name.clone();
+    match register::resource_server(&app.store, new, now).await {
+        Ok((id, secret)) => {
+            Ok(SecretPage { page, name, id, secret: secret.expose().to_owned() }.into_response())
+        }
+        // A server without scopes, or one that another admin added at this moment.
+        Err(register::Error::Store(store::Error::Exists)) => {
+            Ok(refuse(page, NewForm { audience_error: Some("error-server-audience-taken"), ..form }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
