@@ -82,6 +82,26 @@ impl World {
         anyhow!("{name}: {error}\n  on the page: {seen}\n  the server's last lines:\n{log}")
     }
 
+    /// The demo's database.
+    pub fn database(&self) -> PathBuf {
+        self.server.folder.path().join("data").join("rescind.db")
+    }
+
+    /// Runs `rescind` on the demo's database, through the server that holds it; what it prints as JSON.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn command(&self, arguments: &[&str]) -> Result<serde_json::Value> {
+        let output = Command::new(env!("CARGO_BIN_EXE_rescind"))
+            .args(arguments)
+            .arg("--json")
+            .env("RESCIND_DATABASE_URL", format!("sqlite://{}", self.database().display()))
+            .stdin(Stdio::null())
+            .output()?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).with_context(|| format!("rescind {arguments:?}: {complaint}"))
+    }
+
     /// The demo's person of that role.
     ///
     /// # Errors
@@ -96,7 +116,7 @@ impl World {
 struct Server {
     child: Child,
     log: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Server {
@@ -125,7 +145,7 @@ impl Server {
         }
         let mut child = spawn(&mut command, &log)?;
         let line = first_line(&mut child, |line| Some(line.to_owned()));
-        let server = Server { child, log, _folder: folder };
+        let server = Server { child, log, folder };
         let line =
             line.with_context(|| format!("rescind demo did not become ready:\n{}", tail(&server.log)))?;
         let demo = serde_json::from_str(&line)
