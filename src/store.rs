@@ -39,7 +39,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use tokio::sync::watch;
 
 use lookup::Lookups;
-use resource_servers::ScopeCache;
+use resource_servers::Registry;
 pub use writer::Tx;
 use writer::Writer;
 
@@ -88,7 +88,7 @@ pub struct Store {
     writer: Writer,
     lookups: Arc<Lookups>,
     pages: SqlitePool,
-    scopes: Arc<ScopeCache>,
+    registry: Arc<Registry>,
     path: Arc<Path>,
 }
 
@@ -116,7 +116,7 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self { writer, lookups, pages, scopes: Arc::default(), path: path.into() })
+        Ok(Self { writer, lookups, pages, registry: Arc::default(), path: path.into() })
     }
 
     /// Runs `work` in a write transaction and answers once it is durable.

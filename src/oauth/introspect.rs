@@ -31,9 +31,7 @@ pub async fn introspect(
     };
     let body = match facts.filter(|facts| is_visible(facts, &caller, now)) {
         Some(facts) => {
-            if let (Some(family), Some(grant)) = (&facts.stamp.family, &facts.stamp.grant) {
-                app.last_used.note(family, grant, now);
-            }
+            app.last_used.note(&facts.stamp, facts.last_used_at, now);
             active(&app, &facts, &caller)?
         }
         // Nothing beside it: no reason, no owner (RFC 7662 §2.2).

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::model::id::{FamilyId, GrantId};
+use crate::model::stamp::Stamp;
 use crate::store::{self, Store};
 
 /// Notes between two flushes at the most; a note more is dropped, and its page shows an older use.
 const MOST: usize = 100_000;
+const PRECISION: Duration = Duration::from_secs(60);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// Uses that are not written yet. Cheap to clone.
@@ -17,7 +19,13 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 pub struct LastUsed(Arc<Mutex<HashMap<FamilyId, (GrantId, Timestamp)>>>);
 
 impl LastUsed {
-    pub fn note(&self, family: &FamilyId, grant: &GrantId, at: Timestamp) {
+    /// Notes a use, unless one within the last minute is `written`: pages show no more, and an API
+    /// that asks about every call would cost a write for each.
+    pub fn note(&self, stamp: &Stamp, written: Option<Timestamp>, at: Timestamp) {
+        let (Some(family), Some(grant)) = (&stamp.family, &stamp.grant) else { return };
+        if written.is_some_and(|written| at.since(written) < PRECISION) {
+            return;
+        }
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, last)) = notes.get_mut(family) {
             *last = at.max(*last);

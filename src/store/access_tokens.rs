@@ -19,7 +19,7 @@ const INSERT_FOR_CLIENT: &str = "INSERT INTO access_tokens (digest, client_id, s
     WHERE s.id = 1 AND c.id = ?2 AND c.status = 'active'";
 const FACTS: &str = "SELECT t.family_id, t.grant_id, t.client_id, t.user_id, t.server_generation, t.client_generation, \
     t.user_generation, t.scope, t.audience, t.created_at, t.expires_at, f.status, g.status, g.scope, c.status, \
-    c.generation, u.status, u.generation, s.generation FROM access_tokens AS t \
+    c.generation, u.status, u.generation, s.generation, f.last_used_at FROM access_tokens AS t \
     JOIN server AS s ON s.id = 1 \
     LEFT JOIN clients AS c ON c.id = t.client_id \
     LEFT JOIN families AS f ON f.id = t.family_id \
@@ -44,6 +44,8 @@ pub struct AccessTokenFacts {
     pub audience: String,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
+    /// When its device was last used, as far as that is written.
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl AccessTokenFacts {
@@ -78,6 +80,7 @@ impl AccessTokenFacts {
             audience: row.get(8)?,
             created_at: row.get(9)?,
             expires_at: row.get(10)?,
+            last_used_at: row.get(19)?,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::id::ResourceServerId;
@@ -11,7 +11,7 @@ use crate::model::scope::Scope;
 
 use super::{Result, Store, Tx};
 
-const BY_ID: &str = "SELECT id, name, audience, secret_digest FROM resource_servers WHERE id = ?1";
+const ALL: &str = "SELECT id, name, audience, secret_digest FROM resource_servers LIMIT 1000";
 const SCOPES: &str = "SELECT x.name, x.description, r.audience FROM scopes AS x \
     JOIN resource_servers AS r ON r.id = x.resource_server_id ORDER BY x.name LIMIT 1000";
 const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at) \
@@ -30,10 +30,16 @@ pub struct ScopeEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Scopes(Arc<[ScopeEntry]>);
 
-/// The scopes as last read, and the version that they were read at: every request needs them, and
-/// they change when an API is registered.
+/// All resource servers and their scopes, as last read, and the version that they were read at:
+/// every request needs them, and they change when an API is registered.
 #[derive(Default)]
-pub(super) struct ScopeCache(Mutex<(u64, Scopes)>);
+pub(super) struct Registry(Mutex<(u64, Registered)>);
+
+#[derive(Clone, Default)]
+struct Registered {
+    servers: Arc<[ResourceServer]>,
+    scopes: Scopes,
+}
 
 impl Scopes {
     pub fn all(&self) -> Scope {
@@ -63,41 +69,42 @@ impl Scopes {
     }
 }
 
+fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
+    let server = |row: &rusqlite::Row<'_>| {
+        Ok(ResourceServer { id: row.get(0)?, name: row.get(1)?, audience: row.get(2)?, secret: row.get(3)? })
+    };
+    let scope = |row: &rusqlite::Row<'_>| {
+        Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
+    };
+    Ok(Registered {
+        servers: connection.prepare_cached(ALL)?.query_map([], server)?.collect::<rusqlite::Result<_>>()?,
+        scopes: Scopes(
+            connection.prepare_cached(SCOPES)?.query_map([], scope)?.collect::<rusqlite::Result<_>>()?,
+        ),
+    })
+}
+
 impl Store {
+    fn registered(&self) -> Result<Registered> {
+        // Read before the rows: what is kept is never newer than its version says, and a change
+        // that falls in between is read again.
+        let version = self.writer.registry_version();
+        let kept = || self.registry.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, registered) = kept().clone();
+        if at == version {
+            return Ok(registered);
+        }
+        let registered = self.lookup(read)?;
+        *kept() = (version, registered.clone());
+        Ok(registered)
+    }
+
     pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
-        self.lookup(|c| {
-            c.prepare_cached(BY_ID)?
-                .query_row([id], |row| {
-                    Ok(ResourceServer {
-                        id: row.get(0)?,
-                        name: row.get(1)?,
-                        audience: row.get(2)?,
-                        secret: row.get(3)?,
-                    })
-                })
-                .optional()
-        })
+        Ok(self.registered()?.servers.iter().find(|server| server.id == *id).cloned())
     }
 
     pub fn scopes(&self) -> Result<Scopes> {
-        // Read before the rows: what is kept is never newer than its version says, and a change
-        // that falls in between is read again.
-        let version = self.writer.scopes_version();
-        let kept = |cache: &ScopeCache| cache.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (at, scopes) = kept(&self.scopes);
-        if at == version {
-            return Ok(scopes);
-        }
-        let read = self.lookup(|c| {
-            c.prepare_cached(SCOPES)?
-                .query_map([], |row| {
-                    Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
-                })?
-                .collect::<rusqlite::Result<Arc<[_]>>>()
-                .map(Scopes)
-        })?;
-        *self.scopes.0.lock().unwrap_or_else(PoisonError::into_inner) = (version, read.clone());
-        Ok(read)
+        Ok(self.registered()?.scopes)
     }
 }
 
@@ -112,6 +119,7 @@ impl Tx<'_> {
             server.secret,
             now
         ])?;
+        self.registry_moved.set(true);
         Ok(())
     }
 
@@ -119,7 +127,7 @@ impl Tx<'_> {
     /// `Exists` when another resource server has a scope of this name.
     pub fn insert_scope(&self, name: &str, of: &ResourceServerId, description: &str) -> Result<()> {
         self.connection.prepare_cached(INSERT_SCOPE)?.execute(params![name, of, description])?;
-        self.scopes_moved.set(true);
+        self.registry_moved.set(true);
         Ok(())
     }
 }

@@ -25,8 +25,8 @@ const QUEUE: usize = 1024;
 pub struct Tx<'c> {
     pub(super) connection: &'c Connection,
     pub(super) ledger_head: Cell<i64>,
-    /// Whether scopes were registered.
-    pub(super) scopes_moved: Cell<bool>,
+    /// Whether a resource server or a scope was registered.
+    pub(super) registry_moved: Cell<bool>,
 }
 
 type Queue = mpsc::Sender<Box<dyn Job>>;
@@ -36,7 +36,7 @@ pub(super) struct Writer {
     queue: Arc<std::sync::RwLock<Option<Queue>>>,
     ended: watch::Receiver<bool>,
     head: watch::Receiver<i64>,
-    scopes_version: Arc<AtomicU64>,
+    registry_version: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -53,8 +53,8 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (moved, head) = watch::channel(head);
         let (ending, ended) = watch::channel(false);
-        let scopes_version = Arc::new(AtomicU64::new(1));
-        let moving = scopes_version.clone();
+        let registry_version = Arc::new(AtomicU64::new(1));
+        let moving = registry_version.clone();
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
@@ -63,7 +63,7 @@ impl Writer {
                 ending.send_replace(true);
             })
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { queue: Arc::new(std::sync::RwLock::new(Some(queue))), ended, head, scopes_version })
+        Ok(Self { queue: Arc::new(std::sync::RwLock::new(Some(queue))), ended, head, registry_version })
     }
 
     pub(super) async fn write<T, E>(
@@ -85,9 +85,9 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Moves after a commit that changed scopes and before its answer.
-    pub(super) fn scopes_version(&self) -> u64 {
-        self.scopes_version.load(Ordering::SeqCst)
+    /// Moves after a commit that changed resource servers or scopes, and before its answer.
+    pub(super) fn registry_version(&self) -> u64 {
+        self.registry_version.load(Ordering::SeqCst)
     }
 
     pub(super) fn ledger_head(&self) -> watch::Receiver<i64> {
@@ -153,11 +153,11 @@ fn work_off(
     connection: &Connection,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     head: &watch::Sender<i64>,
-    scopes_version: &AtomicU64,
+    registry_version: &AtomicU64,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
-        let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()), scopes_moved: Cell::new(false) };
+        let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()), registry_moved: Cell::new(false) };
         let failure = commit(&tx, &mut group).err();
         if failure.as_ref().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy) {
             // They have waited for the same lock: group after group, the last would wait for minutes.
@@ -171,8 +171,8 @@ fn work_off(
         } else if tx.ledger_head.get() != *head.borrow() {
             head.send_replace(tx.ledger_head.get());
         }
-        if tx.scopes_moved.get() {
-            scopes_version.fetch_add(1, Ordering::SeqCst);
+        if tx.registry_moved.get() {
+            registry_version.fetch_add(1, Ordering::SeqCst);
         }
         for job in group.drain(..) {
             job.answer(failure.as_deref());
