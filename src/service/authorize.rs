@@ -96,7 +96,8 @@ pub fn stands(store: &Store, client: &ClientId, user: &UserId, scope: &Scope) ->
     let (Some(now), Some(grant)) = (store.generations(client, user)?, store.open_grant(client, user)?) else {
         return Ok(false);
     };
-    Ok(grant.generations == now && scope.is_subset(&grant.scope))
+    let is_unchanged = store.client_changes(client, grant.authorized_at)?.is_empty();
+    Ok(grant.generations == now && scope.is_subset(&grant.scope) && is_unchanged)
 }
 
 /// Gives a code for a new family of the user's grant, which it opens or renews.
@@ -147,10 +148,15 @@ fn consented_grant(
     let Authorization { client, user, scope, .. } = authorization;
     let open = tx.open_grant(client, user)?;
     match basis {
-        Basis::Standing => open
-            .filter(|grant| grant.generations == generations && scope.is_subset(&grant.scope))
-            .map(|grant| grant.id)
-            .ok_or(Error::Ask),
+        Basis::Standing => {
+            let grant = open.ok_or(Error::Ask)?;
+            // What the user agreed to had another name or another address.
+            let has_changed = tx.client_has_changed(client, grant.authorized_at)?;
+            if grant.generations != generations || !scope.is_subset(&grant.scope) || has_changed {
+                return Err(Error::Ask);
+            }
+            Ok(grant.id)
+        }
         Basis::Approved(seen) => {
             let present = Seen { generations, ended: tx.last_ended_grant(client, user)? };
             if *seen != present {

@@ -44,6 +44,7 @@ const INSERT_CHANGE: &str = "INSERT INTO client_changes (client_id, at, field, e
     ON CONFLICT DO NOTHING";
 const CHANGES: &str =
     "SELECT field, earlier FROM client_changes WHERE client_id = ?1 AND at > ?2 ORDER BY at LIMIT 50";
+const HAS_CHANGED: &str = "SELECT 1 FROM client_changes WHERE client_id = ?1 AND at > ?2";
 const EXPIRE_SECRETS: &str = "UPDATE client_secrets SET expires_at = ?2 WHERE client_id = ?1 \
     AND (expires_at IS NULL OR expires_at > ?2)";
 const DELETE_SECRETS: &str = "DELETE FROM client_secrets WHERE client_id = ?1";
@@ -232,6 +233,11 @@ impl Tx<'_> {
     ) -> Result<()> {
         self.connection.prepare_cached(INSERT_CHANGE)?.execute(params![client, now, field, earlier])?;
         Ok(())
+    }
+
+    /// Whether a registration has said something else since `since`.
+    pub fn client_has_changed(&self, client: &ClientId, since: Timestamp) -> Result<bool> {
+        Ok(self.connection.prepare_cached(HAS_CHANGED)?.exists(params![client, since])?)
     }
 
     /// Lets all secrets of a client end at `at`, unless they end before.

@@ -12,7 +12,7 @@ use super::{Result, Store, Tx};
 
 const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
-const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation FROM grants \
+const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation, authorized_at FROM grants \
     WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
 const LAST_ENDED: &str = "SELECT id FROM grants WHERE client_id = ?1 AND user_id = ?2 AND status = 'ended' \
     ORDER BY ended_at DESC, id DESC LIMIT 1";
@@ -113,6 +113,7 @@ pub struct OpenGrant {
     pub id: GrantId,
     pub scope: Scope,
     pub generations: Generations,
+    pub authorized_at: Timestamp,
 }
 
 const fn generations(server: i64, client: i64, user: i64) -> Generations {
@@ -146,6 +147,7 @@ fn open(
                 id: row.get(0)?,
                 scope: row.get(1)?,
                 generations: generations(row.get(2)?, row.get(3)?, row.get(4)?),
+                authorized_at: row.get(5)?,
             })
         })
         .optional()

@@ -176,9 +176,19 @@ async fn confirm(
     Ok(())
 }
 
-fn new_password(form: &Params, faults: &mut Faults) -> Option<Password> {
+/// The hash of the form's `new_password`, if it will do and the person has proven who they are.
+async fn new_password(
+    app: &App,
+    user: &User,
+    address: &Address,
+    form: &Params,
+    faults: &mut Faults,
+) -> Result<Option<String>> {
     let chosen = Password::chosen(form.get("new_password").unwrap_or_default().to_owned());
-    faults.check("new_password", chosen)
+    let chosen = faults.check("new_password", chosen);
+    confirm(app, user, address, form, faults).await?;
+    let Some(chosen) = chosen.filter(|_| faults.is_empty()) else { return Ok(None) };
+    Ok(Some(app.passwords.hash(chosen).await.map_err(register::Error::from)?))
 }
 
 pub async fn change_password(
@@ -190,13 +200,11 @@ pub async fn change_password(
     Form(form): Form,
 ) -> Result<Response> {
     let mut faults = Faults::default();
-    let chosen = new_password(&form, &mut faults);
-    confirm(&app, &signed_in.user, &address, &form, &mut faults).await?;
-    let Some(chosen) = chosen.filter(|_| faults.is_empty()) else {
+    let hash = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let Some(hash) = hash else {
         let page = account_page(&app, signed_in, None, faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    let hash = app.passwords.hash(chosen).await.map_err(register::Error::from)?;
     let apps = if form.get("revoke_apps") == Some("1") { Apps::Revoke } else { Apps::Keep };
     let User { id, username, .. } = signed_in.user;
     let by = By::user_on_page(&id, app.clock.now());
@@ -254,13 +262,11 @@ pub async fn taken_over(
     Form(form): Form,
 ) -> Result<Response> {
     let mut faults = Faults::default();
-    let chosen = new_password(&form, &mut faults);
-    confirm(&app, &signed_in.user, &address, &form, &mut faults).await?;
-    let Some(chosen) = chosen.filter(|_| faults.is_empty()) else {
+    let hash = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let Some(hash) = hash else {
         let page = taken_over_form(&app, &signed_in, faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    let hash = app.passwords.hash(chosen).await.map_err(register::Error::from)?;
     let by = By::user_on_page(&signed_in.user.id, app.clock.now());
     let receipt = revoke::taken_over_account(&app.store, signed_in.user.id, hash, by).await?;
     sign_in_again(&app, &session, &signed_in.user.username, &headers).await?;

@@ -90,6 +90,24 @@ fn refuse(refusal: Refusal) -> Result<Response> {
     }
 }
 
+/// A request that may be shown, and who looks at it; else the answer that goes out instead.
+fn enter(
+    app: &App,
+    viewer: Viewer,
+    uri: &Uri,
+    query: &str,
+) -> Result<std::result::Result<(Request, SignedIn), Response>> {
+    let request = match authorize::read(app, query) {
+        Ok(request) => request,
+        Err(refusal) => return refuse(refusal).map(Err),
+    };
+    let Some(signed_in) = viewer.0 else { return Ok(Err(to_sign_in(&Method::GET, uri))) };
+    if app.store.is_blocked(&signed_in.user.id, &request.client.id)? {
+        return Ok(Err(error::page(StatusCode::FORBIDDEN, "authorize-error-blocked", None)));
+    }
+    Ok(Ok((request, signed_in)))
+}
+
 pub async fn ask(
     State(app): State<App>,
     viewer: Viewer,
@@ -98,14 +116,10 @@ pub async fn ask(
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let request = match authorize::read(&app, &query) {
-        Ok(request) => request,
-        Err(refusal) => return refuse(refusal),
+    let (request, signed_in) = match enter(&app, viewer, &uri, &query)? {
+        Ok(entered) => entered,
+        Err(answer) => return Ok(answer),
     };
-    let Some(signed_in) = viewer.0 else { return Ok(to_sign_in(&Method::GET, &uri)) };
-    if app.store.is_blocked(&signed_in.user.id, &request.client.id)? {
-        return Ok(error::page(StatusCode::FORBIDDEN, "authorize-error-blocked", None));
-    }
     // Anybody can pretend to be a public client, so its users are asked every time (RFC 6749 §10.2).
     let is_proven = request.client.kind == ClientKind::Confidential;
     if is_proven && stands(&app.store, &request.client.id, &signed_in.user.id, &request.scope)? {
@@ -127,14 +141,10 @@ pub async fn decide(
     Form(form): Form,
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let request = match authorize::read(&app, &query) {
-        Ok(request) => request,
-        Err(refusal) => return refuse(refusal),
+    let (request, signed_in) = match enter(&app, viewer, &uri, &query)? {
+        Ok(entered) => entered,
+        Err(answer) => return Ok(answer),
     };
-    let Some(signed_in) = viewer.0 else { return Ok(to_sign_in(&Method::GET, &uri)) };
-    if app.store.is_blocked(&signed_in.user.id, &request.client.id)? {
-        return Ok(error::page(StatusCode::FORBIDDEN, "authorize-error-blocked", None));
-    }
     match form.get("decision") {
         Some("approve") => {}
         Some("deny") => {

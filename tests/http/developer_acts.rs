@@ -335,6 +335,8 @@ async fn who_allowed_the_app_is_told_what_changed_at_the_next_consent() {
     page.shows("Album").shows("by Album Ltd · album.example, app.example").shows("https://album.example/cb");
     assert!(desk.api.accepts(&tokens.access).await, "a change ends nothing");
 
+    // No earlier consent covers another name or address.
+    alice.is_asked(&app.request()).await.answer.shows("Changed since you last allowed it");
     desk.revokes_tokens().await.is(303);
     let page = alice.is_asked(&app.request()).await;
     let shown = page.answer.body.clone();
