@@ -1,13 +1,16 @@
 //! The worker that really deletes what is dead or expired, in slices of a few milliseconds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::store::purges::Slice;
-use crate::store::{self, Store};
+use crate::store::{self, Store, Tx};
 
-/// Rows in one slice: about two milliseconds of the writer's time.
-const ROWS: i64 = 500;
+/// How long a slice may hold the writer, its commit included.
+const SLICE: Duration = Duration::from_millis(4);
+/// Rows in a slice: as many as the last one's pace lets into that time, between these.
+const FEWEST: i64 = 20;
+const MOST: i64 = 2_000;
 /// How often expired rows are looked for when nobody revokes anything.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const BACK_OFF: Duration = Duration::from_secs(5);
@@ -28,22 +31,51 @@ pub async fn run(store: Store, clock: Clock, refresh_grace: Duration) {
 
 /// Purges until nothing dead and nothing expired is left.
 ///
-/// Slices queue behind whoever waits, and the three of a round share a commit: nobody waits for
-/// more than one round.
+/// A slice queues behind whoever waits, and is followed by a pause of its own length: others have
+/// the writer at least half of the time, and never wait for more than one slice. How many rows fit
+/// depends on the disk and on how much of the tables is in memory, so each slice sets the next.
 ///
 /// # Errors
 /// When the store fails; what was done by then stays done and noted.
 pub async fn catch_up(store: &Store, clock: &Clock, refresh_grace: Duration) -> store::Result<()> {
+    let mut rows = FEWEST;
     loop {
         let now = clock.now();
         let until = now.minus(refresh_grace);
-        let (dead, expired, sealed) = tokio::try_join!(
-            store.write(move |tx| tx.purge_dead_slice(ROWS, now)),
-            store.write(move |tx| tx.purge_expired_slice(ROWS, now)),
-            store.write(move |tx| tx.forget_sealed_slice(ROWS, until)),
-        )?;
-        if [dead, expired, sealed] == [Slice::Idle; 3] {
+        let slice = move |tx: &Tx<'_>| {
+            let began = Instant::now();
+            let dead = tx.purge_dead_slice(rows, now)?;
+            let expired = tx.purge_expired_slice(rows, now)?;
+            let sealed = tx.forget_sealed_slice(rows, until)?;
+            Ok::<_, store::Error>((began, [dead, expired, sealed]))
+        };
+        let (began, slices) = store.write(slice).await?;
+        if slices == [Slice::Idle; 3] {
             return Ok(());
         }
+        let took = began.elapsed();
+        rows = paced(rows, took);
+        tokio::time::sleep(took).await;
+    }
+}
+
+/// How many rows the next slice takes, when one of `rows` took so long.
+fn paced(rows: i64, took: Duration) -> i64 {
+    let fitting = rows as f64 * SLICE.as_secs_f64() / took.as_secs_f64().max(1e-6);
+    // At most twice as many: one quick slice says little about the next.
+    (fitting as i64).clamp(FEWEST, MOST).min(rows * 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_grow_while_they_are_quick_and_shrink_at_once() {
+        assert_eq!(paced(20, Duration::from_micros(100)), 40);
+        assert_eq!(paced(2_000, Duration::from_micros(100)), 2_000);
+        assert_eq!(paced(400, Duration::from_millis(40)), 40);
+        assert_eq!(paced(20, Duration::from_secs(1)), 20);
+        assert_eq!(paced(20, Duration::ZERO), 40);
     }
 }

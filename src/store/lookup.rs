@@ -18,7 +18,9 @@ impl Lookups {
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(std::time::Duration::from_millis(100))?;
             connection.set_prepared_statement_cache_capacity(64);
-            connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")?;
+            connection.execute_batch(
+                "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -16384;",
+            )?;
             Ok(Mutex::new(connection))
         };
         Ok(Self((0..CONNECTIONS).map(|_| open()).collect::<Result<_>>()?))

@@ -46,7 +46,8 @@ impl Writer {
         connection.set_prepared_statement_cache_capacity(128);
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-             PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;",
+             PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192;",
         )?;
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
