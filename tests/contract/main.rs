@@ -1,0 +1,9 @@
+//! The revocation contract: a model of sets beside the store, races, and who ends which credential.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
+mod chance;
+mod history;
+mod model;
+mod races;
+mod world;
