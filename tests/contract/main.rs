@@ -4,7 +4,9 @@
 
 mod chance;
 mod consent;
+mod estate;
 mod history;
+mod matrix;
 mod model;
 mod races;
 mod world;

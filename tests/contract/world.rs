@@ -33,7 +33,7 @@ pub const LIVES: Lives = Lives {
 };
 pub const SESSION_LIFE: Duration = Duration::from_secs(200_000);
 
-/// S256 of what codes are asked for with here.
+/// S256 of the verifier in RFC 7636, appendix B: what codes are asked for with here.
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 #[derive(Clone)]
@@ -103,6 +103,14 @@ impl World {
         let connection = rusqlite::Connection::open(self.path()).unwrap();
         connection.busy_timeout(Duration::from_secs(5)).unwrap();
         connection
+    }
+
+    /// The same once more, in a folder of its own.
+    pub async fn copied(&self) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let path = folder.path().join("rescind.db");
+        self.store.backup(path.clone()).await.unwrap();
+        Self { store: Store::open(&path).await.unwrap(), folder }
     }
 
     /// The server ends and starts anew.
