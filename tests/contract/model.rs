@@ -23,7 +23,7 @@ use crate::chance::{Chance, setting};
 
 /// Steps on one database: long enough for old credentials to meet new acts.
 const LENGTH: usize = 120;
-const STEPS: u64 = 6_000;
+const STEPS: u64 = 3_000;
 const SHRINKING: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
