@@ -275,6 +275,8 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
             let banned = tx.client(&client)?.ok_or(Error::NotFound)?;
             let status = ClientStatus::Banned { at: by.at, reason: reason.clone() };
             let Some(generation) = tx.shut_client(&client, &status)? else { return Ok(None) };
+            // A ban is for good: like a deleted client's, its secrets open nothing ever again.
+            tx.delete_client_secrets(&client)?;
             for uri in banned.redirect_uris.iter().filter(|uri| !uri.is_local()) {
                 tx.ban_domain(&uri.domain(), &client, by.at)?;
             }

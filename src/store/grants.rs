@@ -14,8 +14,10 @@ const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM serv
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
 const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation, authorized_at FROM grants \
     WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
-const LAST_ENDED: &str = "SELECT id FROM grants WHERE client_id = ?1 AND user_id = ?2 AND status = 'ended' \
-    ORDER BY ended_at DESC, id DESC LIMIT 1";
+/// In the ledger's order: `ended_at` goes back with the clock, and two may end within its millisecond.
+const LAST_ENDED: &str = "SELECT g.id FROM grants AS g JOIN ledger AS l ON l.grant_id = g.id \
+    WHERE g.client_id = ?1 AND g.user_id = ?2 AND g.status = 'ended' AND l.subject_kind = 'grant' \
+    ORDER BY l.sequence DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, \
     client_generation, user_generation, first_authorized_at, authorized_at) \
     VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8)";
@@ -65,6 +67,7 @@ const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id 
 pub(super) const STATEMENTS: &[&str] = &[
     CURRENT,
     OPEN,
+    LAST_ENDED,
     RENEW,
     END_ONE,
     END_BY_ID,

@@ -1,0 +1,454 @@
+//! Every kind of credential, in several hands, on the real router: what the matrix takes away from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use rescind::app::App;
+use rescind::clock::Clock;
+use rescind::config::Config;
+use rescind::model::act::By;
+use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
+use rescind::model::password::Password;
+use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
+use rescind::model::user::{Role, Username};
+use rescind::routes::router;
+use rescind::service::issue::Terms;
+use rescind::service::register::{self, NewResourceServer};
+use rescind::service::revoke::{self, Apps, Authority, Token};
+use rescind::service::{issue, moderate, purge};
+use rusqlite::types::ValueRef;
+use tower::ServiceExt as _;
+
+use crate::world::{LIVES, NOW, Session, World, scope};
+
+const ISSUER: &str = "http://127.0.0.1:8080";
+pub const PASSWORD: &str = "correct-horse-battery";
+const AUDIENCE: &str = "https://photos.example";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Access,
+    Refresh,
+    /// Superseded, and within its grace.
+    Spent,
+    Code,
+    Used,
+    Session,
+    ClientSecret,
+    ApiSecret,
+}
+
+/// A credential: how it is proven alive, and the bytes that stand for it in the database.
+struct Credential {
+    kind: Kind,
+    text: String,
+    client: Option<ClientId>,
+    bytes: Vec<Vec<u8>>,
+}
+
+/// A world in which everybody holds something. Names read `owner/client/device/credential`.
+pub struct Estate {
+    world: World,
+    app: App,
+    router: axum::Router,
+    credentials: BTreeMap<String, Credential>,
+    /// What `{name}` stands for in a path or form.
+    names: BTreeMap<String, String>,
+}
+
+fn basic(id: &str, secret: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{id}:{secret}")))
+}
+
+impl Estate {
+    pub async fn new() -> Self {
+        let world = World::new().await;
+        let mut estate = Self::around(world, BTreeMap::new(), BTreeMap::new());
+        let hash = estate.app.passwords.hash(Password::typed(PASSWORD.to_owned())).await.unwrap();
+        for (name, role) in [
+            ("admin", Role::Admin),
+            ("alice", Role::User),
+            ("bob", Role::User),
+            ("dora", Role::Developer),
+            ("dave", Role::Developer),
+        ] {
+            let (id, username, hash) = (UserId::generate(NOW), Username::parse(name).unwrap(), hash.clone());
+            estate.names.insert(name.to_owned(), id.to_string());
+            let insert =
+                move |tx: &rescind::store::Tx<'_>| tx.insert_user(&id, &username, None, role, &hash, NOW);
+            estate.world.store.write(insert).await.unwrap();
+        }
+        for (name, browsers) in [("alice", 2), ("bob", 1), ("dora", 1), ("dave", 1), ("admin", 1)] {
+            for browser in 1..=browsers {
+                estate.sign_in(name, browser).await;
+            }
+        }
+        estate.register_api().await;
+        for (owner, client) in [("dora", "prints"), ("dora", "maps"), ("dave", "chat")] {
+            estate.register_client(owner, client).await;
+        }
+        for device in [
+            "alice/prints/phone",
+            "alice/prints/laptop",
+            "alice/maps/phone",
+            "alice/chat/phone",
+            "bob/prints/phone",
+            "bob/maps/phone",
+            "dora/prints/phone",
+        ] {
+            estate.connect(device).await;
+        }
+        estate
+    }
+
+    fn around(
+        world: World,
+        credentials: BTreeMap<String, Credential>,
+        names: BTreeMap<String, String>,
+    ) -> Self {
+        let config = |name: &str| (name == "RESCIND_ISSUER").then(|| ISSUER.to_owned());
+        let app = App::new(Config::read(&config).unwrap(), world.store.clone(), Clock::fixed(NOW)).unwrap();
+        Self { world, router: router(app.clone()), app, credentials, names }
+    }
+
+    /// The same estate in a database of its own.
+    pub async fn copied(&self) -> Self {
+        let again = |of: &Credential| Credential {
+            kind: of.kind,
+            text: of.text.clone(),
+            client: of.client.clone(),
+            bytes: of.bytes.clone(),
+        };
+        let credentials = self.credentials.iter().map(|(name, of)| (name.clone(), again(of))).collect();
+        Self::around(self.world.copied().await, credentials, self.names.clone())
+    }
+
+    fn id<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> T {
+        parse(&self.names[name]).unwrap()
+    }
+
+    fn client(&self, name: &str) -> ClientId {
+        self.id(name, ClientId::parse)
+    }
+
+    fn keep(&mut self, name: &str, kind: Kind, text: &str, client: Option<ClientId>, bytes: Vec<Vec<u8>>) {
+        self.names.insert(name.to_owned(), text.to_owned());
+        self.credentials.insert(name.to_owned(), Credential { kind, text: text.to_owned(), client, bytes });
+    }
+
+    fn keep_digest(&mut self, name: &str, kind: Kind, text: &str, client: Option<ClientId>) {
+        self.keep(name, kind, text, client, vec![Digest::of(text.as_bytes()).as_bytes().to_vec()]);
+    }
+
+    async fn sign_in(&mut self, name: &str, browser: usize) {
+        let form = format!("username={name}&password={PASSWORD}");
+        let (status, cookie, body) = self.sends("POST", "/login", None, None, &form).await;
+        assert_eq!(status, 303, "{body}");
+        let cookie = cookie.unwrap();
+        let value = cookie.split_once('=').unwrap().1.split(';').next().unwrap().to_owned();
+        let id = BASE64_URL_SAFE_NO_PAD.decode(&value).unwrap();
+        let digest = Digest::of(&id).as_bytes().to_vec();
+        self.keep(&format!("{name}/browser/{browser}"), Kind::Session, &value, None, vec![digest]);
+    }
+
+    async fn register_api(&mut self) {
+        let new = NewResourceServer {
+            name: "Photos".to_owned(),
+            audience: AUDIENCE.to_owned(),
+            scopes: vec![("a".to_owned(), "See photos".to_owned())],
+        };
+        let (id, secret) = register::resource_server(&self.world.store, new, NOW).await.unwrap();
+        self.names.insert("api".to_owned(), id.to_string());
+        self.keep_digest("api/secret", Kind::ApiSecret, secret.expose(), None);
+    }
+
+    async fn register_client(&mut self, owner: &str, name: &str) {
+        let owner = self.id(owner, UserId::parse);
+        let (id, first) = self.world.client(&owner, &format!("{name}.example")).await;
+        let day = Duration::from_secs(86_400);
+        let second = register::rotate_secret(&self.world.store, id.clone(), owner, day, NOW).await.unwrap();
+        self.names.insert(name.to_owned(), id.to_string());
+        self.keep_digest(
+            &format!("{name}/secret/earlier"),
+            Kind::ClientSecret,
+            first.expose(),
+            Some(id.clone()),
+        );
+        self.keep_digest(
+            &format!("{name}/secret/newest"),
+            Kind::ClientSecret,
+            second.expose(),
+            Some(id.clone()),
+        );
+        let issued = issue::for_client(&self.world.store, scope("a"), self.terms(&id)).await.unwrap();
+        self.keep_digest(&format!("{name}/own"), Kind::Access, issued.access_token.expose(), Some(id));
+    }
+
+    fn terms(&self, client: &ClientId) -> Terms {
+        let scopes = self.world.store.scopes().unwrap();
+        Terms { client: client.clone(), lives: LIVES, scopes, now: NOW }
+    }
+
+    async fn redeem(&self, client: &ClientId, code: &str) -> issue::Issued {
+        let request = issue::CodeRequest {
+            code: rescind::model::secret::AuthorizationCode::parse(code).unwrap(),
+            redirect_uri: None,
+            code_challenge: Some(crate::world::CHALLENGE.to_owned()),
+            refreshing: issue::Refreshing::Yes,
+        };
+        issue::redeem(&self.world.store, request, self.terms(client)).await.unwrap()
+    }
+
+    /// One device with a used code, a spent and a current refresh token and an access token of each; and beside it
+    /// one whose code nobody has redeemed.
+    async fn connect(&mut self, device: &str) {
+        let (user, rest) = device.split_once('/').unwrap();
+        let client_name = rest.split_once('/').unwrap().0;
+        let (user_id, client) = (self.id(user, UserId::parse), self.client(client_name));
+        let beside = self.world.beside();
+        let session: SessionId = beside
+            .query_row("SELECT id FROM sessions WHERE user_id = ?1 LIMIT 1", [&user_id], |row| row.get(0))
+            .unwrap();
+        let session = Session { id: session, digest: Digest::of(b"not needed") };
+        let used = self.world.consent(&client, &user_id, &session).await;
+        let (family, grant) = self.world.family_of(&beside, &used);
+        self.names.insert(format!("{user}/{client_name}"), grant.to_string());
+        self.names.insert(device.to_owned(), family.to_string());
+        let of = Some(client.clone());
+        self.keep_digest(&format!("{device}/used"), Kind::Used, used.expose(), of.clone());
+        let first = self.redeem(&client, used.expose()).await;
+        let spent = first.refresh_token.unwrap();
+        let request = issue::RefreshRequest { token: crate::world::copy_refresh(&spent), scope: None };
+        let next = issue::refresh(&self.world.store, request, self.terms(&client)).await.unwrap();
+        let newest = next.refresh_token.unwrap();
+        self.keep_digest(&format!("{device}/first"), Kind::Access, first.access_token.expose(), of.clone());
+        self.keep_digest(&format!("{device}/access"), Kind::Access, next.access_token.expose(), of.clone());
+        self.keep_digest(&format!("{device}/spent"), Kind::Spent, spent.expose(), of.clone());
+        let bytes = vec![
+            newest.digest().as_bytes().to_vec(),
+            SealedSuccessor::seal(&newest, &spent).as_bytes().to_vec(),
+        ];
+        self.keep(&format!("{device}/refresh"), Kind::Refresh, newest.expose(), of.clone(), bytes);
+        let code = self.world.consent(&client, &user_id, &session).await;
+        self.keep_digest(&format!("{device}-new/code"), Kind::Code, code.expose(), of);
+    }
+
+    // Acting
+
+    async fn sends(
+        &self,
+        method: &str,
+        path: &str,
+        cookie: Option<&str>,
+        authorization: Option<&str>,
+        form: &str,
+    ) -> (u16, Option<String>, String) {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &ISSUER[7..]);
+        if method == "POST" {
+            request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        if let Some(cookie) = cookie {
+            request =
+                request.header(header::COOKIE, format!("rescind={cookie}")).header(header::ORIGIN, ISSUER);
+        }
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::from(form.to_owned())).unwrap()).await;
+        let response = response.unwrap();
+        let status = response.status().as_u16();
+        let cookie = response.headers().get(header::SET_COOKIE).map(|it| it.to_str().unwrap().to_owned());
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, cookie, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let mut parts = text.split('{');
+        let mut filled = parts.next().unwrap().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').unwrap();
+            filled.push_str(self.names.get(name).unwrap_or_else(|| panic!("{name} in {text}")));
+            filled.push_str(rest);
+        }
+        filled
+    }
+
+    /// Does one step of the matrix; the status of its answer, or 0 where it is no request.
+    ///
+    /// `who` is a person with a browser, a client, or somebody for whom there is a verb and no page yet.
+    pub async fn does(&self, who: &str, step: &str, form: &str) -> u16 {
+        let (verb, what) = step.split_once(' ').unwrap();
+        let (what, form) = (self.filled(what), self.filled(form));
+        if verb == "GET" || verb == "POST" {
+            let cookie = self.names.get(&format!("{who}/browser/1")).map(String::as_str);
+            let secret =
+                self.names.get(&format!("{who}/secret/newest")).or(self.names.get(&format!("{who}/secret")));
+            let authorization = secret.map(|secret| basic(&self.names[who], secret));
+            return self.sends(verb, &what, cookie, authorization.as_deref(), &form).await.0;
+        }
+        self.acts(who, verb, &what).await;
+        0
+    }
+
+    async fn acts(&self, who: &str, verb: &str, what: &str) {
+        let store = &self.world.store;
+        let admin = self.id("admin", UserId::parse);
+        let now = self.app.clock.now();
+        let by = if who == "operator" { By::operator(now) } else { By::admin_on_page(&admin, now) };
+        let (client, user) = (|| ClientId::parse(what).unwrap(), || UserId::parse(what).unwrap());
+        let reason = "Spam".to_owned();
+        match verb {
+            "wait" => self.app.clock.advance(Duration::from_secs(what.parse().unwrap())),
+            "suspend" => drop(revoke::suspend_client(store, client(), reason, by).await.unwrap()),
+            "ban" => drop(revoke::ban_client(store, client(), reason, by).await.unwrap()),
+            "reinstate" => moderate::reinstate_client(store, client(), admin, by).await.unwrap(),
+            "disable" => drop(revoke::disable_user(store, user(), Apps::Keep, by).await.unwrap()),
+            "disable-with-apps" => {
+                drop(revoke::disable_user(store, user(), Apps::Suspend(reason), by).await.unwrap());
+            }
+            "enable" => moderate::enable_user(store, user(), by).await.unwrap(),
+            "revoke-user" => drop(revoke::user(store, user(), by).await.unwrap()),
+            "revoke-client" => {
+                drop(revoke::client_tokens(store, client(), Authority::Provider, None, by).await.unwrap());
+            }
+            "revoke-grant" => {
+                drop(revoke::any_grant(store, GrantId::parse(what).unwrap(), by).await.unwrap())
+            }
+            "revoke-token" => {
+                drop(revoke::token(store, Token::parse(what).unwrap(), None, by).await.unwrap())
+            }
+            "purge" => purge::catch_up(store, &self.app.clock, LIVES.refresh_grace).await.unwrap(),
+            _ => panic!("nobody can {verb}"),
+        }
+    }
+
+    // Looking
+
+    pub fn all(&self) -> BTreeSet<String> {
+        self.credentials.keys().cloned().collect()
+    }
+
+    /// The names of the credentials that work, each by what it is for.
+    pub async fn alive(&self) -> BTreeSet<String> {
+        let now = self.app.clock.now();
+        let mut alive = BTreeSet::new();
+        let api = basic(&self.names["api"], &self.names["api/secret"]);
+        let (mut codes, mut tokens) = (Vec::new(), Vec::new());
+        for (name, credential) in &self.credentials {
+            let Credential { kind, text, client, .. } = credential;
+            let works = match kind {
+                Kind::Access => {
+                    let form = format!("token={text}");
+                    let (status, _, body) =
+                        self.sends("POST", "/oauth/introspect", None, Some(&api), &form).await;
+                    assert_eq!(status, 200, "{name}: {body}");
+                    let active = body.contains("\"active\":true");
+                    let token = AccessToken::parse(text).unwrap();
+                    assert_eq!(active, self.world.accepts(&token, now), "{name}: introspection and the rule");
+                    active
+                }
+                Kind::Session => self.sends("GET", "/account", Some(text), None, "").await.0 == 200,
+                Kind::ClientSecret => {
+                    let proof = basic(client.as_ref().unwrap().as_str(), text);
+                    self.sends("POST", "/oauth/revoke", None, Some(&proof), "token=none").await.0 == 200
+                }
+                Kind::ApiSecret => {
+                    self.sends("POST", "/oauth/introspect", None, Some(&api), "token=none").await.0 == 200
+                }
+                Kind::Code | Kind::Used => {
+                    codes.push((name.clone(), (client.clone().unwrap(), Digest::of(text.as_bytes()))));
+                    false
+                }
+                Kind::Refresh | Kind::Spent => {
+                    let digest = RefreshToken::parse(text).unwrap().digest();
+                    tokens.push((name.clone(), (client.clone().unwrap(), digest)));
+                    false
+                }
+            };
+            if works {
+                alive.insert(name.clone());
+            }
+        }
+        let only =
+            |of: &[(String, (ClientId, Digest))]| of.iter().map(|(_, it)| it.clone()).collect::<Vec<_>>();
+        let tried = self.world.exchangeable(only(&codes), only(&tokens), now).await;
+        let usable = tried.current.iter().zip(&tried.again).map(|(current, again)| *current || *again);
+        let codes = codes.into_iter().zip(tried.codes);
+        alive.extend(
+            codes.chain(tokens.into_iter().zip(usable)).filter(|(_, is)| *is).map(|((name, _), _)| name),
+        );
+        alive
+    }
+
+    /// What the columns of the live schema hold of credentials: `table.column` with the names found in it.
+    ///
+    /// # Panics
+    /// When a column of binary values, or one that is called a digest, holds what this test has not minted.
+    pub fn digests(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut known: BTreeMap<Vec<u8>, &str> = BTreeMap::new();
+        for (name, credential) in &self.credentials {
+            for bytes in &credential.bytes {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                known.insert(hex.to_uppercase().into_bytes(), name);
+                known.insert(hex.into_bytes(), name);
+                known.insert(BASE64_URL_SAFE_NO_PAD.encode(bytes).into_bytes(), name);
+                known.insert(BASE64_STANDARD.encode(bytes).into_bytes(), name);
+                known.insert(bytes.clone(), name);
+            }
+        }
+        let beside = self.world.beside();
+        let columns = "SELECT m.name, c.name, c.type FROM sqlite_schema AS m, pragma_table_info(m.name) AS c \
+            WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name <> '_sqlx_migrations'";
+        let mut columns = beside.prepare(columns).unwrap();
+        let columns: Vec<(String, String, String)> = columns
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (table, column, class) in columns {
+            let holds_digests = class == "BLOB" || column.contains("digest");
+            let place = format!("{table}.{column}");
+            if holds_digests {
+                found.entry(place.clone()).or_default();
+            }
+            let mut values = beside.prepare(&format!("SELECT {column} FROM {table}")).unwrap();
+            let mut rows = values.query([]).unwrap();
+            while let Some(row) = rows.next().unwrap() {
+                let bytes = match row.get_ref_unwrap(0) {
+                    ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes.to_vec(),
+                    _ => continue,
+                };
+                match known.get(&bytes) {
+                    Some(name) => {
+                        found.entry(place.clone()).or_default().insert((*name).to_owned());
+                    }
+                    None => {
+                        assert!(!holds_digests, "{place} holds a credential that this test has not minted")
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Passwords and secrets made by an act itself are no part of the estate.
+    pub fn forget_new(&self) {
+        let beside = self.world.beside();
+        let known: BTreeSet<&Vec<u8>> = self.credentials.values().flat_map(|it| &it.bytes).collect();
+        for (table, key) in
+            [("sessions", "digest"), ("client_secrets", "digest"), ("access_tokens", "digest")]
+        {
+            let mut all = beside.prepare(&format!("SELECT {key} FROM {table}")).unwrap();
+            let all: Vec<Vec<u8>> =
+                all.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+            for made in all.iter().filter(|digest| !known.contains(digest)) {
+                beside.execute(&format!("DELETE FROM {table} WHERE {key} = ?1"), [made]).unwrap();
+            }
+        }
+    }
+}

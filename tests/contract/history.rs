@@ -1,0 +1,308 @@
+//! A history of mints, uses and revocations by many workers at once: nothing that started after a
+//! revocation had been answered is accepted under what it covered.
+//!
+//! Five seconds; the long one:
+//!
+//! ```text
+//! RESCIND_HISTORY_SECONDS=60 cargo test --test contract history -- --nocapture
+//! ```
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rescind::model::act::By;
+use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
+use rescind::model::secret::{AccessToken, AuthorizationCode, RefreshToken};
+use rescind::model::user::Role;
+use rescind::service::authorize::{self, Basis};
+use rescind::service::revoke::{self, Asking, Authority, Token};
+use rescind::service::{issue, purge};
+use tokio::task::JoinSet;
+
+use crate::chance::{Chance, setting};
+use crate::world::{NOW, World, copy_access, scope};
+
+const WORKERS: usize = 16;
+const SECONDS: u64 = 5;
+const USERS: usize = 6;
+const CLIENTS: usize = 3;
+/// Devices at a time: few, so that workers meet on them.
+const PLACES: usize = 24;
+
+/// Something that can be revoked, with the newest moment at which a revocation of it started that has been answered.
+#[derive(Default)]
+struct Revocable(AtomicU64);
+
+/// What one consent gave. `born` is the moment at which its minting was answered.
+struct Device {
+    user: usize,
+    client: usize,
+    family: FamilyId,
+    grant: GrantId,
+    born: u64,
+    closed: Revocable,
+    code: AuthorizationCode,
+    access: Mutex<Vec<Arc<AccessToken>>>,
+    refresh: Mutex<Vec<Arc<RefreshToken>>>,
+}
+
+/// A client's own token; revocable by itself.
+struct Own {
+    client: usize,
+    born: u64,
+    token: AccessToken,
+}
+
+#[derive(Default)]
+struct Counts {
+    minted: AtomicU64,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    revoked: AtomicU64,
+    covered: AtomicU64,
+}
+
+struct History {
+    world: World,
+    users: Vec<(UserId, String)>,
+    clients: Vec<ClientId>,
+    clock: AtomicU64,
+    devices: Vec<Mutex<Option<Arc<Device>>>>,
+    own: Vec<Mutex<Option<Arc<Own>>>>,
+    grants: Mutex<HashMap<GrantId, Revocable>>,
+    of_user: Vec<Revocable>,
+    of_client: Vec<Revocable>,
+    counts: Counts,
+}
+
+impl Revocable {
+    fn newest(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    fn answered(&self, started: u64) {
+        self.0.fetch_max(started, Ordering::SeqCst);
+    }
+}
+
+impl History {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let mut users = Vec::new();
+        for place in 0..USERS {
+            let name = format!("user-{place}");
+            users.push((world.user(&name, Role::Developer).await, name));
+        }
+        let mut clients = Vec::new();
+        for place in 0..CLIENTS {
+            clients.push(world.client(&users[0].0, &format!("app-{place}.example")).await.0);
+        }
+        Self {
+            world,
+            users,
+            clients,
+            clock: AtomicU64::new(1),
+            devices: (0..PLACES).map(|_| Mutex::default()).collect(),
+            own: (0..CLIENTS).map(|_| Mutex::default()).collect(),
+            grants: Mutex::default(),
+            of_user: (0..USERS).map(|_| Revocable::default()).collect(),
+            of_client: (0..CLIENTS).map(|_| Revocable::default()).collect(),
+            counts: Counts::default(),
+        }
+    }
+
+    fn moment(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Whether a revocation that covers the device, and started after it was born, has been answered by now.
+    fn is_revoked(&self, device: &Device) -> bool {
+        let marks = [&device.closed, &self.of_user[device.user], &self.of_client[device.client]];
+        let of_grant = self.grants.lock().unwrap().get(&device.grant).map_or(0, Revocable::newest);
+        marks.iter().any(|mark| mark.newest() > device.born) || of_grant > device.born
+    }
+
+    /// Holds an answer against what was known when its request started.
+    fn judge(&self, what: &str, was_revoked: bool, accepted: bool) {
+        assert!(
+            !(was_revoked && accepted),
+            "{what} was accepted though its revocation had been answered before"
+        );
+        let count = if accepted { &self.counts.accepted } else { &self.counts.refused };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.counts.covered.fetch_add(u64::from(was_revoked), Ordering::Relaxed);
+    }
+
+    fn device(&self, chance: &mut Chance) -> Option<Arc<Device>> {
+        self.devices[chance.below(PLACES)].lock().unwrap().clone()
+    }
+
+    async fn connect(&self, chance: &mut Chance) {
+        let (user, client) = (chance.below(USERS), chance.below(CLIENTS));
+        let ((user_id, name), client_id) = (&self.users[user], &self.clients[client]);
+        let Some(seen) = authorize::look(&self.world.store, client_id, user_id).unwrap() else { return };
+        let Some(checked) = self.world.credentials(name) else { return };
+        let Some(session) = self.world.begin_session(checked, NOW).await else { return };
+        let basis = Basis::Approved(seen);
+        let given = self.world.authorize(client_id, user_id, &session, scope("a"), basis, NOW).await;
+        let Ok(code) = given else { return };
+        let born = self.moment();
+        let find = "SELECT family_id, grant_id FROM authorization_codes WHERE digest = ?1";
+        let beside = self.world.beside();
+        let found = beside.query_row(find, [code.digest()], |row| Ok((row.get(0)?, row.get(1)?)));
+        // Whatever was revoked meanwhile may have been purged too.
+        let Ok((family, grant)) = found else { return };
+        let device = Device {
+            user,
+            client,
+            family,
+            grant,
+            born,
+            closed: Revocable::default(),
+            code,
+            access: Mutex::default(),
+            refresh: Mutex::default(),
+        };
+        self.counts.minted.fetch_add(1, Ordering::Relaxed);
+        *self.devices[chance.below(PLACES)].lock().unwrap() = Some(Arc::new(device));
+    }
+
+    fn keep(&self, device: &Device, issued: issue::Issued) {
+        self.counts.minted.fetch_add(1, Ordering::Relaxed);
+        device.access.lock().unwrap().push(Arc::new(issued.access_token));
+        device.refresh.lock().unwrap().extend(issued.refresh_token.map(Arc::new));
+    }
+
+    async fn redeem(&self, device: &Device) {
+        let was_revoked = self.is_revoked(device);
+        let issued = self.world.redeem(&self.clients[device.client], &device.code, NOW).await;
+        self.judge("a code", was_revoked, issued.is_ok());
+        issued.into_iter().for_each(|issued| self.keep(device, issued));
+    }
+
+    async fn refresh(&self, device: &Device) {
+        let Some(token) = device.refresh.lock().unwrap().last().cloned() else { return };
+        let was_revoked = self.is_revoked(device);
+        let issued = self.world.refresh(&self.clients[device.client], &token, NOW).await;
+        self.judge("a refresh token", was_revoked, issued.is_ok());
+        issued.into_iter().for_each(|issued| self.keep(device, issued));
+    }
+
+    fn introspect(&self, device: &Device, chance: &mut Chance) {
+        let tokens = device.access.lock().unwrap().clone();
+        if !tokens.is_empty() {
+            let token = &tokens[chance.below(tokens.len())];
+            let was_revoked = self.is_revoked(device);
+            self.judge("an access token", was_revoked, self.world.accepts(token, NOW));
+        }
+    }
+
+    async fn client_credentials(&self, client: usize) {
+        let terms = self.world.terms(&self.clients[client], NOW);
+        let issued = issue::for_client(&self.world.store, scope("a"), terms).await.unwrap();
+        let own = Own { client, born: self.moment(), token: issued.access_token };
+        *self.own[client].lock().unwrap() = Some(Arc::new(own));
+        self.counts.minted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn introspect_own(&self, client: usize) {
+        if let Some(own) = self.own[client].lock().unwrap().clone() {
+            let was_revoked = self.of_client[own.client].newest() > own.born;
+            self.judge("a client's own token", was_revoked, self.world.accepts(&own.token, NOW));
+        }
+    }
+
+    async fn revoke(&self, device: &Device, chance: &mut Chance) {
+        let store = &self.world.store;
+        let (user, client) = (self.users[device.user].0.clone(), self.clients[device.client].clone());
+        let by = By::user_on_page(&user, NOW);
+        let started = self.moment();
+        match chance.below(12) {
+            0..=2 => {
+                // A device that is gone has been closed before.
+                let _ = revoke::device(store, user, device.grant.clone(), device.family.clone(), by).await;
+                device.closed.answered(started);
+            }
+            3..=4 => {
+                let Some(token) = device.refresh.lock().unwrap().last().cloned() else { return };
+                let by = By::client_by_protocol(&client, NOW);
+                let shown = Token::Refresh(crate::world::copy_refresh(&token));
+                revoke::token(store, shown, Some(client), by).await.unwrap();
+                device.closed.answered(started);
+            }
+            5..=7 => {
+                revoke::grants(store, user, vec![device.grant.clone()], Asking::Allowed, by).await.unwrap();
+                // Every device under the same grant is covered.
+                self.grants.lock().unwrap().entry(device.grant.clone()).or_default().answered(started);
+            }
+            8 => {
+                revoke::client_tokens(store, client, Authority::Provider, None, By::operator(NOW))
+                    .await
+                    .unwrap();
+                self.of_client[device.client].answered(started);
+            }
+            9 => {
+                revoke::user(store, user, By::operator(NOW)).await.unwrap();
+                self.of_user[device.user].answered(started);
+            }
+            _ => {
+                let Some(token) = device.access.lock().unwrap().pop() else { return };
+                let by = By::client_by_protocol(&client, NOW);
+                let shown = Token::Access(copy_access(&token));
+                revoke::token(store, shown, Some(client), by).await.unwrap();
+                assert!(!self.world.accepts(&token, NOW), "an access token after its revocation");
+            }
+        }
+        self.counts.revoked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn work(self: Arc<Self>, mut chance: Chance, until: Instant) {
+        while Instant::now() < until {
+            let kind = chance.below(20);
+            match (kind, self.device(&mut chance)) {
+                (0..=1, _) | (_, None) => self.connect(&mut chance).await,
+                (2..=3, Some(device)) => self.redeem(&device).await,
+                (4..=7, Some(device)) => self.refresh(&device).await,
+                (8, _) => self.client_credentials(chance.below(CLIENTS)).await,
+                (9, _) => self.introspect_own(chance.below(CLIENTS)),
+                (10, Some(device)) => self.revoke(&device, &mut chance).await,
+                (_, Some(device)) => {
+                    self.introspect(&device, &mut chance);
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_acceptance_that_started_after_a_revocation_was_answered_is_in_the_history() {
+    let seconds = setting("RESCIND_HISTORY_SECONDS").unwrap_or(SECONDS);
+    let history = Arc::new(History::new().await);
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let clock = rescind::clock::Clock::fixed(NOW);
+    let purging = {
+        let store = history.world.store.clone();
+        tokio::spawn(async move { purge::run(store, clock, Duration::from_secs(10)).await })
+    };
+    let mut workers = JoinSet::new();
+    let mut chance = Chance::new(Chance::seed());
+    for _ in 0..WORKERS {
+        workers.spawn(history.clone().work(Chance::new(chance.number()), until));
+    }
+    // Whoever finds something wrong ends the test at once.
+    while let Some(worked) = workers.join_next().await {
+        worked.unwrap();
+    }
+    purging.abort();
+    let Counts { minted, accepted, refused, revoked, covered } = &history.counts;
+    let [minted, accepted, refused, revoked, covered] =
+        [minted, accepted, refused, revoked, covered].map(|count| count.load(Ordering::SeqCst));
+    println!(
+        "history: {seconds} s, {minted} minted, {revoked} revocations, {accepted} uses accepted, {refused} refused, \
+         {covered} of them after an answered revocation"
+    );
+    assert!(minted > 0 && accepted > 0 && revoked > 0 && covered > 0, "too little happened");
+}

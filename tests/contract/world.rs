@@ -1,0 +1,268 @@
+//! A database in a folder of its own, and the short words in which these tests speak to it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rescind::clock::Timestamp;
+use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
+use rescind::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
+use rescind::model::scope::Scope;
+use rescind::model::secret::{
+    AccessToken, AuthorizationCode, ClientSecret, Digest, RefreshToken, SealedSuccessor,
+};
+use rescind::model::stamp::is_live;
+use rescind::model::user::{Role, Username};
+use rescind::service::authorize::{self, Authorization, Basis};
+use rescind::service::issue::{self, CodeRequest, Issued, Lives, RefreshRequest, Refreshing, Terms};
+use rescind::service::register::{self, NewClient};
+use rescind::service::sign_in;
+use rescind::store::authorization_codes::Redemption;
+use rescind::store::resource_servers::Scopes;
+use rescind::store::sessions::NewSession;
+use rescind::store::users::Credentials;
+use rescind::store::{self, Store};
+
+pub const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+pub const LIVES: Lives = Lives {
+    code: Duration::from_secs(60),
+    access_token: Duration::from_secs(3600),
+    refresh_token: Duration::from_secs(86_400),
+    refresh_grace: Duration::from_secs(10),
+};
+pub const SESSION_LIFE: Duration = Duration::from_secs(200_000);
+
+/// S256 of the verifier in RFC 7636, appendix B: what codes are asked for with here.
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+#[derive(Clone)]
+pub struct World {
+    pub store: Store,
+    folder: Arc<tempfile::TempDir>,
+}
+
+/// A browser that has signed in.
+#[derive(Clone)]
+pub struct Session {
+    pub id: SessionId,
+    pub digest: Digest,
+}
+
+/// What can be exchanged at this moment, tried out in a transaction that is then undone.
+#[derive(Default)]
+pub struct Exchangeable {
+    pub codes: Vec<bool>,
+    /// As the newest of its family.
+    pub current: Vec<bool>,
+    /// Once more, within the grace.
+    pub again: Vec<bool>,
+}
+
+/// Takes what was tried out past the transaction that is undone.
+enum Undone {
+    Store(store::Error),
+    Tried(Exchangeable),
+}
+
+impl From<store::Error> for Undone {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+pub fn scope(text: &str) -> Scope {
+    Scope::parse(text).unwrap()
+}
+
+pub fn copy(code: &AuthorizationCode) -> AuthorizationCode {
+    AuthorizationCode::parse(code.expose()).unwrap()
+}
+
+pub fn copy_refresh(token: &RefreshToken) -> RefreshToken {
+    RefreshToken::parse(token.expose()).unwrap()
+}
+
+pub fn copy_access(token: &AccessToken) -> AccessToken {
+    AccessToken::parse(token.expose()).unwrap()
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
+        Self { store, folder }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("rescind.db")
+    }
+
+    /// A connection beside the store's, as another program would have one.
+    pub fn beside(&self) -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open(self.path()).unwrap();
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        connection
+    }
+
+    /// The same once more, in a folder of its own.
+    pub async fn copied(&self) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let path = folder.path().join("rescind.db");
+        self.store.backup(path.clone()).await.unwrap();
+        Self { store: Store::open(&path).await.unwrap(), folder }
+    }
+
+    /// The server ends and starts anew.
+    pub async fn restart(&mut self) {
+        self.store.close().await;
+        self.store = Store::open(&self.path()).await.unwrap();
+    }
+
+    pub async fn user(&self, name: &str, role: Role) -> UserId {
+        let (id, name) = (UserId::generate(NOW), Username::parse(name).unwrap());
+        let made = id.clone();
+        let insert = move |tx: &store::Tx<'_>| tx.insert_user(&id, &name, None, role, "no hash", NOW);
+        self.store.write(insert).await.unwrap();
+        made
+    }
+
+    /// A confidential client for every grant type, at a domain of its own.
+    pub async fn client(&self, owner: &UserId, domain: &str) -> (ClientId, ClientSecret) {
+        let new = NewClient {
+            owner: owner.clone(),
+            name: AppName::parse("Fotowerk").unwrap(),
+            publisher: "Fotowerk Prints".to_owned(),
+            kind: ClientKind::Confidential,
+            token_format: TokenFormat::Opaque,
+            grant_types: GrantTypes::new(GrantType::ALL.to_vec()),
+            scope: None,
+            redirect_uris: vec![RedirectUri::parse(&format!("https://{domain}/cb")).unwrap()],
+        };
+        let (id, secret) = register::client(&self.store, new, NOW).await.unwrap();
+        (id, secret.unwrap())
+    }
+
+    pub fn credentials(&self, name: &str) -> Option<Credentials> {
+        self.store.credentials(&Username::parse(name).unwrap()).unwrap()
+    }
+
+    /// `None` when the account has moved since `checked` was read.
+    pub async fn begin_session(&self, checked: Credentials, now: Timestamp) -> Option<Session> {
+        let id = SessionId::generate(now);
+        let digest = Digest::of(id.as_str().as_bytes());
+        let new = NewSession {
+            digest,
+            id: id.clone(),
+            device: String::new(),
+            data: "{}".to_owned(),
+            expires_at: now.plus(SESSION_LIFE),
+        };
+        let begun = sign_in::begin_session(&self.store, new, checked, now).await.unwrap();
+        begun.then_some(Session { id, digest })
+    }
+
+    pub async fn session(&self, name: &str) -> Session {
+        self.begin_session(self.credentials(name).unwrap(), NOW).await.unwrap()
+    }
+
+    pub async fn authorize(
+        &self,
+        client: &ClientId,
+        user: &UserId,
+        session: &Session,
+        asked: Scope,
+        basis: Basis,
+        now: Timestamp,
+    ) -> Result<AuthorizationCode, authorize::Error> {
+        let authorization = Authorization {
+            client: client.clone(),
+            user: user.clone(),
+            session: session.id.clone(),
+            scope: asked,
+            redirect_uri: None,
+            code_challenge: Some(CHALLENGE.to_owned()),
+            device: "Firefox on Linux".to_owned(),
+        };
+        authorize::authorize(&self.store, authorization, basis, LIVES.code, now).await
+    }
+
+    /// The user looks at the consent page and approves.
+    pub async fn consent(&self, client: &ClientId, user: &UserId, session: &Session) -> AuthorizationCode {
+        let seen = authorize::look(&self.store, client, user).unwrap().unwrap();
+        self.authorize(client, user, session, scope("a"), Basis::Approved(seen), NOW).await.unwrap()
+    }
+
+    pub fn family_of(&self, beside: &rusqlite::Connection, code: &AuthorizationCode) -> (FamilyId, GrantId) {
+        let find = "SELECT family_id, grant_id FROM authorization_codes WHERE digest = ?1";
+        let mut find = beside.prepare_cached(find).unwrap();
+        find.query_row([code.digest()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    }
+
+    pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
+        Terms { client: client.clone(), lives: LIVES, scopes: Scopes::default(), now }
+    }
+
+    pub async fn redeem(
+        &self,
+        client: &ClientId,
+        code: &AuthorizationCode,
+        now: Timestamp,
+    ) -> issue::Result<Issued> {
+        let request = CodeRequest {
+            code: copy(code),
+            redirect_uri: None,
+            code_challenge: Some(CHALLENGE.to_owned()),
+            refreshing: Refreshing::Yes,
+        };
+        issue::redeem(&self.store, request, self.terms(client, now)).await
+    }
+
+    pub async fn refresh(
+        &self,
+        client: &ClientId,
+        token: &RefreshToken,
+        now: Timestamp,
+    ) -> issue::Result<Issued> {
+        let request = RefreshRequest { token: copy_refresh(token), scope: None };
+        issue::refresh(&self.store, request, self.terms(client, now)).await
+    }
+
+    /// As introspection decides it.
+    pub fn accepts(&self, token: &AccessToken, now: Timestamp) -> bool {
+        let facts = self.store.access_token(&token.digest()).unwrap();
+        facts.is_some_and(|facts| is_live(facts.stamp.generations, facts.now, facts.expires_at, now))
+    }
+
+    /// Tries to exchange each of these, and undoes it: the statements are those that exchange.
+    pub async fn exchangeable(
+        &self,
+        codes: Vec<(ClientId, Digest)>,
+        refresh: Vec<(ClientId, Digest)>,
+        now: Timestamp,
+    ) -> Exchangeable {
+        let sealed = SealedSuccessor::seal(&RefreshToken::generate(), &RefreshToken::generate());
+        let tried = self.store.write(move |tx| {
+            let mut tried = Exchangeable::default();
+            let since = now.minus(LIVES.refresh_grace);
+            for (client, code) in codes {
+                let code_challenge = Some(CHALLENGE.to_owned());
+                let with = Redemption { code, client, redirect_uri: None, code_challenge };
+                tried.codes.push(tx.use_authorization_code(&with, now)?.is_some());
+            }
+            // All of these first: what comes after closes windows.
+            for (client, token) in &refresh {
+                tried.again.push(tx.repeatable_refresh_token(token, client, since, now)?.is_some());
+            }
+            for (client, token) in &refresh {
+                tried.current.push(tx.supersede_refresh_token(token, client, &sealed, now)?.is_some());
+            }
+            Err::<(), _>(Undone::Tried(tried))
+        });
+        match tried.await {
+            Err(Undone::Tried(tried)) => tried,
+            Err(Undone::Store(error)) => panic!("{error}"),
+            Ok(()) => unreachable!(),
+        }
+    }
+}
