@@ -55,8 +55,7 @@ const BAN_DOMAIN: &str =
 const IS_BANNED: &str = "SELECT 1 FROM banned_domains WHERE domain = ?1";
 const OWNS_ANY: &str =
     "SELECT 1 FROM clients WHERE owner_id = ?1 AND status IN ('active', 'suspended') LIMIT 1";
-const ACTIVE_OF_OWNER: &str =
-    "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id LIMIT 1000";
+const ACTIVE_OF_OWNER: &str = "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id";
 
 /// A valid secret, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]

@@ -311,7 +311,7 @@ impl Estate {
                 drop(revoke::disable_user(store, user(), Apps::Suspend(reason), by).await.unwrap());
             }
             "enable" => moderate::enable_user(store, user(), by).await.unwrap(),
-            "revoke-user" => drop(revoke::user(store, user(), by).await.unwrap()),
+            "revoke-user" => drop(revoke::user(store, user(), None, by).await.unwrap()),
             "revoke-client" => {
                 drop(revoke::client_tokens(store, client(), Authority::Provider, None, by).await.unwrap());
             }

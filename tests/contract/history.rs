@@ -244,7 +244,7 @@ impl History {
                 self.of_client[device.client].answered(started);
             }
             9 => {
-                revoke::user(store, user, By::operator(NOW)).await.unwrap();
+                revoke::user(store, user, None, By::operator(NOW)).await.unwrap();
                 self.of_user[device.user].answered(started);
             }
             _ => {

@@ -147,7 +147,7 @@ impl Round {
             Revocation::Suspension => {
                 revoke::suspend_client(store, self.client.clone(), "Spam".to_owned(), By::operator(NOW)).await
             }
-            Revocation::User => revoke::user(store, self.user.clone(), By::operator(NOW)).await,
+            Revocation::User => revoke::user(store, self.user.clone(), None, By::operator(NOW)).await,
         };
         assert!(done.unwrap().is_some(), "{revocation:?} had something to revoke");
     }

@@ -217,7 +217,7 @@ impl Play {
             }
             Kind::RevokeUser => {
                 let by = By::operator(self.now());
-                let done = revoke::user(&self.world.store, self.users[user].clone(), by).await;
+                let done = revoke::user(&self.world.store, self.users[user].clone(), None, by).await;
                 let known = self.sets.users[user] != Standing::Deleted;
                 if known {
                     self.sets.kill_user(user);
