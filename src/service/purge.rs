@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::fail;
 use crate::store::purges::Slice;
 use crate::store::{self, Store};
 
@@ -42,6 +43,7 @@ pub async fn catch_up(store: &Store, clock: &Clock, refresh_grace: Duration) -> 
             store.write(move |tx| tx.purge_expired_slice(ROWS, now)),
             store.write(move |tx| tx.forget_sealed_slice(ROWS, until)),
         )?;
+        fail::point("purge.between_slices");
         if [dead, expired, sealed] == [Slice::Idle; 3] {
             return Ok(());
         }

@@ -13,6 +13,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::fail;
+
 use super::{BUSY, Error, Result};
 
 /// Requests that share one commit at the most.
@@ -168,7 +170,12 @@ fn commit(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         connection.execute_batch("ROLLBACK")?;
     }
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    let done = run_all(tx, group).and_then(|()| connection.execute_batch("COMMIT"));
+    let done = run_all(tx, group).and_then(|()| {
+        fail::point("writer.before_commit");
+        connection.execute_batch("COMMIT")?;
+        fail::point("writer.after_commit");
+        Ok(())
+    });
     if done.is_err() && !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
     }

@@ -9,9 +9,9 @@ use url::Url;
 use crate::program::{Place, Server};
 
 pub const PASSWORD: &str = "correct horse battery";
-const REDIRECT: &str = "https://app.example/cb";
+pub const REDIRECT: &str = "https://app.example/cb";
 /// The example of RFC 7636, appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// Who is registered: a user, a client with all grant types, and a resource server.
@@ -146,7 +146,7 @@ impl Visitor<'_> {
         self.post(path, form).header(COOKIE, cookie).send().await.unwrap()
     }
 
-    fn authorize_path(&self) -> String {
+    pub fn authorize_path(&self) -> String {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("client_id", &self.world.client.0)
             .append_pair("response_type", "code")
