@@ -79,6 +79,13 @@ pub fn opened(path: &str) {
     }
 }
 
+/// At once and for good: SQLite syncs the folder where that matters.
+pub fn deleted(path: &str) {
+    if let Some(files) = disk().as_mut() {
+        files.remove(path);
+    }
+}
+
 /// Does it, and records it if it was done.
 pub fn changes(path: Option<&str>, what: impl FnOnce() -> Change, does: impl FnOnce() -> c_int) -> c_int {
     let mut disk = disk();
@@ -92,6 +99,10 @@ pub fn changes(path: Option<&str>, what: impl FnOnce() -> Change, does: impl FnO
 }
 
 pub fn synced(path: Option<&str>) {
+    if disk().is_some() {
+        // Disks take their time, and power may go meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
     if let Some(file) = disk().as_mut().zip(path).and_then(|(files, path)| files.get_mut(path)) {
         for change in std::mem::take(&mut file.since) {
             change.apply(&mut file.synced);

@@ -1,6 +1,7 @@
 //! Power loss: whatever was answered is in what was synced.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,8 +20,7 @@ use crate::http::harness::{Scene, scene};
 use crate::sqlite;
 
 const PEOPLE: usize = 4;
-const ROUNDS: usize = 12;
-const LOSSES: usize = 60;
+const LOSSES: usize = 30;
 
 /// Access tokens: given, whose revocation has begun, and whose revocation was answered.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,16 @@ struct Told {
 type Record = Arc<Mutex<Told>>;
 
 /// A person authorizes the app and takes it back, in every way that there is for one.
-async fn lives(person: Browser, app: Arc<crate::http::harness::client::Client>, told: Record) {
-    for round in 0..ROUNDS {
+async fn lives(
+    person: Browser,
+    app: Arc<crate::http::harness::client::Client>,
+    told: Record,
+    is_over: Arc<AtomicBool>,
+) {
+    for round in 0.. {
+        if is_over.load(Ordering::SeqCst) {
+            break;
+        }
         let mut held = Vec::new();
         for _ in 0..2 {
             let tokens = person.connects(&app).await;
@@ -93,10 +101,11 @@ async fn what_was_answered_survives_power_loss() {
         people.push(world.signed_in(&format!("person{i}")).await);
     }
     let records: Vec<Record> = people.iter().map(|_| Record::default()).collect();
+    let is_over = Arc::new(AtomicBool::new(false));
     let lives: Vec<_> = people
         .into_iter()
         .zip(&records)
-        .map(|(person, told)| tokio::spawn(lives(person, app.clone(), told.clone())))
+        .map(|(person, told)| tokio::spawn(lives(person, app.clone(), told.clone(), is_over.clone())))
         .collect();
     let App { store, clock, .. } = world.app.clone();
     let purging = tokio::spawn(async move {
@@ -118,8 +127,8 @@ async fn what_was_answered_survives_power_loss() {
         all
     };
     let mut moments = Vec::new();
-    while !lives.iter().all(tokio::task::JoinHandle::is_finished) {
-        let pause = rand::rng().random_range(0..4_000);
+    while moments.len() < LOSSES {
+        let pause = rand::rng().random_range(0..3_000);
         tokio::time::sleep(Duration::from_micros(pause)).await;
         if moments.len() % 7 == 3 {
             // The log goes into the file, and starts anew.
@@ -130,6 +139,7 @@ async fn what_was_answered_survives_power_loss() {
         let moment = Moment::now();
         moments.push((before, moment, told().begun));
     }
+    is_over.store(true, Ordering::SeqCst);
     for life in lives {
         life.await.unwrap();
     }
@@ -137,9 +147,8 @@ async fn what_was_answered_survives_power_loss() {
     disk::forgets();
 
     let risky = moments.iter().filter(|(_, moment, _)| moment.at_stake() > 0).count();
-    assert!(moments.len() >= LOSSES && risky * 10 >= LOSSES, "{risky} of {} mean anything", moments.len());
-    for i in 0..LOSSES {
-        let (before, moment, begun) = &moments[i * moments.len() / LOSSES];
+    assert!(risky * 5 >= LOSSES, "only {risky} of {LOSSES} found something unsynced");
+    for (before, moment, begun) in &moments {
         is_kept(before, moment, begun, now).await;
     }
 }
@@ -162,7 +171,7 @@ async fn a_commit_that_is_not_synced_is_lost_in_the_model() {
         Moment::now().leaves(0.0, left.path());
         disk::forgets();
         let after = Connection::open(left.path().join("rescind.db")).unwrap();
-        let rows: i64 = after.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        let rows: i64 = after.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap_or_default();
         assert_eq!(rows == 1, is_kept, "synchronous = {synchronous}");
     }
 }

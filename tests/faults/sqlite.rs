@@ -70,6 +70,7 @@ fn install() {
         ours.szOsFile += c_int::try_from(size_of::<Handle>()).unwrap();
         ours.zName = c"rescind-tests".as_ptr();
         ours.xOpen = Some(open);
+        ours.xDelete = Some(delete);
         let ours: &'static mut sqlite3_vfs = Box::leak(Box::new(ours));
         REAL.set(Real(real)).unwrap();
         assert_eq!(ffi::sqlite3_vfs_register(ours, 1), ffi::SQLITE_OK);
@@ -137,6 +138,15 @@ unsafe extern "C" fn open(
         }
         (*handle).methods = &raw const METHODS;
         opened
+    }
+}
+
+unsafe extern "C" fn delete(_: *mut sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
+    unsafe {
+        let real = REAL.get().unwrap().0;
+        let deleted = (*real).xDelete.unwrap()(real, name, sync);
+        disk::deleted(CStr::from_ptr(name).to_str().unwrap());
+        deleted
     }
 }
 
