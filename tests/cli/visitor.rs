@@ -57,6 +57,23 @@ impl World {
         Self { client: (text(&made, "client_id"), text(&made, "client_secret")), resource_server }
     }
 
+    /// Tokens for the client, one after the other, until nobody answers any more.
+    pub async fn takes_tokens_from(&self, address: &str) -> Vec<String> {
+        let http = reqwest::Client::new();
+        let mut tokens = Vec::new();
+        loop {
+            let request = http.post(format!("http://{address}/oauth/token"));
+            let request = request.basic_auth(&self.client.0, Some(&self.client.1));
+            let answer = match request.form(&[("grant_type", "client_credentials")]).send().await {
+                Ok(answer) if answer.status() == 200 => answer,
+                Ok(answer) => panic!("{}", answer.status()),
+                Err(_) => return tokens,
+            };
+            let Ok(issued) = answer.json::<Value>().await else { return tokens };
+            tokens.push(issued["access_token"].as_str().unwrap().to_owned());
+        }
+    }
+
     pub fn at(&self, server: &Server) -> Visitor<'_> {
         let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
         Visitor { world: self, http, base: format!("http://{}", server.address) }
