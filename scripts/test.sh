@@ -74,6 +74,7 @@ cargo fmt --all --check
 
 step "clippy"
 cargo clippy --quiet --workspace --all-targets --locked -- -D warnings
+cargo clippy --quiet --workspace --all-targets --all-features --locked -- -D warnings
 
 step "documentation"
 RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --no-deps --workspace --locked --document-private-items
@@ -81,11 +82,16 @@ RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --no-deps --workspace --locked --docum
 if have cargo-nextest; then
     step "tests (cargo nextest)"
     cargo nextest run --workspace --locked
+    # Fail points are in no other build: the program is built once more, and nothing else is.
+    step "crashes (cargo nextest)"
+    cargo nextest run --locked --features fail-points --test crash
     step "tests in the documentation"
     cargo test --quiet --workspace --locked --doc
 else
     step "tests (cargo test)"
     cargo test --quiet --workspace --locked --no-fail-fast
+    step "crashes (cargo test)"
+    cargo test --quiet --locked --features fail-points --test crash
 fi
 
 step "all passed"

@@ -14,6 +14,7 @@
 //! - [`service`]: the verbs that change state. All that takes access away is in [`service::revoke`].
 //! - [`store`]: all SQL. One writer, which commits many requests at once.
 //! - [`model`]: nouns and their rules.
+//! - [`fail`]: where crash tests end the process; nothing in ordinary builds.
 //!
 //! Imports go downwards only: cli → routes → oauth, web → service → store → model → clock.
 
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod fail;
 pub mod model;
 pub mod oauth;
 pub mod routes;

@@ -185,8 +185,21 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 
 async fn migrate(options: SqliteConnectOptions) -> Result<()> {
     let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    #[cfg(feature = "fail-points")]
+    let pool = pool.after_connect(|connection, _| {
+        Box::pin(async move {
+            let step = || {
+                crate::fail::point("migration.step");
+                true
+            };
+            connection.lock_handle().await?.set_progress_handler(10, step);
+            Ok(())
+        })
+    });
+    let pool = pool.connect_with(options).await?;
     sqlx::migrate!("migrations/sqlite").run(&pool).await?;
+    crate::fail::point("migration.done");
     pool.close().await;
     Ok(())
 }

@@ -66,8 +66,8 @@ fn may_name(module: &str) -> &'static [&'static str] {
         "oauth" => &["app", "clock", "config", "model", "oauth", "service", "store"],
         "app" => &["clock", "config", "service", "store"],
         "config" => &["model", "service"],
-        "service" => &["clock", "model", "service", "store"],
-        "store" => &["clock", "model", "store"],
+        "service" => &["clock", "fail", "model", "service", "store"],
+        "store" => &["clock", "fail", "model", "store"],
         "model" => &["clock", "model"],
         _ => &[],
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::fail;
 use crate::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
 use crate::model::scope::Scope;
 use crate::model::secret::AuthorizationCode;
@@ -186,6 +187,7 @@ fn insert_code(
     let code = AuthorizationCode::generate();
     let expires_at = now.plus(life);
     tx.insert_family(stamp, &authorization.device, now, expires_at)?;
+    fail::point("authorize.after_family");
     tx.insert_authorization_code(
         &store::authorization_codes::NewCode {
             digest: code.digest(),

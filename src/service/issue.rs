@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::fail;
 use crate::model::act::{Act, By};
 use crate::model::id::ClientId;
 use crate::model::scope::Scope;
@@ -97,6 +98,7 @@ pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result
                 code_challenge: request.code_challenge,
             };
             if let Some(exchanged) = tx.use_authorization_code(&redemption, terms.now)? {
+                fail::point("issue.after_code_used");
                 return first_tokens(tx, &exchanged, request.refreshing, &terms).map(Some);
             }
             let asked_with_challenge = tx.code_has_challenge(&redemption.code, &terms.client)?;
@@ -115,9 +117,11 @@ pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result
 
 fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, terms: &Terms) -> Result<Issued> {
     let mut issued = access_token(tx, &exchanged.stamp, exchanged.scope.clone(), terms)?;
+    fail::point("issue.after_access_token");
     if refreshing == Refreshing::Yes {
         let token = RefreshToken::generate();
         insert_refresh_token(tx, &token, exchanged, None, terms)?;
+        fail::point("issue.after_refresh_token");
         issued.refresh_token = Some(token);
     }
     Ok(issued)
@@ -147,7 +151,9 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Op
     let successor = RefreshToken::generate();
     let sealed = SealedSuccessor::seal(&successor, &request.token);
     if let Some(exchanged) = tx.supersede_refresh_token(&digest, &terms.client, &sealed, terms.now)? {
+        fail::point("refresh.after_superseded");
         insert_refresh_token(tx, &successor, &exchanged, Some(&request.token), terms)?;
+        fail::point("refresh.after_successor");
         return answer(tx, &exchanged, successor, request, terms).map(Some);
     }
     let since = terms.now.minus(terms.lives.refresh_grace);
@@ -225,6 +231,7 @@ pub async fn for_client(store: &Store, scope: Scope, terms: Terms) -> Result<Iss
             if !tx.insert_client_access_token(&token.digest(), &terms.client, &allows, terms.now)? {
                 return Err(Error::ClientShut);
             }
+            fail::point("issue.after_client_token");
             Ok(Issued {
                 access_token: token,
                 expires_in: terms.lives.access_token,

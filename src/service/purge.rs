@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
+use crate::fail;
 use crate::store::purges::Slice;
 use crate::store::{self, Store, Tx};
 
@@ -50,6 +51,7 @@ pub async fn catch_up(store: &Store, clock: &Clock, refresh_grace: Duration) -> 
             Ok::<_, store::Error>((began, [dead, expired, sealed]))
         };
         let (began, slices) = store.write(slice).await?;
+        fail::point("purge.between_slices");
         if slices == [Slice::Idle; 3] {
             return Ok(());
         }

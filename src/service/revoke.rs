@@ -4,6 +4,7 @@
 //! It counts nothing and finds nothing, so its cost does not grow with what it ends. Repeating an
 //! act is success without effect. The store announces the ledger row after the commit.
 
+use crate::fail;
 use crate::model::act::{Act, By, Entry, Subject};
 use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
@@ -36,8 +37,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub type Receipt = Option<ReceiptId>;
 
 fn record(tx: &Tx<'_>, by: &By, entry: &Entry) -> store::Result<()> {
+    fail::point("revoke.before_ledger");
     let sequence = tx.insert_ledger(entry, by)?;
-    tx.insert_purge(sequence, by.at)
+    fail::point("revoke.after_ledger");
+    tx.insert_purge(sequence, by.at)?;
+    fail::point("revoke.after_purge_queued");
+    Ok(())
 }
 
 /// Closes a family: one device loses its access. For use inside the transaction that proved why.
@@ -470,7 +475,10 @@ fn access_token(
         client: Some(owner),
         user,
     };
+    fail::point("revoke.before_ledger");
     let sequence = tx.insert_ledger(&entry, by)?;
+    fail::point("revoke.after_ledger");
     tx.insert_finished_purge(sequence, 1, by.at)?;
+    fail::point("revoke.after_purge_queued");
     Ok(TokenRevocation::Revoked(receipt))
 }

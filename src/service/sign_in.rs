@@ -95,19 +95,6 @@ pub async fn begin_session(
     store.write(move |tx| tx.insert_session(&new, &checked, now)).await
 }
 
-/// Keeps what a page wants to say next. `false` when the session has ended meanwhile.
-///
-/// # Errors
-/// When the store fails.
-pub async fn save_session(
-    store: &Store,
-    digest: Digest,
-    data: String,
-    expires_at: Timestamp,
-) -> store::Result<bool> {
-    store.write(move |tx| tx.update_session(&digest, &data, expires_at)).await
-}
-
 /// Ends a session; it may have ended before.
 ///
 /// # Errors

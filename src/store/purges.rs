@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
+use crate::fail;
 use crate::model::id::ReceiptId;
 
 use super::receipts::LedgerRow;
@@ -326,6 +327,7 @@ impl Tx<'_> {
             step.statements(&subject).unwrap_or((&SESSIONS_OF_USER, progress!("sessions")));
         let deleted =
             self.connection.prepare_cached(doomed.delete)?.execute(params![id, generation, rows])?;
+        fail::point("purge.after_deletion");
         let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
         let after = if deleted < rows { step.next(&subject) } else { step };
         self.connection.prepare_cached(bookkeeping)?.execute(params![
@@ -334,6 +336,7 @@ impl Tx<'_> {
             after.as_str(),
             now
         ])?;
+        fail::point("purge.after_tally");
         Ok(Some(deleted))
     }
 

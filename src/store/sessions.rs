@@ -21,7 +21,6 @@ const INSERT: &str = "INSERT INTO sessions (digest, id, user_id, server_generati
     SELECT ?1, ?2, u.id, s.generation, u.generation, u.password_version, ?3, ?4, ?5, ?6 FROM users AS u, server AS s \
     WHERE s.id = 1 AND s.generation = ?7 AND u.id = ?8 AND u.status = 'active' AND u.generation = ?9 \
     AND u.password_version = ?10";
-const UPDATE: &str = "UPDATE sessions SET data = ?2, expires_at = ?3 WHERE digest = ?1";
 const DELETE: &str = "DELETE FROM sessions WHERE digest = ?1";
 
 const STILL_LIVE: &str = "SELECT 1 FROM sessions AS x, users AS u, server AS s WHERE x.id = ?1 AND x.user_id = ?2 \
@@ -46,7 +45,7 @@ pub struct SignedInBrowser {
 /// What `store::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[LIVE, STILL_LIVE, INSERT, UPDATE, DELETE, DELETE_OUTDATED, OF_USER, DELETE_BY_ID];
+    &[LIVE, STILL_LIVE, INSERT, DELETE, DELETE_OUTDATED, OF_USER, DELETE_BY_ID];
 
 /// A live session's row.
 pub struct SessionRow {
@@ -103,13 +102,6 @@ impl Tx<'_> {
             checked.user_generation,
             checked.password_version,
         ])?;
-        Ok(rows == 1)
-    }
-
-    /// An update and never an upsert: a request in flight can't bring back a session that a
-    /// sign-out has ended.
-    pub fn update_session(&self, digest: &Digest, data: &str, expires_at: Timestamp) -> Result<bool> {
-        let rows = self.connection.prepare_cached(UPDATE)?.execute(params![digest, data, expires_at])?;
         Ok(rows == 1)
     }
 

@@ -5,14 +5,17 @@
 //! one. Each request has a savepoint of its own: its failure undoes it and nobody else.
 
 use std::cell::Cell;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::fail;
 
 use super::{BUSY, Error, Result};
 
@@ -51,6 +54,7 @@ impl Writer {
         )?;
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
+        let files = Files::of(path)?;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (moved, head) = watch::channel(head);
         let (ending, ended) = watch::channel(false);
@@ -59,7 +63,7 @@ impl Writer {
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                work_off(&connection, jobs, &moved, &moving);
+                work_off(&connection, &files, jobs, &moved, &moving);
                 drop(connection);
                 ending.send_replace(true);
             })
@@ -150,8 +154,35 @@ where
     }
 }
 
+/// The database and its log, as they were opened.
+struct Files(Vec<(PathBuf, (u64, u64))>);
+
+impl Files {
+    fn of(database: &Path) -> Result<Self> {
+        let identified = |path: PathBuf| identity(&path).map(|identity| (path, identity));
+        // The log stands beside the file itself, not beside a link to it.
+        let files = std::fs::canonicalize(database).and_then(|database| {
+            let mut log = database.clone().into_os_string();
+            log.push("-wal");
+            [database, log.into()].into_iter().map(identified).collect()
+        });
+        Ok(Self(files.map_err(|error| Error::Unavailable(error.to_string()))?))
+    }
+
+    /// Whether both are still what their names stand for. SQLite goes on with a file that was
+    /// replaced or removed, and what it then commits is gone after a restart.
+    fn are_in_place(&self) -> bool {
+        self.0.iter().all(|(path, opened)| identity(path).is_ok_and(|found| found == *opened))
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
 fn work_off(
     connection: &Connection,
+    files: &Files,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     head: &watch::Sender<i64>,
     registry_version: &AtomicU64,
@@ -159,7 +190,7 @@ fn work_off(
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
         let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()), registry_moved: Cell::new(false) };
-        let failure = commit(&tx, &mut group).err();
+        let failure = commit(&tx, files, &mut group).err();
         if failure.as_ref().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy) {
             // They have waited for the same lock: group after group, the last would wait for minutes.
             while let Ok(job) = jobs.try_recv() {
@@ -181,14 +212,22 @@ fn work_off(
     }
 }
 
-fn commit(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+fn commit(tx: &Tx<'_>, files: &Files, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
     let connection = tx.connection;
     // Left over when the last transaction could not even be undone.
     if !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
     }
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    let done = run_all(tx, group).and_then(|()| connection.execute_batch("COMMIT"));
+    let done = run_all(tx, group).and_then(|()| {
+        if !files.are_in_place() {
+            return Err(rusqlite::Error::InvalidPath("the database file was replaced or removed".into()));
+        }
+        fail::point("writer.before_commit");
+        connection.execute_batch("COMMIT")?;
+        fail::point("writer.after_commit");
+        Ok(())
+    });
     if done.is_err() && !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
     }

@@ -85,7 +85,7 @@ pub async fn register(
         }
         Err(error) => return Err(error.into()),
     }
-    sign_in_again(&app, &session, &username, &headers).await?;
+    sign_in_again(&app, &session, &username, &headers).await;
     Ok(go_on(form.get("next").and_then(local_path).unwrap_or_default()).into_response())
 }
 
@@ -110,10 +110,19 @@ fn new_user(form: &Params, faults: &mut Faults) -> Option<NewUser> {
 }
 
 /// A new session in this browser, after the account has moved under the old one.
-async fn sign_in_again(app: &App, session: &Session, username: &Username, headers: &HeaderMap) -> Result<()> {
-    let credentials = app.store.credentials(username)?.ok_or(Error::Unavailable)?;
-    session::begin(session, &credentials, device::name(headers)).await?;
-    Ok(())
+///
+/// What was asked for has been committed by now: without a session the person signs in again, while
+/// an error would say that nothing was changed.
+async fn sign_in_again(app: &App, session: &Session, username: &Username, headers: &HeaderMap) {
+    let begun = match app.store.credentials(username) {
+        Ok(Some(credentials)) => session::begin(session, &credentials, device::name(headers)).await,
+        Ok(None) => Ok(false),
+        Err(error) => Err(error.into()),
+    };
+    if !matches!(begun, Ok(true)) {
+        tracing::warn!("session.not_begun");
+        session.clear().await;
+    }
 }
 
 #[derive(Template, WebTemplate)]
@@ -209,7 +218,7 @@ pub async fn change_password(
     let User { id, username, .. } = signed_in.user;
     let by = By::user_on_page(&id, app.clock.now());
     account::change_password(&app.store, id, username.clone(), hash, apps, by).await?;
-    sign_in_again(&app, &session, &username, &headers).await?;
+    sign_in_again(&app, &session, &username, &headers).await;
     Ok(Redirect::to("/account?done=password").into_response())
 }
 
@@ -269,7 +278,7 @@ pub async fn taken_over(
     };
     let by = By::user_on_page(&signed_in.user.id, app.clock.now());
     let receipt = revoke::taken_over_account(&app.store, signed_in.user.id, hash, by).await?;
-    sign_in_again(&app, &session, &signed_in.user.username, &headers).await?;
+    sign_in_again(&app, &session, &signed_in.user.username, &headers).await;
     Ok(match receipt {
         Some(receipt) => Redirect::to(&format!("/receipts/{receipt}")),
         None => Redirect::to("/account"),
@@ -312,7 +321,8 @@ pub async fn delete(
     }
     let by = By::user_on_page(&signed_in.user.id, app.clock.now());
     revoke::delete_user(&app.store, signed_in.user.id, by).await?;
-    session.flush().await?;
+    // The session went with the account; that its row can't be deleted now is no failure of that.
+    let _ = session.flush().await;
     Ok(Redirect::to("/").into_response())
 }
 

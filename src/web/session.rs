@@ -99,9 +99,10 @@ impl SessionStore for Sessions {
         if begun { Ok(()) } else { Err(StoreError::Decode("the account has changed".to_owned())) }
     }
 
-    async fn save(&self, record: &Record) -> StoreResult<()> {
-        let data = serde_json::to_string(&record.data).map_err(backend)?;
-        sign_in::save_session(&self.store, digest(record.id), data, self.expiry()).await.map_err(backend)?;
+    /// Nothing: what a session holds is written once, by `create`. The layer calls this right after
+    /// that; a second write could fail when the sign-in has been committed, and its answer to that
+    /// is a 500 without a page.
+    async fn save(&self, _: &Record) -> StoreResult<()> {
         Ok(())
     }
 

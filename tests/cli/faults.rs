@@ -1,6 +1,11 @@
 //! A database that can't be written: every change is refused with 503, and none is half done.
 
-use std::time::Duration;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::program::{Place, Server};
 use crate::visitor::{PASSWORD, Tokens, Visitor, World, assert_unavailable};
@@ -125,6 +130,108 @@ async fn a_lock_of_another_program_refuses_every_change_and_recovers() {
     let (exit, took) = server.stop();
     assert_eq!(exit, Some(0), "it ends although the lock is held");
     assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_lock_held_for_ten_seconds_refuses_in_time_and_is_forgotten_afterwards() {
+    let place = Place::new();
+    let world = World::register(&place);
+    let server = place.serve();
+    let visitor = world.at(&server);
+    let before = Before::mint(&visitor).await;
+    let other = rusqlite::Connection::open(place.database()).unwrap();
+    other.busy_timeout(Duration::from_secs(5)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let from = Instant::now();
+    let mut refused = 0;
+    while from.elapsed() < Duration::from_secs(10) {
+        let asked = Instant::now();
+        assert_unavailable("/token for a client", visitor.client_token().await).await;
+        // A server may be at its own work when the request comes, and waits for the lock with that first.
+        assert!(asked.elapsed() < Duration::from_secs(11), "{:?}", asked.elapsed());
+        assert!(visitor.is_active(&before.tokens.access).await, "what is only read goes on");
+        refused += 1;
+    }
+    assert!(refused >= 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    before.all_work(&visitor).await;
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_database_that_was_replaced_or_removed_takes_no_more_changes() {
+    let place = Place::new();
+    let world = World::register(&place);
+    let server = place.serve();
+    let visitor = world.at(&server);
+    let before = Before::mint(&visitor).await;
+    for name in ["rescind.db", "rescind.db-wal"] {
+        let file = place.folder.path().join(name);
+        let aside = place.folder.path().join("aside");
+        std::fs::rename(&file, &aside).unwrap();
+        before.all_are_refused(&visitor).await;
+        std::fs::copy(&aside, &file).unwrap();
+        before.all_are_refused(&visitor).await;
+        // Its own file again: nothing of what was refused is in it, and all of it works.
+        std::fs::rename(&aside, &file).unwrap();
+        assert_eq!(visitor.client_token().await.status(), 200);
+    }
+    before.all_work(&visitor).await;
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
+fn files_that_can_only_be_read_are_refused_at_the_start() {
+    let place = Place::new();
+    World::register(&place);
+    let folder = place.folder.path();
+    // Root may write everything, so then it is somebody else, who can't look where the binary is.
+    let program = folder.join("rescind");
+    std::fs::copy(env!("CARGO_BIN_EXE_rescind"), &program).unwrap();
+    let allow = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(&place.database(), 0o444);
+    allow(&place.beside("lock"), 0o444);
+    allow(folder, 0o555);
+    let mut serve = Command::new(program);
+    serve.arg("serve").envs(place.program(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if std::fs::metadata(folder).unwrap().uid() == 0 {
+        serve.uid(65534);
+    }
+    let ended = serve.output().unwrap();
+    allow(folder, 0o755);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("denied"), "{said}");
+}
+
+#[tokio::test]
+async fn sigterm_under_load_ends_in_time_and_every_success_is_kept() {
+    let place = Place::new();
+    let world = Arc::new(World::register(&place));
+    let server = place.serve();
+    let address = server.address.clone();
+    let callers: Vec<_> = (0..16)
+        .map(|_| {
+            let (world, address) = (world.clone(), address.clone());
+            tokio::spawn(async move { world.takes_tokens_from(&address).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (exit, took) = tokio::task::spawn_blocking(|| server.stop()).await.unwrap();
+    assert_eq!(exit, Some(0));
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let mut tokens = Vec::new();
+    for caller in callers {
+        tokens.extend(caller.await.unwrap());
+    }
+    assert!(tokens.len() >= 16, "only {} tokens", tokens.len());
+    let server = place.serve();
+    let visitor = world.at(&server);
+    for token in &tokens {
+        assert!(visitor.is_active(token).await, "one of {} is lost", tokens.len());
+    }
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ pub struct Server {
 
 impl Server {
     /// Waits for the line that says where it listens.
-    fn start(mut program: Command) -> Self {
+    pub fn start(mut program: Command) -> Self {
         let mut child = program.env("RESCIND_LOG", "json").spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use crate::program::Place;
+use crate::program::{Place, Server};
 use crate::visitor::{PASSWORD, World};
 
 #[tokio::test]
@@ -72,6 +72,11 @@ fn one_server_holds_a_database_by_whatever_path_it_is_named() {
     let command =
         place.program(&["revoke", "user", "nobody"]).env("RESCIND_DATABASE_URL", &url).output().unwrap();
     assert_eq!(command.status.code(), Some(3), "through the server's socket");
+    assert_eq!(server.stop().0, Some(0));
+    let mut by_link = place.program(&["serve"]);
+    by_link.env("RESCIND_DATABASE_URL", &url);
+    let server = Server::start(by_link);
+    World::register(&place);
     assert_eq!(server.stop().0, Some(0));
 }
 

@@ -9,9 +9,9 @@ use url::Url;
 use crate::program::{Place, Server};
 
 pub const PASSWORD: &str = "correct horse battery";
-const REDIRECT: &str = "https://app.example/cb";
+pub const REDIRECT: &str = "https://app.example/cb";
 /// The example of RFC 7636, appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// Who is registered: a user, a client with all grant types, and a resource server.
@@ -55,6 +55,23 @@ impl World {
         }
         let made = place.run(&arguments).json();
         Self { client: (text(&made, "client_id"), text(&made, "client_secret")), resource_server }
+    }
+
+    /// Tokens for the client, one after the other, until nobody answers any more.
+    pub async fn takes_tokens_from(&self, address: &str) -> Vec<String> {
+        let http = reqwest::Client::new();
+        let mut tokens = Vec::new();
+        loop {
+            let request = http.post(format!("http://{address}/oauth/token"));
+            let request = request.basic_auth(&self.client.0, Some(&self.client.1));
+            let answer = match request.form(&[("grant_type", "client_credentials")]).send().await {
+                Ok(answer) if answer.status() == 200 => answer,
+                Ok(answer) => panic!("{}", answer.status()),
+                Err(_) => return tokens,
+            };
+            let Ok(issued) = answer.json::<Value>().await else { return tokens };
+            tokens.push(issued["access_token"].as_str().unwrap().to_owned());
+        }
     }
 
     pub fn at(&self, server: &Server) -> Visitor<'_> {
@@ -146,7 +163,7 @@ impl Visitor<'_> {
         self.post(path, form).header(COOKIE, cookie).send().await.unwrap()
     }
 
-    fn authorize_path(&self) -> String {
+    pub fn authorize_path(&self) -> String {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("client_id", &self.world.client.0)
             .append_pair("response_type", "code")

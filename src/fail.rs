@@ -1,0 +1,30 @@
+//! Fail points: labelled places at which a test ends the process, as a crash would.
+//!
+//! They exist in builds with the feature `fail-points` alone; elsewhere a point is nothing at all.
+
+#[cfg(not(feature = "fail-points"))]
+pub const fn point(_label: &str) {}
+
+/// Ends this process by SIGKILL if the file that `RESCIND_FAIL_POINT` names holds `label`, or
+/// `label:n` and this is the n-th time that it is passed.
+///
+/// A file, so that a running server can be armed for the one request that shall not end well.
+#[cfg(feature = "fail-points")]
+pub fn point(label: &str) {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+
+    let Some(armed) = std::env::var_os("RESCIND_FAIL_POINT") else { return };
+    let Ok(armed) = std::fs::read_to_string(armed) else { return };
+    let (armed, nth) = match armed.split_once(':') {
+        Some((armed, nth)) => (armed, nth.parse().unwrap_or(1)),
+        None => (armed.as_str(), 1),
+    };
+    if armed == label && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+        // An error leaves the process alive, and the test that armed it says so.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        loop {
+            std::thread::park();
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A valid request for every route.
+
+use rescind::model::client::{ClientKind, GrantType, GrantTypes};
+use rescind::routes::Route;
+
+use crate::http::harness::answer::Answer;
+use crate::http::harness::api::Api;
+use crate::http::harness::browser::{Browser, ConsentPage};
+use crate::http::harness::client::{Client, Tokens};
+use crate::http::harness::fields::Fields;
+use crate::http::harness::{CALLBACK, PASSWORD, World};
+
+const ANOTHER_PASSWORD: &str = "another good password";
+
+/// Alice, whose devices use Dana's app; Bob, whom it asks for the first time; and whoever is signed out.
+pub struct Stage {
+    pub world: World,
+    api: Api,
+    app: Client,
+    alice: Browser,
+    bob: Browser,
+    dana: Browser,
+    nobody: Browser,
+    tokens: Tokens,
+    grant: String,
+    family: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    Nobody,
+    Alice,
+    Bob,
+    Dana,
+    App,
+    Api,
+}
+
+#[derive(Debug)]
+pub struct Request {
+    who: Who,
+    method: &'static str,
+    path: String,
+    fields: Fields,
+}
+
+/// How many different requests a route is tried with.
+pub fn variants(route: &Route) -> usize {
+    match route.path {
+        "/oauth/token" => 5,
+        "/oauth/revoke" if route.method == "post" => 2,
+        "/authorizations/revoke" if route.method == "post" => 2,
+        _ => 1,
+    }
+}
+
+impl Stage {
+    pub async fn new() -> Self {
+        let world = World::new().await;
+        let api = world.api("https://photos.example", &["read", "write"]).await;
+        let dana = world.signed_in("dana").await;
+        world.forces("UPDATE users SET role = 'developer' WHERE username = 'dana'");
+        let app = world
+            .client(ClientKind::Confidential, |new| {
+                new.owner = dana.id.clone();
+                new.grant_types = GrantTypes::new(GrantType::ALL.to_vec());
+            })
+            .await;
+        let (alice, bob) = (world.signed_in("alice").await, world.signed_in("bob").await);
+        let nobody = alice.elsewhere();
+        let tokens = alice.connects(&app).await;
+        let grant = alice.grant_of(&app).await;
+        let family = world.value("SELECT id FROM families");
+        Self { world, api, app, alice, bob, dana, nobody, tokens, grant, family }
+    }
+
+    pub async fn sends(&self, request: &Request) -> Answer {
+        let Request { who, method, path, fields } = request;
+        let browser = match who {
+            Who::App => return self.app.posts(path, fields).await,
+            Who::Api => return self.api.posts(fields).await,
+            Who::Nobody => &self.nobody,
+            Who::Alice => &self.alice,
+            Who::Bob => &self.bob,
+            Who::Dana => &self.dana,
+        };
+        match *method {
+            "get" => browser.gets(path).await,
+            _ => browser.posts(path, fields).await,
+        }
+    }
+
+    /// The request of a route, once all that it needs is there.
+    pub async fn request(&self, route: &Route, variant: usize) -> Request {
+        let none = || Fields::default();
+        let client = |path: &str| path.replace("{client_id}", &self.app.id);
+        let grant = |path: &str| path.replace("{grant_id}", &self.grant).replace("{family_id}", &self.family);
+        let passwords = || Fields::new(&[("current_password", PASSWORD), ("new_password", ANOTHER_PASSWORD)]);
+        let (who, path, fields) = match (route.method, route.path) {
+            ("get", "/" | "/logout" | "/account" | "/account/taken-over" | "/account/delete") => {
+                (Who::Alice, route.path.to_owned(), none())
+            }
+            ("get", "/account/export" | "/authorizations") => (Who::Alice, route.path.to_owned(), none()),
+            ("get", "/login" | "/register" | "/healthz" | "/readyz") => {
+                (Who::Nobody, route.path.to_owned(), none())
+            }
+            ("get", "/.well-known/oauth-authorization-server") => {
+                (Who::Nobody, route.path.to_owned(), none())
+            }
+            ("get", "/static/{name}") => (Who::Nobody, "/static/rescind.css".to_owned(), none()),
+            ("post", "/login") => {
+                let fields = Fields::new(&[("username", "alice"), ("password", PASSWORD), ("next", "")]);
+                (Who::Nobody, "/login".to_owned(), fields)
+            }
+            ("post", "/register") => {
+                let fields = Fields::new(&[("username", "carol"), ("password", PASSWORD)]);
+                (Who::Nobody, "/register".to_owned(), fields)
+            }
+            ("post", "/logout") => (Who::Alice, "/logout".to_owned(), none()),
+            // Under a standing consent this gives a code.
+            ("get", "/oauth/authorize") => {
+                (Who::Alice, format!("/oauth/authorize?{}", self.app.request().encode()), none())
+            }
+            ("post", "/oauth/authorize") => {
+                let page: ConsentPage = self.bob.is_asked(&self.app.request()).await;
+                (Who::Bob, page.action.clone(), page.form("approve"))
+            }
+            ("get", "/authorizations/revoke") => {
+                (Who::Alice, format!("/authorizations/revoke?grant_id={}", self.grant), none())
+            }
+            ("post", "/authorizations/revoke") => {
+                let chosen = [("grant_id", self.grant.as_str()), ("all", "1")][variant];
+                (Who::Alice, "/authorizations/revoke".to_owned(), Fields::new(&[chosen]))
+            }
+            ("post", "/authorizations/{grant_id}/revoke") => {
+                (Who::Alice, grant(route.path), Fields::new(&[("block", "1")]))
+            }
+            ("post", "/authorizations/{grant_id}/unblock") => {
+                let revoke = format!("/authorizations/{}/revoke", self.grant);
+                self.alice.posts(&revoke, &Fields::new(&[("block", "1")])).await.is(303);
+                (Who::Alice, grant(route.path), none())
+            }
+            (_, "/authorizations/client/{client_id}") => (Who::Alice, client(route.path), none()),
+            (_, path) if path.starts_with("/authorizations/{grant_id}") => (Who::Alice, grant(path), none()),
+            ("post", "/account/password") => {
+                (Who::Alice, route.path.to_owned(), passwords().and("revoke_apps", "1"))
+            }
+            ("post", "/account/taken-over" | "/account/delete") => {
+                (Who::Alice, route.path.to_owned(), passwords())
+            }
+            ("post", "/account/sessions/{session_id}/end") => {
+                let of_alice = format!("SELECT id FROM sessions WHERE user_id = '{}'", self.alice.id);
+                let own: String = self.world.value(&of_alice);
+                self.alice.elsewhere().signs_in().await;
+                let other: String = self.world.value(&format!("{of_alice} AND id <> '{own}'"));
+                (Who::Alice, format!("/account/sessions/{other}/end"), none())
+            }
+            ("post", "/apps/new" | "/apps/{client_id}") => {
+                let fields = [("name", "Album"), ("publisher", ""), ("redirect_uri", CALLBACK)];
+                let fields = Fields::new(&fields).and("type", "confidential").and("token_format", "opaque");
+                (Who::Dana, client(route.path), fields.and("scope", "read"))
+            }
+            ("post", "/apps/{client_id}/rotate-secret") => {
+                (Who::Dana, client(route.path), Fields::new(&[("overlap_hours", "1")]))
+            }
+            ("post", "/apps/{client_id}/delete") => {
+                (Who::Dana, client(route.path), Fields::new(&[("name", "Prints")]))
+            }
+            (_, path) if path.starts_with("/apps") => (Who::Dana, client(path), none()),
+            ("post", "/oauth/token") => (Who::App, route.path.to_owned(), self.token_request(variant).await),
+            ("post", "/oauth/revoke") => {
+                let token = [&self.tokens.access, &self.tokens.refresh][variant];
+                (Who::App, route.path.to_owned(), Fields::new(&[("token", token)]))
+            }
+            ("post", "/oauth/introspect") => {
+                (Who::Api, route.path.to_owned(), Fields::new(&[("token", &self.tokens.access)]))
+            }
+            _ => panic!("no request for {route:?}: please write one here"),
+        };
+        Request { who, method: route.method, path, fields }
+    }
+
+    /// A code, a refresh token, the app for itself; and a code and a refresh token that were used before.
+    async fn token_request(&self, variant: usize) -> Fields {
+        match variant {
+            0 => self.app.code_request(&self.alice.authorizes(&self.app).await),
+            1 => self.app.refresh_request(&self.tokens.refresh),
+            2 => Fields::new(&[("grant_type", "client_credentials"), ("scope", "read")]),
+            3 => {
+                let code = self.alice.authorizes(&self.app).await;
+                self.app.redeems(&code).await;
+                self.app.code_request(&code)
+            }
+            _ => {
+                self.app.refreshes(&self.app.refreshes(&self.tokens).await).await;
+                self.app.refresh_request(&self.tokens.refresh)
+            }
+        }
+    }
+}
