@@ -251,7 +251,7 @@ pub struct Left {
 }
 
 impl Store {
-    /// Counts what the purge of a ledger row has still to take, up to [`MOST_COUNTED`] rows of each table.
+    /// Counts what the purge of a ledger row has still to take, up to a million rows of each table.
     pub async fn purge_left(&self, row: &LedgerRow) -> Result<Left> {
         let mut left = Left::default();
         if !row.is_purging() {

@@ -129,7 +129,7 @@ impl Gallery<'_> {
         self.goes(&format!("/admin/apps/{client}/suspend")).await?;
         self.fills("reason", "It sold e-mail addresses to advertisers.").await?;
         self.presses(Control::Submit(&format!("/admin/apps/{client}/suspend"))).await?;
-        page::find(&self.world.driver, Control::Css("#purge, h1")).await?;
+        page::find(&self.world.driver, Control::Css("#purge")).await?;
         self.signs_out().await
     }
 

@@ -20,6 +20,7 @@ pub struct Stage {
     alice: Browser,
     bob: Browser,
     dana: Browser,
+    max: Browser,
     nobody: Browser,
     tokens: Tokens,
     grant: String,
@@ -32,6 +33,7 @@ enum Who {
     Alice,
     Bob,
     Dana,
+    Max,
     App,
     Api,
 }
@@ -60,6 +62,8 @@ impl Stage {
         let api = world.api("https://photos.example", &["read", "write"]).await;
         let dana = world.signed_in("dana").await;
         world.forces("UPDATE users SET role = 'developer' WHERE username = 'dana'");
+        let max = world.signed_in("max").await;
+        world.forces("UPDATE users SET role = 'admin' WHERE username = 'max'");
         let app = world
             .client(ClientKind::Confidential, |new| {
                 new.owner = dana.id.clone();
@@ -71,7 +75,7 @@ impl Stage {
         let tokens = alice.connects(&app).await;
         let grant = alice.grant_of(&app).await;
         let family = world.value("SELECT id FROM families");
-        Self { world, api, app, alice, bob, dana, nobody, tokens, grant, family }
+        Self { world, api, app, alice, bob, dana, max, nobody, tokens, grant, family }
     }
 
     pub async fn sends(&self, request: &Request) -> Answer {
@@ -83,6 +87,7 @@ impl Stage {
             Who::Alice => &self.alice,
             Who::Bob => &self.bob,
             Who::Dana => &self.dana,
+            Who::Max => &self.max,
         };
         match *method {
             "get" => browser.gets(path).await,
@@ -167,6 +172,12 @@ impl Stage {
                 (Who::Dana, client(route.path), Fields::new(&[("name", "Prints")]))
             }
             (_, path) if path.starts_with("/apps") => (Who::Dana, client(path), none()),
+            ("get", "/receipts/{receipt_id}") => {
+                self.alice.revokes(&self.app).await.is(303);
+                let receipt: String = self.world.value("SELECT receipt_id FROM ledger");
+                (Who::Alice, format!("/receipts/{receipt}"), none())
+            }
+            (_, path) if path.starts_with("/admin") => self.admin_request(route).await,
             ("post", "/oauth/token") => (Who::App, route.path.to_owned(), self.token_request(variant).await),
             ("post", "/oauth/revoke") => {
                 let token = [&self.tokens.access, &self.tokens.refresh][variant];
@@ -178,6 +189,34 @@ impl Stage {
             _ => panic!("no request for {route:?}: please write one here"),
         };
         Request { who, method: route.method, path, fields }
+    }
+
+    async fn admin_request(&self, route: &Route) -> (Who, String, Fields) {
+        let path = route.path.replace("{client_id}", &self.app.id);
+        let path = path.replace("{user_id}", self.bob.id.as_str());
+        let reason = Fields::new(&[("reason", "Its servers were broken into.")]);
+        match route.path {
+            "/admin/apps/{client_id}/reinstate" => {
+                let suspend = format!("/admin/apps/{}/suspend", self.app.id);
+                self.max.posts(&suspend, &reason).await.is(303);
+            }
+            "/admin/users/{user_id}/enable" => {
+                let disable = format!("/admin/users/{}/disable", self.bob.id);
+                self.max.posts(&disable, &Fields::default()).await.is(303);
+            }
+            _ => {}
+        }
+        let fields = match (route.method, route.path) {
+            ("get", _) => Fields::default(),
+            (_, "/admin/apps/{client_id}/suspend" | "/admin/apps/{client_id}/ban") => reason,
+            (_, "/admin/users/{user_id}/role") => Fields::new(&[("role", "developer")]),
+            (_, "/admin/resource-servers/new") => {
+                let fields = [("name", "Notes"), ("audience", "https://notes.example")];
+                Fields::new(&fields).and("scopes", "notes.read=Read your notes")
+            }
+            _ => Fields::default(),
+        };
+        (Who::Max, path, fields)
     }
 
     /// A code, a refresh token, the app for itself; and a code and a refresh token that were used before.
