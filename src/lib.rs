@@ -18,6 +18,8 @@
 //!
 //! Imports go downwards only: cli → routes → oauth, web → service → store → model → clock.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]
+
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -144,7 +144,9 @@ fn the_clock_is_read_in_one_place() {
 fn files_begin_with_what_they_are_for_and_stay_short() {
     for File { path, text, .. } in files() {
         assert!(text.starts_with("//! "), "{path}");
-        assert!(text.lines().count() <= 550, "{path} is long");
+        // The one door stays whole: who reads it knows everything that can take access away.
+        let most = if path == "service/revoke.rs" { 550 } else { 450 };
+        assert!(text.lines().count() <= most, "{path} is long");
         assert!(path.matches('/').count() <= 1, "{path} is nested deeper than two levels");
     }
 }
