@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use axum::extract::FromRef;
 use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::clock::Clock;
@@ -39,12 +38,6 @@ impl App {
             counts: Counts::default(),
             sign_in_attempts: Arc::new(Attempts::default()),
         })
-    }
-}
-
-impl FromRef<App> for Store {
-    fn from_ref(app: &App) -> Self {
-        app.store.clone()
     }
 }
 
