@@ -1,0 +1,3 @@
+//! Validates access tokens of a Rescind server at a resource server.
+
+pub mod wire;
