@@ -9,9 +9,11 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::counts::Counts;
+use crate::service::keys::Keys;
 use crate::service::last_used::LastUsed;
 use crate::service::sign_in::{HashError, Passwords};
 use crate::store::Store;
+use crate::store::lock::beside;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -19,6 +21,7 @@ pub struct App {
     pub config: Arc<Config>,
     pub store: Store,
     pub clock: Clock,
+    pub keys: Keys,
     pub passwords: Passwords,
     pub last_used: LastUsed,
     pub counts: Counts,
@@ -29,7 +32,9 @@ impl App {
     /// # Errors
     /// When the system gives no randomness.
     pub fn new(config: Config, store: Store, clock: Clock) -> Result<Self, HashError> {
+        let key_file = config.key_file.clone().unwrap_or_else(|| beside(store.path(), "key"));
         Ok(Self {
+            keys: Keys::new(key_file, config.keys),
             config: Arc::new(config),
             store,
             clock,

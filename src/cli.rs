@@ -43,6 +43,9 @@ enum Task {
     /// Take access back
     #[command(subcommand)]
     Revoke(RevokeTask),
+    /// The keys that sign JWT access tokens
+    #[command(subcommand)]
+    Key(KeyTask),
     /// Watch dead rows being removed
     #[command(subcommand)]
     Purge(PurgeTask),
@@ -91,6 +94,26 @@ enum UserTask {
         /// Read the password from standard input
         #[arg(long, required = true)]
         password_stdin: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyTask {
+    /// All keys and what each is good for
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Publish another key, which signs a minute later
+    Rotate {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Refuse all that a key has signed, at once and everywhere
+    Withdraw {
+        kid: String,
         #[command(flatten)]
         output: Output,
     },
@@ -202,6 +225,9 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
             (Command::UserSetPassword { name, password: line_from_stdin()? }, output)
         }
         Task::User(UserTask::SetRole { name, role, output }) => (Command::UserSetRole { name, role }, output),
+        Task::Key(KeyTask::List { output }) => (Command::KeyList, output),
+        Task::Key(KeyTask::Rotate { output }) => (Command::KeyRotate, output),
+        Task::Key(KeyTask::Withdraw { kid, output }) => (Command::KeyWithdraw { kid }, output),
         Task::Purge(PurgeTask::Status { output }) => (Command::PurgeStatus, output),
         Task::Backup { file, output } => {
             let file = std::path::absolute(&file)

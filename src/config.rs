@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::model::client::is_loopback;
+use crate::model::key::Algorithm;
 use crate::service::issue::Lives;
+use crate::service::keys::KeySettings;
 
 /// One environment variable: its name, its default and what it does.
 pub struct Setting {
@@ -31,6 +33,8 @@ settings! {
         "The database file: `sqlite://` and a path, on a local disk. Made at the first start.";
     ISSUER = "RESCIND_ISSUER", "http://127.0.0.1:8080",
         "The address that apps and people know this server by: `https`, or `http` on loopback; no path.";
+    KEY_FILE = "RESCIND_KEY_FILE", "",
+        "The file under which signing keys are sealed: 32 random bytes, made at the first start. Without it, the database's name and `.key`.";
     LISTEN = "RESCIND_LISTEN", "127.0.0.1:8080",
         "Address and port to listen on. TLS ends at your proxy.";
     TRUSTED_PROXIES = "RESCIND_TRUSTED_PROXIES", "",
@@ -43,6 +47,12 @@ settings! {
         "Seconds in which an authorization code can be redeemed: 10 to 600.";
     ACCESS_TOKEN_LIFE = "RESCIND_ACCESS_TOKEN_LIFE", "3600",
         "Seconds that an access token lives: 30 to 86400.";
+    JWT_LIFE = "RESCIND_JWT_LIFE", "600",
+        "Seconds that a JWT access token lives: 30 to 3600.";
+    SIGNING_ALG = "RESCIND_SIGNING_ALG", "EdDSA",
+        "What JWT access tokens are signed with: `EdDSA` (Ed25519) or `ES256`.";
+    KEY_ROTATION = "RESCIND_KEY_ROTATION", "2592000",
+        "Seconds after which another key signs: 3600 to 31536000.";
     REFRESH_TOKEN_LIFE = "RESCIND_REFRESH_TOKEN_LIFE", "2592000",
         "Seconds that a refresh token lives if nobody uses it: 60 to 31536000.";
     REFRESH_GRACE = "RESCIND_REFRESH_GRACE", "10",
@@ -111,6 +121,9 @@ impl Issuer {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub database: PathBuf,
+    /// Beside the database if `None`.
+    pub key_file: Option<PathBuf>,
+    pub keys: KeySettings,
     pub issuer: Issuer,
     pub listen: SocketAddr,
     pub trusted_proxies: Vec<IpNet>,
@@ -181,6 +194,11 @@ impl Config {
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader { get, faults: String::new() };
         let database = reader.read(&DATABASE_URL, database);
+        let key_file = reader.read(&KEY_FILE, |value| match value {
+            path if path.contains('\u{fffd}') => Err("has to be the path of a file".to_owned()),
+            "" => Ok(None),
+            path => Ok(Some(PathBuf::from(path))),
+        });
         let issuer = reader.read(&ISSUER, |value| Issuer::parse(value).map_err(str::to_owned));
         let listen = reader.read(&LISTEN, |value| {
             value.parse().map_err(|_| "has to be an address and a port, such as 127.0.0.1:8080".to_owned())
@@ -198,12 +216,19 @@ impl Config {
         });
         let code = reader.seconds(&CODE_LIFE, 10, 600);
         let access_token = reader.seconds(&ACCESS_TOKEN_LIFE, 30, 86_400);
+        let jwt = reader.seconds(&JWT_LIFE, 30, 3600);
+        let algorithm = reader.read(&SIGNING_ALG, |value| {
+            Algorithm::parse(value).ok_or_else(|| "has to be EdDSA or ES256".to_owned())
+        });
+        let rotation = reader.seconds(&KEY_ROTATION, 3600, 31_536_000);
         let refresh_token = reader.seconds(&REFRESH_TOKEN_LIFE, 60, 31_536_000);
         let refresh_grace = reader.seconds(&REFRESH_GRACE, 0, 60);
         let session_life = reader.seconds(&SESSION_LIFE, 60, 31_536_000);
         let read = || {
             Some(Self {
                 database: database?,
+                key_file: key_file?,
+                keys: KeySettings { algorithm: algorithm?, rotation: rotation? },
                 issuer: issuer?,
                 listen: listen?,
                 trusted_proxies: trusted_proxies?,
@@ -212,6 +237,7 @@ impl Config {
                 lives: Lives {
                     code: code?,
                     access_token: access_token?,
+                    jwt: jwt?,
                     refresh_token: refresh_token?,
                     refresh_grace: refresh_grace?,
                 },

@@ -26,6 +26,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod fail;
+pub mod jwt;
 pub mod model;
 pub mod oauth;
 pub mod routes;

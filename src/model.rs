@@ -3,6 +3,7 @@
 pub mod act;
 pub mod client;
 pub mod id;
+pub mod key;
 pub mod params;
 pub mod password;
 pub mod resource_server;

@@ -128,6 +128,7 @@ routes! {
         "/oauth/token": post(oauth::token::token);
         "/oauth/revoke": post(oauth::revoke::revoke);
         "/.well-known/oauth-authorization-server": get(oauth::metadata::metadata);
+        "/oauth/jwks": get(oauth::jwks::jwks);
     }
     ResourceServer {
         "/oauth/introspect": post(oauth::introspect::introspect);

@@ -4,6 +4,7 @@ pub mod account;
 pub mod authorize;
 pub mod counts;
 pub mod issue;
+pub mod keys;
 pub mod last_used;
 pub mod moderate;
 pub mod purge;

@@ -24,6 +24,7 @@ pub mod receipts;
 pub mod refresh_tokens;
 pub mod resource_servers;
 pub mod sessions;
+pub mod signing_keys;
 pub mod user_lists;
 pub mod users;
 pub mod writer;
@@ -136,6 +137,11 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         self.writer.write(work).await
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The sequence of the newest committed ledger row, whenever it moves.

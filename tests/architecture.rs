@@ -66,8 +66,9 @@ fn may_name(module: &str) -> &'static [&'static str] {
         "oauth" => &["app", "clock", "config", "model", "oauth", "service", "store"],
         "app" => &["clock", "config", "service", "store"],
         "config" => &["model", "service"],
-        "service" => &["clock", "fail", "model", "service", "store"],
+        "service" => &["clock", "fail", "jwt", "model", "service", "store"],
         "store" => &["clock", "fail", "model", "store"],
+        "jwt" => &["clock", "jwt", "model"],
         "model" => &["clock", "model"],
         _ => &[],
     }

@@ -10,15 +10,17 @@ use tokio::net::UnixStream;
 
 use crate::app::App;
 use crate::cli::socket;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::act::By;
 use crate::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
-use crate::model::id::{ClientId, GrantId};
+use crate::model::id::{ClientId, GrantId, KeyId};
+use crate::model::key::SigningKey;
 use crate::model::password::Password;
 use crate::model::resource_server::is_audience;
 use crate::model::scope::Scope;
 use crate::model::user::{Role, Username, is_email};
+use crate::service::keys;
 use crate::service::moderate;
 use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
 use crate::service::revoke::{self, Authority, Token, TokenRevocation};
@@ -69,6 +71,11 @@ pub enum Command {
         role: String,
     },
     PurgeStatus,
+    KeyList,
+    KeyRotate,
+    KeyWithdraw {
+        kid: String,
+    },
     /// `file` is absolute: the server may run in another folder.
     Backup {
         file: PathBuf,
@@ -126,6 +133,16 @@ impl From<anyhow::Error> for Failure {
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         Self::refused(error.to_string())
+    }
+}
+
+impl From<keys::Error> for Failure {
+    fn from(error: keys::Error) -> Self {
+        match error {
+            keys::Error::NotFound => Self::not_found("key"),
+            keys::Error::KeyFile(error) => Self::usage(error.to_string()),
+            error => Self::refused(error.to_string()),
+        }
     }
 }
 
@@ -244,6 +261,17 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
                 Err(error) => Err(Failure::refused(error.to_string())),
             }
         }
+        Command::KeyList => {
+            let keys: Vec<Value> =
+                app.store.signing_keys()?.iter().map(|row| key_json(&row.key, now)).collect();
+            Ok(json!({ "keys_version": app.store.keys_version_now(), "keys": keys }))
+        }
+        Command::KeyRotate => Ok(json!({ "kid": app.keys.rotate(&app.store, now).await? })),
+        Command::KeyWithdraw { kid } => {
+            let id = KeyId::parse(&kid).ok_or_else(|| Failure::not_found("key"))?;
+            let withdrawn = app.keys.withdraw(&app.store, id, now).await?;
+            Ok(json!({ "kid": kid, "withdrawn": withdrawn }))
+        }
         Command::PurgeStatus => {
             let unfinished = app.store.unfinished_purges().await?;
             let purges: Vec<Value> = unfinished.iter().map(purge_json).collect();
@@ -261,6 +289,17 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             }
         }
     }
+}
+
+fn key_json(key: &SigningKey, now: Timestamp) -> Value {
+    let retirement = key.retirement;
+    json!({
+        "kid": key.public.id, "alg": key.public.algorithm.as_str(), "state": key.state(now).as_str(),
+        "published_at": iso(key.published_at), "active_from": iso(key.active_from),
+        "retired_at": retirement.map(|retirement| iso(retirement.at)),
+        "accepted_until": retirement.map(|retirement| iso(retirement.expires_at)),
+        "withdrawn_at": key.withdrawn_at.map(iso),
+    })
 }
 
 fn purge_json(purge: &Unfinished) -> Value {

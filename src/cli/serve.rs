@@ -83,9 +83,11 @@ impl Server {
         let grace = config.lives.refresh_grace;
         let app =
             App::new(config, store, Clock::System).map_err(|error| Failure::refused(error.to_string()))?;
+        app.keys.prepare(&app.store, app.clock.now()).await?;
         let workers = vec![
             tokio::spawn(socket::serve(socket, app.clone())),
             tokio::spawn(purge::run(app.store.clone(), app.clock.clone(), grace)),
+            tokio::spawn(app.keys.clone().run(app.store.clone(), app.clock.clone())),
             tokio::spawn(app.last_used.clone().run(app.store.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");

@@ -83,6 +83,8 @@ id! {
     ResourceServerId = "rse";
     /// A signed-in browser, as the account page lists it.
     SessionId = "ses";
+    /// A key that signs access tokens; the `kid` of RFC 7515 §4.1.4.
+    KeyId = "key";
     /// The record of one act that took access away.
     ReceiptId = "rcp";
 }

@@ -18,6 +18,7 @@ pub async fn metadata(State(app): State<App>) -> Result<Json<Value>, Error> {
         "token_endpoint": at("/oauth/token"),
         "revocation_endpoint": at("/oauth/revoke"),
         "introspection_endpoint": at("/oauth/introspect"),
+        "jwks_uri": at("/oauth/jwks"),
         "authorizations_management_uri": at("/authorizations"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

@@ -23,6 +23,8 @@ use crate::store::{self, Store, Tx};
 pub struct Lives {
     pub code: Duration,
     pub access_token: Duration,
+    /// Of an access token that is a JWT.
+    pub jwt: Duration,
     pub refresh_token: Duration,
     /// How long a superseded refresh token may be repeated.
     pub refresh_grace: Duration,

@@ -3,6 +3,9 @@
 //! Each act, in one transaction: move a generation or a status → ledger row → queue the purge.
 //! It counts nothing and finds nothing, so its cost does not grow with what it ends. Repeating an
 //! act is success without effect. The store announces the ledger row after the commit.
+//!
+//! The one act besides is [`withdrawing a signing key`](super::keys::Keys::withdraw), which concerns
+//! no one app or user.
 
 use crate::fail;
 use crate::model::act::{Act, By, Entry, Subject};

@@ -6,8 +6,9 @@ use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, ClientKind, GrantTypes, TokenFormat};
 use crate::model::id::{
-    ClientId, ClientSecretId, FamilyId, GrantId, ReceiptId, ResourceServerId, SessionId, UserId,
+    ClientId, ClientSecretId, FamilyId, GrantId, KeyId, ReceiptId, ResourceServerId, SessionId, UserId,
 };
+use crate::model::key::Algorithm;
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::user::{Role, Username};
@@ -63,6 +64,8 @@ text_column! {
     ResourceServerId: Self::parse, Self::to_string;
     SessionId: Self::parse, Self::to_string;
     ReceiptId: Self::parse, Self::to_string;
+    KeyId: Self::parse, Self::to_string;
+    Algorithm: Self::parse, |algorithm| algorithm.as_str().to_owned();
     Username: Self::parse, Self::to_string;
     Role: Self::parse, |role| role.as_str().to_owned();
     AppName: |text| Self::parse(text).ok(), Self::to_string;

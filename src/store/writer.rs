@@ -30,6 +30,7 @@ pub struct Tx<'c> {
     pub(super) ledger_head: Cell<i64>,
     /// Whether a resource server or a scope was registered.
     pub(super) registry_moved: Cell<bool>,
+    pub(super) keys_version: Cell<i64>,
 }
 
 type Queue = mpsc::Sender<Box<dyn Job>>;
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     queue: Arc<std::sync::RwLock<Option<Queue>>>,
     ended: watch::Receiver<bool>,
     head: watch::Receiver<i64>,
+    keys_version: watch::Receiver<i64>,
     registry_version: Arc<AtomicU64>,
 }
 
@@ -54,21 +56,25 @@ impl Writer {
         )?;
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
+        let keys_version: i64 = connection.query_row(super::signing_keys::VERSION, [], |row| row.get(0))?;
         let files = Files::of(path)?;
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let (moved, head) = watch::channel(head);
+        let (head_moving, head) = watch::channel(head);
+        let (keys_moving, keys_version) = watch::channel(keys_version);
+        let announce = Announce { head: head_moving, keys_version: keys_moving };
         let (ending, ended) = watch::channel(false);
         let registry_version = Arc::new(AtomicU64::new(1));
         let moving = registry_version.clone();
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                work_off(&connection, &files, jobs, &moved, &moving);
+                work_off(&connection, &files, jobs, &announce, &moving);
                 drop(connection);
                 ending.send_replace(true);
             })
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { queue: Arc::new(std::sync::RwLock::new(Some(queue))), ended, head, registry_version })
+        let queue = Arc::new(std::sync::RwLock::new(Some(queue)));
+        Ok(Self { queue, ended, head, keys_version, registry_version })
     }
 
     pub(super) async fn write<T, E>(
@@ -97,6 +103,14 @@ impl Writer {
 
     pub(super) fn ledger_head(&self) -> watch::Receiver<i64> {
         self.head.clone()
+    }
+
+    pub(super) fn keys_version_now(&self) -> i64 {
+        *self.keys_version.borrow()
+    }
+
+    pub(super) fn keys_version(&self) -> watch::Receiver<i64> {
+        self.keys_version.clone()
     }
 
     pub(super) async fn close(&self) {
@@ -180,16 +194,36 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
     std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
+/// What the world hears after a commit, before whoever asked for it gets an answer.
+struct Announce {
+    head: watch::Sender<i64>,
+    keys_version: watch::Sender<i64>,
+}
+
+impl Announce {
+    fn committed(&self, tx: &Tx<'_>) {
+        for (newest, announced) in [(&tx.ledger_head, &self.head), (&tx.keys_version, &self.keys_version)] {
+            let newest = newest.get();
+            announced.send_if_modified(|announced| std::mem::replace(announced, newest) != newest);
+        }
+    }
+}
+
 fn work_off(
     connection: &Connection,
     files: &Files,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    head: &watch::Sender<i64>,
+    announce: &Announce,
     registry_version: &AtomicU64,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
-        let tx = Tx { connection, ledger_head: Cell::new(*head.borrow()), registry_moved: Cell::new(false) };
+        let tx = Tx {
+            connection,
+            ledger_head: Cell::new(*announce.head.borrow()),
+            registry_moved: Cell::new(false),
+            keys_version: Cell::new(*announce.keys_version.borrow()),
+        };
         let failure = commit(&tx, files, &mut group).err();
         if failure.as_ref().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy) {
             // They have waited for the same lock: group after group, the last would wait for minutes.
@@ -200,8 +234,8 @@ fn work_off(
         let failure = failure.map(|error| error.to_string());
         if let Some(why) = &failure {
             tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
-        } else if tx.ledger_head.get() != *head.borrow() {
-            head.send_replace(tx.ledger_head.get());
+        } else {
+            announce.committed(&tx);
         }
         if tx.registry_moved.get() {
             registry_version.fetch_add(1, Ordering::SeqCst);
@@ -237,10 +271,11 @@ fn commit(tx: &Tx<'_>, files: &Files, group: &mut [Box<dyn Job>]) -> rusqlite::R
 fn run_all(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
     let connection = tx.connection;
     for job in group {
-        let head = tx.ledger_head.get();
+        let (head, keys_version) = (tx.ledger_head.get(), tx.keys_version.get());
         connection.prepare_cached("SAVEPOINT request")?.execute([])?;
         if job.run(tx) == Outcome::Undo {
             tx.ledger_head.set(head);
+            tx.keys_version.set(keys_version);
             // After some faults (disk full, I/O) SQLite has undone the whole transaction by itself:
             // then this fails, and so does everything in the group.
             connection.prepare_cached("ROLLBACK TO request")?.execute([])?;

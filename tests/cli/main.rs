@@ -5,6 +5,7 @@
 mod commands;
 mod demo;
 mod faults;
+mod keys;
 mod program;
 mod settings;
 mod shared;

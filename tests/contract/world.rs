@@ -28,6 +28,7 @@ pub const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub const LIVES: Lives = Lives {
     code: Duration::from_secs(60),
     access_token: Duration::from_secs(3600),
+    jwt: Duration::from_secs(600),
     refresh_token: Duration::from_secs(86_400),
     refresh_grace: Duration::from_secs(10),
 };

@@ -109,7 +109,7 @@ impl Stage {
             ("get", "/login" | "/register" | "/healthz" | "/readyz") => {
                 (Who::Nobody, route.path.to_owned(), none())
             }
-            ("get", "/.well-known/oauth-authorization-server") => {
+            ("get", "/.well-known/oauth-authorization-server" | "/oauth/jwks") => {
                 (Who::Nobody, route.path.to_owned(), none())
             }
             ("get", "/static/{name}") => (Who::Nobody, "/static/rescind.css".to_owned(), none()),

@@ -125,7 +125,9 @@ async fn looking_changes_nothing() {
 }
 
 fn is_page_path(path: &str) -> bool {
-    !["/static", "/healthz", "/readyz", "/.well-known"].iter().any(|start| path.starts_with(start))
+    !["/static", "/healthz", "/readyz", "/.well-known", "/oauth/jwks"]
+        .iter()
+        .any(|start| path.starts_with(start))
 }
 
 #[tokio::test]

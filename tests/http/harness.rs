@@ -88,6 +88,7 @@ impl World {
         .unwrap();
         let store = Store::open(&file).await.unwrap();
         let app = App::new(config, store, clock).unwrap();
+        app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
         Self { router: router(app.clone()), app, folder: Arc::new(folder) }
     }
 

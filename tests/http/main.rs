@@ -10,6 +10,7 @@ mod developer;
 mod developer_acts;
 mod harness;
 mod introspect;
+mod jwks;
 mod ledger;
 mod metadata;
 mod receipts;

@@ -27,6 +27,7 @@ pub fn after(seconds: u64) -> Timestamp {
 pub const LIVES: Lives = Lives {
     code: Duration::from_secs(60),
     access_token: Duration::from_secs(3600),
+    jwt: Duration::from_secs(600),
     refresh_token: Duration::from_secs(86_400),
     refresh_grace: Duration::from_secs(10),
 };

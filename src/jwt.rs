@@ -1,0 +1,4 @@
+//! JWT access tokens (RFC 9068): keys that sign, claims, tokens. No database here.
+
+pub mod key;
+pub mod key_file;

@@ -1,0 +1,232 @@
+//! Signing keys: made, published before they sign, rotated, withdrawn.
+//!
+//! One key signs at a time: the newest whose `active_from` has come. Everything else follows from
+//! the times in its row, so a rotation is one transaction and needs nobody when its time comes.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::jwt::key::{PrivateKey, SealedKey};
+use crate::jwt::key_file::{self, KeyFile};
+use crate::model::id::KeyId;
+use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
+use crate::store::signing_keys::KeyRow;
+use crate::store::{self, Store, Tx};
+
+/// How long a key is known before it signs: validators hear of it within a second, caches of JWKS
+/// within a minute.
+const LEAD: Duration = Duration::from_secs(60);
+/// How long a retired key is accepted: the longest life of a JWT, and slack for clocks.
+const ACCEPTED_AFTER: Duration = Duration::from_secs(3600 + 300);
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What an operator decides about keys.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySettings {
+    pub algorithm: Algorithm,
+    pub rotation: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    KeyFile(#[from] key_file::Error),
+    #[error("there is no such key")]
+    NotFound,
+    #[error("there is no key that signs")]
+    NoKey,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Keys that sign now or will.
+pub struct Signing(Vec<(SigningKey, PrivateKey)>);
+
+impl Signing {
+    /// The key that signs at `now`.
+    ///
+    /// # Errors
+    /// `NoKey`, before the server has made its first one.
+    pub fn at(&self, now: Timestamp) -> Result<&PrivateKey> {
+        let newest = self.0.iter().rev().find(|(key, _)| key.state(now) == Use::Signing);
+        // If the clock went back, the one that would be next signs early rather than none.
+        let next = || self.0.iter().find(|(key, _)| key.state(now) == Use::Published);
+        newest.or_else(next).map(|(_, key)| key).ok_or(Error::NoKey)
+    }
+}
+
+/// Something made of the keys, and the version that it was made of.
+struct Kept<T>(Mutex<Option<(i64, Arc<T>)>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Kept<T> {
+    fn get(&self, version: i64, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, made)) = &*kept()
+            && *at == version
+        {
+            return Ok(made.clone());
+        }
+        // Made outside the lock; the version was read before, so what is kept is never older than it says.
+        let made = Arc::new(make()?);
+        *kept() = Some((version, made.clone()));
+        Ok(made)
+    }
+}
+
+/// The keys of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Keys {
+    file: Arc<std::path::Path>,
+    settings: KeySettings,
+    signing: Arc<Kept<Signing>>,
+}
+
+impl Keys {
+    pub fn new(file: PathBuf, settings: KeySettings) -> Self {
+        Self { file: file.into(), settings, signing: Arc::default() }
+    }
+
+    /// Makes the key file and the first key of an empty database, which signs at once: nobody holds
+    /// a token yet. Otherwise checks that all keys can be opened.
+    ///
+    /// # Errors
+    /// When the key file is missing or is another one.
+    pub async fn prepare(&self, store: &Store, now: Timestamp) -> Result<()> {
+        if store.usable_keys()?.is_empty() {
+            self.rotate(store, now).await?;
+        }
+        self.signing(store).map(drop)
+    }
+
+    /// # Errors
+    /// When a key can't be read or opened.
+    pub fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
+        self.signing.get(store.keys_version_now(), || {
+            let rows = store.usable_keys()?;
+            if rows.is_empty() {
+                return Ok(Signing(Vec::new()));
+            }
+            let file = KeyFile::open(&self.file)?;
+            let open = |row: KeyRow| -> Result<_> {
+                let sealed =
+                    SealedKey { public: row.key.public.clone(), sealed: row.sealed.unwrap_or_default() };
+                Ok((row.key, sealed.unseal(&file)?))
+            };
+            Ok(Signing(rows.into_iter().map(open).collect::<Result<_>>()?))
+        })
+    }
+
+    /// Publishes another key, which signs a minute later; the present one is accepted until what it
+    /// has signed is expired. While one waits for its minute, that one is the answer.
+    ///
+    /// # Errors
+    /// When the key file is missing or is another one.
+    pub async fn rotate(&self, store: &Store, now: Timestamp) -> Result<KeyId> {
+        let file = if self.signing(store)?.0.is_empty() {
+            KeyFile::open_or_make(&self.file)?
+        } else {
+            KeyFile::open(&self.file)?
+        };
+        let key = SealedKey::generate(self.settings.algorithm, &file, now)?;
+        let (id, made) = store.write(move |tx| rotate_in(tx, &key, now)).await?;
+        if made {
+            tracing::info!(key.id = %id, "key.published");
+        }
+        Ok(id)
+    }
+
+    /// Withdraws a key that somebody else may have: nothing that it signed is accepted any more. If
+    /// it was to sign, another one signs at once, published in the same transaction.
+    ///
+    /// `true` if it was withdrawn by this, `false` if it was so already.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn withdraw(&self, store: &Store, id: KeyId, now: Timestamp) -> Result<bool> {
+        // A lost key file is no obstacle: its keys can be withdrawn, and the next is sealed under another.
+        let file = KeyFile::open_or_make(&self.file)?;
+        let successor = SealedKey::generate(self.settings.algorithm, &file, now)?;
+        let withdrawn = id.clone();
+        let is_new = store.write(move |tx| withdraw_in(tx, &withdrawn, &successor, now)).await?;
+        if is_new {
+            tracing::warn!(key.id = %id, "key.withdrawn");
+        }
+        Ok(is_new)
+    }
+
+    /// Does what is due: rotates, and forgets what is needed no more.
+    ///
+    /// # Errors
+    /// When the store fails, or the key file.
+    pub async fn keep(&self, store: &Store, now: Timestamp) -> Result<()> {
+        let rows = store.signing_keys()?;
+        if rows.iter().any(|row| is_outdated(row, now)) {
+            store.write(move |tx| tx.sweep_signing_keys(now)).await?;
+        }
+        let lasting = rows.iter().filter(|row| row.sealed.is_some() && row.key.retirement.is_none());
+        let newest = lasting.max_by_key(|row| row.key.active_from);
+        let is_due = newest.is_none_or(|row| {
+            row.key.public.algorithm != self.settings.algorithm
+                || now.since(row.key.active_from) + LEAD >= self.settings.rotation
+        });
+        if is_due {
+            self.rotate(store, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the keys for as long as the server runs.
+    pub async fn run(self, store: Store, clock: Clock) {
+        loop {
+            if let Err(error) = self.keep(&store, clock.now()).await {
+                tracing::warn!(error = %error, "keys.failed");
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn is_outdated(row: &KeyRow, now: Timestamp) -> bool {
+    row.key.retirement.is_some_and(|retirement| {
+        row.sealed.is_some() && retirement.at <= now
+            || row.key.withdrawn_at.is_none() && retirement.expires_at <= now
+    })
+}
+
+fn rotate_in(tx: &Tx<'_>, key: &SealedKey, now: Timestamp) -> Result<(KeyId, bool)> {
+    let usable = tx.usable_keys()?;
+    if let Some(waiting) = usable.iter().find(|row| row.key.state(now) == Use::Published) {
+        return Ok((waiting.key.public.id.clone(), false));
+    }
+    let active_from = if usable.is_empty() { now } else { now.plus(LEAD) };
+    succeed(tx, key, now, active_from)?;
+    Ok((key.public.id.clone(), true))
+}
+
+/// From `active_from` on, `key` signs and nothing else does.
+fn succeed(tx: &Tx<'_>, key: &SealedKey, now: Timestamp, active_from: Timestamp) -> store::Result<()> {
+    tx.insert_signing_key(&key.public, &key.sealed, now, active_from)?;
+    let retirement = Retirement { at: active_from, expires_at: active_from.plus(ACCEPTED_AFTER) };
+    tx.retire_other_keys(&key.public.id, retirement)
+}
+
+fn withdraw_in(tx: &Tx<'_>, id: &KeyId, successor: &SealedKey, now: Timestamp) -> Result<bool> {
+    let state = tx.signing_key(id)?.ok_or(Error::NotFound)?.key.state(now);
+    if !tx.withdraw_signing_key(id, now)? {
+        return Ok(false);
+    }
+    if matches!(state, Use::Published | Use::Signing) {
+        succeed(tx, successor, now, now)?;
+    }
+    Ok(true)
+}

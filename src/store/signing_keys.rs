@@ -1,0 +1,169 @@
+//! The `signing_keys` table, and the version of what stands in it.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::watch;
+
+use crate::clock::Timestamp;
+use crate::model::id::KeyId;
+use crate::model::key::{AcceptedKeys, PublicKey, Retirement, SigningKey};
+
+use super::{Result, Store, Tx};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT kid, algorithm, public_key, published_at, active_from, retired_at, expires_at, ",
+            "withdrawn_at, sealed_key FROM signing_keys ",
+            $rest
+        )
+    };
+}
+
+/// Withdrawn keys stay as a record; the newest of them are shown.
+const ALL: &str = select!("ORDER BY published_at DESC, kid DESC LIMIT 1000");
+const ONE: &str = select!("WHERE kid = ?1");
+/// One statement, so that the version is that of the keys.
+const ACCEPTED: &str = "SELECT s.keys_version, k.kid, k.algorithm, k.public_key FROM server AS s \
+    LEFT JOIN signing_keys AS k ON k.withdrawn_at IS NULL WHERE s.id = 1 ORDER BY k.published_at, k.kid LIMIT 1000";
+const USABLE: &str =
+    select!("WHERE withdrawn_at IS NULL AND sealed_key IS NOT NULL ORDER BY active_from, kid LIMIT 1000");
+const INSERT: &str = "INSERT INTO signing_keys (kid, algorithm, public_key, sealed_key, published_at, active_from) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const RETIRE: &str = "UPDATE signing_keys SET retired_at = ?2, expires_at = ?3 \
+    WHERE kid <> ?1 AND withdrawn_at IS NULL AND (retired_at IS NULL OR retired_at > ?2)";
+const WITHDRAW: &str = "UPDATE signing_keys SET withdrawn_at = ?2, sealed_key = NULL \
+    WHERE kid = ?1 AND withdrawn_at IS NULL";
+const FORGET_PRIVATE: &str =
+    "UPDATE signing_keys SET sealed_key = NULL WHERE retired_at <= ?1 AND sealed_key IS NOT NULL";
+const DELETE_EXPIRED: &str = "DELETE FROM signing_keys WHERE expires_at <= ?1 AND withdrawn_at IS NULL";
+const MOVE_VERSION: &str =
+    "UPDATE server SET keys_version = keys_version + 1 WHERE id = 1 RETURNING keys_version";
+pub(super) const VERSION: &str = "SELECT keys_version FROM server WHERE id = 1";
+
+/// A key as it stands in the table, with the sealed private part while it may sign.
+#[derive(Clone, Debug)]
+pub struct KeyRow {
+    pub key: SigningKey,
+    pub sealed: Option<Vec<u8>>,
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+    let (retired_at, expires_at): (Option<Timestamp>, Option<Timestamp>) = (row.get(5)?, row.get(6)?);
+    Ok(KeyRow {
+        key: SigningKey {
+            public: PublicKey { id: row.get(0)?, algorithm: row.get(1)?, bytes: row.get(2)? },
+            published_at: row.get(3)?,
+            active_from: row.get(4)?,
+            retirement: retired_at.zip(expires_at).map(|(at, expires_at)| Retirement { at, expires_at }),
+            withdrawn_at: row.get(7)?,
+        },
+        sealed: row.get(8)?,
+    })
+}
+
+fn rows(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<KeyRow>> {
+    connection.prepare_cached(statement)?.query_map([], row)?.collect()
+}
+
+/// For reads that take more than the keys from one state of the database.
+pub(super) fn accepted(connection: &Connection) -> rusqlite::Result<AcceptedKeys> {
+    let mut found = AcceptedKeys::default();
+    let mut statement = connection.prepare_cached(ACCEPTED)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        found.version = row.get(0)?;
+        if let Some(id) = row.get::<_, Option<KeyId>>(1)? {
+            found.keys.push(PublicKey { id, algorithm: row.get(2)?, bytes: row.get(3)? });
+        }
+    }
+    Ok(found)
+}
+
+impl Store {
+    /// All keys whose tokens are accepted, those included that will sign soon.
+    pub fn accepted_keys(&self) -> Result<AcceptedKeys> {
+        self.lookup(accepted)
+    }
+
+    /// All keys, newest first, withdrawn ones included.
+    pub fn signing_keys(&self) -> Result<Vec<KeyRow>> {
+        self.lookup(|connection| rows(connection, ALL))
+    }
+
+    /// Keys that sign now or will, in the order in which they do.
+    pub fn usable_keys(&self) -> Result<Vec<KeyRow>> {
+        self.lookup(|connection| rows(connection, USABLE))
+    }
+
+    /// The version of the accepted keys: moves after each commit that changed them, before its answer.
+    pub fn keys_version(&self) -> watch::Receiver<i64> {
+        self.writer.keys_version()
+    }
+
+    /// The same, as it is now.
+    pub fn keys_version_now(&self) -> i64 {
+        self.writer.keys_version_now()
+    }
+}
+
+impl Tx<'_> {
+    /// Keys that sign now or will, in the order in which they do.
+    pub fn usable_keys(&self) -> Result<Vec<KeyRow>> {
+        Ok(rows(self.connection, USABLE)?)
+    }
+
+    /// Publishes a key that signs from `active_from` on.
+    pub fn insert_signing_key(
+        &self,
+        key: &PublicKey,
+        sealed: &[u8],
+        now: Timestamp,
+        active_from: Timestamp,
+    ) -> Result<()> {
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            key.id,
+            key.algorithm,
+            key.bytes,
+            sealed,
+            now,
+            active_from
+        ])?;
+        self.move_keys_version()
+    }
+
+    /// Lets all keys but `successor` sign nothing after the retirement.
+    pub fn retire_other_keys(&self, successor: &KeyId, retirement: Retirement) -> Result<()> {
+        let Retirement { at, expires_at } = retirement;
+        self.connection.prepare_cached(RETIRE)?.execute(params![successor, at, expires_at])?;
+        self.move_keys_version()
+    }
+
+    pub fn signing_key(&self, id: &KeyId) -> Result<Option<KeyRow>> {
+        Ok(self.connection.prepare_cached(ONE)?.query_row([id], row).optional()?)
+    }
+
+    /// Nothing that the key signed is accepted after this. `false` if it is withdrawn already.
+    pub fn withdraw_signing_key(&self, id: &KeyId, now: Timestamp) -> Result<bool> {
+        let withdrawn = self.connection.prepare_cached(WITHDRAW)?.execute(params![id, now])? == 1;
+        if withdrawn {
+            self.move_keys_version()?;
+        }
+        Ok(withdrawn)
+    }
+
+    /// Forgets private parts that sign no more, and keys whose last token has expired. Whether any left.
+    pub fn sweep_signing_keys(&self, now: Timestamp) -> Result<bool> {
+        self.connection.prepare_cached(FORGET_PRIVATE)?.execute([now])?;
+        let left = self.connection.prepare_cached(DELETE_EXPIRED)?.execute([now])? > 0;
+        if left {
+            self.move_keys_version()?;
+        }
+        Ok(left)
+    }
+
+    fn move_keys_version(&self) -> Result<()> {
+        let version = self.connection.prepare_cached(MOVE_VERSION)?.query_row([], |row| row.get(0))?;
+        self.keys_version.set(version);
+        Ok(())
+    }
+}
