@@ -172,6 +172,12 @@ enum ResourceServerTask {
         /// `NAME=What it allows, in plain words`; may be given several times
         #[arg(long = "scope")]
         scopes: Vec<String>,
+        /// Seconds for which its guards may go on without an answer from here: 1 to 300
+        #[arg(long, default_value_t = 10, allow_negative_numbers = true)]
+        max_staleness: i64,
+        /// It checks JWTs without a guard: each works there until it expires
+        #[arg(long)]
+        without_guard: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -258,9 +264,14 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
             };
             (Command::ClientAdd(client), output)
         }
-        Task::ResourceServer(ResourceServerTask::Add { name, audience, scopes, output }) => {
-            (Command::ResourceServerAdd { name, audience, scopes }, output)
-        }
+        Task::ResourceServer(ResourceServerTask::Add {
+            name,
+            audience,
+            scopes,
+            max_staleness,
+            without_guard,
+            output,
+        }) => (Command::ResourceServerAdd { name, audience, scopes, max_staleness, without_guard }, output),
         Task::Revoke(RevokeTask::Client { id, output }) => (Command::RevokeClient { id }, output),
         Task::Revoke(RevokeTask::User { name, output }) => (Command::RevokeUser { name }, output),
         Task::Revoke(RevokeTask::Grant { id, output }) => (Command::RevokeGrant { id }, output),

@@ -12,6 +12,7 @@ use rescind::config::Config;
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::password::Password;
+use rescind::model::resource_server::Guarding;
 use rescind::model::secret::{AccessToken, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
@@ -66,6 +67,7 @@ impl World {
             name: "API".to_owned(),
             audience: "https://api.example".to_owned(),
             scopes: vec![("read".to_owned(), "Read".to_owned())],
+            guarding: Guarding::default(),
         };
         let (server, server_secret) = register::resource_server(&app.store, server, now).await?;
         let client = |name: &str| NewClient {

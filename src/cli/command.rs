@@ -17,7 +17,7 @@ use crate::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectU
 use crate::model::id::{ClientId, GrantId, KeyId};
 use crate::model::key::SigningKey;
 use crate::model::password::Password;
-use crate::model::resource_server::is_audience;
+use crate::model::resource_server::{Guard, Guarding, MaxStaleness, is_audience};
 use crate::model::scope::Scope;
 use crate::model::user::{Role, Username, is_email};
 use crate::service::keys;
@@ -53,6 +53,8 @@ pub enum Command {
         name: String,
         audience: String,
         scopes: Vec<String>,
+        max_staleness: i64,
+        without_guard: bool,
     },
     RevokeClient {
         id: String,
@@ -224,7 +226,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             Ok(json!({ "id": id.ok_or_else(|| Failure::not_found("user"))? }))
         }
         Command::ClientAdd(add) => client_add(app, add).await,
-        Command::ResourceServerAdd { name, audience, scopes } => {
+        Command::ResourceServerAdd { name, audience, scopes, max_staleness, without_guard } => {
             if name.trim().is_empty() {
                 return Err(usage("NAME", "something visible"));
             }
@@ -232,7 +234,12 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
                 return Err(usage("--audience", "an absolute URI without a fragment"));
             }
             let scopes = scopes.iter().map(|text| described_scope(text)).collect::<Result<_, _>>()?;
-            let new = NewResourceServer { name: name.trim().to_owned(), audience, scopes };
+            let new = NewResourceServer {
+                name: name.trim().to_owned(),
+                audience,
+                scopes,
+                guarding: guarding(max_staleness, without_guard)?,
+            };
             let made = register::resource_server(&app.store, new, now).await;
             let (id, secret) =
                 made.map_err(taken("a resource server with this audience, or one of the scopes,"))?;
@@ -340,6 +347,13 @@ fn email(text: String) -> Result<String, Failure> {
 
 fn chosen(password: String) -> Result<Password, Failure> {
     Password::chosen(password).map_err(|key| Failure::usage(t(key)))
+}
+
+fn guarding(max_staleness: i64, without_guard: bool) -> Result<Guarding, Failure> {
+    let max_staleness = MaxStaleness::new(max_staleness)
+        .ok_or_else(|| usage("--max-staleness", "a number of seconds from 1 to 300"))?;
+    let guard = if without_guard { Guard::None } else { Guard::Expected };
+    Ok(Guarding { guard, max_staleness })
 }
 
 fn described_scope(text: &str) -> Result<(String, String), Failure> {

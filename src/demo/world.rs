@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use crate::model::id::random62;
 use crate::model::password::Password;
+use crate::model::resource_server::Guarding;
 use crate::model::scope::Scope;
 use crate::model::user::{Role, Username};
 use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
@@ -87,6 +88,7 @@ impl World {
                 (SCOPES[0].to_owned(), "See your photos".to_owned()),
                 ("photos.write".to_owned(), "Add photos to your albums".to_owned()),
             ],
+            guarding: Guarding::default(),
         };
         let (resource_server_id, resource_server_secret) =
             register::resource_server(&app.store, server, now).await?;

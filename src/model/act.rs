@@ -49,6 +49,13 @@ names! {
     }
 }
 
+impl Act {
+    /// Whether it takes anything away: then resource servers have to know.
+    pub const fn ends_something(self) -> bool {
+        !matches!(self, Self::ClientReinstated | Self::UserEnabled | Self::RoleChanged)
+    }
+}
+
 /// Who did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use rescind_guard::wire::Key;
+use rescind_guard::wire::{Key, Keys};
 
 use crate::clock::Timestamp;
 use crate::model::id::KeyId;
@@ -68,6 +68,14 @@ impl PublicKey {
 pub struct AcceptedKeys {
     pub version: i64,
     pub keys: Vec<PublicKey>,
+}
+
+impl AcceptedKeys {
+    /// As the revocation feed sends them.
+    pub fn wire(&self) -> Keys {
+        let keys = self.keys.iter().map(PublicKey::jwk).collect();
+        Keys { keys_version: self.version.unsigned_abs(), keys }
+    }
 }
 
 /// A key and its course.

@@ -1,5 +1,8 @@
 //! APIs that accept access tokens of this server.
 
+use std::time::Duration;
+
+use crate::clock::Timestamp;
 use crate::model::id::ResourceServerId;
 use crate::model::secret::Digest;
 
@@ -11,6 +14,115 @@ pub struct ResourceServer {
     /// The `aud` of tokens for it: an absolute URI without fragment (RFC 8707 §2).
     pub audience: String,
     pub secret: Digest,
+    pub guarding: Guarding,
+    /// When one of its guards acknowledged for the first time.
+    pub guard_seen_at: Option<Timestamp>,
+}
+
+/// How a resource server learns what was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guarding {
+    pub guard: Guard,
+    /// For how long its guards may go on without an answer.
+    pub max_staleness: MaxStaleness,
+}
+
+impl Default for Guarding {
+    fn default() -> Self {
+        Self { guard: Guard::Expected, max_staleness: MaxStaleness(10) }
+    }
+}
+
+/// Whether a guard checks the JWTs there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    Expected,
+    /// The operator says that none runs: a JWT works there until it expires.
+    None,
+}
+
+impl Guard {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expected => "expected",
+            Self::None => "none",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Expected, Self::None].into_iter().find(|guard| guard.as_str() == text)
+    }
+}
+
+/// Whole seconds, from 1 to 300.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxStaleness(u16);
+
+impl MaxStaleness {
+    pub fn new(seconds: i64) -> Option<Self> {
+        u16::try_from(seconds).ok().filter(|seconds| (1..=300).contains(seconds)).map(Self)
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().and_then(Self::new)
+    }
+
+    pub const fn seconds(self) -> u64 {
+        self.0 as u64
+    }
+
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(self.seconds())
+    }
+}
+
+/// Whom something concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Audiences {
+    Everyone,
+    Only(Vec<String>),
+}
+
+impl Audiences {
+    pub const NOBODY: Self = Self::Only(Vec::new());
+
+    /// As a column holds them: separated by spaces; NULL stands for everyone.
+    pub fn from_column(text: Option<&str>) -> Self {
+        match text {
+            None => Self::Everyone,
+            Some(text) => {
+                Self::Only(text.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect())
+            }
+        }
+    }
+
+    pub fn to_column(&self) -> Option<String> {
+        match self {
+            Self::Everyone => None,
+            Self::Only(names) => Some(names.join(" ")),
+        }
+    }
+
+    pub fn concern(&self, audience: &str) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Only(names) => names.iter().any(|name| name == audience),
+        }
+    }
+
+    /// These and those, sorted, so that equal sets are equal text.
+    #[must_use]
+    pub fn union(self, others: &Self) -> Self {
+        match (self, others) {
+            (Self::Only(mut names), Self::Only(others)) => {
+                names.extend(others.iter().cloned());
+                names.sort_unstable();
+                names.dedup();
+                Self::Only(names)
+            }
+            _ => Self::Everyone,
+        }
+    }
 }
 
 /// An absolute URI without fragment, white space or quotes.
@@ -18,4 +130,36 @@ pub fn is_audience(text: &str) -> bool {
     text.len() <= 255
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'#'))
         && url::Url::parse(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_and_everybody_are_two_things() {
+        let [everyone, nobody, one] = [None, Some(""), Some("a b")].map(Audiences::from_column);
+        assert!(everyone.concern("a") && !nobody.concern("a") && !nobody.concern(""));
+        assert!(one.concern("a") && one.concern("b") && !one.concern("a b"));
+        for audiences in [&everyone, &nobody, &one] {
+            assert_eq!(Audiences::from_column(audiences.to_column().as_deref()), *audiences);
+        }
+    }
+
+    #[test]
+    fn audiences_only_grow() {
+        let [everyone, one, two] = [None, Some("b"), Some("a b")].map(Audiences::from_column);
+        assert_eq!(one.clone().union(&two), two);
+        assert_eq!(one.clone().union(&everyone), everyone);
+        assert_eq!(everyone.clone().union(&one), everyone);
+    }
+
+    #[test]
+    fn staleness_is_bounded() {
+        for (text, seconds) in
+            [("1", Some(1)), ("300", Some(300)), ("0", None), ("301", None), ("-1", None), ("x", None)]
+        {
+            assert_eq!(MaxStaleness::parse(text).map(MaxStaleness::seconds), seconds, "{text}");
+        }
+    }
 }

@@ -5,9 +5,12 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::fail;
 use crate::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
+use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
 use crate::model::secret::AuthorizationCode;
 use crate::model::stamp::{Generations, Stamp};
+use crate::store::grants::Consented;
+use crate::store::resource_servers::Scopes;
 use crate::store::{self, Store, Tx};
 
 /// What the user is asked to authorize.
@@ -115,6 +118,7 @@ pub async fn authorize(
     life: Duration,
     now: Timestamp,
 ) -> Result<AuthorizationCode, Error> {
+    let scopes = store.scopes()?;
     store
         .write(move |tx| {
             let generations =
@@ -126,7 +130,7 @@ pub async fn authorize(
             if !tx.session_is_live(&authorization.session, &authorization.user, now)? {
                 return Err(Error::Ask);
             }
-            let grant = consented_grant(tx, &authorization, &basis, generations, now)?;
+            let grant = consented_grant(tx, &authorization, &basis, generations, &scopes, now)?;
             let stamp = Stamp {
                 family: Some(FamilyId::generate(now)),
                 grant: Some(grant),
@@ -144,6 +148,7 @@ fn consented_grant(
     authorization: &Authorization,
     basis: &Basis,
     generations: Generations,
+    scopes: &Scopes,
     now: Timestamp,
 ) -> Result<GrantId, Error> {
     let Authorization { client, user, scope, .. } = authorization;
@@ -163,15 +168,20 @@ fn consented_grant(
             if *seen != present {
                 return Err(Error::Ask);
             }
+            let audiences = Audiences::from_column(Some(&scopes.audience(scope)));
             let Some(grant) = open else {
                 let id = GrantId::generate(now);
-                tx.insert_grant(&id, user, client, scope, generations, now)?;
+                let consented = Consented { scope, audiences: &audiences, generations };
+                tx.insert_grant(&id, user, client, &consented, now)?;
                 return Ok(id);
             };
             // What an outdated consent allowed was revoked with it; only a current one adds up.
             let scope =
                 if grant.generations == generations { scope.union(&grant.scope) } else { scope.clone() };
-            tx.renew_grant(&grant.id, &scope, generations, now)?;
+            // Tokens of an outdated consent may still be held somewhere: audiences only grow.
+            let audiences = grant.audiences.union(&audiences);
+            let consented = Consented { scope: &scope, audiences: &audiences, generations };
+            tx.renew_grant(&grant.id, &consented, now)?;
             Ok(grant.id)
         }
     }

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::model::client::{AppName, Client, ClientKind, ClientStatus, GrantTypes, RedirectUri, TokenFormat};
 use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId};
 use crate::model::password::Password;
-use crate::model::resource_server::ResourceServer;
+use crate::model::resource_server::{Guarding, ResourceServer};
 use crate::model::scope::Scope;
 use crate::model::secret::{ClientSecret, ResourceServerSecret};
 use crate::model::user::{Role, Username};
@@ -202,6 +202,7 @@ pub struct NewResourceServer {
     pub name: String,
     pub audience: String,
     pub scopes: Vec<(String, String)>,
+    pub guarding: Guarding,
 }
 
 /// # Errors
@@ -217,6 +218,8 @@ pub async fn resource_server(
         name: new.name,
         audience: new.audience,
         secret: secret.digest(),
+        guarding: new.guarding,
+        guard_seen_at: None,
     };
     let id = server.id.clone();
     store

@@ -11,6 +11,7 @@ use crate::fail;
 use crate::model::act::{Act, By, Entry, Subject};
 use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
+use crate::model::resource_server::Audiences;
 use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
 use crate::store::{self, Store, Tx};
@@ -466,7 +467,7 @@ fn access_token(
     if client.is_some_and(|client| client != owner) {
         return Ok(TokenRevocation::NotYours);
     }
-    let Some((grant, user)) = tx.delete_access_token(&digest, &owner)? else {
+    let Some(deleted) = tx.delete_access_token(&digest, &owner)? else {
         return Ok(TokenRevocation::Nothing);
     };
     let receipt = ReceiptId::generate(by.at);
@@ -474,12 +475,12 @@ fn access_token(
         receipt: receipt.clone(),
         act: Act::AccessTokenRevoked,
         subject: Subject::Token(digest.token_id()),
-        grant,
+        grant: deleted.grant,
         client: Some(owner),
-        user,
+        user: deleted.user,
     };
     fail::point("revoke.before_ledger");
-    let sequence = tx.insert_ledger(&entry, by)?;
+    let sequence = tx.insert_ledger_for(&Audiences::from_column(Some(&deleted.audience)), &entry, by)?;
     fail::point("revoke.after_ledger");
     tx.insert_finished_purge(sequence, 1, by.at)?;
     fail::point("revoke.after_purge_queued");

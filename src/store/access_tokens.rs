@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
-use crate::model::id::ClientId;
+use crate::model::id::{ClientId, GrantId, UserId};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Now, Stamp, Standing};
@@ -28,7 +28,7 @@ const FACTS: &str = "SELECT t.family_id, t.grant_id, t.client_id, t.user_id, t.s
     WHERE t.digest = ?1";
 const OWNER: &str = "SELECT client_id FROM access_tokens WHERE digest = ?1";
 const DELETE: &str =
-    "DELETE FROM access_tokens WHERE digest = ?1 AND client_id = ?2 RETURNING grant_id, user_id";
+    "DELETE FROM access_tokens WHERE digest = ?1 AND client_id = ?2 RETURNING grant_id, user_id, audience";
 
 /// What `store::plans` looks at.
 #[cfg(test)]
@@ -98,6 +98,14 @@ pub struct Allowance<'a> {
     pub expires_at: Timestamp,
 }
 
+/// What a deleted token belonged to.
+pub struct DeletedToken {
+    pub grant: Option<GrantId>,
+    pub user: Option<UserId>,
+    /// Separated by spaces.
+    pub audience: String,
+}
+
 impl Tx<'_> {
     pub fn insert_access_token(
         &self,
@@ -147,16 +155,14 @@ impl Tx<'_> {
         Ok(self.connection.prepare_cached(OWNER)?.query_row([token], |row| row.get(0)).optional()?)
     }
 
-    /// Deletes a client's own token; its grant and user, or `None` if it has no such token.
-    pub fn delete_access_token(
-        &self,
-        token: &Digest,
-        client: &ClientId,
-    ) -> Result<Option<(Option<crate::model::id::GrantId>, Option<crate::model::id::UserId>)>> {
+    /// Deletes a client's own token; `None` if it has no such token.
+    pub fn delete_access_token(&self, token: &Digest, client: &ClientId) -> Result<Option<DeletedToken>> {
         Ok(self
             .connection
             .prepare_cached(DELETE)?
-            .query_row(params![token, client], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![token, client], |row| {
+                Ok(DeletedToken { grant: row.get(0)?, user: row.get(1)?, audience: row.get(2)? })
+            })
             .optional()?)
     }
 }

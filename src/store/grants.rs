@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::clock::Timestamp;
 use crate::model::client::AppName;
 use crate::model::id::{ClientId, GrantId, UserId};
+use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
 use crate::model::stamp::Generations;
 
@@ -12,17 +13,17 @@ use super::{Result, Store, Tx};
 
 const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
-const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation, authorized_at FROM grants \
-    WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
+const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation, authorized_at, audiences \
+    FROM grants WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
 /// In the ledger's order: `ended_at` goes back with the clock, and two may end within its millisecond.
 const LAST_ENDED: &str = "SELECT g.id FROM grants AS g JOIN ledger AS l ON l.grant_id = g.id \
     WHERE g.client_id = ?1 AND g.user_id = ?2 AND g.status = 'ended' AND l.subject_kind = 'grant' \
     ORDER BY l.sequence DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, \
-    client_generation, user_generation, first_authorized_at, authorized_at) \
-    VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8)";
+    client_generation, user_generation, first_authorized_at, authorized_at, audiences) \
+    VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8, ?9)";
 const RENEW: &str = "UPDATE grants SET scope = ?2, server_generation = ?3, client_generation = ?4, \
-    user_generation = ?5, authorized_at = ?6 WHERE id = ?1 AND status = 'open'";
+    user_generation = ?5, authorized_at = ?6, audiences = ?7 WHERE id = ?1 AND status = 'open'";
 const END_ONE: &str = "UPDATE grants SET status = 'ended', ended_at = ?3 WHERE id = ?1 AND user_id = ?2 \
     AND status = 'open' RETURNING id, client_id, user_id";
 const END_BY_ID: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE id = ?1 AND status = 'open' \
@@ -117,6 +118,15 @@ pub struct OpenGrant {
     pub scope: Scope,
     pub generations: Generations,
     pub authorized_at: Timestamp,
+    /// Wherever it ever allowed anything.
+    pub audiences: Audiences,
+}
+
+/// What a consent allows, and where.
+pub struct Consented<'a> {
+    pub scope: &'a Scope,
+    pub audiences: &'a Audiences,
+    pub generations: Generations,
 }
 
 const fn generations(server: i64, client: i64, user: i64) -> Generations {
@@ -151,6 +161,7 @@ fn open(
                 scope: row.get(1)?,
                 generations: generations(row.get(2)?, row.get(3)?, row.get(4)?),
                 authorized_at: row.get(5)?,
+                audiences: Audiences::from_column(row.get::<_, Option<String>>(6)?.as_deref()),
             })
         })
         .optional()
@@ -225,22 +236,36 @@ impl Tx<'_> {
         id: &GrantId,
         user: &UserId,
         client: &ClientId,
-        scope: &Scope,
-        at: Generations,
+        consented: &Consented<'_>,
         now: Timestamp,
     ) -> Result<()> {
-        self.connection
-            .prepare_cached(INSERT)?
-            .execute(params![id, user, client, scope, at.server, at.client, at.user, now])?;
+        let Consented { scope, audiences, generations: at } = consented;
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            id,
+            user,
+            client,
+            scope,
+            at.server,
+            at.client,
+            at.user,
+            now,
+            audiences.to_column()
+        ])?;
         Ok(())
     }
 
     /// A new consent to an open grant.
-    pub fn renew_grant(&self, id: &GrantId, scope: &Scope, at: Generations, now: Timestamp) -> Result<bool> {
-        let rows = self
-            .connection
-            .prepare_cached(RENEW)?
-            .execute(params![id, scope, at.server, at.client, at.user, now])?;
+    pub fn renew_grant(&self, id: &GrantId, consented: &Consented<'_>, now: Timestamp) -> Result<bool> {
+        let Consented { scope, audiences, generations: at } = consented;
+        let rows = self.connection.prepare_cached(RENEW)?.execute(params![
+            id,
+            scope,
+            at.server,
+            at.client,
+            at.user,
+            now,
+            audiences.to_column()
+        ])?;
         Ok(rows == 1)
     }
 

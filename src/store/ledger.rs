@@ -1,20 +1,41 @@
 //! The `ledger` table: what was revoked, by whom, in which order. Rows never change.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
-use crate::model::act::{By, Entry};
+use crate::model::act::{By, Entry, Subject};
 use crate::model::id::ReceiptId;
+use crate::model::resource_server::Audiences;
 
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, \
-    grant_id, client_id, user_id, generation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
-    RETURNING sequence";
+    grant_id, client_id, user_id, generation, audiences) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING sequence";
+const AUDIENCES_OF_GRANT: &str = "SELECT audiences FROM grants WHERE id = ?1";
 
 const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason) VALUES (?1, ?2)";
+
 impl Tx<'_> {
     /// Appends a row; its sequence is announced once the transaction has been committed.
+    ///
+    /// It is also the feed's entry: for every audience that the grant ever had; for all where a
+    /// client, a user or the server is concerned, or nobody knows; for none if nothing ended.
     pub fn insert_ledger(&self, entry: &Entry, by: &By) -> Result<i64> {
+        let audiences = match (&entry.subject, &entry.grant) {
+            _ if !entry.act.ends_something() => Audiences::NOBODY,
+            (Subject::Token(_) | Subject::Family(_) | Subject::Grant(_), Some(grant)) => {
+                let mut statement = self.connection.prepare_cached(AUDIENCES_OF_GRANT)?;
+                let known: Option<Option<String>> =
+                    statement.query_row([grant], |row| row.get(0)).optional()?;
+                Audiences::from_column(known.flatten().as_deref())
+            }
+            _ => Audiences::Everyone,
+        };
+        self.insert_ledger_for(&audiences, entry, by)
+    }
+
+    /// The same, where the caller knows whom it concerns.
+    pub fn insert_ledger_for(&self, audiences: &Audiences, entry: &Entry, by: &By) -> Result<i64> {
         let sequence = self.connection.prepare_cached(INSERT)?.query_row(
             params![
                 entry.receipt,
@@ -29,6 +50,7 @@ impl Tx<'_> {
                 entry.client,
                 entry.user,
                 entry.subject.generation(),
+                audiences.to_column(),
             ],
             |row| row.get(0),
         )?;

@@ -6,16 +6,17 @@ use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::id::ResourceServerId;
-use crate::model::resource_server::ResourceServer;
+use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use crate::model::scope::Scope;
 
 use super::{Result, Store, Tx};
 
-const ALL: &str = "SELECT id, name, audience, secret_digest FROM resource_servers LIMIT 1000";
+const ALL: &str = "SELECT id, name, audience, secret_digest, guard, max_staleness, guard_seen_at \
+    FROM resource_servers ORDER BY name LIMIT 1000";
 const SCOPES: &str = "SELECT x.name, x.description, r.audience FROM scopes AS x \
     JOIN resource_servers AS r ON r.id = x.resource_server_id ORDER BY x.name LIMIT 1000";
-const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5)";
+const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at, guard, \
+    max_staleness) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const INSERT_SCOPE: &str = "INSERT INTO scopes (name, resource_server_id, description) VALUES (?1, ?2, ?3)";
 
 /// A scope, what it allows in plain words, and the resource server that it is for.
@@ -71,7 +72,19 @@ impl Scopes {
 
 fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
     let server = |row: &rusqlite::Row<'_>| {
-        Ok(ResourceServer { id: row.get(0)?, name: row.get(1)?, audience: row.get(2)?, secret: row.get(3)? })
+        let guard: String = row.get(4)?;
+        let given = Guarding::default();
+        Ok(ResourceServer {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            audience: row.get(2)?,
+            secret: row.get(3)?,
+            guarding: Guarding {
+                guard: Guard::parse(&guard).unwrap_or(given.guard),
+                max_staleness: MaxStaleness::new(row.get(5)?).unwrap_or(given.max_staleness),
+            },
+            guard_seen_at: row.get(6)?,
+        })
     };
     let scope = |row: &rusqlite::Row<'_>| {
         Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
@@ -103,6 +116,11 @@ impl Store {
         Ok(self.registered()?.servers.iter().find(|server| server.id == *id).cloned())
     }
 
+    /// All of them, by name.
+    pub fn resource_servers(&self) -> Result<Arc<[ResourceServer]>> {
+        Ok(self.registered()?.servers)
+    }
+
     pub fn scopes(&self) -> Result<Scopes> {
         Ok(self.registered()?.scopes)
     }
@@ -117,7 +135,9 @@ impl Tx<'_> {
             server.name,
             server.audience,
             server.secret,
-            now
+            now,
+            server.guarding.guard.as_str(),
+            server.guarding.max_staleness.seconds().cast_signed(),
         ])?;
         self.registry_moved.set(true);
         Ok(())

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::model::client::{AppName, is_deceptive};
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
-use crate::model::resource_server::is_audience;
+use crate::model::resource_server::{Guarding, is_audience};
 use crate::model::scope::Scope;
 use crate::service::register::{self, NewResourceServer};
 use crate::store;
@@ -65,9 +65,12 @@ impl NewForm {
         let scopes = parse_scopes(&self.scopes, known);
         self.scopes_error = scopes.as_ref().err().copied();
         match (scopes, self.name_error, self.audience_error) {
-            (Ok(scopes), None, None) => {
-                Ok(NewResourceServer { name: self.name, audience: self.audience, scopes })
-            }
+            (Ok(scopes), None, None) => Ok(NewResourceServer {
+                name: self.name,
+                audience: self.audience,
+                scopes,
+                guarding: Guarding::default(),
+            }),
             _ => Err(self),
         }
     }

@@ -13,6 +13,7 @@ use rescind::config::Config;
 use rescind::model::act::By;
 use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
 use rescind::model::password::Password;
+use rescind::model::resource_server::Guarding;
 use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
@@ -160,6 +161,7 @@ impl Estate {
             name: "Photos".to_owned(),
             audience: AUDIENCE.to_owned(),
             scopes: vec![("a".to_owned(), "See photos".to_owned())],
+            guarding: Guarding::default(),
         };
         let (id, secret) = register::resource_server(&self.world.store, new, NOW).await.unwrap();
         self.names.insert("api".to_owned(), id.to_string());

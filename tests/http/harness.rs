@@ -8,6 +8,7 @@ pub mod api;
 pub mod browser;
 pub mod client;
 pub mod fields;
+pub mod listener;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use rescind::model::act::By;
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, GrantId, UserId};
 use rescind::model::password::Password;
+use rescind::model::resource_server::Guarding;
 use rescind::model::scope::Scope;
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
@@ -89,6 +91,7 @@ impl World {
         let store = Store::open(&file).await.unwrap();
         let app = App::new(config, store, clock).unwrap();
         app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
+        tokio::spawn(app.feed.clone().run(app.store.clone()));
         Self { router: router(app.clone()), app, folder: Arc::new(folder) }
     }
 
@@ -106,6 +109,11 @@ impl World {
         let what = format!("{} {}", request.method(), request.uri());
         let response = self.router.clone().oneshot(request).await.unwrap();
         Answer::read(&what, response).await
+    }
+
+    /// The answer as it comes, for those that never end.
+    pub async fn opens(&self, request: Request<Body>) -> axum::response::Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub async fn gets(&self, path: &str) -> Answer {
@@ -160,6 +168,7 @@ impl World {
             name: audience.to_owned(),
             audience: audience.to_owned(),
             scopes: scopes.iter().map(|&name| (name.to_owned(), format!("May {name}"))).collect(),
+            guarding: Guarding::default(),
         };
         let (id, secret) =
             register::resource_server(&self.app.store, new, self.app.clock.now()).await.unwrap();

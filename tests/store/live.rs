@@ -67,7 +67,7 @@ fn grants(tx: &Transaction<'_>, client: &ClientId, user: &UserId) -> Vec<Thing<G
         .map(|status| {
             let id = GrantId::generate(NOW);
             tx.execute(
-                "INSERT INTO grants SELECT ?1, ?2, ?3, 'a', ?4, NULL, 1, 1, 1, 1, 0, 0, NULL",
+                "INSERT INTO grants SELECT ?1, ?2, ?3, 'a', ?4, NULL, 1, 1, 1, 1, 0, 0, NULL, NULL",
                 params![id, user, client, status],
             )
             .unwrap();
