@@ -9,9 +9,11 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::counts::Counts;
+use crate::service::feed::Feed;
 use crate::service::keys::Keys;
 use crate::service::last_used::LastUsed;
 use crate::service::sign_in::{HashError, Passwords};
+use crate::service::snapshots::Snapshots;
 use crate::store::Store;
 use crate::store::lock::beside;
 
@@ -25,6 +27,8 @@ pub struct App {
     pub passwords: Passwords,
     pub last_used: LastUsed,
     pub counts: Counts,
+    pub feed: Feed,
+    pub snapshots: Snapshots,
     pub sign_in_attempts: Arc<Attempts>,
 }
 
@@ -41,6 +45,8 @@ impl App {
             passwords: Passwords::new()?,
             last_used: LastUsed::default(),
             counts: Counts::default(),
+            feed: Feed::default(),
+            snapshots: Snapshots::default(),
             sign_in_attempts: Arc::new(Attempts::default()),
         })
     }

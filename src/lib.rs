@@ -11,12 +11,13 @@
 //! # Where things are
 //! - [`routes`]: every URL in one table.
 //! - [`oauth`] and [`web`]: the handlers of protocol endpoints and of pages.
+//! - [`feed`]: what resource servers are told of revocations, and what they confirm.
 //! - [`service`]: the verbs that change state. All that takes access away is in [`service::revoke`].
 //! - [`store`]: all SQL. One writer, which commits many requests at once.
 //! - [`model`]: nouns and their rules.
 //! - [`fail`]: where crash tests end the process; nothing in ordinary builds.
 //!
-//! Imports go downwards only: cli → routes → oauth, web → service → store → model → clock.
+//! Imports go downwards only: cli → routes → oauth, web, feed → service → store → model → clock.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]
 
@@ -26,6 +27,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod fail;
+pub mod feed;
 pub mod jwt;
 pub mod model;
 pub mod oauth;

@@ -17,7 +17,7 @@ use crate::model::user::Role;
 use crate::web::error::{self, Error};
 use crate::web::page::content_security_policy;
 use crate::web::session::{self, identify, require_role};
-use crate::{oauth, web};
+use crate::{feed, oauth, web};
 
 /// Bodies above this are refused.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -132,6 +132,9 @@ routes! {
     }
     ResourceServer {
         "/oauth/introspect": post(oauth::introspect::introspect);
+        "/revocations/snapshot": get(feed::snapshot::snapshot);
+        "/revocations/feed": get(feed::stream::stream);
+        "/revocations/ack": post(feed::ack::acknowledge);
     }
     Anybody {
         "/static/{name}": get(web::assets::asset);

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod authorize;
 pub mod counts;
+pub mod feed;
 pub mod issue;
 pub mod keys;
 pub mod last_used;
@@ -11,3 +12,4 @@ pub mod purge;
 pub mod register;
 pub mod revoke;
 pub mod sign_in;
+pub mod snapshots;

@@ -12,6 +12,7 @@ pub mod client_lists;
 pub mod clients;
 pub mod dialect;
 pub mod families;
+pub mod feed;
 pub mod grants;
 pub mod ledger;
 pub mod live;

@@ -89,6 +89,7 @@ impl Server {
             tokio::spawn(purge::run(app.store.clone(), app.clock.clone(), grace)),
             tokio::spawn(app.keys.clone().run(app.store.clone(), app.clock.clone())),
             tokio::spawn(app.last_used.clone().run(app.store.clone())),
+            tokio::spawn(app.feed.clone().run(app.store.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
         Ok(Self { app, address, listener, workers, lock })
@@ -100,12 +101,15 @@ impl Server {
     /// When signals can't be heard.
     pub async fn run_until_told(self) -> Result<(), Failure> {
         let (stop, stopping) = watch::channel(());
+        let feed = self.app.feed.clone();
         let mut terminate = signal(SignalKind::terminate()).context("signals")?;
         let told = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
+            // Streams would never finish by themselves.
+            feed.stop();
             stop.send_replace(());
         };
         let service = routes::router(self.app.clone()).into_make_service_with_connect_info::<SocketAddr>();

@@ -41,7 +41,10 @@ pub async fn introspect(
 }
 
 /// The resource server that asks: Basic `id:secret`. A client's credentials open nothing here.
-fn resource_server(app: &App, headers: &HeaderMap) -> Result<ResourceServer, Error> {
+///
+/// # Errors
+/// `invalid_client` for everything that does not prove it.
+pub fn resource_server(app: &App, headers: &HeaderMap) -> Result<ResourceServer, Error> {
     let refused = || Error::invalid_client("resource servers authenticate by Basic id:secret").challenged();
     let basic = Basic::from_headers(headers)?.ok_or_else(refused)?;
     let id = ResourceServerId::parse(&basic.id).ok_or_else(refused)?;

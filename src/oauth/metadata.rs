@@ -19,6 +19,7 @@ pub async fn metadata(State(app): State<App>) -> Result<Json<Value>, Error> {
         "revocation_endpoint": at("/oauth/revoke"),
         "introspection_endpoint": at("/oauth/introspect"),
         "jwks_uri": at("/oauth/jwks"),
+        "revocation_feed_endpoint": at("/revocations/feed"),
         "authorizations_management_uri": at("/authorizations"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

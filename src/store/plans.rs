@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 use super::{
-    access_tokens, authorization_codes, clients, families, grants, purges, receipts, refresh_tokens, sessions,
+    access_tokens, authorization_codes, clients, families, feed, grants, purges, receipts, refresh_tokens,
+    sessions,
 };
 
 /// Tables that grow with use; the others hold a few rows, or one.
@@ -58,6 +59,7 @@ fn no_statement_scans_a_table_that_grows() {
         authorization_codes::STATEMENTS,
         clients::STATEMENTS,
         families::STATEMENTS,
+        feed::STATEMENTS,
         grants::STATEMENTS,
         receipts::STATEMENTS,
         refresh_tokens::STATEMENTS,

@@ -8,6 +8,7 @@ use crate::http::harness::api::Api;
 use crate::http::harness::browser::{Browser, ConsentPage};
 use crate::http::harness::client::{Client, Tokens};
 use crate::http::harness::fields::Fields;
+use crate::http::harness::listener::acknowledgement;
 use crate::http::harness::{CALLBACK, PASSWORD, World};
 
 const ANOTHER_PASSWORD: &str = "another good password";
@@ -15,6 +16,7 @@ const ANOTHER_PASSWORD: &str = "another good password";
 /// Alice, whose devices use Dana's app; Bob, whom it asks for the first time; and whoever is signed out.
 pub struct Stage {
     pub world: World,
+    incarnation: i64,
     api: Api,
     app: Client,
     alice: Browser,
@@ -36,6 +38,8 @@ enum Who {
     Max,
     App,
     Api,
+    /// The API, as its guard.
+    Guard,
 }
 
 #[derive(Debug)]
@@ -75,7 +79,8 @@ impl Stage {
         let tokens = alice.connects(&app).await;
         let grant = alice.grant_of(&app).await;
         let family = world.value("SELECT id FROM families");
-        Self { world, api, app, alice, bob, dana, max, nobody, tokens, grant, family }
+        let incarnation = world.value("SELECT incarnation FROM server");
+        Self { incarnation, world, api, app, alice, bob, dana, max, nobody, tokens, grant, family }
     }
 
     pub async fn sends(&self, request: &Request) -> Answer {
@@ -83,6 +88,8 @@ impl Stage {
         let browser = match who {
             Who::App => return self.app.posts(path, fields).await,
             Who::Api => return self.api.posts(fields).await,
+            Who::Guard if *method == "post" => return self.api.acknowledges(&self.acknowledgement()).await,
+            Who::Guard => return self.api.asks(path, Some(&self.position())).await,
             Who::Nobody => &self.nobody,
             Who::Alice => &self.alice,
             Who::Bob => &self.bob,
@@ -93,6 +100,16 @@ impl Stage {
             "get" => browser.gets(path).await,
             _ => browser.posts(path, fields).await,
         }
+    }
+
+    fn position(&self) -> String {
+        format!("{}.0", self.incarnation)
+    }
+
+    fn acknowledgement(&self) -> serde_json::Value {
+        let mut ack = acknowledgement(self.incarnation, 0);
+        ack["seen"] = serde_json::json!([{ "grant_id": self.grant, "family_id": self.family, "at": 1 }]);
+        ack
     }
 
     /// The request of a route, once all that it needs is there.
@@ -186,6 +203,12 @@ impl Stage {
             ("post", "/oauth/introspect") => {
                 (Who::Api, route.path.to_owned(), Fields::new(&[("token", &self.tokens.access)]))
             }
+            ("get", "/revocations/feed") => {
+                // It would never end.
+                self.world.app.feed.stop();
+                (Who::Guard, route.path.to_owned(), none())
+            }
+            (_, "/revocations/snapshot" | "/revocations/ack") => (Who::Guard, route.path.to_owned(), none()),
             _ => panic!("no request for {route:?}: please write one here"),
         };
         Request { who, method: route.method, path, fields }

@@ -21,6 +21,7 @@ async fn metadata_says_what_there_is_and_leaves_nothing_to_defaults() {
         ("revocation_endpoint", "/oauth/revoke"),
         ("introspection_endpoint", "/oauth/introspect"),
         ("jwks_uri", "/oauth/jwks"),
+        ("revocation_feed_endpoint", "/revocations/feed"),
         ("authorizations_management_uri", "/authorizations"),
     ] {
         assert_eq!(body[member], format!("{ISSUER}{path}"));

@@ -1,0 +1,103 @@
+//! `POST /revocations/ack`: what a validator has applied, answered with what there is.
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use rescind_guard::wire::{Ack, Acknowledged, Seen};
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::feed::stream::gap;
+use crate::oauth::error::Error;
+use crate::oauth::introspect::resource_server;
+
+/// A thousand reports fit in.
+const LARGEST_BODY: usize = 256 * 1024;
+const MOST_SEEN: usize = 1_000;
+/// Integers stay exact in every language (RFC 8259 §6).
+const LARGEST_INTEGER: u64 = (1 << 53) - 1;
+
+pub async fn acknowledge(
+    State(app): State<App>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Error> {
+    let caller = resource_server(&app, &headers)?;
+    let ack = read(request.into_body()).await?;
+    // Read after the request arrived: who can't read the database makes nobody look fresh.
+    let tip = app.feed.reached(&app.store).await?;
+    if ack.incarnation != tip.incarnation {
+        return Ok(gap(StatusCode::CONFLICT));
+    }
+    let answer = Acknowledged {
+        incarnation: tip.incarnation,
+        through: app.feed.head_of(&caller.audience).unsigned_abs(),
+        keys_version: tip.keys_version,
+        max_staleness: caller.guarding.max_staleness.seconds(),
+    };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+async fn read(body: Body) -> Result<Ack, Error> {
+    let body = to_bytes(body, LARGEST_BODY).await;
+    let body = body.map_err(|_| Error::invalid_request("the body is larger than 256 KiB, or was cut off"))?;
+    let body: Value =
+        serde_json::from_slice(&body).map_err(|_| Error::invalid_request("the body is not JSON"))?;
+    let body = body.as_object().ok_or_else(|| Error::invalid_request("the body is not a JSON object"))?;
+    parse(body)
+}
+
+/// Unknown members are ignored.
+fn parse(body: &Map<String, Value>) -> Result<Ack, Error> {
+    let instance = text(body, "instance")?;
+    let is_instance = (16..=64).contains(&instance.len())
+        && instance.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if !is_instance {
+        return Err(Error::invalid_request("instance: 16 to 64 characters of 0-9A-Za-z_- are expected"));
+    }
+    let leaving = match body.get("leaving") {
+        None => false,
+        Some(leaving) => {
+            leaving.as_bool().ok_or_else(|| Error::invalid_request("leaving: true or false is expected"))?
+        }
+    };
+    Ok(Ack {
+        instance,
+        incarnation: integer(body, "incarnation")?,
+        through: integer(body, "through")?,
+        keys_version: integer(body, "keys_version")?,
+        seen: seen(body)?,
+        leaving,
+    })
+}
+
+fn seen(body: &Map<String, Value>) -> Result<Vec<Seen>, Error> {
+    let Some(seen) = body.get("seen") else { return Ok(Vec::new()) };
+    let seen = seen.as_array().filter(|seen| seen.len() <= MOST_SEEN);
+    let seen = seen.ok_or_else(|| Error::invalid_request("seen: an array of at most 1000 is expected"))?;
+    let report = |(place, report): (usize, &Value)| {
+        let report = report.as_object();
+        let report =
+            report.ok_or_else(|| Error::invalid_request(format!("seen.{place}: an object is expected")))?;
+        let named = |error: Error| Error::invalid_request(format!("seen.{place}.{}", error.description));
+        Ok(Seen {
+            grant_id: text(report, "grant_id").map_err(named)?,
+            family_id: text(report, "family_id").map_err(named)?,
+            at: integer(report, "at").map_err(named)?.cast_signed(),
+        })
+    };
+    seen.iter().enumerate().map(report).collect()
+}
+
+fn text(object: &Map<String, Value>, member: &str) -> Result<String, Error> {
+    let text = object.get(member).and_then(Value::as_str).map(str::to_owned);
+    text.ok_or_else(|| Error::invalid_request(format!("{member}: a string is expected")))
+}
+
+fn integer(object: &Map<String, Value>, member: &str) -> Result<u64, Error> {
+    let number = object.get(member).and_then(Value::as_u64).filter(|number| *number <= LARGEST_INTEGER);
+    number
+        .ok_or_else(|| Error::invalid_request(format!("{member}: an integer from 0 to 2^53 - 1 is expected")))
+}

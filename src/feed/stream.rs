@@ -1,0 +1,197 @@
+//! `GET /revocations/feed`: what dies, as it dies, as an event stream.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use rand::RngExt as _;
+use rescind_guard::wire::Position;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::oauth::error::Error;
+use crate::oauth::introspect::resource_server;
+use crate::service::feed::{Event, RETENTION};
+use crate::store;
+
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A reader that takes nothing for so long is cut off.
+const STUCK: Duration = Duration::from_secs(15);
+/// Rows looked at before something is sent.
+const BATCH: usize = 256;
+/// Milliseconds after which a guard that was cut off comes back, at the least and at the most.
+const RETRY: std::ops::Range<u32> = 500..2_000;
+
+pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Response, Error> {
+    let now = app.clock.now();
+    let caller = resource_server(&app, &headers)?;
+    let unreadable =
+        || Error::invalid_request("Last-Event-ID has to be incarnation.sequence of what was applied last");
+    let applied =
+        headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(Position::parse);
+    let applied = applied.ok_or_else(unreadable)?;
+    let sequence = i64::try_from(applied.sequence).map_err(|_| unreadable())?;
+    let tip = app.feed.reached(&app.store).await?;
+    if applied.incarnation != tip.incarnation || sequence > tip.sequence {
+        return Ok(gap(StatusCode::GONE));
+    }
+    let is_too_old = app.store.feed_next_at(sequence)?.is_some_and(|at| at < now.minus(RETENTION));
+    if is_too_old {
+        return Ok(gap(StatusCode::GONE));
+    }
+    let follower = Follower {
+        position: app.feed.position(),
+        stopping: app.feed.stopping(),
+        audience: caller.audience,
+        incarnation: tip.incarnation,
+        seen: sequence,
+        sent: sequence,
+        keys_version: app.store.keys_version(),
+        keys_sent: None,
+        source: Source::Database,
+        sent_at: Instant::now(),
+        app,
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // nginx would hold events back otherwise.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(stream::unfold(follower, Follower::next))).into_response())
+}
+
+/// The position is of another history, or too old: only a snapshot helps.
+pub fn gap(status: StatusCode) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(json!({ "error": "gap" }))).into_response()
+}
+
+/// Where a stream reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Until it has come up with the ring.
+    Database,
+    Ring,
+}
+
+/// One stream. It is asked for more when its connection has room, and never pushed.
+struct Follower {
+    app: App,
+    audience: String,
+    incarnation: u64,
+    position: watch::Receiver<i64>,
+    stopping: watch::Receiver<bool>,
+    /// The last row looked at, whomever it concerned.
+    seen: i64,
+    /// The last one of this stream.
+    sent: i64,
+    keys_version: watch::Receiver<i64>,
+    keys_sent: Option<i64>,
+    source: Source,
+    sent_at: Instant,
+}
+
+/// What is there for a stream.
+enum Found {
+    Text(String),
+    Nothing,
+    /// It has to end.
+    End(&'static str),
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        // The connection asks at once while it has room.
+        if self.sent_at.elapsed() > STUCK {
+            return self.ended("feed.reader_stuck");
+        }
+        loop {
+            if *self.stopping.borrow() {
+                return None;
+            }
+            self.position.borrow_and_update();
+            match self.find() {
+                Ok(Found::Text(text)) => return Some(self.sending(text)),
+                Ok(Found::Nothing) => {}
+                Ok(Found::End(why)) => return self.ended(why),
+                // It comes back, and is told 503 until the database answers.
+                Err(error) => {
+                    tracing::warn!(error = %error, "feed.stream_failed");
+                    return None;
+                }
+            }
+            tokio::select! {
+                moved = self.position.changed() => moved.ok()?,
+                moved = self.keys_version.changed() => moved.ok()?,
+                stopped = self.stopping.changed() => stopped.ok()?,
+                () = tokio::time::sleep(HEARTBEAT) => return Some(self.sending(": still here\n\n".to_owned())),
+            }
+        }
+    }
+
+    fn sending(mut self, text: String) -> (Result<Bytes, Infallible>, Self) {
+        self.sent_at = Instant::now();
+        (Ok(Bytes::from(text)), self)
+    }
+
+    fn ended(self, why: &'static str) -> Option<(Result<Bytes, Infallible>, Self)> {
+        tracing::info!(audience = %self.audience, why, "feed.reader_cut_off");
+        None
+    }
+
+    fn find(&mut self) -> store::Result<Found> {
+        let mut text = String::new();
+        if self.keys_sent.is_none() {
+            // Guards that all lose a server at once don't all come back at once. Writing to a String can't fail.
+            let _ = write!(text, "retry: {}\n\n", rand::rng().random_range(RETRY));
+        }
+        let version = *self.keys_version.borrow_and_update();
+        if self.keys_sent != Some(version) {
+            self.keys_sent = Some(version);
+            let data = serde_json::to_string(&self.app.store.accepted_keys()?.wire());
+            let data = data.map_err(|error| store::Error::Unavailable(error.to_string()))?;
+            let _ = write!(text, "event: keys\ndata: {data}\n\n");
+        }
+        let now = self.app.clock.now();
+        loop {
+            let Some(events) = self.more()? else { return Ok(Found::End("feed.reader_fell_behind")) };
+            for event in &events {
+                self.seen = event.sequence;
+                if event.audiences.concern(&self.audience) {
+                    event.write(&mut text, self.incarnation, self.sent, now);
+                    self.sent = event.sequence;
+                }
+            }
+            if !text.is_empty() {
+                return Ok(Found::Text(text));
+            }
+            if events.is_empty() {
+                return Ok(Found::Nothing);
+            }
+        }
+    }
+
+    /// The next rows, some of which may concern nobody here; `None` once they are out of reach.
+    fn more(&mut self) -> store::Result<Option<Vec<Arc<Event>>>> {
+        let held = self.app.feed.after(self.seen, BATCH);
+        match (held, self.source) {
+            (Some(events), _) => {
+                self.source = Source::Ring;
+                Ok(Some(events))
+            }
+            (None, Source::Ring) => Ok(None),
+            (None, Source::Database) => {
+                let rows = self.app.store.feed_after(self.seen, BATCH.cast_signed() as i64)?;
+                Ok(Some(rows.into_iter().map(|row| Arc::new(Event::new(row))).collect()))
+            }
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The revocation feed's fan-out: one task reads new ledger rows, any number of streams take from it.
+//!
+//! It holds the newest rows in a ring. A stream asks for what comes after where it stands and is
+//! never waited for: whoever falls out of the ring is cut off, and reads from the database when it
+//! comes back. So a revocation costs the same however many guards listen.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use rescind_guard::wire::Subject;
+use tokio::sync::watch;
+
+use crate::clock::Timestamp;
+use crate::model::resource_server::Audiences;
+use crate::store::feed::{FeedRow, Heads, Tip};
+use crate::store::{self, Store};
+
+/// Rows that the ring holds at the most: a storm of revocations fits in three times.
+const RING: usize = 32_768;
+/// Rows that one read takes.
+const BATCH: i64 = 256;
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// How long a request waits for this task to have read what the database holds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest that a JWT may live, the greatest leeway of a guard, and an hour of slack for clocks:
+/// for so long after its commit an entry can matter.
+pub const RETENTION: Duration = Duration::from_secs(3600 + 300 + 3600);
+
+/// The seconds for which an entry of `at` can still matter.
+pub fn keep(at: Timestamp, now: Timestamp) -> u64 {
+    RETENTION.saturating_sub(now.since(at)).as_secs()
+}
+
+/// A row as streams take it, with what is the same in all of them written once.
+#[derive(Debug)]
+pub struct Event {
+    pub sequence: i64,
+    pub at: Timestamp,
+    pub audiences: Audiences,
+    /// Members of its data from `at` up to `keep`, which differ from stream to stream.
+    middle: String,
+}
+
+impl Event {
+    pub fn new(row: FeedRow) -> Self {
+        let (kind, id, generation) = match row.subject {
+            Subject::Token { id } => ("token", Some(id), None),
+            Subject::Family { id } => ("family", Some(id), None),
+            Subject::Grant { id, generation } => ("grant", Some(id), generation),
+            Subject::Client { id, generation } => ("client", Some(id), Some(generation)),
+            Subject::User { id, generation } => ("user", Some(id), Some(generation)),
+            Subject::Server { generation } => ("server", None, Some(generation)),
+        };
+        let mut middle = format!("\"at\":{},\"kind\":\"{kind}\"", row.at.millis());
+        // Ids are letters, digits, `_` and `-`; writing to a String can't fail.
+        if let Some(id) = id {
+            let _ = write!(middle, ",\"id\":\"{id}\"");
+        }
+        if let Some(generation) = generation {
+            let _ = write!(middle, ",\"generation\":{generation}");
+        }
+        Self { sequence: row.sequence, at: row.at, audiences: row.audiences, middle }
+    }
+
+    /// Appends the event as a stream sends it after `prev`.
+    pub fn write(&self, out: &mut String, incarnation: u64, prev: i64, now: Timestamp) {
+        let (sequence, middle, keep) = (self.sequence, &self.middle, keep(self.at, now));
+        // Writing to a String can't fail.
+        let _ = write!(
+            out,
+            "id: {incarnation}.{sequence}\nevent: entry\ndata: {{\"prev\":{prev},{middle},\"keep\":{keep}}}\n\n"
+        );
+    }
+}
+
+/// What has been read from the ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Feed(Arc<Inner>);
+
+struct Inner {
+    ring: RwLock<Ring>,
+    /// The newest sequence read; below 0 until the first read.
+    position: watch::Sender<i64>,
+    stopping: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct Ring {
+    events: VecDeque<Arc<Event>>,
+    /// All rows after this one are held.
+    since: i64,
+    heads: Heads,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            ring: RwLock::default(),
+            position: watch::Sender::new(-1),
+            stopping: watch::Sender::new(false),
+        }))
+    }
+}
+
+impl Feed {
+    fn ring(&self) -> std::sync::RwLockReadGuard<'_, Ring> {
+        self.0.ring.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the ledger for as long as the server runs.
+    pub async fn run(self, store: Store) {
+        let mut head = store.ledger_head();
+        loop {
+            head.borrow_and_update();
+            if let Err(error) = self.catch_up(&store) {
+                tracing::warn!(error = %error, "feed.read_failed");
+                tokio::time::sleep(BACK_OFF).await;
+                continue;
+            }
+            if head.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn catch_up(&self, store: &Store) -> store::Result<()> {
+        let mut position = *self.0.position.borrow();
+        if position < 0 {
+            let (tip, heads) = store.feed_heads()?;
+            let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
+            let since = tip.sequence.saturating_sub_unsigned(RING as u64).max(0);
+            *ring = Ring { events: VecDeque::new(), since, heads };
+            position = since;
+        }
+        loop {
+            let rows = store.feed_after(position, BATCH)?;
+            let Some(last) = rows.last().map(|row| row.sequence) else { break };
+            self.push(rows);
+            position = last;
+            self.announce(position);
+        }
+        self.announce(position);
+        Ok(())
+    }
+
+    fn push(&self, rows: Vec<FeedRow>) {
+        let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
+        for row in rows {
+            ring.heads.note(&row.audiences, row.sequence);
+            ring.events.push_back(Arc::new(Event::new(row)));
+        }
+        while ring.events.len() > RING {
+            ring.since = ring.events.pop_front().map_or(ring.since, |event| event.sequence);
+        }
+    }
+
+    fn announce(&self, position: i64) {
+        self.0.position.send_if_modified(|held| std::mem::replace(held, position) != position);
+    }
+
+    /// Where the database stands now, once all of it has been read.
+    ///
+    /// # Errors
+    /// When the database can't be read: then nobody may look fresh.
+    pub async fn reached(&self, store: &Store) -> store::Result<Tip> {
+        let tip = store.feed_tip()?;
+        let mut position = self.0.position.subscribe();
+        let read = position.wait_for(|position| *position >= tip.sequence);
+        match tokio::time::timeout(PATIENCE, read).await {
+            Ok(Ok(_)) => Ok(tip),
+            _ => Err(store::Error::Unavailable("the ledger is not being read".to_owned())),
+        }
+    }
+
+    /// The newest sequence of a resource server's stream.
+    pub fn head_of(&self, audience: &str) -> i64 {
+        self.ring().heads.of(audience)
+    }
+
+    /// At most `most` rows after `sequence`, whomever they concern; `None` if they are not all held.
+    pub fn after(&self, sequence: i64, most: usize) -> Option<Vec<Arc<Event>>> {
+        let ring = self.ring();
+        if sequence < ring.since {
+            return None;
+        }
+        let first = ring.events.partition_point(|event| event.sequence <= sequence);
+        Some(ring.events.iter().skip(first).take(most).cloned().collect())
+    }
+
+    /// Moves when rows have been read.
+    pub fn position(&self) -> watch::Receiver<i64> {
+        self.0.position.subscribe()
+    }
+
+    /// Streams end now: the server is about to stop.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Moves when streams have to end.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.0.stopping.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rescind_guard::wire::EntryEvent;
+
+    use super::*;
+
+    #[test]
+    fn events_read_as_the_wire_type_says() {
+        let at = Timestamp::from_millis(1_790_000_123_456);
+        let (id, generation) = ("x_1".to_owned(), 4);
+        for subject in [
+            Subject::Token { id: id.clone() },
+            Subject::Family { id: id.clone() },
+            Subject::Grant { id: id.clone(), generation: None },
+            Subject::Grant { id: id.clone(), generation: Some(generation) },
+            Subject::Client { id: id.clone(), generation },
+            Subject::User { id, generation },
+            Subject::Server { generation },
+        ] {
+            let row = FeedRow { sequence: 12, at, subject: subject.clone(), audiences: Audiences::Everyone };
+            let mut text = String::new();
+            Event::new(row).write(&mut text, 17, 9, at.plus(Duration::from_millis(1_500)));
+            let data = text.strip_prefix("id: 17.12\nevent: entry\ndata: ").unwrap();
+            let event: EntryEvent = serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+            assert_eq!((event.prev, event.at, event.entry.keep), (9, at.millis(), 7_498));
+            assert_eq!(event.entry.subject, subject);
+        }
+    }
+
+    #[test]
+    fn an_entry_matters_for_a_bounded_time() {
+        let at = Timestamp::from_millis(10_000);
+        assert_eq!(keep(at, at), 7_500);
+        assert_eq!(keep(at, Timestamp::from_millis(0)), 7_500);
+        assert_eq!(keep(at, at.plus(RETENTION)), 0);
+        assert_eq!(keep(at, at.plus(RETENTION * 2)), 0);
+    }
+
+    #[test]
+    fn the_ring_says_what_it_does_not_hold() {
+        let feed = Feed::default();
+        let row = |sequence| FeedRow {
+            sequence,
+            at: Timestamp::from_millis(0),
+            subject: Subject::Server { generation: 1 },
+            audiences: Audiences::Everyone,
+        };
+        let most = i64::try_from(RING).unwrap();
+        feed.push((1..=most).map(row).collect());
+        assert_eq!(feed.after(0, 1).unwrap()[0].sequence, 1);
+        feed.push(vec![row(most + 1)]);
+        assert!(feed.after(0, 1).is_none());
+        assert_eq!(feed.after(1, 1).unwrap()[0].sequence, 2);
+        assert_eq!(feed.after(most, 9).unwrap().len(), 1);
+        assert!(feed.after(most + 1, 9).unwrap().is_empty());
+    }
+}

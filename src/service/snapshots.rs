@@ -1,0 +1,79 @@
+//! Snapshots of the feed: made once for all guards of a resource server that ask at the same moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rescind_guard::wire::{Entry, Snapshot, VERSION};
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::model::resource_server::ResourceServer;
+use crate::service::feed::{RETENTION, keep};
+use crate::store::feed::Tip;
+use crate::store::{self, Store};
+
+/// How long one is handed out while nothing was revoked: its entries' `keep` ages meanwhile.
+const SAME_FOR: Duration = Duration::from_secs(1);
+
+/// The newest snapshot for each audience. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Snapshots(Arc<Mutex<HashMap<String, Slot>>>);
+
+type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+
+/// A snapshot as JSON, and what it was made under.
+struct Kept {
+    began: Instant,
+    at: Timestamp,
+    tip: Tip,
+    text: Arc<str>,
+}
+
+impl Snapshots {
+    /// A snapshot from one read of the database, which began after this call or saw what is there now.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn read(
+        &self,
+        store: &Store,
+        issuer: &str,
+        server: &ResourceServer,
+        now: Timestamp,
+    ) -> store::Result<Arc<str>> {
+        let arrived = Instant::now();
+        let slot = {
+            let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slots.entry(server.audience.clone()).or_default().clone()
+        };
+        // While one is being made, the others wait for it.
+        let mut slot = slot.lock().await;
+        let tip = store.feed_tip()?;
+        if let Some(kept) = &*slot
+            && (kept.began >= arrived || kept.tip == tip && now.since(kept.at) < SAME_FOR && kept.at <= now)
+        {
+            return Ok(kept.text.clone());
+        }
+        let began = Instant::now();
+        let since = now.minus(RETENTION);
+        let held = store.feed_snapshot(server.audience.clone(), since).await?;
+        let entries = held.entries.into_iter();
+        let snapshot = Snapshot {
+            version: VERSION,
+            issuer: issuer.to_owned(),
+            audience: server.audience.clone(),
+            incarnation: held.tip.incarnation,
+            through: held.through.unsigned_abs(),
+            max_staleness: server.guarding.max_staleness.seconds(),
+            server_generation: held.tip.server_generation,
+            keys: held.keys.wire(),
+            entries: entries.map(|(subject, at)| Entry { subject, keep: keep(at, now) }).collect(),
+        };
+        let text: Arc<str> = serde_json::to_string(&snapshot)
+            .map_err(|error| store::Error::Unavailable(error.to_string()))?
+            .into();
+        *slot = Some(Kept { began, at: now, tip: held.tip, text: text.clone() });
+        Ok(text)
+    }
+}

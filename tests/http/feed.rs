@@ -1,0 +1,390 @@
+//! `/revocations/…`: what resource servers are told, as `docs/feed.md` says.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use rescind::model::client::{ClientKind, GrantType};
+use rescind::model::user::Role;
+use serde_json::{Value, json};
+
+use crate::harness::client::basic;
+use crate::harness::fields::Fields;
+use crate::harness::listener::acknowledgement;
+use crate::harness::{ISSUER, PASSWORD, Scene, scene};
+
+const PATHS: [(&str, &str); 3] =
+    [("GET", "/revocations/snapshot"), ("GET", "/revocations/feed"), ("POST", "/revocations/ack")];
+
+fn incarnation(scene: &Scene) -> i64 {
+    scene.world.value("SELECT incarnation FROM server")
+}
+
+fn keys_version(scene: &Scene) -> i64 {
+    scene.world.value("SELECT keys_version FROM server")
+}
+
+fn newest(scene: &Scene) -> i64 {
+    scene.world.value("SELECT max(sequence) FROM ledger")
+}
+
+#[tokio::test]
+async fn only_resource_servers_may_ask() {
+    let scene = scene().await;
+    let other = scene.world.api("https://mail.example", &["mail"]).await;
+    for (method, path) in PATHS {
+        let refused = [
+            None,
+            Some(basic(&scene.app.id, scene.app.secret.as_ref().unwrap())),
+            Some(basic(&scene.api.id, &other.secret)),
+            Some(basic(&scene.api.id, "")),
+            Some("Basic".to_owned()),
+        ];
+        for authorization in refused {
+            let mut request = scene.world.request(method, path).header("last-event-id", "1.0");
+            if let Some(authorization) = &authorization {
+                request = request.header("authorization", authorization);
+            }
+            let answer = scene.world.sends(request.body(Body::from("{}")).unwrap()).await;
+            let answer = answer.refuses(401, "invalid_client");
+            assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"rescind\""));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_nothing_is_whole() {
+    let scene = scene().await;
+    let snapshot = scene.api.snapshot().await;
+    let expected = json!({
+        "version": 1, "issuer": ISSUER, "audience": "https://photos.example", "incarnation": incarnation(&scene),
+        "through": 0, "max_staleness": 10, "server_generation": 1, "keys_version": keys_version(&scene),
+        "keys": scene.world.gets("/oauth/jwks").await.json()["keys"], "entries": [],
+    });
+    assert_eq!(snapshot, expected);
+    let began: u64 = snapshot["incarnation"].as_u64().unwrap();
+    assert!(began > 1_700_000_000_000, "{began}");
+}
+
+/// Each act, and the entry that it gives.
+#[tokio::test]
+async fn every_act_gives_its_entry() {
+    let scene = scene().await;
+    let Scene { world, api, app, alice } = &scene;
+    let max = world.with_role("max", Role::Admin).await;
+    let dana = world.with_role("dana", Role::Developer).await;
+    let own = world.client(ClientKind::Confidential, |new| new.owner = dana.id.clone()).await;
+    let mut listener = api.follows().await;
+    let open_family = || world.value::<String>("SELECT id FROM families WHERE status = 'open'");
+
+    let tokens = alice.connects(app).await;
+    app.revokes(&tokens.access).await.is(200);
+    let (kind, id) = listener.hears().await;
+    assert_eq!(kind, "token");
+    assert!(!id.is_empty() && !tokens.access.contains(&id));
+    let family = open_family();
+    app.revokes(&tokens.refresh).await.is(200);
+    assert_eq!(listener.hears().await, ("family".to_owned(), family));
+
+    // A code that is used twice, and a refresh token.
+    let code = alice.authorizes(app).await;
+    app.redeems(&code).await;
+    let family = open_family();
+    app.presents_code(&code).await.refuses(400, "invalid_grant");
+    assert_eq!(listener.hears().await, ("family".to_owned(), family));
+    let tokens = alice.connects(app).await;
+    let family = open_family();
+    app.refreshes(&app.refreshes(&tokens).await).await;
+    app.presents_refresh(&tokens.refresh).await.refuses(400, "invalid_grant");
+    assert_eq!(listener.hears().await, ("family".to_owned(), family));
+
+    alice.connects(app).await;
+    let grant = alice.grant_of(app).await;
+    let family = open_family();
+    let device = format!("/authorizations/{grant}/devices/{family}/revoke");
+    alice.posts(&device, &Fields::default()).await.is(303);
+    assert_eq!(listener.hears().await, ("family".to_owned(), family));
+    alice.revokes(app).await.is(303);
+    assert_eq!(listener.hears().await, ("grant".to_owned(), grant));
+
+    let (client, user) = (app.id.clone(), alice.id.to_string());
+    world.ends_all_tokens_of(app).await;
+    let event = listener.next().await.unwrap();
+    assert_eq!((&event.data["kind"], &event.data["id"]), (&json!("client"), &json!(client)));
+    assert_eq!(event.data["generation"], json!(2));
+    let reason = Fields::new(&[("reason", "It lied.")]);
+    let admin = |act: &str| format!("/admin/apps/{client}/{act}");
+    max.posts(&admin("suspend"), &reason).await.is(303);
+    assert_eq!(listener.hears().await, ("client".to_owned(), client.clone()));
+    // What is given back is no entry.
+    max.posts(&admin("reinstate"), &Fields::default()).await.is(303);
+    max.posts(&admin("ban"), &reason).await.is(303);
+    assert_eq!(listener.hears().await, ("client".to_owned(), client.clone()));
+    dana.posts(&format!("/apps/{}/delete", own.id), &Fields::new(&[("name", "Prints")])).await.is(303);
+    assert_eq!(listener.hears().await, ("client".to_owned(), own.id.clone()));
+
+    world.ends_everything_of(alice).await;
+    assert_eq!(listener.hears().await, ("user".to_owned(), user.clone()));
+    alice.signs_in().await;
+    let passwords = Fields::new(&[("current_password", PASSWORD), ("new_password", "another good password")]);
+    alice.posts("/account/taken-over", &passwords).await.is(303);
+    assert_eq!(listener.hears().await, ("user".to_owned(), user.clone()));
+    max.posts(&format!("/admin/users/{user}/disable"), &Fields::default()).await.is(303);
+    assert_eq!(listener.hears().await, ("user".to_owned(), user.clone()));
+    let bob = world.signed_in("bob").await;
+    bob.posts("/account/delete", &passwords).await.is(303);
+    assert_eq!(listener.hears().await, ("user".to_owned(), bob.id.to_string()));
+    assert!(listener.hears_nothing().await);
+}
+
+#[tokio::test]
+async fn events_form_a_chain_and_carry_what_remains_of_their_time() {
+    let scene = scene().await;
+    let mut listener = scene.api.follows().await;
+    let started = scene.world.app.clock.now().millis();
+    let mut prev = 0;
+    for _ in 0..3 {
+        scene.world.ends_all_tokens_of(&scene.app).await;
+        let event = listener.next().await.unwrap();
+        let sequence = newest(&scene);
+        assert_eq!(event.id, Some(format!("{}.{sequence}", incarnation(&scene))));
+        assert_eq!((event.data["prev"].clone(), event.data["at"].clone()), (json!(prev), json!(started)));
+        assert_eq!(event.data["keep"], json!(7500));
+        prev = sequence;
+    }
+    scene.world.advances(100);
+    let mut again = scene.api.follows_from(&format!("{}.1", incarnation(&scene))).await;
+    let event = again.next().await.unwrap();
+    assert_eq!((&event.data["prev"], &event.data["keep"]), (&json!(1), &json!(7400)));
+}
+
+#[tokio::test]
+async fn grants_concern_whom_they_ever_allowed_anything_at_and_the_rest_everyone() {
+    let scene = scene().await;
+    let Scene { world, api: photos, app, alice } = &scene;
+    let mail = world.api("https://mail.example", &["mail"]).await;
+    let notes = world.api("https://notes.example", &["notes"]).await;
+    let (mut at_photos, mut at_mail, mut at_notes) =
+        (photos.follows().await, mail.follows().await, notes.follows().await);
+    for scope in ["read", "mail"] {
+        app.redeems(&alice.authorizes_request(app, &app.request().with("scope", scope)).await).await;
+    }
+    let first: String = world.value("SELECT min(id) FROM families");
+    let grant = alice.grant_of(app).await;
+    // The first device was given photos alone, but the grant both.
+    alice.posts(&format!("/authorizations/{grant}/devices/{first}/revoke"), &Fields::default()).await.is(303);
+    alice.revokes(app).await.is(303);
+    for listener in [&mut at_photos, &mut at_mail] {
+        assert_eq!(listener.hears().await, ("family".to_owned(), first.clone()));
+        assert_eq!(listener.hears().await, ("grant".to_owned(), grant.clone()));
+    }
+    assert!(at_notes.hears_nothing().await);
+    world.ends_all_tokens_of(app).await;
+    for (listener, prev) in [(&mut at_photos, 2), (&mut at_mail, 2), (&mut at_notes, 0)] {
+        let event = listener.next().await.unwrap();
+        assert_eq!((&event.data["kind"], &event.data["prev"]), (&json!("client"), &json!(prev)));
+    }
+    // Snapshots tell the same.
+    let kinds = |snapshot: Value| -> Vec<String> {
+        let entries = snapshot["entries"].as_array().unwrap().iter();
+        let mut kinds: Vec<_> = entries.map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect();
+        kinds.sort();
+        kinds
+    };
+    assert_eq!(kinds(photos.snapshot().await), ["client", "family", "grant"]);
+    assert_eq!(kinds(mail.snapshot().await), ["client", "family", "grant"]);
+    assert_eq!(kinds(notes.snapshot().await), ["client"]);
+}
+
+#[tokio::test]
+async fn a_client_s_own_token_concerns_its_audience() {
+    let scene = scene().await;
+    let mail = scene.world.api("https://mail.example", &["mail"]).await;
+    let types = [GrantType::ClientCredentials];
+    let robot = scene.world.client_with_grant_types(ClientKind::Confidential, &types).await;
+    let form = Fields::new(&[("grant_type", "client_credentials"), ("scope", "mail")]);
+    let token = robot.asks_tokens(&form).await.json()["access_token"].as_str().unwrap().to_owned();
+    let (mut at_photos, mut at_mail) = (scene.api.follows().await, mail.follows().await);
+    robot.revokes(&token).await.is(200);
+    assert_eq!(at_mail.hears().await.0, "token");
+    assert!(at_photos.hears_nothing().await);
+    assert_eq!(scene.api.snapshot().await["through"], json!(0));
+    assert_eq!(mail.snapshot().await["through"], json!(1));
+}
+
+#[tokio::test]
+async fn grants_of_before_concern_everyone() {
+    let scene = scene().await;
+    let mail = scene.world.api("https://mail.example", &["mail"]).await;
+    scene.alice.connects(&scene.app).await;
+    scene.world.forces("UPDATE grants SET audiences = NULL");
+    let mut at_mail = mail.follows().await;
+    scene.alice.connects(&scene.app).await;
+    scene.alice.revokes(&scene.app).await.is(303);
+    assert_eq!(at_mail.hears().await.0, "grant");
+}
+
+#[tokio::test]
+async fn a_snapshot_holds_the_strongest_entry_for_as_long_as_it_matters() {
+    let scene = scene().await;
+    for _ in 0..3 {
+        scene.world.ends_all_tokens_of(&scene.app).await;
+    }
+    scene.world.advances(500);
+    let snapshot = scene.api.snapshot().await;
+    let expected = json!([{ "kind": "client", "id": scene.app.id, "generation": 4, "keep": 7000 }]);
+    assert_eq!((&snapshot["entries"], &snapshot["through"]), (&expected, &json!(3)));
+    // The purge takes nothing from it.
+    scene.world.purges().await;
+    assert_eq!(scene.api.snapshot().await, snapshot);
+    scene.world.advances(7000);
+    let later = scene.api.snapshot().await;
+    assert_eq!((&later["entries"], &later["through"]), (&json!([]), &json!(3)));
+}
+
+#[tokio::test]
+async fn a_stream_resumes_where_it_was() {
+    let scene = scene().await;
+    for _ in 0..5 {
+        scene.world.ends_all_tokens_of(&scene.app).await;
+    }
+    let mut listener = scene.api.follows_from(&format!("{}.2", incarnation(&scene))).await;
+    for sequence in 3..=5 {
+        let event = listener.next().await.unwrap();
+        assert_eq!(event.id, Some(format!("{}.{sequence}", incarnation(&scene))));
+        assert_eq!(event.data["prev"], json!(sequence - 1));
+    }
+    assert!(listener.hears_nothing().await);
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    assert_eq!(listener.next().await.unwrap().data["prev"], json!(5));
+}
+
+#[tokio::test]
+async fn a_position_that_can_t_be_resumed_is_a_gap() {
+    let scene = scene().await;
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    let begun = incarnation(&scene);
+    for position in [format!("{}.1", begun - 1), format!("{}.1", begun + 1), format!("{begun}.2")] {
+        let answer = scene.api.asks("/revocations/feed", Some(&position)).await.is(410);
+        assert_eq!(answer.json(), json!({ "error": "gap" }), "{position}");
+    }
+    // Entries that guards have forgotten by themselves.
+    scene.world.advances(7501);
+    scene.api.asks("/revocations/feed", Some(&format!("{begun}.0"))).await.is(410);
+    scene.api.follows_from(&format!("{begun}.1")).await;
+    for position in [None, Some(""), Some("1"), Some("x.1"), Some("1.-1"), Some("1.99999999999999999999")] {
+        let answer = scene.api.asks("/revocations/feed", position).await.refuses(400, "invalid_request");
+        assert!(answer.body.contains("Last-Event-ID"), "{position:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_stream_ends_when_the_server_stops() {
+    let scene = scene().await;
+    let mut listener = scene.api.follows().await;
+    scene.world.app.feed.stop();
+    assert_eq!(listener.next().await, None);
+}
+
+#[tokio::test]
+async fn keys_are_announced_when_they_change() {
+    let scene = scene().await;
+    let mut listener = scene.api.follows().await;
+    let app = &scene.world.app;
+    let before = scene.api.snapshot().await;
+    app.keys.rotate(&app.store, app.clock.now()).await.unwrap();
+    let event = listener.next().await.unwrap();
+    assert_eq!((event.name.as_deref(), event.id), (Some("keys"), None));
+    assert_eq!(event.data["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(event.data["keys"], scene.world.gets("/oauth/jwks").await.json()["keys"]);
+    let answer = scene.api.acknowledges(&acknowledgement(incarnation(&scene), 0)).await.json();
+    for told in [&event.data, &answer, &scene.api.snapshot().await] {
+        assert_eq!(told["keys_version"], json!(keys_version(&scene)));
+        assert_ne!(told["keys_version"], before["keys_version"]);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_says_that_it_is_there() {
+    let scene = scene().await;
+    let mut listener = scene.api.follows().await;
+    let heartbeat = tokio::time::timeout(Duration::from_secs(7), listener.heartbeat()).await;
+    assert_eq!(heartbeat.unwrap(), ": still here");
+}
+
+#[tokio::test]
+async fn an_acknowledgement_is_answered_with_what_there_is() {
+    let scene = scene().await;
+    let begun = incarnation(&scene);
+    let answer = scene.api.acknowledges(&acknowledgement(begun, 0)).await.is(200);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let expected = |through: i64| json!({ "incarnation": begun, "through": through, "keys_version": keys_version(&scene), "max_staleness": 10 });
+    assert_eq!(answer.json(), expected(0));
+    for sequence in 1..=20 {
+        scene.world.ends_all_tokens_of(&scene.app).await;
+        // Whoever asks after the revocation was answered hears of it.
+        let answer = scene.api.acknowledges(&acknowledgement(begun, sequence - 1)).await;
+        assert_eq!(answer.json(), expected(sequence));
+    }
+    let answer = scene.api.acknowledges(&acknowledgement(begun - 1, 0)).await.is(409);
+    assert_eq!(answer.json(), json!({ "error": "gap" }));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_acknowledgement_is_named() {
+    let scene = scene().await;
+    let good = acknowledgement(incarnation(&scene), 0);
+    let seen = json!({ "grant_id": "grt_1", "family_id": "fam_1", "at": 1 });
+    for (member, value) in [
+        ("instance", json!("short")),
+        ("instance", json!("a guard with spaces")),
+        ("instance", json!("x".repeat(65))),
+        ("instance", json!(1)),
+        ("instance", Value::Null),
+        ("incarnation", json!(-1)),
+        ("incarnation", json!("1")),
+        ("through", json!(1.5)),
+        ("through", json!(1_u64 << 53)),
+        ("keys_version", Value::Null),
+        ("leaving", json!("yes")),
+        ("seen", json!({})),
+        ("seen", json!(vec![seen.clone(); 1001])),
+        ("seen", json!([1])),
+    ] {
+        let mut ack = good.clone();
+        ack[member] = value.clone();
+        let answer = scene.api.acknowledges(&ack).await.refuses(400, "invalid_request");
+        assert!(answer.body.contains(member), "{member} {value}: {}", answer.body);
+    }
+    for member in ["instance", "incarnation", "through", "keys_version"] {
+        let mut ack = good.clone();
+        ack.as_object_mut().unwrap().remove(member);
+        let answer = scene.api.acknowledges(&ack).await.refuses(400, "invalid_request");
+        assert!(answer.body.contains(member), "{member}: {}", answer.body);
+    }
+    for body in ["", "{", "[]", "null", "\u{0}", "instance=1"] {
+        let request = scene.world.request("POST", "/revocations/ack");
+        let request = request.header("authorization", basic(&scene.api.id, &scene.api.secret));
+        let answer = scene.world.sends(request.body(Body::from(body)).unwrap()).await;
+        answer.refuses(400, "invalid_request");
+    }
+    let mut ack = good;
+    ack["later"] = json!({ "unknown": true });
+    scene.api.acknowledges(&ack).await.is(200);
+}
+
+#[tokio::test]
+async fn nobody_looks_fresh_without_the_database() {
+    let scene = scene().await;
+    let ack = acknowledgement(incarnation(&scene), 0);
+    scene.api.acknowledges(&ack).await.is(200);
+    // A table that is not there can't be read.
+    scene.world.database().execute_batch("ALTER TABLE ledger RENAME TO gone").unwrap();
+    let answer = scene.api.acknowledges(&ack).await.refuses(503, "temporarily_unavailable");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    for path in ["/revocations/snapshot", "/revocations/feed"] {
+        let position = format!("{}.0", ack["incarnation"]);
+        scene.api.asks(path, Some(&position)).await.refuses(503, "temporarily_unavailable");
+    }
+    scene.world.database().execute_batch("ALTER TABLE gone RENAME TO ledger").unwrap();
+    scene.api.acknowledges(&ack).await.is(200);
+}
