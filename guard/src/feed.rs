@@ -1,0 +1,227 @@
+//! The connection: snapshot, then stream, and again, for as long as the guard lives.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use crate::clock::Boot;
+use crate::guard::Shared;
+use crate::http_client::Failure;
+use crate::report::count;
+use crate::sse::{Decoder, Event, Item};
+use crate::state::Applied;
+use crate::wire::{EntryEvent, Keys, Position, Snapshot, VERSION};
+
+const LONGEST_WAIT_ASKED: Duration = Duration::from_secs(60);
+
+/// What an event of the stream says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Message {
+    Entry(Position, EntryEvent),
+    Keys(Keys),
+}
+
+/// Reads an event.
+///
+/// # Errors
+/// It is none that this version knows: it takes something away, and nobody knows what.
+pub fn read(event: &Event) -> Result<Message, String> {
+    let unreadable = |error: serde_json::Error| error.to_string();
+    match event.name.as_str() {
+        "entry" => {
+            let id = event.id.as_deref().and_then(Position::parse).ok_or("an entry without a position")?;
+            let entry: EntryEvent = serde_json::from_str(&event.data).map_err(unreadable)?;
+            Ok(Message::Entry(id, entry))
+        }
+        "keys" => serde_json::from_str(&event.data).map(Message::Keys).map_err(unreadable),
+        _ => Err("an event of unknown name".to_owned()),
+    }
+}
+
+/// Why a stream ended.
+enum End {
+    /// Resumed from where it stood.
+    Closed(String),
+    /// Something is missing.
+    Gap,
+    Unreadable(String),
+}
+
+/// How long until the next attempt: random, so that a thousand guards do not come at once, and longer each time.
+struct Pauses {
+    retry: Duration,
+    longest: Duration,
+    failures: u32,
+}
+
+impl Pauses {
+    /// Up to twice `retry`, doubled with each failure.
+    fn next(&mut self, least: Duration) -> Duration {
+        let most = self.retry.saturating_mul(2 << self.failures.min(10)).min(self.longest);
+        self.failures = self.failures.saturating_add(1);
+        least + most.mul_f64(random())
+    }
+}
+
+/// From 0 to 1. Without randomness in the system, the middle: the connection is no place to give up.
+fn random() -> f64 {
+    let mut bytes = [0; 4];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX),
+        Err(_) => 0.5,
+    }
+}
+
+/// Runs until the guard is dropped or shut down.
+pub async fn run(shared: Arc<Shared>) {
+    let timing = shared.settings.timing;
+    let mut pauses = Pauses { retry: timing.retry, longest: timing.longest_retry, failures: 0 };
+    let mut needs_snapshot = true;
+    let mut last_gap: Option<Boot> = None;
+    loop {
+        if needs_snapshot {
+            if let Err(failure) = take_snapshot(&shared).await {
+                shared.trouble(format!("snapshot: {failure}"));
+                tokio::time::sleep(pauses.next(asked_wait(&failure))).await;
+                continue;
+            }
+            shared.changed.notify_one();
+        }
+        let end = match open(&shared).await {
+            Ok(stream) => {
+                count(&shared.counts.connects);
+                shared.is_connected.store(true, Ordering::Relaxed);
+                let end = follow(&shared, stream, &mut pauses).await;
+                shared.is_connected.store(false, Ordering::Relaxed);
+                end
+            }
+            Err(Failure::Status { status: StatusCode::GONE, .. }) => End::Gap,
+            Err(failure) => {
+                shared.trouble(format!("feed: {failure}"));
+                tokio::time::sleep(pauses.next(asked_wait(&failure))).await;
+                needs_snapshot = false;
+                continue;
+            }
+        };
+        let pause = match end {
+            End::Closed(why) => {
+                tracing::debug!(why, "the revocation feed closed");
+                needs_snapshot = false;
+                pauses.next(Duration::ZERO)
+            }
+            // At once, since whatever is missing was revoked already; but gap upon gap is no reason to hurry.
+            End::Gap => {
+                count(&shared.counts.gaps);
+                needs_snapshot = true;
+                let now = shared.state.clock().boot();
+                let is_rare = last_gap.replace(now).is_none_or(|last| now.since(last) > pauses.longest);
+                if is_rare { Duration::ZERO } else { pauses.next(Duration::ZERO) }
+            }
+            End::Unreadable(why) => {
+                shared.state.distrust();
+                shared.trouble(format!("an event that cannot be read, this guard is too old: {why}"));
+                needs_snapshot = true;
+                pauses.next(Duration::ZERO)
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn asked_wait(failure: &Failure) -> Duration {
+    match failure {
+        Failure::Status { retry_after: Some(wait), .. } => (*wait).min(LONGEST_WAIT_ASKED),
+        _ => Duration::ZERO,
+    }
+}
+
+async fn take_snapshot(shared: &Shared) -> Result<(), Failure> {
+    let refused = |why: &str| Failure::Unreadable(why.to_owned());
+    let taken = shared.http.snapshot::<Snapshot>().await;
+    // A snapshot with something unknown in it means what such an event means.
+    if let Err(Failure::Unreadable(_)) = taken {
+        shared.state.distrust();
+    }
+    let snapshot = taken?;
+    if snapshot.version != VERSION {
+        shared.state.distrust();
+        return Err(refused("a version of the feed that this guard does not know"));
+    }
+    if snapshot.issuer != shared.settings.issuer {
+        return Err(refused("it is another issuer's"));
+    }
+    if snapshot.audience != shared.settings.audience {
+        return Err(refused("the registration has another audience"));
+    }
+    shared.state.replace(snapshot).map_err(refused)?;
+    shared.cache.clear();
+    // Whoever asked for a snapshot before now has it.
+    let () =
+        tokio::select! { biased; () = shared.resync.notified() => {}, () = std::future::ready(()) => {} };
+    count(&shared.counts.snapshots);
+    Ok(())
+}
+
+async fn open(shared: &Shared) -> Result<Incoming, Failure> {
+    let position = shared.state.progress().position;
+    let position = position.ok_or_else(|| Failure::Unreadable("no snapshot yet".to_owned()))?;
+    shared.http.feed(&position.to_string()).await
+}
+
+async fn follow(shared: &Shared, mut stream: Incoming, pauses: &mut Pauses) -> End {
+    let mut decoder = Decoder::default();
+    loop {
+        let frame = tokio::select! {
+            frame = tokio::time::timeout(shared.settings.timing.silence, stream.frame()) => frame,
+            () = shared.resync.notified() => return End::Gap,
+        };
+        let frame = match frame {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return End::Closed(error.to_string()),
+            Ok(None) => return End::Closed("by the server".to_owned()),
+            Err(_) => return End::Closed("nothing was heard".to_owned()),
+        };
+        let Some(bytes) = frame.data_ref() else { continue };
+        let items = match decoder.push(bytes) {
+            Ok(items) => items,
+            Err(broken) => return End::Unreadable(broken.to_string()),
+        };
+        pauses.failures = 0;
+        if let Err(end) = take(shared, &items, pauses) {
+            shared.changed.notify_one();
+            return end;
+        }
+    }
+}
+
+/// Applies what came, in order, up to the first that can't be.
+fn take(shared: &Shared, items: &[Item], pauses: &mut Pauses) -> Result<(), End> {
+    for item in items {
+        let event = match item {
+            Item::Retry(millis) => {
+                pauses.retry = Duration::from_millis((*millis).clamp(10, 60_000));
+                continue;
+            }
+            Item::Event(event) => event,
+        };
+        let applied = match read(event).map_err(End::Unreadable)? {
+            Message::Entry(at, event) => shared.state.apply(at, &event),
+            Message::Keys(keys) => {
+                shared.state.apply_keys(&keys).map_err(|why| End::Unreadable(why.to_owned()))?
+            }
+        };
+        match applied {
+            Applied::New => {
+                count(&shared.counts.entries_applied);
+                shared.changed.notify_one();
+            }
+            Applied::Known => {}
+            Applied::Gap => return Err(End::Gap),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,299 @@
+//! The guard itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::claims::Claims;
+use crate::entries::{Marks, Prints};
+use crate::http_client::Http;
+use crate::introspect::{self, Cache};
+use crate::layer::GuardLayer;
+use crate::refusal::{Refusal, Revoked};
+use crate::report::{self, Counts, count};
+use crate::seen::Seen;
+use crate::settings::{OpaqueTokens, Settings, SettingsError, WhenStale};
+use crate::state::State;
+use crate::token::{Expected, Unverified, read_claims};
+use crate::{ack, feed};
+
+/// Checks access tokens. Cheap to clone; with the last clone its connection ends.
+#[derive(Clone)]
+pub struct Guard(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    feed: JoinHandle<()>,
+    ack: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the guard and its two tasks have in common.
+pub struct Shared {
+    pub settings: Settings,
+    /// Random, made anew at each start.
+    pub instance: String,
+    pub http: Http,
+    pub state: State,
+    pub seen: Seen,
+    pub cache: Cache,
+    pub counts: Counts,
+    /// Something was applied, which wants to be acknowledged.
+    pub changed: Notify,
+    /// What is held is not what it should be: a snapshot is wanted.
+    pub resync: Notify,
+    pub is_connected: AtomicBool,
+    trouble: Mutex<Option<String>>,
+}
+
+/// Why what a token opened must close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Revoked(Revoked),
+    Expired,
+    /// The guard does not know the newest revocations, and so can't tell.
+    Stale,
+}
+
+impl Guard {
+    /// Starts the connection and returns at once; until the first answers all tokens are refused ([`Refusal::Stale`]).
+    /// A server that is down is tried again, for as long as the guard lives.
+    ///
+    /// # Errors
+    /// The settings can't work, or there is no tokio runtime.
+    pub fn start(settings: Settings) -> Result<Self, SettingsError> {
+        let http = Http::new(&settings)?;
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| SettingsError::NoRuntime)?;
+        let no_random = |_| SettingsError::NoRandomness;
+        let mut instance = [0; 18];
+        aws_lc_rs::rand::fill(&mut instance).map_err(no_random)?;
+        let prints = Prints::new().map_err(no_random)?;
+        let shared = Arc::new(Shared {
+            state: State::new(settings.clock.clone(), prints, settings.max_staleness),
+            cache: Cache::new(settings.cached_answers),
+            settings,
+            instance: URL_SAFE_NO_PAD.encode(instance),
+            http,
+            seen: Seen::default(),
+            counts: Counts::default(),
+            changed: Notify::new(),
+            resync: Notify::new(),
+            is_connected: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        });
+        let feed = runtime.spawn(feed::run(Arc::clone(&shared)));
+        let ack = runtime.spawn(ack::run(Arc::clone(&shared)));
+        Ok(Self(Arc::new(Inner { shared, feed, ack: Mutex::new(Some(ack)) })))
+    }
+
+    /// Accepts or refuses a JWT access token by what is in memory: no I/O, and no lock held across the check.
+    ///
+    /// # Errors
+    /// Why it is refused; [`Refusal::Opaque`] for an opaque one, about which [`Guard::check`] can ask.
+    pub fn verify(&self, token: &str) -> Result<Claims, Refusal> {
+        self.0.shared.counted(self.0.shared.judge(token))
+    }
+
+    /// Accepts or refuses any access token: like [`Guard::verify`], and asks the server where the settings say so and
+    /// memory does not suffice.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub async fn check(&self, token: &str) -> Result<Claims, Refusal> {
+        let shared = &self.0.shared;
+        let judged = match shared.judge(token) {
+            Err(Refusal::Opaque) if shared.settings.opaque == OpaqueTokens::Introspect => {
+                introspect::opaque(shared, token).await
+            }
+            Err(Refusal::Stale) if shared.settings.when_stale == WhenStale::Introspect => {
+                introspect::ask(shared, token).await
+            }
+            judged => judged,
+        };
+        shared.counted(judged)
+    }
+
+    /// A tower layer that lets only requests with a good token through.
+    pub fn layer(&self) -> GuardLayer {
+        GuardLayer::new(self.clone())
+    }
+
+    /// Waits until a token that was accepted dies: for answers that go on and on, such as event streams and web sockets.
+    ///
+    /// ```no_run
+    /// # async fn stream() {}
+    /// # async fn example(guard: rescind_guard::Guard, claims: rescind_guard::Claims) {
+    /// tokio::select! {
+    ///     () = stream() => {}
+    ///     ended = guard.watch(&claims) => tracing::info!(?ended, "stream closed"),
+    /// }
+    /// # }
+    /// ```
+    pub fn watch(&self, claims: &Claims) -> impl Future<Output = Ended> + Send + 'static + use<> {
+        let shared = Arc::clone(&self.0.shared);
+        let marks = shared.state.prints().of_claims(claims);
+        let exp = claims.exp;
+        async move {
+            let mut progress = shared.state.subscribe();
+            loop {
+                progress.mark_unchanged();
+                if let Some(revoked) = shared.state.covering(&marks) {
+                    return Ended::Revoked(revoked);
+                }
+                let left = exp - shared.state.clock().wall();
+                if left <= 0 {
+                    return Ended::Expired;
+                }
+                if !shared.state.is_fresh() {
+                    return Ended::Stale;
+                }
+                // At least once a second, because either clock may jump.
+                let until = progress.borrow().fresh_until.since(shared.state.clock().boot());
+                let pause = until.min(Duration::from_secs(1)).max(Duration::from_millis(1));
+                tokio::select! {
+                    changed = progress.changed() => if changed.is_err() { return Ended::Stale },
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+    }
+
+    /// Waits until tokens can be checked. That may be never: combine it with a timeout.
+    pub async fn ready(&self) {
+        let mut progress = self.0.shared.state.subscribe();
+        // Fails only once the sender is gone, which `self` holds.
+        let _ = progress.wait_for(|_| self.0.shared.state.is_fresh()).await;
+    }
+
+    /// Waits until everything up to `through` is in force here. That may be never: combine it with a timeout.
+    pub async fn applied(&self, through: u64) {
+        let mut progress = self.0.shared.state.subscribe();
+        let is_there = |sequence: u64| sequence >= through;
+        let _ = progress
+            .wait_for(|progress| progress.position.is_some_and(|position| is_there(position.sequence)))
+            .await;
+    }
+
+    pub fn state(&self) -> report::State {
+        self.0.shared.report()
+    }
+
+    /// Refuses everything from now on, and tells the server that no receipt need wait for this guard.
+    pub async fn shutdown(&self) {
+        let shared = &self.0.shared;
+        shared.state.close();
+        self.0.feed.abort();
+        shared.changed.notify_one();
+        let ack = self.0.ack.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ack) = ack {
+            // It ends by itself after its last word, within seconds.
+            let _ = ack.await;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.feed.abort();
+        if let Some(ack) = self.ack.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            ack.abort();
+        }
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Guard")
+            .field("settings", &self.0.shared.settings)
+            .field("progress", &self.0.shared.state.progress())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn judge(&self, token: &str) -> Result<Claims, Refusal> {
+        if token.starts_with(introspect::PREFIX) {
+            let is_well_formed = introspect::is_well_formed(token);
+            return Err(if is_well_formed { Refusal::Opaque } else { Refusal::Checksum });
+        }
+        let parsed = Unverified::parse(token)?;
+        match self.state.keys().verify(&parsed) {
+            // A key that is not known here may have been published in the meantime.
+            Err(Refusal::UnknownKey) if !self.state.is_fresh() => return Err(Refusal::Stale),
+            verified => verified?,
+        }
+        let clock = self.state.clock();
+        let wall = clock.wall();
+        let expected = Expected {
+            issuer: &self.settings.issuer,
+            audience: &self.settings.audience,
+            now: u64::try_from(wall).unwrap_or(0),
+            leeway: self.settings.leeway.as_secs(),
+        };
+        let claims = read_claims(&parsed.payload()?, expected)?;
+        let marks = self.state.prints().of_claims(&claims);
+        if !self.state.is_fresh() {
+            return Err(Refusal::Stale);
+        }
+        // Last, so that an entry applied a moment ago counts.
+        if let Some(revoked) = self.state.covering(&marks) {
+            return Err(Refusal::Revoked(revoked));
+        }
+        self.note_seen(&claims, &marks);
+        Ok(claims)
+    }
+
+    fn counted(&self, judged: Result<Claims, Refusal>) -> Result<Claims, Refusal> {
+        match &judged {
+            Ok(_) => count(&self.counts.accepted),
+            Err(refusal) => self.counts.refuse(*refusal),
+        }
+        judged
+    }
+
+    pub fn note_seen(&self, claims: &Claims, marks: &Marks) {
+        if let Some(family) = marks.family() {
+            let clock = self.state.clock();
+            self.seen.note(claims, family, clock.boot(), clock.wall());
+        }
+    }
+
+    /// Something went wrong. Said in the log once, not each time.
+    pub fn trouble(&self, what: String) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref() != Some(&what) {
+            tracing::warn!(what, "the revocation feed is in trouble");
+            *trouble = Some(what);
+        }
+    }
+
+    pub fn no_trouble(&self) {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if trouble.is_some() {
+            tracing::info!("the revocation feed works again");
+        }
+    }
+
+    fn report(&self) -> report::State {
+        let progress = self.state.progress();
+        let is_known = progress.fresh_until != crate::clock::Boot::NEVER;
+        let has_position = progress.position.is_some();
+        report::State {
+            is_fresh: self.state.is_fresh(),
+            age: is_known.then(|| self.state.clock().boot().since(progress.confirmed)),
+            max_staleness: has_position.then_some(progress.max_staleness),
+            incarnation: progress.position.map(|position| position.incarnation),
+            through: progress.position.map_or(0, |position| position.sequence),
+            keys_version: progress.keys_version,
+            keys: self.state.keys().len(),
+            entries: self.state.entries(),
+            is_connected: self.is_connected.load(Ordering::Relaxed),
+            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            counters: self.counts.read(),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Why a token is refused.
+
+/// What was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Revoked {
+    Token,
+    Family,
+    Grant,
+    Client,
+    User,
+    Server,
+}
+
+impl Revoked {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Family => "family",
+            Self::Grant => "grant",
+            Self::Client => "client",
+            Self::User => "user",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// Why a token is refused. The texts are for logs: whoever sends a bad token learns `invalid_token` and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// Not three parts of canonical base64url with JSON in them, too long, or with a member twice.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+    /// `alg` is not EdDSA or ES256, or not that of the key.
+    #[error("the algorithm is not that of the key")]
+    Algorithm,
+    /// `typ` is not `at+jwt` (RFC 9068 §4): an id token, say.
+    #[error("typ is not at+jwt")]
+    Type,
+    /// A header member beyond `alg`, `typ` and `kid`.
+    #[error("a header member that access tokens do not have")]
+    Header,
+    #[error("no accepted key has this kid")]
+    UnknownKey,
+    #[error("the signature does not fit")]
+    Signature,
+    #[error("iss is another")]
+    Issuer,
+    #[error("aud is another")]
+    Audience,
+    #[error("expired")]
+    Expired,
+    /// `iat` or `nbf` lies in the future.
+    #[error("not valid yet")]
+    NotYetValid,
+    /// It lives longer than revocations are kept.
+    #[error("exp is more than an hour after iat")]
+    Lifetime,
+    /// A claim is missing or of the wrong type.
+    #[error("claim {0} is missing or of the wrong type")]
+    Claim(&'static str),
+    /// It must come with proof of possession, which a guard can't check.
+    #[error("bound to a key or certificate of its holder")]
+    SenderConstrained,
+    #[error("the {} was revoked", .0.as_str())]
+    Revoked(Revoked),
+    /// An opaque token that its checksum calls a typo.
+    #[error("the checksum does not fit")]
+    Checksum,
+    /// An opaque token: [`Guard::check`](crate::Guard::check) may ask about it.
+    #[error("an opaque token")]
+    Opaque,
+    /// The server says that it is not active.
+    #[error("the server calls it inactive")]
+    Inactive,
+    /// The guard does not know the newest revocations, and so can't tell.
+    #[error("the newest revocations are not known")]
+    Stale,
+    /// Introspection was needed, and got no answer.
+    #[error("the server could not be asked")]
+    Unreachable,
+}
+
+impl Refusal {
+    /// Whether this says something about the guard and nothing about the token.
+    pub const fn is_unknown(self) -> bool {
+        matches!(self, Self::Stale | Self::Unreachable)
+    }
+}

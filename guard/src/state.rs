@@ -1,0 +1,252 @@
+//! What the guard holds of the feed, and whether that is new enough to decide by.
+//!
+//! One task writes (the feed's), any number of threads read. Nothing here waits for the network.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::{Boot, Clock};
+use crate::entries::{Entries, Marks, Prints};
+use crate::keys::Keys;
+use crate::refusal::Revoked;
+use crate::wire::{self, Acknowledged, EntryEvent, Position, Snapshot};
+
+/// Where the guard stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// `None` before the first snapshot.
+    pub position: Option<Position>,
+    pub keys_version: u64,
+    /// Moves with every change of what is dead, and with every snapshot.
+    pub changes: u64,
+    /// When the newest confirmation was asked for, and until when it holds.
+    pub confirmed: Boot,
+    pub fresh_until: Boot,
+    pub max_staleness: Duration,
+    /// Something came that can't be read: only a snapshot that can be read makes this guard fresh again.
+    pub is_unreadable: bool,
+    /// Nothing is accepted any more.
+    pub is_closed: bool,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    New,
+    /// It came twice.
+    Known,
+    /// Something is missing before it.
+    Gap,
+}
+
+/// What an acknowledgement's answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Fresh,
+    /// The server knows more than was applied.
+    Behind,
+    /// The server knows less than was applied, or another history.
+    Elsewhere,
+}
+
+pub struct State {
+    clock: Clock,
+    prints: Prints,
+    entries: RwLock<Entries>,
+    keys: RwLock<Arc<Keys>>,
+    progress: watch::Sender<Progress>,
+    /// A copy of that in `progress`, for whoever has no time for its lock.
+    fresh_until: AtomicU64,
+    most_staleness: Duration,
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// Empty and not fresh. `most_staleness` bounds what the server says.
+    pub fn new(clock: Clock, prints: Prints, most_staleness: Duration) -> Self {
+        let progress = Progress {
+            position: None,
+            keys_version: 0,
+            changes: 0,
+            confirmed: Boot::NEVER,
+            fresh_until: Boot::NEVER,
+            max_staleness: Duration::ZERO,
+            is_unreadable: false,
+            is_closed: false,
+        };
+        Self {
+            clock,
+            prints,
+            entries: RwLock::new(Entries::new(0)),
+            keys: RwLock::default(),
+            progress: watch::Sender::new(progress),
+            fresh_until: AtomicU64::new(0),
+            most_staleness,
+        }
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn prints(&self) -> &Prints {
+        &self.prints
+    }
+
+    pub fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&read(&self.keys))
+    }
+
+    pub fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub fn entries(&self) -> usize {
+        read(&self.entries).len()
+    }
+
+    pub fn is_fresh(&self) -> bool {
+        self.clock.boot().nanos() < self.fresh_until.load(Ordering::Acquire)
+    }
+
+    pub fn covering(&self, marks: &Marks) -> Option<Revoked> {
+        read(&self.entries).covering(marks)
+    }
+
+    /// Changes `progress`, and the copy of `fresh_until` before anybody can see it.
+    fn update(&self, change: impl FnOnce(&mut Progress)) {
+        self.progress.send_modify(|progress| {
+            change(progress);
+            if progress.is_closed || progress.is_unreadable {
+                progress.fresh_until = Boot::NEVER;
+            }
+            self.fresh_until.store(progress.fresh_until.nanos(), Ordering::Release);
+        });
+    }
+
+    /// Replaces everything, unless `snapshot` is older than what is held.
+    ///
+    /// # Errors
+    /// It is older, or can't be used; says why.
+    pub fn replace(&self, snapshot: Snapshot) -> Result<(), &'static str> {
+        let held = self.progress();
+        let new = Position { incarnation: snapshot.incarnation, sequence: snapshot.through };
+        let is_same_history = held.position.is_some_and(|held| held.incarnation == new.incarnation);
+        if held.position.is_some_and(|held| new < held)
+            || is_same_history && snapshot.keys.keys_version < held.keys_version
+        {
+            return Err("a snapshot older than what is held: some cache or proxy kept it");
+        }
+        let keys = Keys::read(&snapshot.keys.keys)?;
+        let now = self.clock.boot();
+        let mut entries = Entries::new(snapshot.server_generation);
+        for entry in &snapshot.entries {
+            entries.insert(&self.prints, entry, now);
+        }
+        let replaced = std::mem::replace(&mut *write(&self.entries), entries);
+        *write(&self.keys) = Arc::new(keys);
+        self.update(|progress| {
+            progress.position = Some(new);
+            progress.keys_version = snapshot.keys.keys_version;
+            progress.max_staleness = self.staleness(snapshot.max_staleness);
+            progress.changes += 1;
+            progress.is_unreadable = false;
+        });
+        // A million entries take their time to go; nobody waits for them.
+        drop(replaced);
+        Ok(())
+    }
+
+    /// Once this returns, every thread uses the entry.
+    pub fn apply(&self, at: Position, event: &EntryEvent) -> Applied {
+        let Some(held) = self.progress().position else { return Applied::Gap };
+        if at.incarnation != held.incarnation {
+            return Applied::Gap;
+        }
+        if at.sequence <= held.sequence {
+            return Applied::Known;
+        }
+        if event.prev != held.sequence {
+            return Applied::Gap;
+        }
+        write(&self.entries).insert(&self.prints, &event.entry, self.clock.boot());
+        self.update(|progress| {
+            progress.position = Some(at);
+            progress.changes += 1;
+        });
+        Applied::New
+    }
+
+    /// # Errors
+    /// They can't be used; says why.
+    pub fn apply_keys(&self, keys: &wire::Keys) -> Result<Applied, &'static str> {
+        if keys.keys_version < self.progress().keys_version {
+            return Ok(Applied::Known);
+        }
+        *write(&self.keys) = Arc::new(Keys::read(&keys.keys)?);
+        self.update(|progress| progress.keys_version = keys.keys_version);
+        Ok(Applied::New)
+    }
+
+    /// Something came that can't be read. It takes something away, and nobody knows what: nothing is trusted until a
+    /// whole snapshot could be read.
+    pub fn distrust(&self) {
+        self.update(|progress| progress.is_unreadable = true);
+    }
+
+    /// Accepts nothing any more.
+    pub fn close(&self) {
+        self.update(|progress| progress.is_closed = true);
+    }
+
+    /// Weighs the answer to an acknowledgement that was sent at `sent`, when `told` was where the guard stood.
+    ///
+    /// All that was committed before `sent` has a sequence of at most `answer.through`, since the server read that
+    /// afterwards. Entries are applied in order and without holes, so where that much has been applied, nothing that is
+    /// older than `sent` is missing.
+    pub fn confirm(&self, sent: Boot, told: &Progress, answer: &Acknowledged) -> Standing {
+        let mut standing = Standing::Elsewhere;
+        self.update(|progress| {
+            let (Some(told_at), Some(held)) = (told.position, progress.position) else { return };
+            let answered = Position { incarnation: answer.incarnation, sequence: answer.through };
+            if answered.incarnation != held.incarnation || told_at.incarnation != held.incarnation {
+                return;
+            }
+            if answered < told_at || answer.keys_version < told.keys_version {
+                return;
+            }
+            if answered > held || answer.keys_version > progress.keys_version {
+                standing = Standing::Behind;
+                return;
+            }
+            progress.max_staleness = self.staleness(answer.max_staleness);
+            progress.confirmed = sent;
+            progress.fresh_until = sent.plus(progress.max_staleness);
+            standing = Standing::Fresh;
+        });
+        standing
+    }
+
+    fn staleness(&self, seconds: u64) -> Duration {
+        Duration::from_secs(seconds).min(self.most_staleness)
+    }
+
+    /// Forgets some of what can't matter any more.
+    pub fn sweep(&self) {
+        write(&self.entries).sweep(self.clock.boot());
+    }
+}
