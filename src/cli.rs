@@ -147,7 +147,7 @@ enum ClientTask {
         /// It can keep no secret (it runs in a browser or on a device)
         #[arg(long)]
         public: bool,
-        /// opaque
+        /// opaque (looked up at each use), or jwt (checked by resource servers themselves)
         #[arg(long, default_value = "opaque")]
         token_format: String,
         /// authorization_code, refresh_token or client_credentials; may be given several times

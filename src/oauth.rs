@@ -7,5 +7,6 @@ pub mod form;
 pub mod introspect;
 pub mod jwks;
 pub mod metadata;
+pub mod resource;
 pub mod revoke;
 pub mod token;

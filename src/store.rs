@@ -24,6 +24,7 @@ pub mod purges;
 pub mod receipts;
 pub mod refresh_tokens;
 pub mod resource_servers;
+pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;
 pub mod user_lists;

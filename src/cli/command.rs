@@ -289,10 +289,12 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             Ok(json!({ "file": file }))
         }
         Command::RevokeToken { token } => {
-            let token = Token::parse(token.trim()).ok_or_else(|| Failure::not_found("token"))?;
-            match revoke::token(&app.store, token, None, by).await? {
-                TokenRevocation::Revoked(receipt) => Ok(json!({ "receipt": receipt })),
-                TokenRevocation::Nothing | TokenRevocation::NotYours => Err(Failure::not_found("token")),
+            let reader = app.keys.reader(&app.store)?;
+            let token = Token::read(token.trim(), &reader).ok_or_else(|| Failure::not_found("token"))?;
+            match revoke::token(&app.store, token, None, by).await {
+                Ok(TokenRevocation::Revoked(receipt)) => Ok(json!({ "receipt": receipt })),
+                Ok(TokenRevocation::Nothing | TokenRevocation::NotYours) => Err(Failure::not_found("token")),
+                Err(error) => Err(Failure::refused(error.to_string())),
             }
         }
     }
@@ -405,7 +407,7 @@ async fn client_add(app: &App, add: ClientAdd) -> Result<Value, Failure> {
         publisher,
         kind,
         token_format: TokenFormat::parse(&add.token_format)
-            .ok_or_else(|| usage("--token-format", "opaque"))?,
+            .ok_or_else(|| usage("--token-format", "opaque or jwt"))?,
         grant_types,
         scope,
         redirect_uris,

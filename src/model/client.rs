@@ -98,14 +98,17 @@ impl ClientStatus {
 pub enum TokenFormat {
     /// A random string that resource servers look up (RFC 7662).
     Opaque,
+    /// A signed text that they check by themselves (RFC 9068).
+    Jwt,
 }
 
 impl TokenFormat {
-    pub const ALL: [Self; 1] = [Self::Opaque];
+    pub const ALL: [Self; 2] = [Self::Opaque, Self::Jwt];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Opaque => "opaque",
+            Self::Jwt => "jwt",
         }
     }
 

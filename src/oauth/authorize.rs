@@ -8,6 +8,7 @@ use crate::model::id::ClientId;
 use crate::model::params::{Fault, Params};
 use crate::model::scope::Scope;
 use crate::oauth::error::{Code, Error};
+use crate::oauth::resource::resources;
 use crate::oauth::token::permitted_scope;
 use crate::store;
 
@@ -155,7 +156,15 @@ fn check(app: &App, params: &Params, client: &Client) -> Result<Checked, store::
         None => None,
     };
     let scopes = app.store.scopes()?;
-    Ok(permitted_scope(asked, client, &scopes).map(|scope| (scope, code_challenge)))
+    let narrowed = || {
+        let resources = resources(params, &scopes)?;
+        let scope = scopes.narrowed(&permitted_scope(asked, client, &scopes)?, &resources);
+        if scope.is_empty() {
+            return Err(Error::new(Code::InvalidScope, "scope: nothing of it is for this resource"));
+        }
+        Ok((scope, code_challenge))
+    };
+    Ok(narrowed())
 }
 
 /// PKCE is required of every client (RFC 9700 §2.1.1), and S256 is the only method.

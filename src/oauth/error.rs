@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::model::params::Fault;
-use crate::service::issue;
+use crate::service::{issue, keys};
 use crate::store;
 
 /// The codes of RFC 6749 §4.1.2.1 and §5.2.
@@ -19,6 +19,8 @@ pub enum Code {
     UnsupportedGrantType,
     UnsupportedResponseType,
     InvalidScope,
+    /// RFC 8707 §2.
+    InvalidTarget,
     AccessDenied,
     TemporarilyUnavailable,
 }
@@ -33,6 +35,7 @@ impl Code {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
             Self::AccessDenied => "access_denied",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -94,6 +97,13 @@ impl From<store::Error> for Error {
     }
 }
 
+impl From<keys::Error> for Error {
+    fn from(error: keys::Error) -> Self {
+        tracing::error!(error = %error, "keys.unavailable");
+        Self::new(Code::TemporarilyUnavailable, "there is no key to sign with; nothing was changed")
+    }
+}
+
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
@@ -120,6 +130,17 @@ impl From<issue::Error> for Error {
                 Self::invalid_request("code_verifier: the code was asked for without code_challenge")
             }
             issue::Error::InvalidScope => Self::new(Code::InvalidScope, "scope: more than was granted"),
+            issue::Error::InvalidTarget => {
+                Self::new(Code::InvalidTarget, "resource: nothing was granted for it")
+            }
+            issue::Error::SeveralAudiences => Self::new(
+                Code::InvalidScope,
+                "scope: a JWT is for one resource server; name it with resource, or ask for less",
+            ),
+            issue::Error::Unsigned => {
+                tracing::error!("token.unsigned");
+                Self::new(Code::TemporarilyUnavailable, "the token could not be signed; try again")
+            }
             issue::Error::ClientShut => Self::invalid_client("the client may not act"),
         }
     }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use crate::app::App;
 use crate::model::act::By;
 use crate::oauth::client_auth::authenticate;
-use crate::oauth::error::Error;
+use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::service::revoke::{self, Token, TokenRevocation};
 
@@ -15,10 +15,12 @@ pub async fn revoke(State(app): State<App>, headers: HeaderMap, Form(form): Form
     let now = app.clock.now();
     let client = authenticate(&app, &headers, &form, now)?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
-    // The prefix tells the type, so a wrong token_type_hint can't hide a token (RFC 7009 §2.1).
-    let Some(token) = Token::parse(token) else { return Ok(done()) };
+    // The text tells the type, so a wrong token_type_hint can't hide a token (RFC 7009 §2.1).
+    let reader = app.keys.reader(&app.store)?;
+    let Some(token) = Token::read(token, &reader) else { return Ok(done()) };
     let by = By::client_by_protocol(&client.id, now);
-    match revoke::token(&app.store, token, Some(client.id), by).await? {
+    let revoked = revoke::token(&app.store, token, Some(client.id), by).await.map_err(refused)?;
+    match revoked {
         // An invalid token is no error: it does not work, which is what was asked for (§2.2).
         TokenRevocation::Revoked(_) | TokenRevocation::Nothing => Ok(done()),
         TokenRevocation::NotYours => Err(Error::invalid_request("token: it was issued to another client")),
@@ -27,4 +29,12 @@ pub async fn revoke(State(app): State<App>, headers: HeaderMap, Form(form): Form
 
 fn done() -> Response {
     (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response()
+}
+
+/// The token still works, and the answer must not say otherwise (RFC 7009 §2.2.1).
+fn refused(error: revoke::Error) -> Error {
+    match error {
+        revoke::Error::Store(error) => error.into(),
+        error => Error::new(Code::TemporarilyUnavailable, error.to_string()),
+    }
 }

@@ -10,14 +10,16 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
-use crate::model::client::{Client, ClientKind, GrantType};
+use crate::clock::Timestamp;
+use crate::model::client::{Client, ClientKind, GrantType, TokenFormat};
 use crate::model::params::Params;
 use crate::model::scope::Scope;
 use crate::model::secret::{AuthorizationCode, RefreshToken};
 use crate::oauth::client_auth::authenticate;
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
-use crate::service::issue::{self, CodeRequest, Issued, RefreshRequest, Refreshing, Terms};
+use crate::oauth::resource::resources;
+use crate::service::issue::{self, CodeRequest, Issued, Making, RefreshRequest, Refreshing, Terms};
 use crate::store::resource_servers::Scopes;
 
 pub async fn token(State(app): State<App>, headers: HeaderMap, Form(form): Form) -> Result<Response, Error> {
@@ -33,8 +35,7 @@ pub async fn token(State(app): State<App>, headers: HeaderMap, Form(form): Form)
     if !client.grant_types.allow(grant_type) {
         return Err(Error::new(Code::UnauthorizedClient, "grant_type: the client is not registered for it"));
     }
-    let scopes = app.store.scopes()?;
-    let terms = Terms { client: client.id.clone(), lives: app.config.lives, scopes, now };
+    let terms = terms(&app, &form, &client, now)?;
     let issued = match grant_type {
         GrantType::AuthorizationCode => {
             issue::redeem(&app.store, code_request(&form, &client)?, terms).await?
@@ -46,6 +47,19 @@ pub async fn token(State(app): State<App>, headers: HeaderMap, Form(form): Form)
         }
     };
     Ok(answer(&issued))
+}
+
+fn terms(app: &App, form: &Params, client: &Client, now: Timestamp) -> Result<Terms, Error> {
+    let scopes = app.store.scopes()?;
+    let making = match client.token_format {
+        TokenFormat::Opaque => Making::Opaque,
+        // Fetched first: without a key nothing is used up.
+        TokenFormat::Jwt => {
+            Making::Jwt { issuer: app.config.issuer.as_str().into(), signing: app.keys.signing(&app.store)? }
+        }
+    };
+    let resources = resources(form, &scopes)?;
+    Ok(Terms { client: client.id.clone(), making, resources, lives: app.config.lives, scopes, now })
 }
 
 fn answer(issued: &Issued) -> Response {

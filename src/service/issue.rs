@@ -2,16 +2,23 @@
 //!
 //! A successor copies its stamp from what was exchanged, never the current generations: a
 //! revocation that came in between leaves it stillborn, without a lock.
+//!
+//! A JWT has no row: the transaction hands out its claims, and it is signed after the commit, off
+//! the writer's thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::fail;
+use crate::jwt::claims::{self, Claims};
+use crate::jwt::token::Jwt;
 use crate::model::act::{Act, By};
 use crate::model::id::ClientId;
 use crate::model::scope::Scope;
 use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken, SealedSuccessor};
 use crate::model::stamp::Stamp;
+use crate::service::keys::Signing;
 use crate::service::revoke;
 use crate::store::access_tokens::Allowance;
 use crate::store::authorization_codes::{Exchanged, Redemption};
@@ -30,22 +37,98 @@ pub struct Lives {
     pub refresh_grace: Duration,
 }
 
+/// How the client's access tokens are made.
+#[derive(Clone, Debug)]
+pub enum Making {
+    Opaque,
+    /// Signed after the commit, on the caller's thread.
+    Jwt {
+        issuer: Arc<str>,
+        signing: Arc<Signing>,
+    },
+}
+
 /// What every verb here needs to know.
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub client: ClientId,
+    pub making: Making,
+    /// The audiences that the access token shall be for; all that the scope has, if there are none
+    /// (RFC 8707 §2.2).
+    pub resources: Vec<String>,
     pub lives: Lives,
     pub scopes: Scopes,
     pub now: Timestamp,
 }
 
+/// An access token that was just made.
+#[derive(Debug)]
+pub enum Access {
+    Opaque(AccessToken),
+    Jwt(Jwt),
+}
+
+impl Access {
+    pub fn expose(&self) -> &str {
+        match self {
+            Self::Opaque(token) => token.expose(),
+            Self::Jwt(token) => token.expose(),
+        }
+    }
+}
+
 /// A token answer (RFC 6749 §5.1).
 #[derive(Debug)]
 pub struct Issued {
-    pub access_token: AccessToken,
+    pub access_token: Access,
     pub expires_in: Duration,
     pub scope: Scope,
     pub refresh_token: Option<RefreshToken>,
+}
+
+/// An answer as the transaction leaves it.
+struct Minted {
+    access: Unsigned,
+    scope: Scope,
+    refresh_token: Option<RefreshToken>,
+}
+
+enum Unsigned {
+    Opaque(AccessToken),
+    Jwt(Box<Claims>),
+}
+
+impl Minted {
+    fn sign(self, terms: &Terms) -> Result<Issued> {
+        let access_token = match (self.access, &terms.making) {
+            (Unsigned::Opaque(token), _) => Access::Opaque(token),
+            (Unsigned::Jwt(claims), Making::Jwt { signing, .. }) => {
+                let jwt = signing.at(terms.now).ok().and_then(|key| Jwt::sign(&claims, key));
+                Access::Jwt(jwt.ok_or(Error::Unsigned)?)
+            }
+            (Unsigned::Jwt(_), Making::Opaque) => return Err(Error::Unsigned),
+        };
+        let Self { scope, refresh_token, .. } = self;
+        Ok(Issued { access_token, expires_in: terms.life(), scope, refresh_token })
+    }
+}
+
+impl Terms {
+    fn life(&self) -> Duration {
+        match self.making {
+            Making::Opaque => self.lives.access_token,
+            Making::Jwt { .. } => self.lives.jwt,
+        }
+    }
+
+    /// What an access token gets of `scope`.
+    fn narrowed(&self, scope: &Scope) -> Result<Scope> {
+        let audiences = self.scopes.audience(scope);
+        if !self.resources.iter().all(|resource| audiences.split(' ').any(|one| one == resource)) {
+            return Err(Error::InvalidTarget);
+        }
+        Ok(self.scopes.narrowed(scope, &self.resources))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +144,18 @@ pub enum Error {
     /// More than was granted (RFC 6749 §6).
     #[error("the scope exceeds what was granted")]
     InvalidScope,
+    /// A resource for which nothing was granted (RFC 8707 §2.2).
+    #[error("the resource is none of those granted")]
+    InvalidTarget,
+    /// A JWT is for one resource server, and the request leaves open for which (RFC 9068 §3).
+    #[error("the scope spans several resource servers")]
+    SeveralAudiences,
     /// The client may not act any more.
     #[error("the client may not act")]
     ClientShut,
+    /// The system gives no randomness, or the key is gone.
+    #[error("the token could not be signed")]
+    Unsigned,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -91,6 +183,7 @@ pub struct CodeRequest {
 /// `InvalidGrant`; a replay that is right in all else closes the code's family besides, while a
 /// replay that anybody could send closes nothing (OAuth 2.1 §4.1.3).
 pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result<Issued> {
+    let after = terms.clone();
     store
         .write(move |tx| {
             let redemption = Redemption {
@@ -114,19 +207,20 @@ pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result
             Ok(None)
         })
         .await?
-        .ok_or(Error::InvalidGrant)
+        .ok_or(Error::InvalidGrant)?
+        .sign(&after)
 }
 
-fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, terms: &Terms) -> Result<Issued> {
-    let mut issued = access_token(tx, &exchanged.stamp, exchanged.scope.clone(), terms)?;
+fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, terms: &Terms) -> Result<Minted> {
+    let mut minted = access_token(tx, &exchanged.stamp, &exchanged.scope, terms)?;
     fail::point("issue.after_access_token");
     if refreshing == Refreshing::Yes {
         let token = RefreshToken::generate();
         insert_refresh_token(tx, &token, exchanged, None, terms)?;
         fail::point("issue.after_refresh_token");
-        issued.refresh_token = Some(token);
+        minted.refresh_token = Some(token);
     }
-    Ok(issued)
+    Ok(minted)
 }
 
 /// A refresh token as a token request shows it.
@@ -145,10 +239,12 @@ pub struct RefreshRequest {
 /// # Errors
 /// `InvalidGrant`; any other second use of a token by its own client closes the family besides.
 pub async fn refresh(store: &Store, request: RefreshRequest, terms: Terms) -> Result<Issued> {
-    store.write(move |tx| refresh_in(tx, &request, &terms)).await?.ok_or(Error::InvalidGrant)
+    let after = terms.clone();
+    let minted = store.write(move |tx| refresh_in(tx, &request, &terms)).await?;
+    minted.ok_or(Error::InvalidGrant)?.sign(&after)
 }
 
-fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Issued>> {
+fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Minted>> {
     let digest = request.token.digest();
     let successor = RefreshToken::generate();
     let sealed = SealedSuccessor::seal(&successor, &request.token);
@@ -178,25 +274,50 @@ fn answer(
     successor: RefreshToken,
     request: &RefreshRequest,
     terms: &Terms,
-) -> Result<Issued> {
-    let scope = request.scope.clone().unwrap_or_else(|| exchanged.scope.clone());
+) -> Result<Minted> {
+    let scope = request.scope.as_ref().unwrap_or(&exchanged.scope);
     if !scope.is_subset(&exchanged.scope) {
         return Err(Error::InvalidScope);
     }
-    let issued = access_token(tx, &exchanged.stamp, scope, terms)?;
-    Ok(Issued { refresh_token: Some(successor), ..issued })
+    let minted = access_token(tx, &exchanged.stamp, scope, terms)?;
+    Ok(Minted { refresh_token: Some(successor), ..minted })
 }
 
-fn access_token(tx: &Tx<'_>, stamp: &Stamp, scope: Scope, terms: &Terms) -> Result<Issued> {
-    let token = AccessToken::generate();
-    let allows = Allowance {
-        scope: &scope,
-        audience: &terms.scopes.audience(&scope),
-        expires_at: terms.now.plus(terms.lives.access_token),
-    };
-    tx.insert_access_token(&token.digest(), stamp, &allows, terms.now)?;
-    prolong(tx, stamp, allows.expires_at)?;
-    Ok(Issued { access_token: token, expires_in: terms.lives.access_token, scope, refresh_token: None })
+fn access_token(tx: &Tx<'_>, stamp: &Stamp, scope: &Scope, terms: &Terms) -> Result<Minted> {
+    let scope = terms.narrowed(scope)?;
+    prolong(tx, stamp, terms.now.plus(terms.life()))?;
+    match &terms.making {
+        Making::Opaque => {
+            let token = AccessToken::generate();
+            let audience = terms.scopes.audience(&scope);
+            let expires_at = terms.now.plus(terms.life());
+            let allows = Allowance { scope: &scope, audience: &audience, expires_at };
+            tx.insert_access_token(&token.digest(), stamp, &allows, terms.now)?;
+            Ok(Minted { access: Unsigned::Opaque(token), scope, refresh_token: None })
+        }
+        Making::Jwt { issuer, .. } => {
+            // Scope and generation from one row: what the grant loses later, it loses with a higher one.
+            let grant = stamp.grant.as_ref().ok_or(Error::InvalidGrant)?;
+            let (generation, granted) = tx.grant_terms(grant)?.ok_or(Error::InvalidGrant)?;
+            claims(issuer, stamp, Some(generation), scope.intersection(&granted), terms)
+        }
+    }
+}
+
+fn claims(
+    issuer: &str,
+    stamp: &Stamp,
+    grant_generation: Option<i64>,
+    scope: Scope,
+    terms: &Terms,
+) -> Result<Minted> {
+    let audience = terms.scopes.audience(&scope);
+    if audience.is_empty() || audience.contains(' ') {
+        return Err(Error::SeveralAudiences);
+    }
+    let allows = claims::Allowance { issuer, audience, scope: &scope, stamp, grant_generation };
+    let claims = Claims::new(allows, terms.now, terms.life());
+    Ok(Minted { access: Unsigned::Jwt(Box::new(claims)), scope, refresh_token: None })
 }
 
 fn insert_refresh_token(
@@ -217,29 +338,31 @@ fn prolong(tx: &Tx<'_>, stamp: &Stamp, until: Timestamp) -> Result<()> {
     stamp.family.iter().try_for_each(|family| Ok(tx.prolong_family(family, until)?))
 }
 
-/// A token for the client itself (RFC 6749 §4.4).
+/// A token for the client itself (RFC 6749 §4.4). If it is a JWT, nothing is written.
 ///
 /// # Errors
 /// `ClientShut` if the client may not act any more.
 pub async fn for_client(store: &Store, scope: Scope, terms: Terms) -> Result<Issued> {
+    let scope = terms.narrowed(&scope)?;
+    if let Making::Jwt { issuer, .. } = &terms.making {
+        let generations = store.client_generations(&terms.client)?.ok_or(Error::ClientShut)?;
+        let stamp =
+            Stamp { family: None, grant: None, client: terms.client.clone(), user: None, generations };
+        return claims(issuer, &stamp, None, scope, &terms)?.sign(&terms);
+    }
+    let after = terms.clone();
     store
         .write(move |tx| {
             let token = AccessToken::generate();
-            let allows = Allowance {
-                scope: &scope,
-                audience: &terms.scopes.audience(&scope),
-                expires_at: terms.now.plus(terms.lives.access_token),
-            };
+            let audience = terms.scopes.audience(&scope);
+            let expires_at = terms.now.plus(terms.life());
+            let allows = Allowance { scope: &scope, audience: &audience, expires_at };
             if !tx.insert_client_access_token(&token.digest(), &terms.client, &allows, terms.now)? {
                 return Err(Error::ClientShut);
             }
             fail::point("issue.after_client_token");
-            Ok(Issued {
-                access_token: token,
-                expires_in: terms.lives.access_token,
-                scope,
-                refresh_token: None,
-            })
+            Ok(Minted { access: Unsigned::Opaque(token), scope, refresh_token: None })
         })
-        .await
+        .await?
+        .sign(&after)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Timestamp};
 use crate::jwt::key::{PrivateKey, SealedKey};
 use crate::jwt::key_file::{self, KeyFile};
+use crate::jwt::token::Reader;
 use crate::model::id::KeyId;
 use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
 use crate::store::signing_keys::KeyRow;
@@ -46,6 +47,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Keys that sign now or will.
 pub struct Signing(Vec<(SigningKey, PrivateKey)>);
 
+impl std::fmt::Debug for Signing {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Signing(..)")
+    }
+}
+
 impl Signing {
     /// The key that signs at `now`.
     ///
@@ -69,7 +76,11 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    fn get(&self, version: i64, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    fn get<E>(
+        &self,
+        version: i64,
+        make: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<Arc<T>, E> {
         let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, made)) = &*kept()
             && *at == version
@@ -89,11 +100,12 @@ pub struct Keys {
     file: Arc<std::path::Path>,
     settings: KeySettings,
     signing: Arc<Kept<Signing>>,
+    reader: Arc<Kept<Reader>>,
 }
 
 impl Keys {
     pub fn new(file: PathBuf, settings: KeySettings) -> Self {
-        Self { file: file.into(), settings, signing: Arc::default() }
+        Self { file: file.into(), settings, signing: Arc::default(), reader: Arc::default() }
     }
 
     /// Makes the key file and the first key of an empty database, which signs at once: nobody holds
@@ -111,7 +123,7 @@ impl Keys {
     /// # Errors
     /// When a key can't be read or opened.
     pub fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
-        self.signing.get(store.keys_version_now(), || {
+        self.signing.get(store.keys_version_now(), || -> Result<_> {
             let rows = store.usable_keys()?;
             if rows.is_empty() {
                 return Ok(Signing(Vec::new()));
@@ -124,6 +136,15 @@ impl Keys {
             };
             Ok(Signing(rows.into_iter().map(open).collect::<Result<_>>()?))
         })
+    }
+
+    /// Reads tokens that accepted keys have signed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
+        let make = || Ok(Reader::new(&store.accepted_keys()?.keys));
+        self.reader.get(store.keys_version_now(), make)
     }
 
     /// Publishes another key, which signs a minute later; the present one is accepted until what it

@@ -131,6 +131,8 @@ pub struct ClientEdit {
     pub publisher: String,
     pub redirect_uris: Vec<RedirectUri>,
     pub scope: Option<Scope>,
+    /// Of tokens to come; those that are out stay as they are.
+    pub token_format: TokenFormat,
 }
 
 /// Changes a registration; what it said before is kept for its users' next consent.
@@ -153,6 +155,7 @@ pub async fn edit_client(
                 publisher: edit.publisher,
                 redirect_uris: edit.redirect_uris,
                 scope: edit.scope,
+                token_format: edit.token_format,
                 ..before.clone()
             };
             if !tx.update_client(&after, &owner)? {

@@ -8,6 +8,8 @@
 //! no one app or user.
 
 use crate::fail;
+use crate::jwt::claims::Claims;
+use crate::jwt::token::Reader;
 use crate::model::act::{Act, By, Entry, Subject};
 use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
@@ -33,7 +35,13 @@ pub enum Error {
     /// Apps need an owner.
     #[error("the account still owns apps")]
     HasApps,
+    /// Of the client's own JWTs, too many are revoked one by one.
+    #[error("too many tokens of this client are revoked one by one: revoke all of its tokens instead")]
+    TooMany,
 }
+
+/// JWTs of a client that are revoked one by one and have not expired.
+const MOST_REVOKED_TOKENS: i64 = 1_000;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -404,15 +412,21 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
         .await
 }
 
-/// A token as RFC 7009 requests carry one; its prefix tells its type, whatever the hint says.
+/// A token as RFC 7009 requests carry one; its text tells its type, whatever the hint says.
 pub enum Token {
     Access(AccessToken),
+    /// An access token that was signed here.
+    Jwt(Box<Claims>),
     Refresh(RefreshToken),
 }
 
 impl Token {
-    pub fn parse(text: &str) -> Option<Self> {
-        AccessToken::parse(text).map(Self::Access).or_else(|| RefreshToken::parse(text).map(Self::Refresh))
+    /// `None` for what is no token of this server.
+    pub fn read(text: &str, reader: &Reader) -> Option<Self> {
+        AccessToken::parse(text)
+            .map(Self::Access)
+            .or_else(|| RefreshToken::parse(text).map(Self::Refresh))
+            .or_else(|| reader.read(text).map(|claims| Self::Jwt(Box::new(claims))))
     }
 }
 
@@ -428,20 +442,16 @@ pub enum TokenRevocation {
 
 /// A token is revoked, by its client or, where `client` is `None`, by whoever shows it.
 ///
-/// An access token's row goes; with a refresh token its family closes, access tokens included
-/// (RFC 7009 §2.1).
+/// An access token's row goes, or, for a JWT, a row with its id comes; with a refresh token its
+/// family closes, access tokens included (RFC 7009 §2.1).
 ///
 /// # Errors
-/// When the store fails: the caller must then assume that the token still works.
-pub async fn token(
-    store: &Store,
-    token: Token,
-    client: Option<ClientId>,
-    by: By,
-) -> store::Result<TokenRevocation> {
+/// `TooMany`, or when the store fails: the caller must then assume that the token still works.
+pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
     store
         .write(move |tx| match &token {
             Token::Access(token) => access_token(tx, token, client, &by),
+            Token::Jwt(claims) => jwt(tx, claims, client, &by),
             Token::Refresh(token) => {
                 let Some((owner, family)) = tx.refresh_token_owner(&token.digest())? else {
                     return Ok(TokenRevocation::Nothing);
@@ -461,7 +471,7 @@ fn access_token(
     token: &AccessToken,
     client: Option<ClientId>,
     by: &By,
-) -> store::Result<TokenRevocation> {
+) -> Result<TokenRevocation> {
     let digest = token.digest();
     let Some(owner) = tx.access_token_owner(&digest)? else { return Ok(TokenRevocation::Nothing) };
     if client.is_some_and(|client| client != owner) {
@@ -479,10 +489,51 @@ fn access_token(
         client: Some(owner),
         user: deleted.user,
     };
+    record_token(tx, by, &entry, &deleted.audience, 1)?;
+    Ok(TokenRevocation::Revoked(receipt))
+}
+
+/// One token: it concerns those that it was for alone, and the act has removed what rows it had.
+fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: i64) -> store::Result<()> {
     fail::point("revoke.before_ledger");
-    let sequence = tx.insert_ledger_for(&Audiences::from_column(Some(&deleted.audience)), &entry, by)?;
+    let sequence = tx.insert_ledger_for(&Audiences::from_column(Some(audience)), entry, by)?;
     fail::point("revoke.after_ledger");
-    tx.insert_finished_purge(sequence, 1, by.at)?;
+    tx.insert_finished_purge(sequence, rows, by.at)?;
     fail::point("revoke.after_purge_queued");
+    Ok(())
+}
+
+/// A JWT has no row that could go, so its id is kept until it expires anyway.
+///
+/// Each is an entry that every guard has to hold; a client that mints and revokes in bulk closes
+/// families instead. Its own tokens (client_credentials) have none: of all that they hang on, the
+/// next is the client itself, and to end its users' access nobody has asked. They are refused then,
+/// and expire within the hour at most.
+fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<ClientId>, by: &By) -> Result<TokenRevocation> {
+    let Some(stamp) = claims.stamp().filter(|_| by.at < claims.expires_at()) else {
+        return Ok(TokenRevocation::Nothing);
+    };
+    if client.is_some_and(|client| client != stamp.client) {
+        return Ok(TokenRevocation::NotYours);
+    }
+    if tx.is_revoked_token(&claims.jti)? {
+        return Ok(TokenRevocation::Nothing);
+    }
+    if tx.count_revoked_tokens(&stamp.client, by.at, MOST_REVOKED_TOKENS)? == MOST_REVOKED_TOKENS {
+        let family = stamp.family.as_ref().ok_or(Error::TooMany)?;
+        let closed = close_family(tx, family, Act::AccessTokenRevoked, by)?;
+        return Ok(closed.map_or(TokenRevocation::Nothing, TokenRevocation::Revoked));
+    }
+    tx.insert_revoked_token(&claims.jti, &stamp.client, claims.expires_at())?;
+    let receipt = ReceiptId::generate(by.at);
+    let entry = Entry {
+        receipt: receipt.clone(),
+        act: Act::AccessTokenRevoked,
+        subject: Subject::Token(claims.jti.clone()),
+        grant: stamp.grant,
+        client: Some(stamp.client),
+        user: stamp.user,
+    };
+    record_token(tx, by, &entry, &claims.aud, 0)?;
     Ok(TokenRevocation::Revoked(receipt))
 }

@@ -19,7 +19,7 @@ const INSERT_FOR_CLIENT: &str = "INSERT INTO access_tokens (digest, client_id, s
     WHERE s.id = 1 AND c.id = ?2 AND c.status = 'active'";
 const FACTS: &str = "SELECT t.family_id, t.grant_id, t.client_id, t.user_id, t.server_generation, t.client_generation, \
     t.user_generation, t.scope, t.audience, t.created_at, t.expires_at, f.status, g.status, g.scope, c.status, \
-    c.generation, u.status, u.generation, s.generation, f.last_used_at FROM access_tokens AS t \
+    c.generation, u.status, u.generation, s.generation, f.last_used_at, g.generation FROM access_tokens AS t \
     JOIN server AS s ON s.id = 1 \
     LEFT JOIN clients AS c ON c.id = t.client_id \
     LEFT JOIN families AS f ON f.id = t.family_id \
@@ -36,11 +36,14 @@ pub(super) const STATEMENTS: &[&str] = &[INSERT_FOR_CLIENT, FACTS, OWNER, DELETE
 
 /// A token as it was minted, and what is true now of all that it was stamped with.
 pub struct AccessTokenFacts {
+    /// Its public name, the `jti` of RFC 7519 §4.1.7.
+    pub id: String,
     pub stamp: Stamp,
     pub now: Now,
     pub scope: Scope,
     /// What its grant still allows; `None` where there is no grant.
     pub grant_scope: Option<Scope>,
+    pub grant_generation: Option<i64>,
     pub audience: String,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
@@ -49,7 +52,7 @@ pub struct AccessTokenFacts {
 }
 
 impl AccessTokenFacts {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn from_row(token: &Digest, row: &Row<'_>) -> rusqlite::Result<Self> {
         let stamp = Stamp {
             family: row.get(0)?,
             grant: row.get(1)?,
@@ -63,6 +66,8 @@ impl AccessTokenFacts {
         };
         let user_generation: Option<i64> = row.get(17)?;
         Ok(Self {
+            id: token.token_id(),
+            grant_generation: row.get(20)?,
             now: Now {
                 family: stamp.family.as_ref().map(|_| standing(11, "open")).transpose()?,
                 grant: stamp.grant.as_ref().map(|_| standing(12, "open")).transpose()?,
@@ -87,7 +92,8 @@ impl AccessTokenFacts {
 
 impl Store {
     pub fn access_token(&self, token: &Digest) -> Result<Option<AccessTokenFacts>> {
-        self.lookup(|c| c.prepare_cached(FACTS)?.query_row([token], AccessTokenFacts::from_row).optional())
+        let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
+        self.lookup(|c| c.prepare_cached(FACTS)?.query_row([token], facts).optional())
     }
 }
 

@@ -38,7 +38,7 @@ const SHUT: &str = "UPDATE clients SET status = ?2, status_at = ?3, status_reaso
     WHERE id = ?1 AND (status = 'active' OR status = 'suspended' AND ?2 <> 'suspended') RETURNING generation";
 const REINSTATE: &str = "UPDATE clients SET status = 'active', status_at = ?3, status_reason = '' \
     WHERE id = ?1 AND status = 'suspended' AND owner_id <> ?2 RETURNING generation";
-const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6 \
+const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6, token_format = ?7 \
     WHERE id = ?1 AND owner_id = ?2 AND status IN ('active', 'suspended')";
 const INSERT_CHANGE: &str = "INSERT INTO client_changes (client_id, at, field, earlier) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT DO NOTHING";
@@ -217,7 +217,8 @@ impl Tx<'_> {
             client.name,
             client.publisher,
             uris.join("\n"),
-            client.scope
+            client.scope,
+            client.token_format,
         ])?;
         Ok(rows == 1)
     }

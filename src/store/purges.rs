@@ -121,13 +121,14 @@ macro_rules! expired {
     };
 }
 
-const EXPIRED: [&str; 6] = [
+const EXPIRED: [&str; 7] = [
     expired!("access_tokens", "digest"),
     expired!("refresh_tokens", "digest"),
     expired!("authorization_codes", "digest"),
     expired!("sessions", "digest"),
     expired!("families", "id"),
     expired!("client_secrets", "id"),
+    expired!("revoked_tokens", "id"),
 ];
 const UNSEAL: &str = "UPDATE refresh_tokens SET sealed_successor = NULL WHERE digest IN (SELECT digest \
     FROM refresh_tokens WHERE sealed_successor IS NOT NULL AND superseded_at <= ?1 LIMIT ?2)";

@@ -65,6 +65,20 @@ impl Scopes {
         self.of(scope).filter(|entry| entry.audience == audience).map(|entry| entry.name.clone()).collect()
     }
 
+    /// Whether a resource server with this audience has registered anything.
+    pub fn has_audience(&self, audience: &str) -> bool {
+        self.0.iter().any(|entry| entry.audience == audience)
+    }
+
+    /// The part of `scope` that is for these audiences; all of it where none is named.
+    pub fn narrowed(&self, scope: &Scope, audiences: &[String]) -> Scope {
+        if audiences.is_empty() {
+            return scope.clone();
+        }
+        let is_meant = |entry: &&ScopeEntry| audiences.contains(&entry.audience);
+        self.of(scope).filter(is_meant).map(|entry| entry.name.clone()).collect()
+    }
+
     pub fn entries(&self) -> &[ScopeEntry] {
         &self.0
     }

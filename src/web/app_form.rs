@@ -92,6 +92,7 @@ impl AppForm {
             publisher: client.publisher.clone(),
             redirect_uris: client.redirect_uris.iter().map(RedirectUri::to_string).collect(),
             scopes: client.scope.iter().flat_map(Scope::names).map(str::to_owned).collect(),
+            token_format: client.token_format.as_str().to_owned(),
             ..Self::default()
         }
     }
@@ -152,9 +153,11 @@ impl AppForm {
         let publisher = kept(self.publisher(user), "publisher", &mut faults);
         let redirect_uris = self.redirects(&mut faults);
         let scope = kept(self.scope(registered), "scope", &mut faults);
-        match (name, publisher, scope) {
-            (Some(name), Some(publisher), Some(scope)) if faults.is_empty() => {
-                Ok(ClientEdit { name, publisher, redirect_uris, scope })
+        let format = TokenFormat::parse(&self.token_format).ok_or("error-token-format");
+        let format = kept(format, "token_format", &mut faults);
+        match (name, publisher, scope, format) {
+            (Some(name), Some(publisher), Some(scope), Some(token_format)) if faults.is_empty() => {
+                Ok(ClientEdit { name, publisher, redirect_uris, scope, token_format })
             }
             _ => Err(faults),
         }
@@ -182,15 +185,13 @@ impl AppForm {
         };
         let kind = kept(ClientKind::parse(&self.kind).ok_or("error-type"), "type", &mut faults);
         let grant_types = kept(self.grant_types(kind), "grant_type", &mut faults);
-        let format = TokenFormat::parse(&self.token_format).ok_or("error-token-format");
-        let format = kept(format, "token_format", &mut faults);
-        match (edit, kind, format, grant_types) {
-            (Some(edit), Some(kind), Some(token_format), Some(grant_types)) => Ok(NewClient {
+        match (edit, kind, grant_types) {
+            (Some(edit), Some(kind), Some(grant_types)) => Ok(NewClient {
                 owner: user.id.clone(),
                 name: edit.name,
                 publisher: edit.publisher,
                 kind,
-                token_format,
+                token_format: edit.token_format,
                 grant_types,
                 scope: edit.scope,
                 redirect_uris: edit.redirect_uris,

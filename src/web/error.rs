@@ -42,6 +42,8 @@ impl From<revoke::Error> for Error {
             revoke::Error::Oneself => Self::BadRequest("error-oneself"),
             revoke::Error::LastAdmin => Self::BadRequest("error-last-admin"),
             revoke::Error::HasApps => Self::BadRequest("error-has-apps"),
+            // Pages revoke no single tokens.
+            revoke::Error::TooMany => Self::Unavailable,
             revoke::Error::Store(error) => error.into(),
         }
     }

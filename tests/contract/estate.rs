@@ -17,7 +17,7 @@ use rescind::model::resource_server::Guarding;
 use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
-use rescind::service::issue::Terms;
+use rescind::service::issue::{Making, Terms};
 use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
 use rescind::service::{issue, moderate, purge};
@@ -192,7 +192,14 @@ impl Estate {
 
     fn terms(&self, client: &ClientId) -> Terms {
         let scopes = self.world.store.scopes().unwrap();
-        Terms { client: client.clone(), lives: LIVES, scopes, now: NOW }
+        Terms {
+            client: client.clone(),
+            making: Making::Opaque,
+            resources: Vec::new(),
+            lives: LIVES,
+            scopes,
+            now: NOW,
+        }
     }
 
     async fn redeem(&self, client: &ClientId, code: &str) -> issue::Issued {
@@ -321,7 +328,8 @@ impl Estate {
                 drop(revoke::any_grant(store, GrantId::parse(what).unwrap(), by).await.unwrap())
             }
             "revoke-token" => {
-                drop(revoke::token(store, Token::parse(what).unwrap(), None, by).await.unwrap())
+                let token = Token::read(what, &self.app.keys.reader(store).unwrap()).unwrap();
+                drop(revoke::token(store, token, None, by).await.unwrap())
             }
             "purge" => purge::catch_up(store, &self.app.clock, LIVES.refresh_grace).await.unwrap(),
             _ => panic!("nobody can {verb}"),

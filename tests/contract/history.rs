@@ -22,7 +22,7 @@ use rescind::service::{issue, purge};
 use tokio::task::JoinSet;
 
 use crate::chance::{Chance, setting};
-use crate::world::{NOW, World, copy_access, scope};
+use crate::world::{NOW, World, copy_access, opaque, scope};
 
 const WORKERS: usize = 16;
 const SECONDS: u64 = 5;
@@ -171,7 +171,7 @@ impl History {
 
     fn keep(&self, device: &Device, issued: issue::Issued) {
         self.counts.minted.fetch_add(1, Ordering::Relaxed);
-        device.access.lock().unwrap().push(Arc::new(issued.access_token));
+        device.access.lock().unwrap().push(Arc::new(opaque(issued.access_token)));
         device.refresh.lock().unwrap().extend(issued.refresh_token.map(Arc::new));
     }
 
@@ -202,7 +202,7 @@ impl History {
     async fn client_credentials(&self, client: usize) {
         let terms = self.world.terms(&self.clients[client], NOW);
         let issued = issue::for_client(&self.world.store, scope("a"), terms).await.unwrap();
-        let own = Own { client, born: self.moment(), token: issued.access_token };
+        let own = Own { client, born: self.moment(), token: opaque(issued.access_token) };
         *self.own[client].lock().unwrap() = Some(Arc::new(own));
         self.counts.minted.fetch_add(1, Ordering::Relaxed);
     }

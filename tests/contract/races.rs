@@ -17,7 +17,7 @@ use rescind::store::users::Credentials;
 use tokio::task::JoinSet;
 
 use crate::chance::{Chance, setting};
-use crate::world::{NOW, Session, World, scope};
+use crate::world::{NOW, Session, World, opaque, scope};
 
 /// Rounds of each pair.
 const ROUNDS: usize = 500;
@@ -162,7 +162,7 @@ impl Round {
                 };
                 match issued {
                     Ok(issued) => {
-                        minted.access = Some(issued.access_token);
+                        minted.access = Some(opaque(issued.access_token));
                         minted.refresh = issued.refresh_token;
                     }
                     Err(error) => assert!(matches!(error, issue::Error::InvalidGrant), "{error}"),
@@ -181,7 +181,7 @@ impl Round {
             Mint::ClientCredentials => {
                 let terms = self.world.terms(&self.client, NOW);
                 match issue::for_client(&self.world.store, scope("a"), terms).await {
-                    Ok(issued) => minted.access = Some(issued.access_token),
+                    Ok(issued) => minted.access = Some(opaque(issued.access_token)),
                     Err(error) => assert!(matches!(error, issue::Error::ClientShut), "{error}"),
                 }
             }
@@ -355,7 +355,8 @@ async fn fifty_parallel_refreshes_of_one_token_leave_one_live_refresh_token_and_
     let successor = issued[0].refresh_token.as_ref().unwrap();
     for one in &issued {
         assert_eq!(one.refresh_token.as_ref().unwrap().expose(), successor.expose());
-        assert!(world.accepts(&one.access_token, NOW), "nobody is signed out");
+        let access = AccessToken::parse(one.access_token.expose()).unwrap();
+        assert!(world.accepts(&access, NOW), "nobody is signed out");
     }
     let all = "SELECT client_id, digest FROM refresh_tokens";
     let beside = world.beside();

@@ -14,7 +14,9 @@ use rescind::model::secret::{
 use rescind::model::stamp::is_live;
 use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Authorization, Basis};
-use rescind::service::issue::{self, CodeRequest, Issued, Lives, RefreshRequest, Refreshing, Terms};
+use rescind::service::issue::{
+    self, Access, CodeRequest, Issued, Lives, Making, RefreshRequest, Refreshing, Terms,
+};
 use rescind::service::register::{self, NewClient};
 use rescind::service::sign_in;
 use rescind::store::authorization_codes::Redemption;
@@ -201,7 +203,14 @@ impl World {
     }
 
     pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
-        Terms { client: client.clone(), lives: LIVES, scopes: Scopes::default(), now }
+        Terms {
+            client: client.clone(),
+            making: Making::Opaque,
+            resources: Vec::new(),
+            lives: LIVES,
+            scopes: Scopes::default(),
+            now,
+        }
     }
 
     pub async fn redeem(
@@ -265,5 +274,13 @@ impl World {
             Err(Undone::Store(error)) => panic!("{error}"),
             Ok(()) => unreachable!(),
         }
+    }
+}
+
+/// The token of a client whose tokens are opaque.
+pub fn opaque(access: Access) -> AccessToken {
+    match access {
+        Access::Opaque(token) => token,
+        Access::Jwt(_) => panic!("a JWT"),
     }
 }

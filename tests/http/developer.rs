@@ -330,7 +330,7 @@ async fn choices_that_the_form_does_not_offer_are_refused() {
     for (field, value) in [
         ("type", ""),
         ("type", "admin"),
-        ("token_format", "jwt"),
+        ("token_format", "paper"),
         ("scope", "admin"),
         ("scope", "read write"),
         ("grant_type", "password"),

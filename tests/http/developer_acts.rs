@@ -379,9 +379,11 @@ async fn an_edit_says_what_is_there_and_narrows_what_may_be_asked_for() {
     let refused = alice.opens(&app.request()).await;
     assert_eq!(refused.param("error").as_deref(), Some("invalid_scope"));
     alice.is_asked(&app.request().with("scope", "read")).await;
-    // The kind of an app is for life.
+    // The kind of an app is for life; how its next tokens are made is not.
     let public = registration().with("type", "public").with("token_format", "jwt");
     dana.posts(&desk.path(""), &public).await.is(303);
+    dana.gets(&desk.path("")).await.page(200).shows("JWT: checked by the API itself");
+    dana.gets(&desk.path("/edit")).await.page(200).shows("value=\"jwt\" checked");
     let kinds = format!("SELECT kind FROM clients WHERE id = '{}'", app.id);
     assert_eq!(world.value::<String>(&kinds), "confidential");
     let other = app_of(world, dana, ClientKind::Public).await;

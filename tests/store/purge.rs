@@ -12,7 +12,7 @@ use rescind::service::revoke::{self, Token};
 use rescind::store::purges::Slice;
 use rusqlite::Connection;
 
-use crate::world::{LIVES, NOW, World, after, operator};
+use crate::world::{LIVES, NOW, World, after, opaque, operator};
 
 /// Rows that carry a stamp, and the tally's columns for them.
 const TABLES: [&str; 5] = ["access_tokens", "refresh_tokens", "authorization_codes", "families", "sessions"];
@@ -190,7 +190,9 @@ async fn a_revoked_access_token_is_in_the_tally_of_its_own_act() {
     let crowd = Crowd::new().await;
     let issued = crowd.world.device(&crowd.clients[0], &crowd.users[0], NOW).await;
     let before = all_rows(&crowd.world.beside()).len();
-    revoke::token(&crowd.world.store, Token::Access(issued.access_token), None, operator()).await.unwrap();
+    revoke::token(&crowd.world.store, Token::Access(opaque(issued.access_token)), None, operator())
+        .await
+        .unwrap();
     assert_eq!(all_rows(&crowd.world.beside()).len(), before - 1);
     assert!(!slice(&crowd.world, 500).await);
     assert_eq!(crowd.one("SELECT CAST(access_tokens AS TEXT) FROM purges WHERE step = 'done'"), "1");
@@ -275,12 +277,12 @@ async fn a_family_outlives_its_access_tokens_even_where_refresh_tokens_are_short
     let code = world.code(&client, &ana, NOW).await;
     let issued = issue::redeem(&world.store, code, terms.clone()).await.unwrap();
     let text = issued.refresh_token.unwrap().expose().to_owned();
-    let mut tokens = vec![issued.access_token];
+    let mut tokens = vec![opaque(issued.access_token)];
     // Once by rotation, and once within the grace.
     for seconds in [1, 2] {
         let terms = issue::Terms { now: after(seconds), ..terms.clone() };
         let request = issue::RefreshRequest { token: RefreshToken::parse(&text).unwrap(), scope: None };
-        tokens.push(issue::refresh(&world.store, request, terms).await.unwrap().access_token);
+        tokens.push(opaque(issue::refresh(&world.store, request, terms).await.unwrap().access_token));
     }
     for (seconds, token) in tokens.iter().enumerate() {
         let clock = Clock::fixed(after(3599 + seconds as u64));

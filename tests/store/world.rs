@@ -8,10 +8,12 @@ use rescind::model::act::By;
 use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, SessionId, UserId};
 use rescind::model::scope::Scope;
-use rescind::model::secret::Digest;
+use rescind::model::secret::{AccessToken, Digest};
 use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Authorization, Basis, Seen};
-use rescind::service::issue::{self, CodeRequest, Issued, Lives, RefreshRequest, Refreshing, Terms};
+use rescind::service::issue::{
+    self, Access, CodeRequest, Issued, Lives, Making, RefreshRequest, Refreshing, Terms,
+};
 use rescind::service::register::{self, NewClient};
 use rescind::store::resource_servers::Scopes;
 use rescind::store::sessions::NewSession;
@@ -84,7 +86,14 @@ impl World {
     }
 
     pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
-        Terms { client: client.clone(), lives: LIVES, scopes: Scopes::default(), now }
+        Terms {
+            client: client.clone(),
+            making: Making::Opaque,
+            resources: Vec::new(),
+            lives: LIVES,
+            scopes: Scopes::default(),
+            now,
+        }
     }
 
     /// The user authorizes the client on one more device; nobody has redeemed the code yet.
@@ -156,4 +165,12 @@ impl World {
 
 pub fn operator() -> By {
     By::operator(NOW)
+}
+
+/// The token of a client whose tokens are opaque.
+pub fn opaque(access: Access) -> AccessToken {
+    match access {
+        Access::Opaque(token) => token,
+        Access::Jwt(_) => panic!("a JWT"),
+    }
 }

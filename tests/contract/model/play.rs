@@ -108,7 +108,7 @@ impl Play {
     }
 
     fn gave(&mut self, issued: Issued) {
-        self.access.push(issued.access_token);
+        self.access.push(world::opaque(issued.access_token));
     }
 
     pub async fn step(&mut self, step: Step) -> Verdict {
