@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::counts::Counts;
 use crate::service::feed::Feed;
+use crate::service::guards::Guards;
 use crate::service::keys::Keys;
 use crate::service::last_used::LastUsed;
 use crate::service::sign_in::{HashError, Passwords};
@@ -28,6 +29,7 @@ pub struct App {
     pub last_used: LastUsed,
     pub counts: Counts,
     pub feed: Feed,
+    pub guards: Guards,
     pub snapshots: Snapshots,
     pub sign_in_attempts: Arc<Attempts>,
 }
@@ -39,6 +41,7 @@ impl App {
         let key_file = config.key_file.clone().unwrap_or_else(|| beside(store.path(), "key"));
         Ok(Self {
             keys: Keys::new(key_file, config.keys),
+            guards: Guards::new(config.lives.jwt),
             config: Arc::new(config),
             store,
             clock,

@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod client;
+pub mod confirmation;
 pub mod id;
 pub mod key;
 pub mod params;

@@ -4,6 +4,7 @@ pub mod account;
 pub mod authorize;
 pub mod counts;
 pub mod feed;
+pub mod guards;
 pub mod issue;
 pub mod keys;
 pub mod last_used;

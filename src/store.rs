@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod families;
 pub mod feed;
 pub mod grants;
+pub mod guards;
 pub mod ledger;
 pub mod live;
 pub mod lock;

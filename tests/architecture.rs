@@ -93,11 +93,18 @@ fn sideways_imports_are_the_few_that_are_meant() {
         ("feed", "crate::oauth", &["feed/ack.rs", "feed/snapshot.rs", "feed/stream.rs"][..]),
         // Messages for people come from one place.
         ("cli", "crate::web", &["cli/command.rs"][..]),
-        // The one door; registration hashes passwords as sign-in does; snapshots keep entries as long as the feed.
+        // The one door; registration hashes passwords as sign-in does; the feed tells guards' leases of
+        // each row, and snapshots keep entries as long as it does.
         (
             "service",
             "crate::service",
-            &["service/account.rs", "service/issue.rs", "service/register.rs", "service/snapshots.rs"][..],
+            &[
+                "service/account.rs",
+                "service/feed.rs",
+                "service/issue.rs",
+                "service/register.rs",
+                "service/snapshots.rs",
+            ][..],
         ),
         // Settings name the lives that issuing uses.
         ("config", "crate::service", &["config.rs"][..]),

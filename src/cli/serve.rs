@@ -89,7 +89,8 @@ impl Server {
             tokio::spawn(purge::run(app.store.clone(), app.clock.clone(), grace)),
             tokio::spawn(app.keys.clone().run(app.store.clone(), app.clock.clone())),
             tokio::spawn(app.last_used.clone().run(app.store.clone())),
-            tokio::spawn(app.feed.clone().run(app.store.clone())),
+            tokio::spawn(app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone())),
+            tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
         Ok(Self { app, address, listener, workers, lock })
@@ -132,6 +133,9 @@ impl Server {
         let close = async {
             if let Err(error) = self.app.last_used.flush(&self.app.store).await {
                 tracing::warn!(error = %error, "last_used.flush_failed");
+            }
+            if let Err(error) = self.app.guards.flush(&self.app.store, self.app.clock.now()).await {
+                tracing::warn!(error = %error, "guards.flush_failed");
             }
             self.app.store.close().await;
         };

@@ -9,9 +9,13 @@ use rescind_guard::wire::{Ack, Acknowledged, Seen};
 use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::clock::Timestamp;
 use crate::feed::stream::gap;
+use crate::model::id::{FamilyId, GrantId};
+use crate::model::resource_server::ResourceServer;
 use crate::oauth::error::Error;
 use crate::oauth::introspect::resource_server;
+use crate::service::guards::{self, Acknowledgement, Lease};
 
 /// A thousand reports fit in.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -24,13 +28,16 @@ pub async fn acknowledge(
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Error> {
+    let now = app.clock.now();
     let caller = resource_server(&app, &headers)?;
     let ack = read(request.into_body()).await?;
-    // Read after the request arrived: who can't read the database makes nobody look fresh.
-    let tip = app.feed.reached(&app.store).await?;
-    if ack.incarnation != tip.incarnation {
+    if ack.incarnation != app.feed.incarnation(&app.store).await? {
         return Ok(gap(StatusCode::CONFLICT));
     }
+    lease(&app, &caller, &ack, now).await?;
+    note_uses(&app, &caller, ack.seen, now).await?;
+    // Read after the request arrived: who can't read the database makes nobody look fresh.
+    let tip = app.feed.reached(&app.store).await?;
     let answer = Acknowledged {
         incarnation: tip.incarnation,
         through: app.feed.head_of(&caller.audience).unsigned_abs(),
@@ -38,6 +45,43 @@ pub async fn acknowledge(
         max_staleness: caller.guarding.max_staleness.seconds(),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// Lets the guard go on. A lease that nobody knows of after a restart would be no lease, so a new one
+/// is written before the answer.
+async fn lease(app: &App, caller: &ResourceServer, ack: &Ack, now: Timestamp) -> Result<(), Error> {
+    let acknowledged = Acknowledgement {
+        through: i64::try_from(ack.through).unwrap_or(i64::MAX),
+        keys_version: ack.keys_version,
+        at: now,
+    };
+    let lease = app.guards.acknowledged(caller, &ack.instance, acknowledged);
+    if ack.leaving {
+        return Ok(guards::leave(&app.guards, &app.store, caller, &ack.instance, now).await?);
+    }
+    match lease {
+        Lease::Known => Ok(()),
+        Lease::New(leased) => Ok(guards::write_lease(&app.store, leased, now).await?),
+    }
+}
+
+/// What the guard's API has accepted; of grants that allow nothing there, a report counts for nothing.
+async fn note_uses(app: &App, caller: &ResourceServer, seen: Vec<Seen>, now: Timestamp) -> Result<(), Error> {
+    for (place, Seen { grant_id, family_id, at }) in seen.into_iter().enumerate() {
+        let (Some(grant), Some(family)) = (GrantId::parse(&grant_id), FamilyId::parse(&family_id)) else {
+            continue;
+        };
+        let known = app.store.device_use(&family, &grant)?;
+        if let Some(known) = known.filter(|known| known.audiences.concern(&caller.audience)) {
+            let at = Timestamp::from_millis(at.saturating_mul(1000)).min(now);
+            app.last_used.note_device(&family, &grant, known.last_used_at, at);
+        }
+        // A thousand look-ups take some milliseconds: others may have the thread in between.
+        if place % 64 == 63 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(())
 }
 
 async fn read(body: Body) -> Result<Ack, Error> {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use rescind_guard::wire::Subject;
 use tokio::sync::watch;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::model::resource_server::Audiences;
+use crate::service::guards::Guards;
 use crate::store::feed::{FeedRow, Heads, Tip};
 use crate::store::{self, Store};
 
@@ -93,6 +94,8 @@ struct Ring {
     /// All rows after this one are held.
     since: i64,
     heads: Heads,
+    /// 0 until the first read.
+    incarnation: u64,
 }
 
 impl Default for Feed {
@@ -110,12 +113,13 @@ impl Feed {
         self.0.ring.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the ledger for as long as the server runs.
-    pub async fn run(self, store: Store) {
+    /// Reads the ledger for as long as the server runs, and tells `guards` of each row before any
+    /// stream does.
+    pub async fn run(self, store: Store, guards: Guards, clock: Clock) {
         let mut head = store.ledger_head();
         loop {
             head.borrow_and_update();
-            if let Err(error) = self.catch_up(&store) {
+            if let Err(error) = self.catch_up(&store, &guards, &clock) {
                 tracing::warn!(error = %error, "feed.read_failed");
                 tokio::time::sleep(BACK_OFF).await;
                 continue;
@@ -126,18 +130,20 @@ impl Feed {
         }
     }
 
-    fn catch_up(&self, store: &Store) -> store::Result<()> {
+    fn catch_up(&self, store: &Store, guards: &Guards, clock: &Clock) -> store::Result<()> {
         let mut position = *self.0.position.borrow();
         if position < 0 {
+            guards.restore(store, clock.now())?;
             let (tip, heads) = store.feed_heads()?;
             let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
             let since = tip.sequence.saturating_sub_unsigned(RING as u64).max(0);
-            *ring = Ring { events: VecDeque::new(), since, heads };
+            *ring = Ring { events: VecDeque::new(), since, heads, incarnation: tip.incarnation };
             position = since;
         }
         loop {
             let rows = store.feed_after(position, BATCH)?;
             let Some(last) = rows.last().map(|row| row.sequence) else { break };
+            guards.committed(&rows, &store.resource_servers()?);
             self.push(rows);
             position = last;
             self.announce(position);
@@ -159,6 +165,15 @@ impl Feed {
 
     fn announce(&self, position: i64) {
         self.0.position.send_if_modified(|held| std::mem::replace(held, position) != position);
+    }
+
+    /// Of the history that is being read; it does not change while the server runs.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub async fn incarnation(&self, store: &Store) -> store::Result<u64> {
+        let known = self.ring().incarnation;
+        if known > 0 { Ok(known) } else { Ok(self.reached(store).await?.incarnation) }
     }
 
     /// Where the database stands now, once all of it has been read.

@@ -23,6 +23,11 @@ impl LastUsed {
     /// that asks about every call would cost a write for each.
     pub fn note(&self, stamp: &Stamp, written: Option<Timestamp>, at: Timestamp) {
         let (Some(family), Some(grant)) = (&stamp.family, &stamp.grant) else { return };
+        self.note_device(family, grant, written, at);
+    }
+
+    /// The same for a device, as guards report it.
+    pub fn note_device(&self, family: &FamilyId, grant: &GrantId, written: Option<Timestamp>, at: Timestamp) {
         if written.is_some_and(|written| at.since(written) < PRECISION) {
             return;
         }

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{FamilyId, GrantId, UserId};
+use crate::model::resource_server::Audiences;
 use crate::model::stamp::Stamp;
 
 use super::{Result, Store, Tx};
@@ -25,9 +26,19 @@ const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM 
     AND u.generation = f.user_generation AND s.id = 1 AND s.generation = f.server_generation \
     ORDER BY f.id DESC LIMIT 200";
 
+const USE: &str = "SELECT f.last_used_at, g.audiences FROM families AS f JOIN grants AS g ON g.id = f.grant_id \
+    WHERE f.id = ?1 AND f.grant_id = ?2";
+
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES];
+pub(super) const STATEMENTS: &[&str] = &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES, USE];
+
+/// What a report of a use is held against.
+pub struct Use {
+    pub last_used_at: Option<Timestamp>,
+    /// Wherever its grant ever allowed anything.
+    pub audiences: Audiences,
+}
 
 /// A device, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -47,6 +58,15 @@ pub struct ClosedFamily {
 }
 
 impl Store {
+    /// `None` if there is no such device under that grant.
+    pub fn device_use(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Use>> {
+        let found = |row: &rusqlite::Row<'_>| {
+            let audiences: Option<String> = row.get(1)?;
+            Ok(Use { last_used_at: row.get(0)?, audiences: Audiences::from_column(audiences.as_deref()) })
+        };
+        self.lookup(|c| c.prepare_cached(USE)?.query_row(params![family, grant], found).optional())
+    }
+
     pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {
         Ok(sqlx::query_as(DEVICES).bind(grant).bind(owner).bind(now).fetch_all(&self.pages).await?)
     }

@@ -99,7 +99,7 @@ fn tip(row: &Row<'_>) -> rusqlite::Result<Tip> {
     })
 }
 
-fn feed_row(row: &Row<'_>) -> rusqlite::Result<FeedRow> {
+pub(super) fn feed_row(row: &Row<'_>) -> rusqlite::Result<FeedRow> {
     let (kind, id): (String, String) = (row.get(2)?, row.get(3)?);
     let generation = row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs);
     let current = generation.unwrap_or_default();

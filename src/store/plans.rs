@@ -3,16 +3,17 @@
 use rusqlite::Connection;
 
 use super::{
-    access_tokens, authorization_codes, clients, families, feed, grants, purges, receipts, refresh_tokens,
-    revoked_tokens, sessions,
+    access_tokens, authorization_codes, clients, families, feed, grants, guards, purges, receipts,
+    refresh_tokens, revoked_tokens, sessions,
 };
 
 /// Tables that grow with use; the others hold a few rows, or one.
-const LARGE: [&str; 11] = [
+const LARGE: [&str; 12] = [
     "access_tokens",
     "authorization_codes",
     "client_secrets",
     "clients",
+    "confirmations",
     "families",
     "grants",
     "ledger",
@@ -62,6 +63,7 @@ fn no_statement_scans_a_table_that_grows() {
         families::STATEMENTS,
         feed::STATEMENTS,
         grants::STATEMENTS,
+        guards::STATEMENTS,
         receipts::STATEMENTS,
         refresh_tokens::STATEMENTS,
         revoked_tokens::STATEMENTS,

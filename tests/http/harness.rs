@@ -91,7 +91,7 @@ impl World {
         let store = Store::open(&file).await.unwrap();
         let app = App::new(config, store, clock).unwrap();
         app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
-        tokio::spawn(app.feed.clone().run(app.store.clone()));
+        tokio::spawn(app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone()));
         Self { router: router(app.clone()), app, folder: Arc::new(folder) }
     }
 

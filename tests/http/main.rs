@@ -9,6 +9,7 @@ mod consent;
 mod developer;
 mod developer_acts;
 mod feed;
+mod guards;
 mod harness;
 mod introspect;
 mod jwks;

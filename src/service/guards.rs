@@ -1,0 +1,397 @@
+//! Guards' leases, and what they confirm.
+//!
+//! An acknowledgement lets a guard go on for `max_staleness`: that is its lease. Whoever's lease ran
+//! when something ended may still accept it until the lease ends, unless it confirms before. So for
+//! each ledger row and resource server there is a number to wait for, and a time by which it is over.
+//! All this is counted in memory; what is settled is written in batches afterwards, and no revocation
+//! waits for it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::model::confirmation::Confirmation;
+use crate::model::id::ResourceServerId;
+use crate::model::resource_server::{Guard, ResourceServer};
+use crate::store::feed::FeedRow;
+use crate::store::guards::{Leased, Settled};
+use crate::store::{self, Store};
+
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How far ahead of its end a lease is written, and how near its end may come before it is written anew.
+const AHEAD: Duration = Duration::from_secs(20);
+const NEAR: Duration = Duration::from_secs(10);
+/// Rows written in one transaction: about two milliseconds.
+const BATCH: usize = 200;
+/// What was not settled when the server stopped, is if it starts again within this time.
+const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
+/// After so long a row is settled and written: the longest lease, and time to write it.
+const SETTLING: Duration = Duration::from_secs(330);
+/// How long a guard of which nothing is heard any more is shown.
+const SHOWN: Duration = Duration::from_secs(600);
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Guards {
+    state: Arc<Mutex<State>>,
+    /// Of a JWT.
+    longest_life: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    servers: HashMap<ResourceServerId, Watched>,
+    /// The newest ledger row known here.
+    position: i64,
+}
+
+/// A resource server's guards, and what they have not all confirmed, oldest first.
+#[derive(Default)]
+struct Watched {
+    instances: HashMap<String, Instance>,
+    pending: VecDeque<Pending>,
+}
+
+struct Pending {
+    sequence: i64,
+    at: Timestamp,
+    confirmation: Confirmation,
+}
+
+struct Instance {
+    /// What it has confirmed, or what ended before its lease began.
+    through: i64,
+    lease: Timestamp,
+    /// The end of the lease as the database has it.
+    written: Timestamp,
+    acknowledged: Acknowledgement,
+}
+
+/// What a guard said last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    pub through: i64,
+    pub keys_version: u64,
+    pub at: Timestamp,
+}
+
+/// A guard as admins see it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub instance: String,
+    pub acknowledged: Acknowledgement,
+    pub lease: Timestamp,
+}
+
+/// Whether a lease has to be written before its guard gets an answer.
+#[derive(Clone, Debug)]
+#[must_use]
+pub enum Lease {
+    Known,
+    New(Leased),
+}
+
+impl Watched {
+    fn confirm(&mut self, after: i64, through: i64, now: Timestamp) {
+        let first = self.pending.partition_point(|row| row.sequence <= after);
+        for row in self.pending.iter_mut().skip(first).take_while(|row| row.sequence <= through) {
+            row.confirmation.confirm(Some(now.since(row.at)));
+        }
+    }
+
+    /// Waits for all whose lease ran at `at` and who have not confirmed `sequence` yet.
+    fn await_row(&mut self, sequence: i64, at: Timestamp) {
+        let open = self.instances.values().filter(|instance| instance.lease > at);
+        let (mut instances, mut confirmed, mut until) = (0, 0, None);
+        for instance in open {
+            instances += 1;
+            if instance.through >= sequence {
+                confirmed += 1;
+            } else {
+                until = until.max(Some(instance.lease));
+            }
+        }
+        let mut confirmation = Confirmation::awaited(instances, until);
+        // Known from before a restart alone, and so without a time.
+        (0..confirmed).for_each(|_| confirmation.confirm(None));
+        self.pending.push_back(Pending { sequence, at, confirmation });
+    }
+}
+
+impl Guards {
+    pub fn new(longest_life: Duration) -> Self {
+        Self { state: Arc::default(), longest_life }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what an earlier run of the server left: leases, and rows that are not settled.
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub fn restore(&self, store: &Store, now: Timestamp) -> store::Result<()> {
+        let since = now.minus(REMEMBERED);
+        // First: what is written while this reads is new.
+        let position = store.feed_tip()?.sequence;
+        let rows = store.unsettled_rows(since, SETTLING)?;
+        let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence))?;
+        let servers = store.resource_servers()?;
+        let mut state = State { position, ..State::default() };
+        for Leased { server, instance, through, until } in store.leased_guards(since)? {
+            let acknowledged = Acknowledgement { through, keys_version: 0, at: until.minus(AHEAD) };
+            let restored = Instance { through, lease: until, written: until, acknowledged };
+            state.servers.entry(server).or_default().instances.insert(instance, restored);
+        }
+        for row in rows.iter().filter(|row| row.sequence <= position) {
+            let is_open = |server: &&ResourceServer| !settled.contains(&(row.sequence, server.id.clone()));
+            self.await_at(&mut state, row, servers.iter().filter(is_open));
+        }
+        *self.state() = state;
+        Ok(())
+    }
+
+    /// New rows of the ledger, before any guard has heard of them.
+    pub fn committed(&self, rows: &[FeedRow], servers: &[ResourceServer]) {
+        let mut state = self.state();
+        let position = state.position;
+        for row in rows.iter().filter(|row| row.sequence > position) {
+            self.await_at(&mut state, row, servers.iter());
+            state.position = row.sequence;
+        }
+    }
+
+    fn await_at<'a>(
+        &self,
+        state: &mut State,
+        row: &FeedRow,
+        servers: impl Iterator<Item = &'a ResourceServer>,
+    ) {
+        for server in servers.filter(|server| row.audiences.concern(&server.audience)) {
+            let watched = state.servers.entry(server.id.clone()).or_default();
+            if is_guarded(server) {
+                watched.await_row(row.sequence, row.at);
+            } else {
+                let confirmation = Confirmation::unguarded(row.at, self.longest_life);
+                watched.pending.push_back(Pending { sequence: row.sequence, at: row.at, confirmation });
+            }
+        }
+    }
+
+    /// Notes an acknowledgement that arrived at `now`, and lets its sender go on.
+    ///
+    /// Called before the answer is read from the database: whatever ends after that read finds the
+    /// lease, and waits for it.
+    pub fn acknowledged(
+        &self,
+        server: &ResourceServer,
+        instance: &str,
+        acknowledged: Acknowledgement,
+    ) -> Lease {
+        let mut state = self.state();
+        let position = state.position;
+        let now = acknowledged.at;
+        let lease = now.plus(server.guarding.max_staleness.duration());
+        let watched = state.servers.entry(server.id.clone()).or_default();
+        if let Some(known) = watched.instances.get_mut(instance).filter(|known| known.lease > now) {
+            let before = known.through;
+            known.through = before.max(acknowledged.through.min(position));
+            let through = known.through;
+            known.lease = lease;
+            known.acknowledged = acknowledged;
+            watched.confirm(before, through, now);
+            return Lease::Known;
+        }
+        // It accepted nothing until now, so it owes nothing for what ended before.
+        let written = lease.plus(AHEAD);
+        let begun = Instance { through: position, lease, written, acknowledged };
+        watched.instances.insert(instance.to_owned(), begun);
+        Lease::New(Leased {
+            server: server.id.clone(),
+            instance: instance.to_owned(),
+            through: position,
+            until: written,
+        })
+    }
+
+    /// A guard accepts nothing any more: nobody waits for it.
+    pub fn left(&self, server: &ResourceServer, instance: &str, now: Timestamp) -> Option<Leased> {
+        let mut state = self.state();
+        let position = state.position;
+        let watched = state.servers.get_mut(&server.id)?;
+        let gone = watched.instances.remove(instance)?;
+        watched.confirm(gone.through, position, now);
+        let (server, instance) = (server.id.clone(), instance.to_owned());
+        Some(Leased { server, instance, through: position, until: now })
+    }
+
+    /// What is known of these rows and not settled in the database yet.
+    pub fn unsettled(&self, sequences: &[i64]) -> Vec<Settled> {
+        let state = self.state();
+        let find = |(server, watched): (&ResourceServerId, &Watched), sequence: i64| {
+            let place = watched.pending.binary_search_by_key(&sequence, |row| row.sequence).ok()?;
+            let confirmation = watched.pending[place].confirmation;
+            Some(Settled { sequence, server: server.clone(), confirmation })
+        };
+        let of = |sequence: &i64| {
+            state.servers.iter().filter_map(|watched| find(watched, *sequence)).collect::<Vec<_>>()
+        };
+        sequences.iter().flat_map(of).collect()
+    }
+
+    /// A resource server's guards, those that went silent lately included.
+    pub fn of_server(&self, server: &ResourceServerId) -> Vec<Seen> {
+        let state = self.state();
+        let instances = state.servers.get(server).into_iter().flat_map(|watched| &watched.instances);
+        let mut seen: Vec<_> = instances
+            .map(|(instance, known)| Seen {
+                instance: instance.clone(),
+                acknowledged: known.acknowledged,
+                lease: known.lease,
+            })
+            .collect();
+        seen.sort_by(|one, other| one.instance.cmp(&other.instance));
+        seen
+    }
+
+    /// How long a JWT lives at the most: without a guard, it works for so long.
+    pub const fn longest_life(&self) -> Duration {
+        self.longest_life
+    }
+
+    /// Writes what is settled, and leases that come near the end that the database knows.
+    ///
+    /// # Errors
+    /// When the store fails; what was not written waits for the next time.
+    pub async fn flush(&self, store: &Store, now: Timestamp) -> store::Result<()> {
+        loop {
+            let settled = self.state().settled(now);
+            if settled.is_empty() {
+                break;
+            }
+            let written = settled.clone();
+            store.write(move |tx| settled.iter().try_for_each(|settled| tx.settle(settled))).await?;
+            self.state().remove(&written);
+        }
+        loop {
+            let leases = self.state().leases(now);
+            if leases.is_empty() {
+                return Ok(());
+            }
+            let written = leases.clone();
+            store.write(move |tx| leases.iter().try_for_each(|leased| tx.lease_guard(leased))).await?;
+            self.state().written(&written);
+        }
+    }
+
+    /// Flushes again and again; never returns.
+    pub async fn run(self, store: Store, clock: Clock) {
+        let mut forgotten = clock.now();
+        loop {
+            tokio::time::sleep(FLUSH_EVERY).await;
+            let now = clock.now();
+            let mut result = self.flush(&store, now).await;
+            self.state().drop_silent(now);
+            if now.since(forgotten) > SHOWN && result.is_ok() {
+                forgotten = now;
+                result = store.write(move |tx| tx.forget_guards(now.minus(REMEMBERED))).await;
+            }
+            if let Err(error) = result {
+                tracing::warn!(error = %error, "guards.flush_failed");
+            }
+        }
+    }
+}
+
+/// Makes a new lease durable.
+///
+/// # Errors
+/// When the store fails; then the guard may not go on.
+pub async fn write_lease(store: &Store, leased: Leased, now: Timestamp) -> store::Result<()> {
+    let write = move |tx: &store::Tx<'_>| {
+        tx.note_guard(&leased.server, now)?;
+        tx.lease_guard(&leased)
+    };
+    store.write(write).await
+}
+
+/// Ends a guard's lease: it accepts nothing any more.
+///
+/// # Errors
+/// When the store fails; its lease then runs out by itself.
+pub async fn leave(
+    guards: &Guards,
+    store: &Store,
+    server: &ResourceServer,
+    instance: &str,
+    now: Timestamp,
+) -> store::Result<()> {
+    let Some(leased) = guards.left(server, instance, now) else { return Ok(()) };
+    store.write(move |tx| tx.lease_guard(&leased)).await
+}
+
+impl State {
+    fn settled(&self, now: Timestamp) -> Vec<Settled> {
+        let of = |(server, watched): (&ResourceServerId, &Watched)| {
+            let settled = watched.pending.iter().filter(|row| row.confirmation.is_settled(now));
+            let settled = settled.map(|row| Settled {
+                sequence: row.sequence,
+                server: server.clone(),
+                confirmation: row.confirmation,
+            });
+            settled.take(BATCH).collect::<Vec<_>>()
+        };
+        self.servers.iter().flat_map(of).take(BATCH).collect()
+    }
+
+    fn remove(&mut self, written: &[Settled]) {
+        let mut by_server: HashMap<&ResourceServerId, Vec<i64>> = HashMap::new();
+        for Settled { sequence, server, .. } in written {
+            by_server.entry(server).or_default().push(*sequence);
+        }
+        for (server, sequences) in by_server {
+            if let Some(watched) = self.servers.get_mut(server) {
+                watched.pending.retain(|row| sequences.binary_search(&row.sequence).is_err());
+            }
+        }
+    }
+
+    fn leases(&self, now: Timestamp) -> Vec<Leased> {
+        let of = |(server, watched): (&ResourceServerId, &Watched)| {
+            let near = watched
+                .instances
+                .iter()
+                .filter(|(_, known)| known.lease > now && known.written < known.lease.plus(NEAR));
+            let lease = |(instance, known): (&String, &Instance)| Leased {
+                server: server.clone(),
+                instance: instance.clone(),
+                through: known.through,
+                until: known.lease.plus(AHEAD),
+            };
+            near.map(lease).take(BATCH).collect::<Vec<_>>()
+        };
+        self.servers.iter().flat_map(of).take(BATCH).collect()
+    }
+
+    fn written(&mut self, leases: &[Leased]) {
+        for Leased { server, instance, until, .. } in leases {
+            let watched = self.servers.get_mut(server);
+            if let Some(known) = watched.and_then(|watched| watched.instances.get_mut(instance)) {
+                known.written = *until;
+            }
+        }
+    }
+
+    fn drop_silent(&mut self, now: Timestamp) {
+        for watched in self.servers.values_mut() {
+            watched.instances.retain(|_, known| known.lease.plus(SHOWN) > now);
+        }
+    }
+}
+
+/// Whether guards answer for this resource server.
+pub fn is_guarded(server: &ResourceServer) -> bool {
+    server.guarding.guard == Guard::Expected && server.guard_seen_at.is_some()
+}

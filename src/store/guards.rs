@@ -1,0 +1,144 @@
+//! The `guard_instances` and `confirmations` tables: who may still accept what ended, and who does not.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rusqlite::{Row, params};
+
+use crate::clock::Timestamp;
+use crate::model::confirmation::{Confirmation, Guarded};
+use crate::model::id::{ReceiptId, ResourceServerId};
+
+use super::feed::{self, FeedRow};
+use super::{Result, Store, Tx};
+
+const LEASED: &str = "SELECT resource_server_id, instance, through, leased_until FROM guard_instances \
+    WHERE leased_until > ?1 LIMIT 100000";
+const LEASE: &str = "INSERT INTO guard_instances (resource_server_id, instance, through, leased_until) \
+    VALUES (?1, ?2, ?3, ?4) ON CONFLICT (resource_server_id, instance) \
+    DO UPDATE SET through = excluded.through, leased_until = excluded.leased_until";
+const FORGET: &str = "DELETE FROM guard_instances WHERE leased_until <= ?1";
+const SEEN: &str = "UPDATE resource_servers SET guard_seen_at = ?2 WHERE id = ?1 AND guard_seen_at IS NULL";
+/// Rows of which something may not be settled: the newest, and those that nobody has settled anything of.
+const UNSETTLED: &str = "SELECT l.sequence, l.at, l.subject_kind, l.subject_id, l.generation, l.audiences \
+    FROM ledger AS l WHERE l.sequence > coalesce((SELECT o.sequence FROM ledger AS o WHERE o.at <= ?1 \
+    ORDER BY o.at DESC LIMIT 1), 0) AND (l.at > (SELECT max(n.at) FROM ledger AS n) - ?2 \
+    OR NOT EXISTS (SELECT 1 FROM confirmations AS x WHERE x.ledger_sequence = l.sequence)) \
+    ORDER BY l.sequence LIMIT 100000";
+const SETTLED_FROM: &str =
+    "SELECT ledger_sequence, resource_server_id FROM confirmations WHERE ledger_sequence >= ?1";
+const SETTLE: &str = "INSERT INTO confirmations (ledger_sequence, resource_server_id, guard, instances, confirmed, \
+    last_ms, open_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+const OF_RECEIPT: &str = "SELECT x.ledger_sequence, x.resource_server_id, x.guard, x.instances, x.confirmed, x.last_ms, \
+    x.open_until FROM ledger AS l JOIN confirmations AS x ON x.ledger_sequence = l.sequence WHERE l.receipt_id = ?1 \
+    ORDER BY x.ledger_sequence LIMIT 50000";
+
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[LEASED, FORGET, UNSETTLED, SETTLED_FROM, OF_RECEIPT];
+
+/// A guard that may accept tokens until its lease ends.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    pub server: ResourceServerId,
+    pub instance: String,
+    /// What it has confirmed, at the least.
+    pub through: i64,
+    pub until: Timestamp,
+}
+
+/// How a resource server learned of a ledger row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    pub sequence: i64,
+    pub server: ResourceServerId,
+    pub confirmation: Confirmation,
+}
+
+fn settled(row: &Row<'_>) -> rusqlite::Result<Settled> {
+    let guard: String = row.get(2)?;
+    let last: Option<i64> = row.get(5)?;
+    let confirmation = Confirmation {
+        guarded: Guarded::parse(&guard).unwrap_or(Guarded::None),
+        instances: row.get(3)?,
+        confirmed: row.get(4)?,
+        last: last.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+        open_until: row.get(6)?,
+    };
+    Ok(Settled { sequence: row.get(0)?, server: row.get(1)?, confirmation })
+}
+
+impl Store {
+    /// Guards whose lease ran after `since`.
+    pub fn leased_guards(&self, since: Timestamp) -> Result<Vec<Leased>> {
+        let leased = |row: &Row<'_>| {
+            Ok(Leased {
+                server: row.get(0)?,
+                instance: row.get(1)?,
+                through: row.get(2)?,
+                until: row.get(3)?,
+            })
+        };
+        self.lookup(|c| c.prepare_cached(LEASED)?.query_map([since], leased)?.collect())
+    }
+
+    /// Rows written after `since` of which something may not be settled, oldest first; all of those
+    /// that are within `settling` of the newest.
+    pub fn unsettled_rows(&self, since: Timestamp, settling: Duration) -> Result<Vec<FeedRow>> {
+        let settling = i64::try_from(settling.as_millis()).unwrap_or(i64::MAX);
+        self.lookup(|c| {
+            c.prepare_cached(UNSETTLED)?.query_map(params![since, settling], feed::feed_row)?.collect()
+        })
+    }
+
+    /// What is settled of the rows from `sequence` on.
+    pub fn settled_from(&self, sequence: i64) -> Result<HashSet<(i64, ResourceServerId)>> {
+        self.lookup(|c| {
+            let mut statement = c.prepare_cached(SETTLED_FROM)?;
+            statement.query_map([sequence], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
+    }
+
+    /// What is settled of the rows of a receipt.
+    pub fn settled_of(&self, receipt: &ReceiptId) -> Result<Vec<Settled>> {
+        self.lookup(|c| c.prepare_cached(OF_RECEIPT)?.query_map([receipt], settled)?.collect())
+    }
+}
+
+impl Tx<'_> {
+    pub fn lease_guard(&self, leased: &Leased) -> Result<()> {
+        let Leased { server, instance, through, until } = leased;
+        self.connection.prepare_cached(LEASE)?.execute(params![server, instance, through, until])?;
+        Ok(())
+    }
+
+    /// Forgets guards whose lease ended before `until`.
+    pub fn forget_guards(&self, until: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(FORGET)?.execute([until])?;
+        Ok(())
+    }
+
+    /// Notes that a guard runs at a resource server.
+    pub fn note_guard(&self, server: &ResourceServerId, now: Timestamp) -> Result<()> {
+        if self.connection.prepare_cached(SEEN)?.execute(params![server, now])? > 0 {
+            self.registry_moved.set(true);
+        }
+        Ok(())
+    }
+
+    /// Keeps what is settled, once.
+    pub fn settle(&self, settled: &Settled) -> Result<()> {
+        let Settled { sequence, server, confirmation } = settled;
+        let last = confirmation.last.map(|last| i64::try_from(last.as_millis()).unwrap_or(i64::MAX));
+        self.connection.prepare_cached(SETTLE)?.execute(params![
+            sequence,
+            server,
+            confirmation.guarded.as_str(),
+            confirmation.instances,
+            confirmation.confirmed,
+            last,
+            confirmation.open_until,
+        ])?;
+        Ok(())
+    }
+}

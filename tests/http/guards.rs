@@ -1,0 +1,250 @@
+//! Leases, and what guards confirm: what `POST /revocations/ack` does beside its answer.
+
+use std::time::Duration;
+
+use rescind::model::confirmation::{Confirmation, Guarded};
+use rescind::model::resource_server::{Guard, Guarding, MaxStaleness};
+use rescind::service::guards::Guards;
+use rescind::store::guards::Settled;
+use serde_json::{Value, json};
+
+use crate::harness::api::Api;
+use crate::harness::listener::acknowledgement;
+use crate::harness::{Scene, World, scene};
+
+const ONE: &str = "guard-one-0123456";
+const TWO: &str = "guard-two-0123456";
+
+/// An acknowledgement of everything up to now, or up to `through`.
+async fn confirms(api: &Api, instance: &str, through: i64) -> Value {
+    let incarnation = api.world.value("SELECT incarnation FROM server");
+    let mut ack = acknowledgement(incarnation, through);
+    ack["instance"] = json!(instance);
+    api.acknowledges(&ack).await.is(200).json()
+}
+
+async fn leaves(api: &Api, instance: &str) {
+    let incarnation = api.world.value("SELECT incarnation FROM server");
+    let mut ack = acknowledgement(incarnation, 0);
+    ack["instance"] = json!(instance);
+    ack["leaving"] = json!(true);
+    api.acknowledges(&ack).await.is(200);
+}
+
+/// Ends something everywhere; its sequence, once the server's own reader has seen it.
+async fn revokes(scene: &Scene) -> i64 {
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    let app = &scene.world.app;
+    app.feed.reached(&app.store).await.unwrap().sequence
+}
+
+fn known(world: &World, api: &Api, sequence: i64) -> Confirmation {
+    of(&world.app.guards.unsettled(&[sequence]), api)
+}
+
+fn of(settled: &[Settled], api: &Api) -> Confirmation {
+    let mut found = settled.iter().filter(|settled| settled.server.as_str() == api.id);
+    let confirmation = found.next().expect("a confirmation").confirmation;
+    assert!(found.next().is_none());
+    confirmation
+}
+
+async fn flushes(world: &World) {
+    world.app.guards.flush(&world.app.store, world.app.clock.now()).await.unwrap();
+}
+
+fn kept(world: &World) -> Vec<String> {
+    world.contents()["confirmations"].clone()
+}
+
+#[tokio::test]
+async fn whoever_s_lease_runs_is_waited_for() {
+    let scene = scene().await;
+    let Scene { world, api, .. } = &scene;
+    confirms(api, ONE, 0).await;
+    world.advances(3);
+    confirms(api, TWO, 0).await;
+    let at = world.app.clock.now();
+    let sequence = revokes(&scene).await;
+    let until = Some(at.plus(Duration::from_secs(10)));
+    assert_eq!(known(world, api, sequence), Confirmation::awaited(2, until));
+    world.advances(1);
+    confirms(api, ONE, sequence).await;
+    let one = known(world, api, sequence);
+    assert_eq!((one.confirmed, one.last, one.open_until), (1, Some(Duration::from_secs(1)), until));
+    // To say the same twice changes nothing, and neither does a lower number.
+    world.advances(1);
+    confirms(api, ONE, sequence).await;
+    confirms(api, TWO, sequence - 1).await;
+    assert_eq!(known(world, api, sequence), one);
+    assert!(!one.is_settled(world.app.clock.now()));
+    confirms(api, TWO, sequence).await;
+    let both = known(world, api, sequence);
+    assert_eq!((both.confirmed, both.last, both.open_until), (2, Some(Duration::from_secs(2)), None));
+    flushes(world).await;
+    assert_eq!(
+        kept(world),
+        [format!("Integer({sequence})|{}|running|Integer(2)|Integer(2)|Integer(2000)|Null", api.id)]
+    );
+    assert!(world.app.guards.unsettled(&[sequence]).is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_guard_is_open_until_its_lease_ends() {
+    let scene = scene().await;
+    let Scene { world, api, .. } = &scene;
+    confirms(api, ONE, 0).await;
+    let until = world.app.clock.now().plus(Duration::from_secs(10));
+    world.advances(4);
+    let sequence = revokes(&scene).await;
+    flushes(world).await;
+    assert!(kept(world).is_empty(), "it is not settled yet");
+    // It goes on for this entry's sake no longer, however often it says that it lacks it.
+    world.advances(5);
+    confirms(api, ONE, sequence - 1).await;
+    assert_eq!(known(world, api, sequence), Confirmation::awaited(1, Some(until)));
+    world.advances(1);
+    assert!(known(world, api, sequence).is_settled(world.app.clock.now()));
+    flushes(world).await;
+    let row = format!(
+        "Integer({sequence})|{}|running|Integer(1)|Integer(0)|Null|Integer({})",
+        api.id,
+        until.millis()
+    );
+    assert_eq!(kept(world), [row]);
+    // What is kept never changes.
+    confirms(api, ONE, sequence).await;
+    flushes(world).await;
+    assert_eq!(kept(world).len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_those_who_accepted_nothing() {
+    let scene = scene().await;
+    let Scene { world, api, .. } = &scene;
+    confirms(api, ONE, 0).await;
+    confirms(api, TWO, 0).await;
+    leaves(api, TWO).await;
+    let first = revokes(&scene).await;
+    assert_eq!(known(world, api, first).instances, 1);
+    // It leaves instead of confirming.
+    leaves(api, ONE).await;
+    assert_eq!(known(world, api, first).open_until, None);
+    let second = revokes(&scene).await;
+    assert_eq!(known(world, api, second), Confirmation::awaited(0, None));
+    // Whoever begins after the act owes nothing for it.
+    confirms(api, ONE, 0).await;
+    assert_eq!(known(world, api, second).instances, 0);
+    // A lease that has run out is none.
+    world.advances(10);
+    let third = revokes(&scene).await;
+    assert_eq!(known(world, api, third).instances, 0);
+}
+
+#[tokio::test]
+async fn without_a_guard_it_is_open_until_tokens_expire() {
+    let scene = scene().await;
+    let Scene { world, api, .. } = &scene;
+    let mail = world.api("https://mail.example", &["mail"]).await;
+    confirms(&mail, ONE, 0).await;
+    world.forces("UPDATE resource_servers SET guard = 'none' WHERE audience = 'https://mail.example'");
+    // The registration is read anew once another one is made.
+    world.api("https://notes.example", &["notes"]).await;
+    let at = world.app.clock.now();
+    let sequence = revokes(&scene).await;
+    let unguarded = Confirmation::unguarded(at, Duration::from_secs(600));
+    for api in [api, &mail] {
+        assert_eq!(known(world, api, sequence), unguarded);
+    }
+    flushes(world).await;
+    let kept = world.app.store.settled_of(&receipt(world)).unwrap();
+    assert_eq!((kept.len(), of(&kept, api).guarded), (3, Guarded::None));
+    assert_eq!(of(&kept, &mail), unguarded);
+}
+
+fn receipt(world: &World) -> rescind::model::id::ReceiptId {
+    let id: String = world.value("SELECT receipt_id FROM ledger ORDER BY sequence DESC LIMIT 1");
+    rescind::model::id::ReceiptId::parse(&id).unwrap()
+}
+
+#[tokio::test]
+async fn leases_and_what_they_owe_survive_a_restart() {
+    let scene = scene().await;
+    let Scene { world, api, .. } = &scene;
+    confirms(api, ONE, 0).await;
+    confirms(api, TWO, 0).await;
+    let settled = revokes(&scene).await;
+    confirms(api, ONE, settled).await;
+    confirms(api, TWO, settled).await;
+    flushes(world).await;
+    let sequence = revokes(&scene).await;
+    confirms(api, ONE, sequence).await;
+    let restored = || {
+        let guards = Guards::new(Duration::from_secs(600));
+        guards.restore(&world.app.store, world.app.clock.now()).unwrap();
+        guards
+    };
+    let after = restored();
+    assert!(after.unsettled(&[settled]).is_empty(), "what is kept is not counted anew");
+    let confirmation = of(&after.unsettled(&[sequence]), api);
+    assert_eq!((confirmation.instances, confirmation.confirmed), (2, 0));
+    // Leases are written ahead: never shorter than what was promised.
+    let promised = world.app.clock.now().plus(Duration::from_secs(10));
+    assert!(confirmation.open_until.unwrap() >= promised);
+    world.advances(31);
+    assert!(of(&after.unsettled(&[sequence]), api).is_settled(world.app.clock.now()));
+    // Written while the server did not run: told after the next start, and by then every lease is over.
+    world.advances(60);
+    assert_eq!(of(&restored().unsettled(&[sequence]), api).instances, 2);
+}
+
+#[tokio::test]
+async fn a_lease_lasts_as_long_as_the_registration_says() {
+    let scene = scene().await;
+    let Scene { world, app, .. } = &scene;
+    let new = rescind::service::register::NewResourceServer {
+        name: "Slow".to_owned(),
+        audience: "https://slow.example".to_owned(),
+        scopes: Vec::new(),
+        guarding: Guarding { guard: Guard::Expected, max_staleness: MaxStaleness::new(300).unwrap() },
+    };
+    let now = world.app.clock.now();
+    let (id, secret) = rescind::service::register::resource_server(&world.app.store, new, now).await.unwrap();
+    let slow = Api { world: world.clone(), id: id.to_string(), secret: secret.expose().to_owned() };
+    assert_eq!(confirms(&slow, ONE, 0).await["max_staleness"], json!(300));
+    assert_eq!(slow.snapshot().await["max_staleness"], json!(300));
+    world.ends_all_tokens_of(app).await;
+    let sequence = world.app.feed.reached(&world.app.store).await.unwrap().sequence;
+    let until = Some(now.plus(Duration::from_secs(300)));
+    assert_eq!(known(world, &slow, sequence), Confirmation::awaited(1, until));
+}
+
+#[tokio::test]
+async fn guards_report_uses_of_what_is_theirs_alone() {
+    let scene = scene().await;
+    let Scene { world, api, app, alice } = &scene;
+    let mail = world.api("https://mail.example", &["mail"]).await;
+    alice.connects(app).await;
+    let grant = alice.grant_of(app).await;
+    let family: String = world.value("SELECT id FROM families");
+    let now = world.app.clock.now().seconds();
+    let used = || world.value::<Option<i64>>("SELECT last_used_at FROM families");
+    let report = async |api: &Api, grant: &str, family: &str, at: i64| {
+        let mut ack = acknowledgement(world.value("SELECT incarnation FROM server"), 0);
+        ack["seen"] = json!([{ "grant_id": grant, "family_id": family, "at": at }]);
+        api.acknowledges(&ack).await.is(200);
+        world.app.last_used.flush(&world.app.store).await.unwrap();
+    };
+    report(&mail, &grant, &family, now).await;
+    report(api, "grt_00000000000000000000", &family, now).await;
+    report(api, &grant, "fam_00000000000000000000", now).await;
+    report(api, "x", "", now).await;
+    assert_eq!(used(), None);
+    report(api, &grant, &family, now - 5).await;
+    assert_eq!(used(), Some((now - 5) * 1000));
+    assert_eq!(world.value::<i64>("SELECT last_used_at FROM grants"), (now - 5) * 1000);
+    // Nobody uses anything in the future.
+    world.advances(120);
+    report(api, &grant, &family, now + 999_999).await;
+    assert_eq!(used(), Some(world.app.clock.now().millis()));
+}
