@@ -4,18 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use rescind_guard::Guard;
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::cli::command::Failure;
 use crate::cli::serve::{Server, log_as};
 use crate::config::{Config, LogFormat};
-use crate::demo::world::{APP_NAME, AUDIENCE, SCOPES, World};
+use crate::demo::world::{APP_NAME, AUDIENCE, Callbacks, GUARDED_APP_NAME, SCOPES, World};
 use crate::demo::{sample_api, sample_app};
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// Loopback address and port of the server; the sample app takes the next port, the API the one after
+    /// Loopback address and port of the server; the next three are for a sample app, the sample API and an app with JWTs
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Keep the database and the sign-in data here; without it they end with the demo
@@ -32,9 +33,9 @@ pub struct Options {
 /// When an address is taken or the database can't be made.
 pub async fn run(options: Options) -> Result<(), Failure> {
     log_as(LogFormat::Text);
-    let Some([app_address, api_address]) = neighbours(options.listen) else {
+    let Some([app_address, api_address, guarded_address]) = neighbours(options.listen) else {
         return Err(Failure::usage(
-            "--listen has to be a loopback address and a port up to 65533".to_owned(),
+            "--listen has to be a loopback address and a port up to 65532".to_owned(),
         ));
     };
     let temporary = tempfile::tempdir().context("a temporary folder")?;
@@ -49,52 +50,79 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         _ => None,
     })
     .map_err(|faults| Failure::usage(faults.to_string()))?;
-    let [app_listener, api_listener] = [listen(app_address).await?, listen(api_address).await?];
+    let [app_listener, api_listener, guarded_listener] =
+        [listen(app_address).await?, listen(api_address).await?, listen(guarded_address).await?];
     let server = Server::start(config).await?;
-    let (app_url, api_url) = (format!("http://{app_address}"), format!("http://{api_address}"));
-    let redirect_uri = format!("{app_url}/callback");
-    let world = World::load_or_make(&server.app, &folder.join("demo.json"), &redirect_uri).await?;
+    let url = |address: SocketAddr| format!("http://{address}");
+    let (app_url, api_url, guarded_url) = (url(app_address), url(api_address), url(guarded_address));
+    let callbacks =
+        Callbacks { app: format!("{app_url}/callback"), guarded_app: format!("{guarded_url}/callback") };
+    let world = World::load_or_make(&server.app, &folder.join("demo.json"), &callbacks).await?;
 
-    let api = sample_api::router(sample_api::Settings {
+    let (id, secret) = (world.resource_server_id.clone(), world.resource_server_secret.clone());
+    let guard =
+        Guard::start(rescind_guard::Settings::new(&issuer, &id, &secret, AUDIENCE)).context("the guard")?;
+    let api = sample_api::Settings {
         issuer: issuer.clone(),
-        resource_server_id: world.resource_server_id.clone(),
-        resource_server_secret: world.resource_server_secret.clone(),
+        resource_server_id: id,
+        resource_server_secret: secret,
         audience: AUDIENCE.to_owned(),
-    })?;
-    let app = sample_app::router(sample_app::Settings {
+    };
+    let api = sample_api::router(api, &guard)?;
+    let app = sample_app::Settings {
         issuer: issuer.clone(),
         client_id: world.client_id.clone(),
         client_secret: Some(world.client_secret.clone()),
-        redirect_uri,
+        redirect_uri: callbacks.app,
         api: api_url.clone(),
+        call: "GET /photos",
+        checking: "The token is opaque: the API asks the server about it at every call.",
+        cookie: "fotowerk",
         scopes: SCOPES.iter().map(|&scope| scope.to_owned()).collect(),
         name: APP_NAME.to_owned(),
-    })?;
-    tokio::spawn(async move { axum::serve(app_listener, app).await });
-    tokio::spawn(async move { axum::serve(api_listener, api).await });
+    };
+    let guarded_app = sample_app::Settings {
+        client_id: world.guarded_client_id.clone(),
+        client_secret: Some(world.guarded_client_secret.clone()),
+        redirect_uri: callbacks.guarded_app,
+        call: "GET /guarded/photos",
+        checking: "The token is a JWT: the API checks it by itself and asks nobody. \
+            It hears of a revocation by the server's feed.",
+        cookie: "leinwand",
+        name: GUARDED_APP_NAME.to_owned(),
+        ..app.clone()
+    };
+    let [app, guarded_app] = [sample_app::router(app)?, sample_app::router(guarded_app)?];
+    for (listener, router) in [(app_listener, app), (api_listener, api), (guarded_listener, guarded_app)] {
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
 
     if options.json {
-        println!("{}", json!({ "issuer": issuer, "app": app_url, "api": api_url, "people": world.people }));
+        let ready = json!({
+            "issuer": issuer, "app": app_url, "api": api_url, "guarded_app": guarded_url, "people": world.people,
+        });
+        println!("{ready}");
     } else {
-        println!("The sample app {APP_NAME}:  {app_url}");
-        println!("Its users' dashboard:     {issuer}/authorizations");
-        println!("The sample API:           {api_url}/photos\n\nSign in as");
+        println!("The sample app {APP_NAME}:  {app_url}   (opaque tokens, looked up at every call)");
+        println!("The sample app {GUARDED_APP_NAME}:  {guarded_url}   (JWTs, checked by the API itself)");
+        println!("Their users' dashboard:   {issuer}/authorizations");
+        println!("The sample API:           {api_url}\n\nSign in as");
         for person in &world.people {
             println!("  {:<8} {}   ({})", person.username, person.password, person.role);
         }
         println!(
-            "\nConnect {APP_NAME}, then revoke its access: its page turns red on its next call. Ctrl-C ends the demo."
+            "\nConnect them, then revoke their access: a page turns red on its app's next call. Ctrl-C ends the demo."
         );
     }
     server.run_until_told().await
 }
 
-fn neighbours(server: SocketAddr) -> Option<[SocketAddr; 2]> {
+fn neighbours(server: SocketAddr) -> Option<[SocketAddr; 3]> {
     let next = |step: u16| Some(SocketAddr::new(server.ip(), server.port().checked_add(step)?));
     if !server.ip().is_loopback() || server.port() == 0 {
         return None;
     }
-    Some([next(1)?, next(2)?])
+    Some([next(1)?, next(2)?, next(3)?])
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

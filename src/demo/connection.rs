@@ -16,7 +16,6 @@ const EVERY_WHEN_REFUSED: Duration = Duration::from_secs(5);
 /// Calls after a refusal (two minutes of them) before the app stops asking.
 const CALLS_WHEN_REFUSED: u32 = 24;
 
-const PHOTOS: &str = "GET /photos";
 const REFRESH: &str = "Refresh";
 
 struct Tokens {
@@ -176,7 +175,7 @@ impl Connection {
             Answer::Unauthorized(text) | Answer::Forbidden(text) | Answer::Unusable(text) => text.clone(),
             Answer::Silent(why) => (*why).to_owned(),
         };
-        let call = Call::ended(began, PHOTOS, status, text);
+        let call = Call::ended(began, self.remote.call, status, text);
         self.shown().note(call);
         answer
     }

@@ -49,6 +49,8 @@ pub struct Remote {
     http: reqwest::Client,
     scopes: Vec<Scope>,
     photos: String,
+    /// How pages name a call of the API.
+    pub call: &'static str,
     revocation: String,
     client_id: String,
     client_secret: Option<String>,
@@ -80,7 +82,12 @@ impl Remote {
             oauth,
             http,
             scopes: settings.scopes.iter().cloned().map(Scope::new).collect(),
-            photos: format!("{}/photos", settings.api.trim_end_matches('/')),
+            photos: format!(
+                "{}{}",
+                settings.api.trim_end_matches('/'),
+                settings.call.strip_prefix("GET ").unwrap_or_default()
+            ),
+            call: settings.call,
             revocation: format!("{issuer}/oauth/revoke"),
             client_id: settings.client_id.clone(),
             client_secret: settings.client_secret.clone(),

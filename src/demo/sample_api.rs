@@ -1,6 +1,8 @@
-//! The sample API: a photo store that asks the authorization server about every token it is shown.
+//! The sample API: a photo store, behind two gates.
 //!
-//! It keeps no answer, so an access that ends there ends here with the next request.
+//! `/photos` asks the authorization server about every token it is shown and keeps no answer, so an
+//! access that ends there ends here with the next request. `/guarded/photos` stands behind
+//! `rescind-guard`, which checks tokens by itself and hears of revocations by the feed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use rescind_guard::{Claims, Guard};
 use serde::Deserialize;
 use serde_json::json;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -38,11 +41,11 @@ struct Api {
     http: reqwest::Client,
 }
 
-/// The API's URLs: `/photos`, and `/` which says so.
+/// The API's URLs: `/photos`, the same behind `guard`, and `/` which says so.
 ///
 /// # Errors
 /// When the HTTP client cannot be built.
-pub fn router(settings: Settings) -> anyhow::Result<Router> {
+pub fn router(settings: Settings, guard: &Guard) -> anyhow::Result<Router> {
     let http = reqwest::Client::builder()
         // The token and our own secret go to the configured server and nowhere else.
         .redirect(reqwest::redirect::Policy::none())
@@ -51,10 +54,14 @@ pub fn router(settings: Settings) -> anyhow::Result<Router> {
         .build()?;
     let introspection = format!("{}/oauth/introspect", settings.issuer.trim_end_matches('/'));
     let api = Arc::new(Api { settings, introspection, http });
+    let guarded = Router::new()
+        .route("/guarded/photos", get(guarded_photos))
+        .layer(guard.layer().require_scope(READ_PHOTOS).realm(REALM));
     Ok(Router::new()
         .route("/", get(about))
         .route("/photos", get(photos))
         .with_state(api)
+        .merge(guarded)
         .layer(always(header::CACHE_CONTROL, "no-store"))
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff")))
 }
@@ -67,6 +74,7 @@ async fn about() -> Response {
     Json(json!({
         "name": "Sample photo store",
         "photos": "/photos",
+        "guarded_photos": "/guarded/photos",
         "scope": READ_PHOTOS,
     }))
     .into_response()
@@ -86,6 +94,11 @@ async fn photos(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Respo
         return Err(Refusal::InsufficientScope);
     }
     Ok(Json(album(&found.sub)).into_response())
+}
+
+/// Whoever comes here has shown the guard a good token.
+async fn guarded_photos(Extension(claims): Extension<Claims>) -> Response {
+    Json(album(&claims.sub)).into_response()
 }
 
 /// The bearer token of a request (RFC 6750 §2.1).

@@ -22,9 +22,6 @@ use super::journal::Snapshot;
 use super::remote::{NoTokens, Remote};
 use super::visitors::{Pending, Running, Visitors};
 
-/// A name of its own: browsers share cookies between the ports of one host.
-const COOKIE: &str = "fotowerk";
-
 /// The app's registration, and the two servers it talks to.
 #[derive(Clone)]
 pub struct Settings {
@@ -37,6 +34,12 @@ pub struct Settings {
     pub redirect_uri: String,
     /// The sample API, without a path.
     pub api: String,
+    /// How it is asked for photos: `GET` and the path there.
+    pub call: &'static str,
+    /// How the API checks the app's tokens, in a sentence.
+    pub checking: &'static str,
+    /// The cookie's name: browsers share cookies between the ports of one host.
+    pub cookie: &'static str,
     pub scopes: Vec<String>,
     /// The shop's name, as it is registered.
     pub name: String,
@@ -106,6 +109,7 @@ struct PrintsPage {
     page: Page,
     client_id: String,
     scopes: String,
+    checking: &'static str,
     now: Snapshot,
 }
 
@@ -135,6 +139,7 @@ async fn home(
             page,
             client_id: shop.settings.client_id.clone(),
             scopes: shop.settings.scopes.join(" "),
+            checking: shop.settings.checking,
             now: connection.snapshot(),
         }
         .into_response();
@@ -154,7 +159,7 @@ async fn home(
 /// Sends the browser to the authorization server.
 async fn connect(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     let (url, state, verifier) = shop.remote.authorize_url();
-    let key = shop.visitors.depart(cookie(&headers), Pending { state, verifier });
+    let key = shop.visitors.depart(shop.cookie(&headers), Pending { state, verifier });
     (shop.remember(&key), Redirect::to(url.as_str())).into_response()
 }
 
@@ -177,7 +182,7 @@ async fn callback(
         let text = "The address that brought you here is damaged. Please start again.";
         return shop.message(StatusCode::BAD_REQUEST, "That did not work", text, None);
     };
-    let key = cookie(&headers).unwrap_or_default();
+    let key = shop.cookie(&headers).unwrap_or_default();
     let state = answer.state.as_deref().unwrap_or_default();
     let Some(pending) = shop.visitors.arrive(key, state) else {
         let text = format!(
@@ -232,7 +237,7 @@ async fn refresh(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Redirect 
 
 /// Forgets the tokens here, and gives them back to the server.
 async fn disconnect(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
-    let Some(running) = cookie(&headers).and_then(|key| shop.visitors.leave(key)) else {
+    let Some(running) = shop.cookie(&headers).and_then(|key| shop.visitors.leave(key)) else {
         return Redirect::to("/").into_response();
     };
     // Waits for a refresh under way, so that its successor does not stay behind.
@@ -242,8 +247,10 @@ async fn disconnect(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Respon
         "/?disconnected=forgotten"
     };
     let mut response = Redirect::to(next).into_response();
-    let expired = HeaderValue::from_static("fotowerk=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
-    response.headers_mut().insert(header::SET_COOKIE, expired);
+    let expired = format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0", shop.settings.cookie);
+    if let Ok(expired) = HeaderValue::from_str(&expired) {
+        response.headers_mut().insert(header::SET_COOKIE, expired);
+    }
     response
 }
 
@@ -275,13 +282,18 @@ impl Shop {
         }
     }
 
+    /// The browser's key, if it sends one.
+    fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        cookie(headers, self.settings.cookie)
+    }
+
     fn connection(&self, headers: &HeaderMap) -> Option<Arc<Connection>> {
-        self.visitors.find(cookie(headers)?)
+        self.visitors.find(self.cookie(headers)?)
     }
 
     fn remember(&self, key: &str) -> [(HeaderName, String); 1] {
         let secure = if self.settings.redirect_uri.starts_with("https:") { "; Secure" } else { "" };
-        let value = format!("{COOKIE}={key}; Path=/; HttpOnly; SameSite=Lax{secure}");
+        let value = format!("{}={key}; Path=/; HttpOnly; SameSite=Lax{secure}", self.settings.cookie);
         [(header::SET_COOKIE, value)]
     }
 
@@ -317,15 +329,15 @@ impl Shop {
     }
 }
 
-/// The browser's key, if it sends one.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// The value of a cookie, if the browser sends it.
+fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == COOKIE).then_some(value))
+        .find_map(|(name, value)| (name == wanted).then_some(value))
 }
 
 #[cfg(test)]
@@ -336,8 +348,8 @@ mod tests {
     fn the_cookie_is_found_among_others() {
         let mut headers = HeaderMap::new();
         headers.append(header::COOKIE, HeaderValue::from_static("rescind=a; xfotowerk=b"));
-        assert_eq!(cookie(&headers), None);
+        assert_eq!(cookie(&headers, "fotowerk"), None);
         headers.append(header::COOKIE, HeaderValue::from_static("c=d; fotowerk=e"));
-        assert_eq!(cookie(&headers), Some("e"));
+        assert_eq!(cookie(&headers, "fotowerk"), Some("e"));
     }
 }

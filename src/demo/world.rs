@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
-use crate::model::id::random62;
+use crate::model::id::{UserId, random62};
 use crate::model::password::Password;
 use crate::model::resource_server::Guarding;
 use crate::model::scope::Scope;
@@ -19,10 +19,18 @@ use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
 pub const AUDIENCE: &str = "https://photos.example";
 /// What the sample app is registered as.
 pub const APP_NAME: &str = "Fotowerk";
-/// What it asks for.
+/// What the app with JWTs is registered as.
+pub const GUARDED_APP_NAME: &str = "Leinwand";
+/// What they ask for.
 pub const SCOPES: [&str; 1] = ["photos.read"];
 
 const PEOPLE: [(&str, Role); 3] = [("alice", Role::User), ("dana", Role::Developer), ("max", Role::Admin)];
+
+/// Where the two apps get their codes.
+pub struct Callbacks {
+    pub app: String,
+    pub guarded_app: String,
+}
 
 /// Everything that a run of the demo needs to go on with an earlier one's database.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +38,8 @@ pub struct World {
     pub people: Vec<Person>,
     pub client_id: String,
     pub client_secret: String,
+    pub guarded_client_id: String,
+    pub guarded_client_secret: String,
     pub resource_server_id: String,
     pub resource_server_secret: String,
 }
@@ -46,24 +56,27 @@ impl World {
     ///
     /// # Errors
     /// When the file can't be read or written, or the store fails.
-    pub async fn load_or_make(app: &App, file: &Path, redirect_uri: &str) -> anyhow::Result<Self> {
+    pub async fn load_or_make(app: &App, file: &Path, callbacks: &Callbacks) -> anyhow::Result<Self> {
         if file.exists() {
             let text = std::fs::read(file).with_context(|| format!("{}", file.display()))?;
-            return serde_json::from_slice(&text).with_context(|| format!("{}", file.display()));
+            let world = serde_json::from_slice(&text);
+            return world.with_context(|| {
+                format!("{} is damaged or of another version: take another folder", file.display())
+            });
         }
         anyhow::ensure!(
             !app.store.has_admin()?,
             "there is a database beside it, but {} is missing: take another folder, or empty this one",
             file.display()
         );
-        let world = Self::make(app, redirect_uri).await?;
+        let world = Self::make(app, callbacks).await?;
         let out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
         let out = out.with_context(|| format!("{}", file.display()))?;
         serde_json::to_writer_pretty(out, &world)?;
         Ok(world)
     }
 
-    async fn make(app: &App, redirect_uri: &str) -> anyhow::Result<Self> {
+    async fn make(app: &App, callbacks: &Callbacks) -> anyhow::Result<Self> {
         let now = app.clock.now();
         let mut people = Vec::new();
         let mut publisher = None;
@@ -92,23 +105,44 @@ impl World {
         };
         let (resource_server_id, resource_server_secret) =
             register::resource_server(&app.store, server, now).await?;
-        let client = NewClient {
-            owner: publisher.context("a developer")?,
-            name: AppName::parse(APP_NAME).map_err(anyhow::Error::msg)?,
-            publisher: "Fotowerk Prints".to_owned(),
-            kind: ClientKind::Confidential,
-            token_format: TokenFormat::Opaque,
-            grant_types: GrantTypes::default(),
-            scope: Some(SCOPES.iter().map(|&name| name.to_owned()).collect::<Scope>()),
-            redirect_uris: vec![RedirectUri::parse(redirect_uri).map_err(anyhow::Error::msg)?],
-        };
-        let (client_id, client_secret) = register::client(&app.store, client, now).await?;
+        let publisher = publisher.context("a developer")?;
+        let shop = (APP_NAME, "Fotowerk Prints", TokenFormat::Opaque);
+        let (client_id, client_secret) = add_client(app, publisher.clone(), shop, &callbacks.app).await?;
+        let shop = (GUARDED_APP_NAME, "Leinwand Ateliers", TokenFormat::Jwt);
+        let (guarded_client_id, guarded_client_secret) =
+            add_client(app, publisher, shop, &callbacks.guarded_app).await?;
         Ok(Self {
             people,
-            client_id: client_id.to_string(),
-            client_secret: client_secret.context("a confidential client has a secret")?.expose().to_owned(),
+            client_id,
+            client_secret,
+            guarded_client_id,
+            guarded_client_secret,
             resource_server_id: resource_server_id.to_string(),
             resource_server_secret: resource_server_secret.expose().to_owned(),
         })
     }
+}
+
+/// A shop's name, who is behind it, and how its tokens are made.
+type Shop = (&'static str, &'static str, TokenFormat);
+
+async fn add_client(
+    app: &App,
+    owner: UserId,
+    (name, publisher, token_format): Shop,
+    redirect_uri: &str,
+) -> anyhow::Result<(String, String)> {
+    let client = NewClient {
+        owner,
+        name: AppName::parse(name).map_err(anyhow::Error::msg)?,
+        publisher: publisher.to_owned(),
+        kind: ClientKind::Confidential,
+        token_format,
+        grant_types: GrantTypes::default(),
+        scope: Some(SCOPES.iter().map(|&name| name.to_owned()).collect::<Scope>()),
+        redirect_uris: vec![RedirectUri::parse(redirect_uri).map_err(anyhow::Error::msg)?],
+    };
+    let (id, secret) = register::client(&app.store, client, app.clock.now()).await?;
+    let secret = secret.context("a confidential client has a secret")?;
+    Ok((id.to_string(), secret.expose().to_owned()))
 }

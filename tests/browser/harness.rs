@@ -37,6 +37,7 @@ pub struct World {
 pub struct Announcement {
     pub issuer: String,
     pub app: String,
+    pub guarded_app: String,
     pub people: Vec<Person>,
 }
 
@@ -122,9 +123,9 @@ struct Server {
 impl Server {
     fn start() -> Result<(Server, Announcement)> {
         let mut last = anyhow!("no attempt was made");
-        // Another process may take one of the three ports between our look and the server's bind.
+        // Another process may take one of the four ports between our look and the server's bind.
         for _ in 0..2 {
-            match Server::start_on(three_free_ports()?) {
+            match Server::start_on(four_free_ports()?) {
                 Ok(started) => return Ok(started),
                 Err(error) => last = error,
             }
@@ -258,18 +259,18 @@ fn first_line<T: Send + 'static>(child: &mut Child, pick: fn(&str) -> Option<T>)
     })
 }
 
-fn three_free_ports() -> Result<u16> {
+fn four_free_ports() -> Result<u16> {
     for _ in 0..100 {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
         let port = first.local_addr()?.port();
         let free = |port: Option<u16>| {
             port.is_some_and(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
         };
-        if free(port.checked_add(1)) && free(port.checked_add(2)) {
+        if (1..4).all(|step| free(port.checked_add(step))) {
             return Ok(port);
         }
     }
-    bail!("no three free ports in a row")
+    bail!("no four free ports in a row")
 }
 
 fn tail(log: &Path) -> String {

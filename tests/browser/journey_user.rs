@@ -23,7 +23,23 @@ async fn a_user_authorizes_an_app_sees_it_and_revokes_it() -> Result<()> {
             "back" => Ok(()), // The app is still busy with the code.
             _ => page::inspect(driver, name).await,
         };
-        authorize_see_and_revoke(world, Hand::Mouse, look).await
+        authorize_see_and_revoke(world, &world.demo.app, Hand::Mouse, look).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_app_whose_api_asks_nobody_turns_red_as_soon() -> Result<()> {
+    World::walk("guarded", async |world| {
+        authorize_see_and_revoke(world, &world.demo.guarded_app, Hand::Mouse, async |name: &str| match name {
+            "app" => {
+                let calls = page::find(&world.driver, Control::Css("#calls")).await?.text().await?;
+                ensure!(calls.contains("GET /guarded/photos"), "its calls: {calls}");
+                Ok(())
+            }
+            _ => Ok(()),
+        })
+        .await
     })
     .await
 }
@@ -31,7 +47,7 @@ async fn a_user_authorizes_an_app_sees_it_and_revokes_it() -> Result<()> {
 #[tokio::test]
 async fn the_keyboard_is_enough_to_authorize_and_to_revoke() -> Result<()> {
     World::walk("keyboard", async |world| {
-        authorize_see_and_revoke(world, Hand::Keyboard, async |_| Ok(())).await
+        authorize_see_and_revoke(world, &world.demo.app, Hand::Keyboard, async |_| Ok(())).await
     })
     .await
 }
@@ -47,7 +63,7 @@ async fn javascript_is_not_needed_to_authorize_and_to_revoke() -> Result<()> {
             "list" => page::switch_scripts_off(driver).await,
             _ => Ok(()),
         };
-        authorize_see_and_revoke(world, Hand::Mouse, look).await
+        authorize_see_and_revoke(world, &world.demo.app, Hand::Mouse, look).await
     })
     .await
 }
@@ -55,13 +71,14 @@ async fn javascript_is_not_needed_to_authorize_and_to_revoke() -> Result<()> {
 /// The journey; `look` is called on every page of Rescind, on coming back to the app, and on its page once connected.
 async fn authorize_see_and_revoke(
     world: &World,
+    app: &str,
     hand: Hand,
     look: impl AsyncFn(&str) -> Result<()>,
 ) -> Result<()> {
     let driver = &world.driver;
     let person = world.person("user")?;
 
-    driver.goto(&world.demo.app).await?;
+    driver.goto(app).await?;
     page::press(driver, hand, CONNECT).await.context("connecting the app")?;
     arrive(world, "/login").await?;
     look("login").await?;
@@ -70,9 +87,9 @@ async fn authorize_see_and_revoke(
     look("consent").await?;
     let before = remember_apps(world).await?;
     page::press(driver, hand, APPROVE).await.context("consenting")?;
-    back_at_the_app(world).await?;
+    back_at(world, app).await?;
     look("back").await?;
-    driver.goto(&world.demo.app).await?;
+    driver.goto(app).await?;
     page::find(driver, CONNECTED).await.context("the app after consent")?;
     look("app").await?;
 
@@ -94,7 +111,7 @@ async fn authorize_see_and_revoke(
     page::find(driver, Control::Css("h1")).await?;
     look("result").await?;
 
-    driver.goto(&world.demo.app).await?;
+    driver.goto(app).await?;
     page::find_within(driver, REFUSED, NOTICES).await.context("the app after revocation")?;
     Ok(())
 }
@@ -111,10 +128,10 @@ pub async fn arrive(world: &World, path: &str) -> Result<()> {
     Ok(())
 }
 
-async fn back_at_the_app(world: &World) -> Result<()> {
+async fn back_at(world: &World, app: &str) -> Result<()> {
     page::wait("the app's page", PATIENCE, async || {
         let url = world.driver.current_url().await?;
-        Ok(url.as_str().starts_with(&world.demo.app).then_some(()))
+        Ok(url.as_str().starts_with(app).then_some(()))
     })
     .await
     .context("after consent (is the app's address in the page's form-action?)")
