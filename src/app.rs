@@ -8,11 +8,13 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::service::counts::Counts;
 use crate::service::feed::Feed;
 use crate::service::guards::Guards;
 use crate::service::keys::Keys;
 use crate::service::last_used::LastUsed;
+use crate::service::readings::Readings;
 use crate::service::sign_in::{HashError, Passwords};
 use crate::service::snapshots::Snapshots;
 use crate::store::Store;
@@ -32,6 +34,8 @@ pub struct App {
     pub guards: Guards,
     pub snapshots: Snapshots,
     pub sign_in_attempts: Arc<Attempts>,
+    pub metrics: Arc<Metrics>,
+    pub readings: Readings,
 }
 
 impl App {
@@ -43,6 +47,7 @@ impl App {
             keys: Keys::new(key_file, config.keys),
             guards: Guards::new(config.lives.jwt),
             config: Arc::new(config),
+            readings: Readings::since_now(&store),
             store,
             clock,
             passwords: Passwords::new()?,
@@ -51,6 +56,7 @@ impl App {
             feed: Feed::default(),
             snapshots: Snapshots::default(),
             sign_in_attempts: Arc::new(Attempts::default()),
+            metrics: Arc::default(),
         })
     }
 }

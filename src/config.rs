@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::model::client::is_loopback;
 use crate::model::key::Algorithm;
+use crate::model::secret::Digest;
 use crate::service::issue::Lives;
 use crate::service::keys::KeySettings;
 
@@ -41,6 +42,8 @@ settings! {
         "Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.";
     LOG = "RESCIND_LOG", "text",
         "`text` for people, `json` for machines. Logs go to standard error.";
+    METRICS_TOKEN = "RESCIND_METRICS_TOKEN", "",
+        "Who sends it as a bearer token may read `/metrics`: 16 to 256 characters. Or `RESCIND_METRICS_TOKEN_FILE`, a file that holds it.";
     REGISTRATION = "RESCIND_REGISTRATION", "on",
         "`on` lets people make accounts at `/register`; with `off` operators add them by command.";
     CODE_LIFE = "RESCIND_CODE_LIFE", "60",
@@ -131,6 +134,8 @@ pub struct Config {
     pub registration: Registration,
     pub lives: Lives,
     pub session_life: Duration,
+    /// The digest of the token; without one nobody reads metrics.
+    pub metrics_token: Option<Digest>,
 }
 
 /// All that is wrong with the settings, a line each.
@@ -151,6 +156,33 @@ impl Reader<'_> {
             Err(wrong) => {
                 // Writing to a String can't fail.
                 let _ = writeln!(self.faults, "{} {wrong} (it is {value:?})", setting.name);
+                None
+            }
+        }
+    }
+
+    /// A secret, from the variable itself or from the file that `…_FILE` names; `Some("")` where
+    /// neither is set. No fault repeats what it is.
+    fn secret(&mut self, setting: &Setting) -> Option<String> {
+        let in_file = format!("{}_FILE", setting.name);
+        let (name, value) = match ((self.get)(setting.name), (self.get)(&in_file)) {
+            (Some(_), Some(_)) => (in_file, Err(format!("and {} are both set", setting.name))),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(&path).map_err(|error| format!("names {path:?}: {error}"));
+                (in_file, text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            (None, None) => return Some(String::new()),
+            (Some(value), None) => (setting.name.to_owned(), Ok(value)),
+        };
+        let is_secret = |text: &String| {
+            (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let shape = || "has to hold 16 to 256 visible ASCII characters, no spaces".to_owned();
+        match value.and_then(|text| if is_secret(&text) { Ok(text) } else { Err(shape()) }) {
+            Ok(text) => Some(text),
+            Err(wrong) => {
+                // Writing to a String can't fail.
+                let _ = writeln!(self.faults, "{name} {wrong}");
                 None
             }
         }
@@ -224,6 +256,9 @@ impl Config {
         let refresh_token = reader.seconds(&REFRESH_TOKEN_LIFE, 60, 31_536_000);
         let refresh_grace = reader.seconds(&REFRESH_GRACE, 0, 60);
         let session_life = reader.seconds(&SESSION_LIFE, 60, 31_536_000);
+        let metrics_token = reader
+            .secret(&METRICS_TOKEN)
+            .map(|token| if token.is_empty() { None } else { Some(Digest::of(token.as_bytes())) });
         let read = || {
             Some(Self {
                 database: database?,
@@ -242,6 +277,7 @@ impl Config {
                     refresh_grace: refresh_grace?,
                 },
                 session_life: session_life?,
+                metrics_token: metrics_token?,
             })
         };
         read().ok_or_else(|| Faults(reader.faults.trim_end().to_owned()))
@@ -289,6 +325,38 @@ mod tests {
             assert!(faults.contains(part), "{part} in {faults}");
         }
         assert_eq!(faults.lines().count(), 4);
+    }
+
+    #[test]
+    fn a_secret_comes_from_its_variable_or_from_a_file_and_no_fault_repeats_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        std::fs::write(path("good"), "sixteen-letters!\n").unwrap();
+        std::fs::write(path("bad"), "two words, too short").unwrap();
+        let read = |token: Option<&str>, file: Option<&str>| {
+            let get = |name: &str| match name {
+                "RESCIND_METRICS_TOKEN" => token.map(str::to_owned),
+                "RESCIND_METRICS_TOKEN_FILE" => file.map(path),
+                _ => None,
+            };
+            Config::read(&get).map(|config| config.metrics_token).map_err(|faults| faults.to_string())
+        };
+        assert!(read(None, None).unwrap().is_none());
+        let digest = Digest::of(b"sixteen-letters!");
+        for (token, file) in [(Some("sixteen-letters!"), None), (None, Some("good"))] {
+            assert!(read(token, file).unwrap().unwrap() == digest);
+        }
+        for (token, file, part) in [
+            (Some("short"), None, "RESCIND_METRICS_TOKEN has"),
+            (Some(""), None, "RESCIND_METRICS_TOKEN has"),
+            (None, Some("bad"), "RESCIND_METRICS_TOKEN_FILE has"),
+            (None, Some("absent"), "RESCIND_METRICS_TOKEN_FILE names"),
+            (Some("sixteen-letters!"), Some("good"), "both"),
+        ] {
+            let faults = read(token, file).unwrap_err();
+            assert!(faults.contains(part), "{part} in {faults}");
+            assert!(!faults.contains("short") && !faults.contains("sixteen"), "{faults}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! - [`service`]: the verbs that change state. All that takes access away is in [`service::revoke`].
 //! - [`store`]: all SQL. One writer, which commits many requests at once.
 //! - [`model`]: nouns and their rules.
+//! - [`metrics`] and [`request`]: what the server counts about itself, and the id of the request under way.
 //! - [`fail`]: where crash tests end the process; nothing in ordinary builds.
 //!
 //! Imports go downwards only: cli → routes → oauth, web, feed → service → store → model → clock.
@@ -29,8 +30,10 @@ pub mod demo;
 pub mod fail;
 pub mod feed;
 pub mod jwt;
+pub mod metrics;
 pub mod model;
 pub mod oauth;
+pub mod request;
 pub mod routes;
 pub mod service;
 pub mod store;

@@ -1,5 +1,7 @@
 //! Every URL in one table, grouped by caller.
 
+mod observe;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -9,10 +11,10 @@ use axum::routing::MethodRouter;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
-use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
 use crate::config::Transport;
+use crate::metrics::Requests;
 use crate::model::user::Role;
 use crate::web::error::{self, Error};
 use crate::web::page::content_security_policy;
@@ -21,7 +23,6 @@ use crate::{feed, oauth, web};
 
 /// Bodies above this are refused.
 const LARGEST_BODY: usize = 64 * 1024;
-const LONGEST_REQUEST: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,11 +141,13 @@ routes! {
         "/static/{name}": get(web::assets::asset);
         "/healthz": get(healthy);
         "/readyz": get(ready);
+        "/metrics": get(web::metrics::metrics);
     }
 }
 
 /// The whole server. Of several layers the last is the outermost.
 pub fn router(app: App) -> Router {
+    app.metrics.requests.get_or_init(|| Requests::new(TABLE.iter().map(|route| route.path)));
     let pages = group(Caller::Public)
         .merge(for_role(Caller::SignedIn, Role::User))
         .merge(for_role(Caller::Developer, Role::Developer))
@@ -164,14 +167,20 @@ pub fn router(app: App) -> Router {
         .merge(group(Caller::Anybody))
         .fallback(async || Error::NotFound)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, LONGEST_REQUEST))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::Internal.into_response()))
+        .layer(observe::Observe::new(app.metrics.clone()))
         .layer(map_response_with_state(app.clone(), secure))
         .with_state(app)
 }
 
 fn for_role(caller: Caller, role: Role) -> Router<App> {
     group(caller).layer(from_fn_with_state(role, require_role))
+}
+
+/// Whether programs call the routes of this path.
+fn is_protocol(path: &str) -> bool {
+    let is_for_programs = |route: &&Route| matches!(route.caller, Caller::Client | Caller::ResourceServer);
+    TABLE.iter().filter(is_for_programs).any(|route| route.path == path)
 }
 
 /// Browser apps call these with what they hold, never with cookies (RFC 9700 §2.6).
@@ -214,13 +223,13 @@ async fn healthy() -> &'static str {
     "ok\n"
 }
 
-/// Ready means that the database answers.
+/// Ready means that the database answers, and is the file that its name stands for: nothing could be
+/// written otherwise.
 async fn ready(State(app): State<App>) -> Response {
-    match app.store.has_admin() {
-        Ok(_) => "ok\n".into_response(),
-        Err(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], "the database does not answer\n")
-                .into_response()
-        }
-    }
+    let why = match app.store.has_admin() {
+        Ok(_) if app.store.is_in_place() => return "ok\n".into_response(),
+        Ok(_) => "the database file was replaced or removed\n",
+        Err(_) => "the database does not answer\n",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], why).into_response()
 }

@@ -10,6 +10,7 @@ pub mod keys;
 pub mod last_used;
 pub mod moderate;
 pub mod purge;
+pub mod readings;
 pub mod register;
 pub mod revoke;
 pub mod sign_in;

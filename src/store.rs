@@ -22,6 +22,7 @@ pub mod lookup;
 #[cfg(test)]
 mod plans;
 pub mod purges;
+pub mod readings;
 pub mod receipts;
 pub mod refresh_tokens;
 pub mod resource_servers;
@@ -36,11 +37,13 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::OpenFlags;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tokio::sync::watch;
+
+use crate::metrics::StoreMetrics;
 
 use lookup::Lookups;
 use resource_servers::Registry;
@@ -94,6 +97,7 @@ pub struct Store {
     pages: SqlitePool,
     registry: Arc<Registry>,
     path: Arc<Path>,
+    metrics: Arc<StoreMetrics>,
 }
 
 impl Store {
@@ -110,8 +114,9 @@ impl Store {
             .pragma("trusted_schema", "OFF");
         create_private(path).map_err(|error| Error::Unavailable(error.to_string()))?;
         migrate(options.clone()).await?;
-        let writer = Writer::open(path)?;
-        let lookups = Arc::new(Lookups::open(path)?);
+        let metrics = Arc::<StoreMetrics>::default();
+        let writer = Writer::open(path, metrics.clone())?;
+        let lookups = Arc::new(Lookups::open(path, metrics.clone())?);
         let pages = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
@@ -120,7 +125,7 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self { writer, lookups, pages, registry: Arc::default(), path: path.into() })
+        Ok(Self { writer, lookups, pages, registry: Arc::default(), path: path.into(), metrics })
     }
 
     /// Runs `work` in a write transaction and answers once it is durable.
@@ -139,7 +144,19 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.writer.write(work).await
+        let began = Instant::now();
+        let result = self.writer.write(work).await;
+        self.metrics.write.note(began.elapsed());
+        result
+    }
+
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    /// Whether the database's name still stands for the file that was opened.
+    pub fn is_in_place(&self) -> bool {
+        self.writer.is_in_place()
     }
 
     /// The database file.

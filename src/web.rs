@@ -15,6 +15,7 @@ pub mod error;
 pub mod export;
 pub mod form;
 pub mod ledger;
+pub mod metrics;
 pub mod page;
 pub mod resource_servers;
 pub mod session;

@@ -61,16 +61,19 @@ fn may_name(module: &str) -> &'static [&'static str] {
         "main" | "lib" => &["cli"],
         "cli" => &["app", "cli", "clock", "config", "demo", "model", "routes", "service", "store", "web"],
         "demo" => &["app", "clock", "demo", "model", "service"],
-        "routes" => &["app", "config", "feed", "model", "oauth", "web"],
+        "routes" => &["app", "config", "feed", "metrics", "model", "oauth", "request", "web"],
         "feed" => &["app", "clock", "feed", "model", "oauth", "service", "store"],
-        "web" => &["app", "clock", "config", "model", "oauth", "service", "store", "web"],
-        "oauth" => &["app", "clock", "config", "model", "oauth", "service", "store"],
-        "app" => &["clock", "config", "service", "store"],
+        "web" => {
+            &["app", "clock", "config", "metrics", "model", "oauth", "request", "service", "store", "web"]
+        }
+        "oauth" => &["app", "clock", "config", "model", "oauth", "request", "service", "store"],
+        "app" => &["clock", "config", "metrics", "service", "store"],
         "config" => &["model", "service"],
-        "service" => &["clock", "fail", "jwt", "model", "service", "store"],
-        "store" => &["clock", "fail", "model", "store"],
+        "service" => &["clock", "fail", "jwt", "metrics", "model", "service", "store"],
+        "store" => &["clock", "fail", "metrics", "model", "store"],
         "jwt" => &["clock", "jwt", "model"],
         "model" => &["clock", "model"],
+        "request" => &["model"],
         _ => &[],
     }
 }

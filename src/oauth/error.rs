@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::model::params::Fault;
+use crate::request;
 use crate::service::{issue, keys};
 use crate::store;
 
@@ -92,7 +93,7 @@ impl Error {
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        tracing::error!(error = %error, "store.unavailable");
+        tracing::error!(request.id = %request::Id::current(), error = %error, "store.unavailable");
         Self::new(Code::TemporarilyUnavailable, "nothing was changed; try again")
     }
 }

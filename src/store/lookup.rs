@@ -1,18 +1,23 @@
 //! Connections for look-ups by key: microseconds each, so the caller's thread does them itself.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
+
+use crate::metrics::StoreMetrics;
 
 use super::{Result, Store};
 
 const CONNECTIONS: usize = 4;
 
-pub(super) struct Lookups(Vec<Mutex<Connection>>);
+pub(super) struct Lookups {
+    connections: Vec<Mutex<Connection>>,
+    metrics: Arc<StoreMetrics>,
+}
 
 impl Lookups {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
         let open = || -> Result<_> {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
@@ -23,16 +28,18 @@ impl Lookups {
             )?;
             Ok(Mutex::new(connection))
         };
-        Ok(Self((0..CONNECTIONS).map(|_| open()).collect::<Result<_>>()?))
+        let connections = (0..CONNECTIONS).map(|_| open()).collect::<Result<_>>()?;
+        Ok(Self { connections, metrics })
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        for connection in &self.0 {
+        for connection in &self.connections {
             if let Ok(free) = connection.try_lock() {
                 return free;
             }
         }
-        self.0[0].lock().unwrap_or_else(PoisonError::into_inner)
+        self.metrics.lookup_waits.add(1);
+        self.connections[0].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

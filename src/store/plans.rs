@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::{
-    access_tokens, authorization_codes, clients, families, feed, grants, guards, purges, receipts,
+    access_tokens, authorization_codes, clients, families, feed, grants, guards, purges, readings, receipts,
     refresh_tokens, revoked_tokens, sessions,
 };
 
@@ -64,6 +64,7 @@ fn no_statement_scans_a_table_that_grows() {
         feed::STATEMENTS,
         grants::STATEMENTS,
         guards::STATEMENTS,
+        readings::STATEMENTS,
         receipts::STATEMENTS,
         refresh_tokens::STATEMENTS,
         revoked_tokens::STATEMENTS,

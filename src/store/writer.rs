@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::fail;
+use crate::metrics::StoreMetrics;
 
 use super::{BUSY, Error, Result};
 
@@ -42,10 +43,11 @@ pub(super) struct Writer {
     head: watch::Receiver<i64>,
     keys_version: watch::Receiver<i64>,
     registry_version: Arc<AtomicU64>,
+    files: Arc<Files>,
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(128);
@@ -57,7 +59,8 @@ impl Writer {
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
         let keys_version: i64 = connection.query_row(super::signing_keys::VERSION, [], |row| row.get(0))?;
-        let files = Files::of(path)?;
+        let files = Arc::new(Files::of(path)?);
+        let watched = files.clone();
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (head_moving, head) = watch::channel(head);
         let (keys_moving, keys_version) = watch::channel(keys_version);
@@ -68,13 +71,13 @@ impl Writer {
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                work_off(&connection, &files, jobs, &announce, &moving);
+                work_off(&connection, &watched, jobs, &announce, &moving, &metrics);
                 drop(connection);
                 ending.send_replace(true);
             })
             .map_err(|error| Error::Unavailable(error.to_string()))?;
         let queue = Arc::new(std::sync::RwLock::new(Some(queue)));
-        Ok(Self { queue, ended, head, keys_version, registry_version })
+        Ok(Self { queue, ended, head, keys_version, registry_version, files })
     }
 
     pub(super) async fn write<T, E>(
@@ -99,6 +102,16 @@ impl Writer {
     /// Moves after a commit that changed resource servers or scopes, and before its answer.
     pub(super) fn registry_version(&self) -> u64 {
         self.registry_version.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_in_place(&self) -> bool {
+        self.files.are_in_place()
+    }
+
+    /// Writes that wait for their turn.
+    pub(super) fn queued(&self) -> usize {
+        let queue = self.queue.read().ok().and_then(|queue| queue.clone());
+        queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     pub(super) fn ledger_head(&self) -> watch::Receiver<i64> {
@@ -215,9 +228,11 @@ fn work_off(
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     announce: &Announce,
     registry_version: &AtomicU64,
+    metrics: &StoreMetrics,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+        metrics.groups.add(1);
         let tx = Tx {
             connection,
             ledger_head: Cell::new(*announce.head.borrow()),

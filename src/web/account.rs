@@ -17,6 +17,7 @@ use crate::model::id::SessionId;
 use crate::model::params::Params;
 use crate::model::password::Password;
 use crate::model::user::{Role, Username, is_email};
+use crate::request;
 use crate::service::account::{self, Apps};
 use crate::service::register::{self, NewUser};
 use crate::service::revoke;
@@ -120,7 +121,7 @@ async fn sign_in_again(app: &App, session: &Session, username: &Username, header
         Err(error) => Err(error.into()),
     };
     if !matches!(begun, Ok(true)) {
-        tracing::warn!("session.not_begun");
+        tracing::warn!(request.id = %request::Id::current(), "session.not_begun");
         session.clear().await;
     }
 }

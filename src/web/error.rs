@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::clock::Timestamp;
-use crate::model::id::random62;
+use crate::request;
 use crate::service::{authorize, moderate, register, revoke};
 use crate::store;
 use crate::web::page::{Page, Section};
@@ -30,7 +30,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        tracing::error!(error = %error, "store.unavailable");
+        tracing::error!(request.id = %request::Id::current(), error = %error, "store.unavailable");
         Self::Unavailable
     }
 }
@@ -56,7 +56,7 @@ impl From<register::Error> for Error {
             register::Error::NotFound => Self::NotFound,
             // Forms say these beside their fields.
             register::Error::BannedRedirect | register::Error::Hash(_) => {
-                tracing::error!(error = %error, "register.failed");
+                tracing::error!(request.id = %request::Id::current(), error = %error, "register.failed");
                 Self::Internal
             }
         }
@@ -87,7 +87,7 @@ impl From<authorize::Error> for Error {
 
 impl From<tower_sessions::session::Error> for Error {
     fn from(error: tower_sessions::session::Error) -> Self {
-        tracing::error!(error = %error, "session.unavailable");
+        tracing::error!(request.id = %request::Id::current(), error = %error, "session.unavailable");
         Self::Unavailable
     }
 }
@@ -98,7 +98,7 @@ pub struct ErrorPage {
     page: Page,
     title: String,
     text: String,
-    /// Names this answer in the log; only where the fault is ours.
+    /// Names this request in the log; only where the fault is ours.
     reference: Option<String>,
 }
 
@@ -137,9 +137,10 @@ pub fn page(status: StatusCode, key: &str, reference: Option<String>) -> Respons
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let reference = matches!(self, Self::Internal | Self::Unavailable).then(|| random62(10));
+        let is_ours = matches!(self, Self::Internal | Self::Unavailable);
+        let reference = is_ours.then(|| request::Id::current().to_string());
         if let Some(reference) = &reference {
-            tracing::error!(reference, status = self.status().as_u16(), "page.failed");
+            tracing::error!(request.id = reference, status = self.status().as_u16(), "page.failed");
         }
         page(self.status(), self.key(), reference)
     }

@@ -9,11 +9,13 @@ use tower_sessions::Session;
 
 use crate::app::App;
 use crate::config::Registration;
+use crate::metrics::SignInFailure;
 use crate::model::client::Client;
 use crate::model::params::Params;
 use crate::model::password::Password;
 use crate::model::user::Username;
 use crate::oauth::authorize;
+use crate::request;
 use crate::web::address::Address;
 use crate::web::device;
 use crate::web::error::{self, Result};
@@ -79,6 +81,7 @@ pub async fn sign_in(
     let username = Username::parse(name);
     // What is no name shares one count: as keys, bodies of 64 KiB would fill the memory.
     if !app.sign_in_attempts.allow(username.as_ref().map_or("", Username::as_str), address) {
+        app.metrics.sign_in_failed(SignInFailure::Limited);
         return Ok(error::page(StatusCode::TOO_MANY_REQUESTS, "error-too-many", None));
     }
     let typed = Password::typed(password.to_owned());
@@ -88,7 +91,8 @@ pub async fn sign_in(
         None => false,
     };
     if !begun {
-        tracing::info!("sign_in.refused");
+        app.metrics.sign_in_failed(SignInFailure::Refused);
+        tracing::info!(request.id = %request::Id::current(), "sign_in.refused");
         page.error = Some("sign-in-wrong");
         return Ok(page.respond(StatusCode::UNAUTHORIZED, target.as_deref()));
     }

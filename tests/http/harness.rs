@@ -11,12 +11,13 @@ pub mod fields;
 pub mod listener;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
+use http_body_util::BodyExt as _;
 use rescind::app::App;
 use rescind::clock::Clock;
 use rescind::config::Config;
@@ -44,6 +45,8 @@ use fields::Fields;
 
 pub const ISSUER: &str = "http://127.0.0.1:8080";
 pub const CALLBACK: &str = "https://app.example/callback";
+/// Who shows it may read metrics.
+pub const METRICS_TOKEN: &str = "a-token-for-metrics";
 pub const PASSWORD: &str = "correct horse battery";
 
 /// A server with a database of its own.
@@ -52,6 +55,8 @@ pub struct World {
     pub app: App,
     router: Router,
     folder: Arc<TempDir>,
+    /// What went over the wire, while somebody listens.
+    wire: Arc<Mutex<Option<Vec<String>>>>,
 }
 
 /// What most tests begin with: an API with the scopes `read` and `write`, a confidential client that may ask for
@@ -84,6 +89,7 @@ impl World {
         let file = folder.path().join("rescind.db");
         let config = Config::read(&|name| match name {
             "RESCIND_ISSUER" => Some(issuer.to_owned()),
+            "RESCIND_METRICS_TOKEN" => Some(METRICS_TOKEN.to_owned()),
             "RESCIND_DATABASE_URL" => Some(format!("sqlite://{}", file.display())),
             _ => None,
         })
@@ -92,7 +98,7 @@ impl World {
         let app = App::new(config, store, clock).unwrap();
         app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
         tokio::spawn(app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone()));
-        Self { router: router(app.clone()), app, folder: Arc::new(folder) }
+        Self { router: router(app.clone()), app, folder: Arc::new(folder), wire: Arc::default() }
     }
 
     pub fn issuer(&self) -> &str {
@@ -105,10 +111,24 @@ impl World {
         Request::builder().method(method).uri(path).header(header::HOST, host)
     }
 
-    pub async fn sends(&self, request: Request<Body>) -> Answer {
+    pub async fn sends(&self, mut request: Request<Body>) -> Answer {
         let what = format!("{} {}", request.method(), request.uri());
+        if self.wire.lock().unwrap().is_some() {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            self.hears(&format!("{} {:?}\n{}", head.uri, head.headers, String::from_utf8_lossy(&body)));
+            request = Request::from_parts(head, body.into());
+        }
         let response = self.router.clone().oneshot(request).await.unwrap();
-        Answer::read(&what, response).await
+        let answer = Answer::read(&what, response).await;
+        self.hears(&format!("{:?}\n{}", answer.headers, answer.body));
+        answer
+    }
+
+    fn hears(&self, text: &str) {
+        if let Some(heard) = self.wire.lock().unwrap().as_mut() {
+            heard.push(text.to_owned());
+        }
     }
 
     /// The answer as it comes, for those that never end.
@@ -124,6 +144,13 @@ impl World {
     pub async fn posts(&self, path: &str, fields: &Fields) -> Answer {
         let request = self.request("POST", path).header(header::CONTENT_TYPE, fields::FORM);
         self.sends(request.body(fields.encode().into()).unwrap()).await
+    }
+
+    /// What Prometheus reads.
+    pub async fn metrics(&self) -> String {
+        let request = self.request("GET", "/metrics");
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {METRICS_TOKEN}"));
+        self.sends(request.body(Body::empty()).unwrap()).await.is(200).body
     }
 
     pub fn advances(&self, seconds: u64) {
@@ -269,6 +296,11 @@ impl World {
         assert!(self.database().execute(sql, []).unwrap() > 0, "{sql}");
     }
 
+    /// The same for the tables themselves.
+    pub fn forces_schema(&self, sql: &str) {
+        self.database().execute_batch(sql).unwrap();
+    }
+
     /// The acts in the ledger, oldest first.
     pub fn ledger(&self) -> Vec<String> {
         let database = self.database();
@@ -298,5 +330,24 @@ impl World {
             rows.query_map([], text).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
         };
         tables.iter().map(|table| (table.clone(), rows(table))).collect()
+    }
+}
+
+#[allow(dead_code, reason = "for the search for secrets (tests/faults)")]
+impl World {
+    /// Keeps what goes over the wire from now on.
+    pub fn listens(&self) {
+        *self.wire.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// What was kept.
+    pub fn heard(&self) -> Vec<String> {
+        self.wire.lock().unwrap().clone().unwrap_or_default()
+    }
+
+    /// The database's files, byte by byte.
+    pub fn bytes(&self) -> Vec<u8> {
+        let files = ["rescind.db", "rescind.db-wal"].map(|name| self.folder.path().join(name));
+        files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect()
     }
 }

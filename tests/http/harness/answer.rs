@@ -27,6 +27,8 @@ impl Answer {
             assert!(policy.contains(part), "{what}: {part} in {policy}");
         }
         assert!(!policy.contains("unsafe"), "{what}: {policy}");
+        let id = answer.header("x-request-id").unwrap_or_default();
+        assert!(id.len() > 9 && id.is_ascii(), "{what}: x-request-id {id:?}");
         assert_eq!(answer.header("x-frame-options"), Some("DENY"), "{what}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{what}");
         if let Ok(Value::Object(members)) = serde_json::from_str(&answer.body)

@@ -1,0 +1,285 @@
+//! What the server counts about itself, and how Prometheus reads it.
+//!
+//! Plain atomics, made once: noting a request is a look-up by its route and a few additions, and
+//! nothing piles up between two readings. Labels come from the route table, from lists in this
+//! program, or name a registered resource server: what callers send makes no series.
+
+use std::collections::HashMap;
+use std::fmt::{Display, Write as _};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Upper bounds of the buckets of a histogram, in microseconds.
+const BOUNDS: [u64; 14] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    10_000_000,
+];
+/// The statuses that this server answers with; any other counts as `other`.
+const STATUSES: [u16; 18] =
+    [200, 204, 206, 303, 304, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 503];
+
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How often something took how long.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// One more than the bounds: the last is for what took longer.
+    buckets: [Counter; BOUNDS.len() + 1],
+    micros: Counter,
+}
+
+impl Histogram {
+    pub fn note(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.iter().position(|&bound| micros <= bound).unwrap_or(BOUNDS.len());
+        self.buckets[bucket].add(1);
+        self.micros.add(micros);
+    }
+
+    fn count(&self) -> u64 {
+        self.buckets.iter().map(Counter::get).sum()
+    }
+}
+
+/// Requests of one method to one route.
+#[derive(Debug)]
+struct Series {
+    path: &'static str,
+    method: &'static str,
+    statuses: [Counter; STATUSES.len() + 1],
+    took: Histogram,
+}
+
+impl Series {
+    fn new(path: &'static str, method: &'static str) -> Self {
+        Self { path, method, statuses: Default::default(), took: Histogram::default() }
+    }
+}
+
+/// Requests by route, method and status, and how long they took until their answer began.
+#[derive(Debug)]
+pub struct Requests {
+    series: Vec<Series>,
+    /// Where a path's series stand: GET, POST, any other method.
+    by_path: HashMap<&'static str, [usize; 3]>,
+}
+
+impl Requests {
+    /// `paths` are the templates of the route table; they may repeat.
+    pub fn new(paths: impl Iterator<Item = &'static str>) -> Self {
+        let mut requests = Self { series: Vec::new(), by_path: HashMap::new() };
+        for path in std::iter::once("none").chain(paths) {
+            requests.by_path.entry(path).or_insert_with(|| {
+                let first = requests.series.len();
+                requests.series.extend(["GET", "POST", "other"].map(|method| Series::new(path, method)));
+                [first, first + 1, first + 2]
+            });
+        }
+        requests
+    }
+
+    /// Notes one request; `path` is the template that it matched, if any.
+    pub fn note(&self, method: &str, path: Option<&str>, status: u16, took: Duration) {
+        let of_path = path.and_then(|path| self.by_path.get(path)).unwrap_or(&[0, 1, 2]);
+        let series = &self.series[match method {
+            "GET" | "HEAD" => of_path[0],
+            "POST" => of_path[1],
+            _ => of_path[2],
+        }];
+        let status = STATUSES.iter().position(|&known| known == status).unwrap_or(STATUSES.len());
+        series.statuses[status].add(1);
+        series.took.note(took);
+    }
+
+    fn write(&self, text: &mut Text) {
+        text.head("rescind_requests_total", "counter", "Requests by route, method and status.");
+        for series in &self.series {
+            for (place, count) in series.statuses.iter().enumerate().filter(|(_, count)| count.get() > 0) {
+                let status = STATUSES.get(place).map_or_else(|| "other".to_owned(), u16::to_string);
+                let labels = [("route", series.path), ("method", series.method), ("status", &status)];
+                text.sample("rescind_requests_total", &labels, count.get());
+            }
+        }
+        let name = "rescind_request_duration_seconds";
+        text.head(name, "histogram", "Time until an answer began, by route and method.");
+        for series in self.series.iter().filter(|series| series.took.count() > 0) {
+            text.histogram(name, &[("route", series.path), ("method", series.method)], &series.took);
+        }
+    }
+}
+
+/// Why somebody was not signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInFailure {
+    /// Unknown name, wrong password, or an account that can't be used.
+    Refused,
+    /// Too many attempts.
+    Limited,
+}
+
+/// What the store counts.
+#[derive(Debug, Default)]
+pub struct StoreMetrics {
+    /// From the hand-over of a write until it is durable, or refused.
+    pub write: Histogram,
+    /// Commits; each carries a group of writes.
+    pub groups: Counter,
+    /// Look-ups that found all connections taken.
+    pub lookup_waits: Counter,
+}
+
+/// What only the database knows, read when metrics are.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Ledger rows by act, since the process began.
+    pub acts: Vec<(&'static str, u64)>,
+    pub unfinished_purges: u64,
+    /// Age of the oldest unfinished purge.
+    pub oldest_purge: Duration,
+    pub queued_writes: u64,
+    pub busy_readers: u64,
+}
+
+/// All of it.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Made by the router, which knows the routes.
+    pub requests: OnceLock<Requests>,
+    sign_in_refused: Counter,
+    sign_in_limited: Counter,
+}
+
+impl Metrics {
+    pub fn sign_in_failed(&self, why: SignInFailure) {
+        match why {
+            SignInFailure::Refused => self.sign_in_refused.add(1),
+            SignInFailure::Limited => self.sign_in_limited.add(1),
+        }
+    }
+
+    /// The page that Prometheus reads (text format 0.0.4).
+    pub fn text(&self, store: &StoreMetrics, reading: &Reading) -> String {
+        let mut text = Text(String::with_capacity(16 * 1024));
+        text.head("rescind_build_info", "gauge", "The version that runs; always 1.");
+        text.sample("rescind_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        if let Some(requests) = self.requests.get() {
+            requests.write(&mut text);
+        }
+        let name = "rescind_sign_in_failures_total";
+        text.head(name, "counter", "Sign-ins that did not succeed.");
+        text.sample(name, &[("reason", "refused")], self.sign_in_refused.get());
+        text.sample(name, &[("reason", "limited")], self.sign_in_limited.get());
+        text.head("rescind_acts_total", "counter", "Rows of the ledger by act, since the process began.");
+        for (act, count) in &reading.acts {
+            text.sample("rescind_acts_total", &[("act", act)], count);
+        }
+        text.gauge("rescind_purges_unfinished", "Purges that wait or run.", reading.unfinished_purges);
+        let oldest = reading.oldest_purge.as_secs_f64();
+        text.gauge("rescind_purge_oldest_seconds", "How long the oldest of them has waited.", oldest);
+        let name = "rescind_write_duration_seconds";
+        text.head(name, "histogram", "From the hand-over of a write until it is durable.");
+        text.histogram(name, &[], &store.write);
+        text.counter("rescind_write_groups_total", "Commits; writes share them.", &store.groups);
+        text.gauge("rescind_writes_queued", "Writes that wait for their turn.", reading.queued_writes);
+        let name = "rescind_lookup_waits_total";
+        text.counter(name, "Look-ups that found all connections taken.", &store.lookup_waits);
+        text.gauge("rescind_page_readers_busy", "Connections that pages hold, of 4.", reading.busy_readers);
+        text.0
+    }
+}
+
+/// The text format of Prometheus.
+struct Text(String);
+
+// Writing to a String can't fail, so the results say nothing.
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        for (place, (label, text)) in labels.iter().enumerate() {
+            self.0.push(if place == 0 { '{' } else { ',' });
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{label}=\"{text}\"");
+        }
+        let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, "gauge", help);
+        self.sample(name, &[], value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
+        self.head(name, "counter", help);
+        self.sample(name, &[], counter.get());
+    }
+
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], histogram: &Histogram) {
+        let mut upto = 0;
+        for (place, bucket) in histogram.buckets.iter().enumerate() {
+            upto += bucket.get();
+            let bound = BOUNDS.get(place).map_or_else(
+                || "+Inf".to_owned(),
+                |&micros| Duration::from_micros(micros).as_secs_f64().to_string(),
+            );
+            let labels = [labels, &[("le", &bound)]].concat();
+            self.sample(&format!("{name}_bucket"), &labels, upto);
+        }
+        let sum = Duration::from_micros(histogram.micros.get()).as_secs_f64();
+        self.sample(&format!("{name}_sum"), labels, sum);
+        self.sample(&format!("{name}_count"), labels, upto);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_template_and_what_nobody_knows_shares_a_series() {
+        let metrics = Metrics::default();
+        let requests = metrics.requests.get_or_init(|| Requests::new(["/a", "/b/{id}", "/a"].into_iter()));
+        requests.note("GET", Some("/b/{id}"), 200, Duration::from_micros(250));
+        requests.note("HEAD", Some("/b/{id}"), 200, Duration::from_micros(251));
+        requests.note("BREW", Some("/a"), 418, Duration::from_secs(60));
+        requests.note("POST", Some("/elsewhere"), 404, Duration::ZERO);
+        requests.note("POST", None, 404, Duration::ZERO);
+        let text = metrics.text(&StoreMetrics::default(), &Reading::default());
+        for line in [
+            "rescind_requests_total{route=\"/b/{id}\",method=\"GET\",status=\"200\"} 2",
+            "rescind_requests_total{route=\"/a\",method=\"other\",status=\"other\"} 1",
+            "rescind_requests_total{route=\"none\",method=\"POST\",status=\"404\"} 2",
+            "rescind_request_duration_seconds_bucket{route=\"/b/{id}\",method=\"GET\",le=\"0.00025\"} 1",
+            "rescind_request_duration_seconds_bucket{route=\"/b/{id}\",method=\"GET\",le=\"0.0005\"} 2",
+            "rescind_request_duration_seconds_bucket{route=\"/a\",method=\"other\",le=\"10\"} 0",
+            "rescind_request_duration_seconds_bucket{route=\"/a\",method=\"other\",le=\"+Inf\"} 1",
+            "rescind_request_duration_seconds_sum{route=\"/a\",method=\"other\"} 60",
+            "rescind_request_duration_seconds_count{route=\"/b/{id}\",method=\"GET\"} 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+        assert!(!text.contains("elsewhere"));
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        let mut text = Text(String::new());
+        text.sample("x", &[("a", "b\"c\\d\ne")], 1);
+        assert_eq!(text.0, "x{a=\"b\\\"c\\\\d\\ne\"} 1\n");
+    }
+}

@@ -1,0 +1,39 @@
+//! The id of the request under way: on its answer, on its error page and in its log lines.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::id::random62;
+
+tokio::task_local! {
+    static CURRENT: Id;
+}
+
+/// Names one request of one process: the process by chance, the request by its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(u64);
+
+impl Id {
+    /// The next one.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The one of the request that this task answers; outside of one, the next.
+    pub fn current() -> Self {
+        CURRENT.try_with(|id| *id).unwrap_or_else(|_| Self::next())
+    }
+
+    /// Does `work` as the work of this request.
+    pub fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, work)
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        static PROCESS: OnceLock<String> = OnceLock::new();
+        write!(out, "{}-{:x}", PROCESS.get_or_init(|| random62(8)), self.0)
+    }
+}

@@ -1,0 +1,139 @@
+//! The outermost layer but one: names each request, bounds its time, counts it.
+//!
+//! It stands on the path of every introspection, so it is a plain service with one allocation and
+//! no look-up but that of the route.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use tower::{Layer, Service};
+
+use crate::metrics::Metrics;
+use crate::oauth::error::{Code, Error as OauthError};
+use crate::request::Id;
+use crate::web::error::page;
+
+/// Within this time a request is answered, if only that it took too long.
+const LONGEST_REQUEST: Duration = Duration::from_secs(30);
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[derive(Clone)]
+pub struct Observe {
+    metrics: Arc<Metrics>,
+    longest: Duration,
+}
+
+impl Observe {
+    pub const fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, longest: LONGEST_REQUEST }
+    }
+}
+
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { inner, observe: self.clone() }
+    }
+}
+
+#[derive(Clone)]
+pub struct Observed<S> {
+    inner: S,
+    observe: Observe,
+}
+
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let began = Instant::now();
+        let id = Id::next();
+        let path = request.extensions().get::<MatchedPath>().cloned();
+        let method = request.method().clone();
+        let Observe { metrics, longest } = self.observe.clone();
+        let answer = self.inner.call(request);
+        Box::pin(id.scope(async move {
+            let path = path.as_ref().map(MatchedPath::as_str);
+            let mut response = match tokio::time::timeout(longest, answer).await {
+                Ok(response) => response?,
+                Err(_) => too_slow(path),
+            };
+            if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+                response.headers_mut().insert(X_REQUEST_ID, id);
+            }
+            let (status, took) = (response.status().as_u16(), began.elapsed());
+            if let Some(requests) = metrics.requests.get() {
+                requests.note(method.as_str(), path, status, took);
+            }
+            // The template, never the path: paths and queries hold ids and codes.
+            tracing::debug!(
+                request.id = %id,
+                method = %method,
+                route = path.unwrap_or("none"),
+                status,
+                elapsed_us = took.as_micros(),
+                "request.answered"
+            );
+            Ok(response)
+        }))
+    }
+}
+
+/// In the form that the caller expects: JSON for programs, a page for people.
+fn too_slow(path: Option<&str>) -> Response {
+    let is_protocol = path.is_some_and(super::is_protocol);
+    tracing::error!(request.id = %Id::current(), route = path, "request.too_slow");
+    if is_protocol {
+        OauthError::new(Code::TemporarilyUnavailable, "it took too long; it may have been done")
+            .into_response()
+    } else {
+        page(StatusCode::SERVICE_UNAVAILABLE, "error-too-slow", Some(Id::current().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::any;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::metrics::{Reading, Requests, StoreMetrics};
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_answered_in_the_form_that_its_caller_expects() {
+        let metrics = Arc::<Metrics>::default();
+        metrics.requests.get_or_init(|| Requests::new(["/", "/oauth/token"].into_iter()));
+        let observe = Observe { metrics: metrics.clone(), longest: Duration::from_millis(5) };
+        let slow = || any(async || std::future::pending::<()>().await);
+        let router = Router::new().route("/", slow()).route("/oauth/token", slow()).layer(observe);
+        for (path, kind) in [("/", "text/html; charset=utf-8"), ("/oauth/token", "application/json")] {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(response.headers()["content-type"], kind, "{path}");
+            assert!(response.headers().contains_key("retry-after"), "{path}");
+            assert!(response.headers().contains_key(X_REQUEST_ID), "{path}");
+        }
+        let text = metrics.text(&StoreMetrics::default(), &Reading::default());
+        assert!(text.contains("{route=\"/oauth/token\",method=\"GET\",status=\"503\"} 1"), "{text}");
+    }
+}

@@ -1,0 +1,51 @@
+//! What metrics read of the database: acts are counted from the ledger, so that counting them costs
+//! no act anything and none is missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use crate::clock::Timestamp;
+use crate::metrics::Reading;
+use crate::model::act::Act;
+use crate::store::{self, Store};
+
+/// The acts since the process began, counted up to a sequence. Cheap to clone.
+#[derive(Clone)]
+pub struct Readings(Arc<Mutex<Tally>>);
+
+struct Tally {
+    upto: i64,
+    acts: Vec<(&'static str, u64)>,
+}
+
+impl Readings {
+    pub fn since_now(store: &Store) -> Self {
+        let acts = Act::ALL.iter().map(|act| (act.as_str(), 0)).collect();
+        Self(Arc::new(Mutex::new(Tally { upto: *store.ledger_head().borrow(), acts })))
+    }
+
+    /// # Errors
+    /// When the store fails.
+    pub async fn read(&self, store: &Store, now: Timestamp) -> store::Result<Reading> {
+        let acts = {
+            let mut tally = self.0.lock().await;
+            for count in store.acts_since(tally.upto).await? {
+                tally.upto = tally.upto.max(count.upto);
+                if let Some((_, rows)) = tally.acts.iter_mut().find(|(act, _)| *act == count.act) {
+                    *rows += u64::try_from(count.rows).unwrap_or(0);
+                }
+            }
+            tally.acts.clone()
+        };
+        let (unfinished, oldest) = store.purge_backlog().await?;
+        Ok(Reading {
+            acts,
+            unfinished_purges: u64::try_from(unfinished).unwrap_or(0),
+            oldest_purge: oldest.map_or(Duration::ZERO, |at| now.since(at)),
+            queued_writes: store.queued_writes() as u64,
+            busy_readers: store.busy_readers() as u64,
+        })
+    }
+}
