@@ -100,7 +100,7 @@ impl From<store::Error> for Error {
 
 impl From<keys::Error> for Error {
     fn from(error: keys::Error) -> Self {
-        tracing::error!(error = %error, "keys.unavailable");
+        tracing::error!(request.id = %request::Id::current(), error = %error, "keys.unavailable");
         Self::new(Code::TemporarilyUnavailable, "there is no key to sign with; nothing was changed")
     }
 }
@@ -139,7 +139,7 @@ impl From<issue::Error> for Error {
                 "scope: a JWT is for one resource server; name it with resource, or ask for less",
             ),
             issue::Error::Unsigned => {
-                tracing::error!("token.unsigned");
+                tracing::error!(request.id = %request::Id::current(), "token.unsigned");
                 Self::new(Code::TemporarilyUnavailable, "the token could not be signed; try again")
             }
             issue::Error::ClientShut => Self::invalid_client("the client may not act"),

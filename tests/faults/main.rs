@@ -14,4 +14,5 @@ mod http {
 mod power;
 mod requests;
 mod routes;
+mod secrets;
 mod sqlite;

@@ -9,8 +9,9 @@ use crate::http::harness::browser::{Browser, ConsentPage};
 use crate::http::harness::client::{Client, Tokens};
 use crate::http::harness::fields::Fields;
 use crate::http::harness::listener::acknowledgement;
-use crate::http::harness::{CALLBACK, PASSWORD, World};
+use crate::http::harness::{CALLBACK, METRICS_TOKEN, PASSWORD, World};
 
+pub const EMAIL: &str = "carol@mail.example";
 const ANOTHER_PASSWORD: &str = "another good password";
 
 /// Alice, whose devices use Dana's app; Bob, whom it asks for the first time; and whoever is signed out.
@@ -40,6 +41,8 @@ enum Who {
     Api,
     /// The API, as its guard.
     Guard,
+    /// Prometheus.
+    Operator,
 }
 
 #[derive(Debug)]
@@ -62,7 +65,17 @@ pub fn variants(route: &Route) -> usize {
 
 impl Stage {
     pub async fn new() -> Self {
+        Self::in_world(World::new().await).await
+    }
+
+    /// One that keeps what goes over the wire.
+    pub async fn heard() -> Self {
         let world = World::new().await;
+        world.listens();
+        Self::in_world(world).await
+    }
+
+    async fn in_world(world: World) -> Self {
         let api = world.api("https://photos.example", &["read", "write"]).await;
         let dana = world.signed_in("dana").await;
         world.forces("UPDATE users SET role = 'developer' WHERE username = 'dana'");
@@ -90,6 +103,11 @@ impl Stage {
             Who::Api => return self.api.posts(fields).await,
             Who::Guard if *method == "post" => return self.api.acknowledges(&self.acknowledgement()).await,
             Who::Guard => return self.api.asks(path, Some(&self.position())).await,
+            Who::Operator => {
+                let request = self.world.request("GET", path);
+                let request = request.header("authorization", format!("Bearer {METRICS_TOKEN}"));
+                return self.world.sends(request.body(axum::body::Body::empty()).unwrap()).await;
+            }
             Who::Nobody => &self.nobody,
             Who::Alice => &self.alice,
             Who::Bob => &self.bob,
@@ -126,6 +144,7 @@ impl Stage {
             ("get", "/login" | "/register" | "/healthz" | "/readyz") => {
                 (Who::Nobody, route.path.to_owned(), none())
             }
+            ("get", "/metrics") => (Who::Operator, route.path.to_owned(), none()),
             ("get", "/.well-known/oauth-authorization-server" | "/oauth/jwks") => {
                 (Who::Nobody, route.path.to_owned(), none())
             }
@@ -135,7 +154,8 @@ impl Stage {
                 (Who::Nobody, "/login".to_owned(), fields)
             }
             ("post", "/register") => {
-                let fields = Fields::new(&[("username", "carol"), ("password", PASSWORD)]);
+                let fields = [("username", "carol"), ("password", PASSWORD), ("email", EMAIL)];
+                let fields = Fields::new(&fields);
                 (Who::Nobody, "/register".to_owned(), fields)
             }
             ("post", "/logout") => (Who::Alice, "/logout".to_owned(), none()),
