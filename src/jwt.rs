@@ -3,4 +3,5 @@
 pub mod claims;
 pub mod key;
 pub mod key_file;
+pub mod statement;
 pub mod token;

@@ -92,7 +92,8 @@ routes! {
         "/account/taken-over": get(web::account::taken_over_page) post(web::account::taken_over);
         "/account/delete": get(web::account::delete_page) post(web::account::delete);
         "/account/export": get(web::account::export);
-        "/receipts/{receipt_id}": get(web::ledger::receipt);
+        "/receipts/{receipt_id}": get(web::receipt::receipt);
+        "/receipts/{receipt_id}/jws": get(web::receipt::signed);
     }
     Developer {
         "/apps": get(web::developer::list);

@@ -17,6 +17,8 @@ pub mod form;
 pub mod ledger;
 pub mod metrics;
 pub mod page;
+pub mod reach;
+pub mod receipt;
 pub mod resource_servers;
 pub mod session;
 pub mod sign_in;

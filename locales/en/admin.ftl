@@ -291,10 +291,55 @@ receipt-why = Why
 receipt-no-reason = No reason was given.
 receipt-generation = Generation
 receipt-generation-hint = Whatever was given under a lower one is dead.
-receipt-lasts = This page does not change, except for what is deleted. Print it if you need it on paper.
+receipt-download = Download it, signed by this server
+receipt-lasts = Once this is settled, it never changes. Print it if you need it on paper.
+worst-none = It takes effect at once, everywhere.
+worst-guarded = It takes effect at once, and within { $seconds ->
+    [one] second
+   *[other] { $seconds } seconds
+} even at a service that can’t be reached.
+worst-unguarded = It takes effect at once, except at { $count ->
+    [one] a service that checks
+   *[other] { $count } services that check
+} tokens without asking: what they have been shown before may work there for up to { $minutes ->
+    [one] minute
+   *[other] { $minutes } minutes
+}.
+told-title = Where it is refused
+told-all = Nothing it covers works any more at { $closed } of { $total } { $total ->
+    [one] service
+   *[other] services
+}.
+told-some = Nothing it covers works any more at { $closed } of { $total } { $total ->
+    [one] service
+   *[other] services
+}. Where something may still work, it says until when.
+told-refused = Refused
+told-open = May still work
+told-confirmed-after = { $count ->
+    [one] Its instance confirmed it after { $ms } ms.
+   *[other] All { $count } instances confirmed it, the last after { $ms } ms.
+}
+told-confirmed = { $count ->
+    [one] Its instance confirmed it.
+   *[other] All { $count } instances confirmed it.
+}
+told-nobody = No instance was running there, so nothing was accepted.
+told-waiting = { $confirmed } of { $count } { $count ->
+    [one] instance
+   *[other] instances
+} confirmed it. What has not may accept it until { $until }.
+told-silent = { $confirmed } of { $count } { $count ->
+    [one] instance
+   *[other] instances
+} confirmed it. What had not by { $until } accepts nothing until it has learned of it.
+told-unguarded = Tokens that it looks up were refused at once. Tokens that it checks by itself may work until they expire, at { $until } at the latest.
+told-expired = Tokens that it looks up were refused at once. Tokens that it checks by itself had all expired by { $until }.
+told-looked-up = Refused at once: it looks every token of this app up here.
+told-reload = Reload this page to see who has confirmed it since.
 purge-title = Deleted for good
-purge-running = Nothing it covers works any more. What is dead is now being deleted.
-purge-done = Nothing it covers works any more, and everything dead was deleted.
+purge-running = What is dead is now being deleted.
+purge-done = Everything dead was deleted.
 purge-progress = { $taken } of about { $total } rows deleted
 purge-progress-more = { $taken } rows deleted, more than { $left } left
 purge-finished = All deleted at

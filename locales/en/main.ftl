@@ -125,7 +125,8 @@ ended-at = Ended
 access-ended-at = Access ended at
 ended-one = { $app }’s access ended at
 ended-several = The access of { $count } apps ended at
-ended-text = Nothing it holds works any more. It keeps what it has already copied. It can get access again only if you allow it again.
+ended-nothing = Nothing it holds works any more.
+ended-text = It keeps what it has already copied. It can get access again only if you allow it again.
 
 revoke-access = Revoke access
 revoke-selected = Revoke selected apps

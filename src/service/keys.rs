@@ -7,9 +7,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::clock::{Clock, Timestamp};
 use crate::jwt::key::{PrivateKey, SealedKey};
 use crate::jwt::key_file::{self, KeyFile};
+use crate::jwt::statement;
 use crate::jwt::token::Reader;
 use crate::model::id::KeyId;
 use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
@@ -145,6 +148,20 @@ impl Keys {
     pub fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
         let make = || Ok(Reader::new(&store.accepted_keys()?.keys));
         self.reader.get(store.keys_version_now(), make)
+    }
+
+    /// Signs a statement of this server with the key that signs now.
+    ///
+    /// # Errors
+    /// `NoKey`, or when a key can't be read or opened.
+    pub fn sign_statement(
+        &self,
+        store: &Store,
+        typ: &str,
+        payload: &Value,
+        now: Timestamp,
+    ) -> Result<String> {
+        statement::sign(typ, payload, self.signing(store)?.at(now)?).ok_or(Error::NoKey)
     }
 
     /// Publishes another key, which signs a minute later; the present one is accepted until what it

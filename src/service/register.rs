@@ -161,6 +161,9 @@ pub async fn edit_client(
             if !tx.update_client(&after, &owner)? {
                 return Err(Error::NotFound);
             }
+            if before.token_format == TokenFormat::Jwt && after.token_format != TokenFormat::Jwt {
+                tx.note_jwt_left(&id, now)?;
+            }
             if before.name != after.name {
                 tx.insert_client_change(&id, "name", before.name.as_str(), now)?;
             }

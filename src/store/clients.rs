@@ -40,6 +40,11 @@ const REINSTATE: &str = "UPDATE clients SET status = 'active', status_at = ?3, s
     WHERE id = ?1 AND status = 'suspended' AND owner_id <> ?2 RETURNING generation";
 const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6, token_format = ?7 \
     WHERE id = ?1 AND owner_id = ?2 AND status IN ('active', 'suspended')";
+const LEAVE_JWT: &str = "UPDATE clients SET left_jwt_at = ?2 WHERE id = ?1";
+/// Whether JWTs of a client may be about: it gets them, or did a while ago.
+const HAS_JWTS: &str = "SELECT 1 FROM clients WHERE id = ?1 AND (token_format = 'jwt' OR left_jwt_at > ?2)";
+const ANY_JWTS: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM clients AS c WHERE c.token_format = 'jwt') \
+    OR EXISTS (SELECT 1 FROM clients AS c WHERE c.token_format = 'opaque' AND c.left_jwt_at > ?1)";
 const INSERT_CHANGE: &str = "INSERT INTO client_changes (client_id, at, field, earlier) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT DO NOTHING";
 const CHANGES: &str =
@@ -74,7 +79,7 @@ pub struct Change {
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION];
+pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION, HAS_JWTS, ANY_JWTS];
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
@@ -102,6 +107,16 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
 }
 
 impl Store {
+    /// Whether a client gets JWTs, or did after `since`.
+    pub fn has_jwts(&self, client: &ClientId, since: Timestamp) -> Result<bool> {
+        self.lookup(|c| c.prepare_cached(HAS_JWTS)?.exists(params![client, since]))
+    }
+
+    /// Whether any client does.
+    pub fn any_jwts(&self, since: Timestamp) -> Result<bool> {
+        self.lookup(|c| c.prepare_cached(ANY_JWTS)?.exists([since]))
+    }
+
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
         self.lookup(|c| c.prepare_cached(BY_ID)?.query_row([id], client).optional())
     }
@@ -221,6 +236,12 @@ impl Tx<'_> {
             client.token_format,
         ])?;
         Ok(rows == 1)
+    }
+
+    /// Notes that a client gets no more JWTs; it may hold some.
+    pub fn note_jwt_left(&self, client: &ClientId, now: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(LEAVE_JWT)?.execute(params![client, now])?;
+        Ok(())
     }
 
     /// Keeps what a registration said before a change.

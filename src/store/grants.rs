@@ -31,6 +31,7 @@ const END_BY_ID: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE
 const END_ALL: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE user_id = ?1 AND status = 'open' \
     RETURNING id, client_id, user_id";
 const CLIENT_OF: &str = "SELECT client_id FROM grants WHERE id = ?1 AND user_id = ?2";
+const AUDIENCES: &str = "SELECT audiences FROM grants WHERE id = ?1";
 const EXISTS: &str = "SELECT 1 FROM grants WHERE id = ?1";
 
 /// One row a grant: the app, and what can still be live under it.
@@ -74,6 +75,7 @@ pub(super) const STATEMENTS: &[&str] = &[
     END_BY_ID,
     END_ALL,
     CLIENT_OF,
+    AUDIENCES,
     EXISTS,
     CARDS,
     ENDED_CARDS,
@@ -183,6 +185,13 @@ impl Store {
 
     pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
         self.lookup(|c| open(c, client, user))
+    }
+
+    /// Wherever a grant ever allowed anything.
+    pub fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
+        let known: Option<Option<String>> =
+            self.lookup(|c| c.prepare_cached(AUDIENCES)?.query_row([id], |row| row.get(0)).optional())?;
+        Ok(Audiences::from_column(known.flatten().as_deref()))
     }
 
     pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {

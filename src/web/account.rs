@@ -29,6 +29,7 @@ use crate::web::device;
 use crate::web::error::{self, Error, Result};
 use crate::web::form::{Faults, Form, Query, local_path};
 use crate::web::page::{Page, Section, iso};
+use crate::web::reach::worst_case_everywhere;
 use crate::web::session::{self, SignedIn, Viewer};
 use crate::web::sign_in::go_on;
 
@@ -239,6 +240,8 @@ pub async fn end_session(
 #[template(path = "account/taken_over.html")]
 pub struct TakenOverPage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     username: Username,
     apps: usize,
     browsers: usize,
@@ -256,7 +259,9 @@ async fn taken_over_form(app: &App, signed_in: &SignedIn, faults: Faults) -> Res
     let now = app.clock.now();
     let (apps, browsers) = reach(app, signed_in, now).await?;
     let username = signed_in.user.username.clone();
-    Ok(TakenOverPage { page: signed_in.page(Section::Account, now), username, apps, browsers, faults })
+    let worst_case = worst_case_everywhere(app, None, now)?;
+    let page = signed_in.page(Section::Account, now);
+    Ok(TakenOverPage { page, worst_case, username, apps, browsers, faults })
 }
 
 pub async fn taken_over_page(State(app): State<App>, signed_in: SignedIn) -> Result<TakenOverPage> {
@@ -291,6 +296,8 @@ pub async fn taken_over(
 #[template(path = "account/delete.html")]
 pub struct DeletePage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     username: Username,
     apps: usize,
     faults: Faults,
@@ -300,7 +307,9 @@ async fn delete_form(app: &App, signed_in: &SignedIn, faults: Faults) -> Result<
     let now = app.clock.now();
     let (apps, _) = reach(app, signed_in, now).await?;
     let username = signed_in.user.username.clone();
-    Ok(DeletePage { page: signed_in.page(Section::Account, now), username, apps, faults })
+    let worst_case = worst_case_everywhere(app, None, now)?;
+    let page = signed_in.page(Section::Account, now);
+    Ok(DeletePage { page, worst_case, username, apps, faults })
 }
 
 pub async fn delete_page(State(app): State<App>, signed_in: SignedIn) -> Result<DeletePage> {

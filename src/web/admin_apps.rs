@@ -16,6 +16,7 @@ use crate::store::receipts::LedgerRow;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Query, ReasonField, page_number, page_text, with_query};
 use crate::web::page::{Page, Section};
+use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
 
 const STATUSES: [&str; 4] = ["active", "suspended", "banned", "deleted"];
@@ -128,6 +129,8 @@ impl Shutting {
 #[template(path = "admin/shut.html")]
 pub struct ShutPage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     row: ClientRow,
     client: Client,
     act: Shutting,
@@ -137,12 +140,21 @@ pub struct ShutPage {
 }
 
 impl ShutPage {
-    fn new(page: Page, row: ClientRow, client: Client, act: Shutting, reason: ReasonField) -> Self {
+    fn new(
+        app: &App,
+        signed_in: &SignedIn,
+        (row, client): (ClientRow, Client),
+        act: Shutting,
+        reason: ReasonField,
+    ) -> Result<Self> {
+        let now = app.clock.now();
         let banned = client.redirect_uris.iter().filter(|uri| !uri.is_local());
         let mut domains: Vec<String> = banned.map(RedirectUri::domain).collect();
         domains.sort_unstable();
         domains.dedup();
-        Self { page, row, client, act, domains, reason }
+        let worst_case = worst_case_everywhere(app, Some(&row.id), now)?;
+        let page = signed_in.page(Section::AdminApps, now);
+        Ok(Self { page, worst_case, row, client, act, domains, reason })
     }
 }
 
@@ -155,8 +167,8 @@ async fn show_shutting(app: &App, signed_in: &SignedIn, id: &str, act: Shutting)
     if !act.can_befall(&row) {
         return Ok(to_app(&row.id).into_response());
     }
-    let page = signed_in.page(Section::AdminApps, app.clock.now());
-    Ok(ShutPage::new(page, row, client, act, ReasonField::default()).into_response())
+    let shown = ShutPage::new(app, signed_in, (row, client), act, ReasonField::default())?;
+    Ok(shown.into_response())
 }
 
 /// Shuts the app with the sentence of `form`; then to the receipt, or to the app if it was shut before.
@@ -170,8 +182,8 @@ async fn shut(app: &App, signed_in: &SignedIn, id: &str, act: Shutting, form: &F
     let reason = match parse_reason(text) {
         Ok(reason) => reason,
         Err(error) => {
-            let page = signed_in.page(Section::AdminApps, now);
-            let shown = ShutPage::new(page, row, client, act, ReasonField::refused(text, error));
+            let refused = ReasonField::refused(text, error);
+            let shown = ShutPage::new(app, signed_in, (row, client), act, refused)?;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
         }
     };

@@ -21,6 +21,7 @@ use crate::web::admin_apps::done;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Query, ReasonField, page_number, page_text, with_query};
 use crate::web::page::{Page, Section};
+use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
 use crate::web::text::t;
 
@@ -113,6 +114,8 @@ pub async fn detail(
 #[template(path = "admin/user_disable.html")]
 pub struct DisablePage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     row: UserRow,
     /// Those that would be suspended.
     active_apps: Vec<ClientRow>,
@@ -124,8 +127,10 @@ impl DisablePage {
     async fn new(app: &App, signed_in: &SignedIn, row: UserRow, reason: ReasonField) -> Result<Self> {
         let mut active_apps = app.store.clients_of(&row.id).await?;
         active_apps.retain(|client| client.status == "active");
-        let page = signed_in.page(Section::AdminUsers, app.clock.now());
-        Ok(Self { page, row, active_apps, suspends_apps: true, reason })
+        let now = app.clock.now();
+        let worst_case = worst_case_everywhere(app, None, now)?;
+        let page = signed_in.page(Section::AdminUsers, now);
+        Ok(Self { page, worst_case, row, active_apps, suspends_apps: true, reason })
     }
 }
 
@@ -204,6 +209,8 @@ pub async fn enable(
 #[template(path = "admin/user_revoke.html")]
 pub struct RevokePage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     row: UserRow,
     grants: Vec<GrantCard>,
     devices: i64,
@@ -222,7 +229,8 @@ pub async fn revoke_page(
     let grants = app.store.grant_cards(&row.id, now).await?;
     let devices = grants.iter().map(|grant| grant.devices).sum();
     let page = signed_in.page(Section::AdminUsers, now);
-    Ok(RevokePage { page, row, grants, devices }.into_response())
+    let worst_case = worst_case_everywhere(&app, None, now)?;
+    Ok(RevokePage { page, worst_case, row, grants, devices }.into_response())
 }
 
 pub async fn revoke(

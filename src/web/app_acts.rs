@@ -22,12 +22,15 @@ use crate::web::developer::{Notice, own, own_or_deleted, to_app, to_receipt_of};
 use crate::web::error::{Error, Result};
 use crate::web::form::Form;
 use crate::web::page::{Page, Section};
+use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
 
 #[derive(Template, WebTemplate)]
 #[template(path = "developer/revoke_tokens.html")]
 pub struct RevokeTokensPage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     client: Client,
     counted: Counted,
 }
@@ -45,7 +48,9 @@ pub async fn revoke_tokens_page(
 ) -> Result<RevokeTokensPage> {
     let client = own(&app, &signed_in, &id)?;
     let counted = app.counts.of(&app.store, &client, &app.clock).await?;
-    Ok(RevokeTokensPage { page: signed_in.page(Section::Apps, app.clock.now()), client, counted })
+    let now = app.clock.now();
+    let worst_case = worst_case_everywhere(&app, Some(&client.id), now)?;
+    Ok(RevokeTokensPage { page: signed_in.page(Section::Apps, now), worst_case, client, counted })
 }
 
 /// The generation that the page showed; scripts may leave it out, and then act on what there is.
@@ -163,6 +168,8 @@ pub async fn rotate_secret(
 #[template(path = "developer/delete.html")]
 pub struct DeletePage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     client: Client,
     counted: Counted,
     /// What was typed instead of the name.
@@ -188,8 +195,10 @@ pub async fn delete_page(
         return Ok(to_app(&client.id, Notice::Refused));
     }
     let counted = app.counts.of(&app.store, &client, &app.clock).await?;
-    let page = signed_in.page(Section::Apps, app.clock.now());
-    Ok(DeletePage { page, client, counted, refused: None }.into_response())
+    let now = app.clock.now();
+    let worst_case = worst_case_everywhere(&app, Some(&client.id), now)?;
+    let page = signed_in.page(Section::Apps, now);
+    Ok(DeletePage { page, worst_case, client, counted, refused: None }.into_response())
 }
 
 pub async fn delete(
@@ -207,7 +216,8 @@ pub async fn delete(
     if typed != client.name.as_str() {
         let counted = app.counts.of(&app.store, &client, &app.clock).await?;
         let page = signed_in.page(Section::Apps, now);
-        let page = DeletePage { page, client, counted, refused: Some(typed.to_owned()) };
+        let worst_case = worst_case_everywhere(&app, Some(&client.id), now)?;
+        let page = DeletePage { page, worst_case, client, counted, refused: Some(typed.to_owned()) };
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
     let by = By::developer_on_page(&signed_in.user.id, now);

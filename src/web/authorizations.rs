@@ -11,6 +11,7 @@ use crate::model::act::By;
 use crate::model::client::RedirectUri;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId};
 use crate::model::params::Params;
+use crate::model::resource_server::Audiences;
 use crate::service::moderate;
 use crate::service::revoke::{self, Asking};
 use crate::store::families::Device;
@@ -20,6 +21,7 @@ use crate::store::resource_servers::Scopes;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Query};
 use crate::web::page::{Page, Section};
+use crate::web::reach::{Reach, worst_case};
 use crate::web::session::SignedIn;
 
 /// An app that has not been used for so many days is said to be unused.
@@ -68,6 +70,7 @@ pub struct ListPage {
     page: Page,
     cards: Vec<Card>,
     receipt: Vec<LedgerRow>,
+    reach: Reach,
     unused: Vec<GrantId>,
     reaching: usize,
 }
@@ -92,6 +95,7 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
     };
     Ok(ListPage {
         page: signed_in.page(Section::Authorizations, now),
+        reach: Reach::of(&app, &receipt, now).await?,
         unused: cards
             .iter()
             .filter(|card| card.unused_days.is_some())
@@ -163,9 +167,21 @@ pub async fn detail(
 #[template(path = "authorizations/revoke.html")]
 pub struct RevokePage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     cards: Vec<Card>,
     devices: i64,
     extent: Extent,
+}
+
+/// How long it may take to end these grants, wherever they ever allowed anything.
+fn worst_case_of(app: &App, cards: &[Card], now: Timestamp) -> Result<String> {
+    let mut audiences = Audiences::NOBODY;
+    for card in cards {
+        audiences = audiences.union(&app.store.grant_audiences(&card.grant.id)?);
+    }
+    let clients = cards.iter().map(|card| Some(&card.grant.client_id));
+    Ok(worst_case(app, clients, &audiences, now)?)
 }
 
 /// What a revocation page is about.
@@ -177,9 +193,10 @@ pub enum Extent {
 }
 
 impl RevokePage {
-    fn new(page: Page, cards: Vec<Card>, extent: Extent) -> Self {
+    fn new(app: &App, page: Page, cards: Vec<Card>, extent: Extent, now: Timestamp) -> Result<Self> {
         let devices = cards.iter().map(|card| card.grant.devices).sum();
-        Self { page, cards, devices, extent }
+        let worst_case = worst_case_of(app, &cards, now)?;
+        Ok(Self { page, worst_case, cards, devices, extent })
     }
 }
 
@@ -194,7 +211,7 @@ pub async fn revoke_one_page(
         return Ok(Redirect::to(&format!("/authorizations/{id}")).into_response());
     }
     let page = signed_in.page(Section::Authorizations, now);
-    Ok(RevokePage::new(page, vec![card], Extent::One).into_response())
+    Ok(RevokePage::new(&app, page, vec![card], Extent::One, now)?.into_response())
 }
 
 /// The form has no fields; reading it refuses what no form of ours sends.
@@ -262,7 +279,7 @@ pub async fn revoke_several_page(
         return Ok(Redirect::to("/authorizations?none=1").into_response());
     }
     let extent = if is_all { Extent::All } else { Extent::Several };
-    Ok(RevokePage::new(page, cards, extent).into_response())
+    Ok(RevokePage::new(&app, page, cards, extent, now)?.into_response())
 }
 
 pub async fn revoke_several(
@@ -288,6 +305,8 @@ pub async fn revoke_several(
 #[template(path = "authorizations/device.html")]
 pub struct DevicePage {
     page: Page,
+    /// How long it may take.
+    worst_case: String,
     card: Card,
     device: Device,
 }
@@ -304,7 +323,8 @@ pub async fn device_page(
     match devices.into_iter().find(|device| device.id == family) {
         Some(device) => {
             let page = signed_in.page(Section::Authorizations, now);
-            Ok(DevicePage { page, card, device }.into_response())
+            let worst_case = worst_case_of(&app, std::slice::from_ref(&card), now)?;
+            Ok(DevicePage { page, worst_case, card, device }.into_response())
         }
         None => Ok(Redirect::to(&format!("/authorizations/{id}")).into_response()),
     }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::clock::Timestamp;
 use crate::request;
-use crate::service::{authorize, moderate, register, revoke};
+use crate::service::{authorize, keys, moderate, register, revoke};
 use crate::store;
 use crate::web::page::{Page, Section};
 
@@ -81,6 +81,18 @@ impl From<authorize::Error> for Error {
             authorize::Error::Shut => Self::BadRequest("authorize-error-client"),
             // Callers ask the user instead.
             authorize::Error::Ask => Self::Internal,
+        }
+    }
+}
+
+impl From<keys::Error> for Error {
+    fn from(error: keys::Error) -> Self {
+        match error {
+            keys::Error::Store(error) => error.into(),
+            error => {
+                tracing::error!(request.id = %request::Id::current(), error = %error, "keys.unavailable");
+                Self::Unavailable
+            }
         }
     }
 }

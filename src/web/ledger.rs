@@ -1,19 +1,16 @@
-//! The ledger as people read it: `/admin/ledger` with its exports, and the receipt of an act.
+//! The ledger as admins read it: `/admin/ledger` with its exports.
 
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use crate::app::App;
 use crate::model::act::Act;
-use crate::model::id::ReceiptId;
-use crate::model::user::Role;
 use crate::store::Store;
-use crate::store::purges::Left;
 use crate::store::receipts::{LedgerRow, LedgerSearch};
 use crate::web::error::{Error, Result};
 use crate::web::export::Format;
@@ -127,105 +124,6 @@ fn export(store: Store, search: LedgerSearch, format: Format) -> Response {
         (header::CONTENT_DISPOSITION, HeaderValue::from_static(format.disposition())),
     ];
     (headers, Body::from_stream(batches)).into_response()
-}
-
-/// A row of a receipt with the progress of its purge.
-pub struct Line {
-    row: LedgerRow,
-    left: Left,
-}
-
-impl Line {
-    fn taken(&self) -> i64 {
-        let row = &self.row;
-        row.access_tokens + row.refresh_tokens + row.authorization_codes + row.families + row.sessions
-    }
-
-    /// What there was to take, as far as it has been counted; a bar needs at least one.
-    fn total(&self) -> i64 {
-        (self.taken() + self.left.rows).max(1)
-    }
-}
-
-#[derive(Template, WebTemplate)]
-#[template(path = "receipt.html")]
-pub struct ReceiptPage {
-    page: Page,
-    first: LedgerRow,
-    lines: Vec<Line>,
-    back: (String, String),
-}
-
-impl ReceiptPage {
-    fn title(&self) -> String {
-        match self.lines.len() {
-            1 => what(&self.first),
-            count => t_with("receipt-several", &[("count", &count)]),
-        }
-    }
-
-    fn is_purging(&self) -> bool {
-        self.lines.iter().any(|line| line.row.is_purging())
-    }
-
-    /// Whether the act left anything to delete.
-    fn has_purge(&self) -> bool {
-        self.lines.iter().any(|line| line.row.step.is_some())
-    }
-}
-
-/// Where a reader of this receipt comes from: an address and its name.
-fn back(signed_in: &SignedIn, row: &LedgerRow, is_single: bool) -> (String, String) {
-    let is_own_act = row.actor_id.as_deref() == Some(signed_in.user.id.as_str());
-    match (&row.client_id, &row.user_id, row.actor_kind.as_str()) {
-        (Some(client), _, "developer") if is_own_act => {
-            (format!("/apps/{client}"), row.client_name.clone().unwrap_or_default())
-        }
-        (_, Some(user), _) if *user == signed_in.user.id => match &row.grant_id {
-            Some(grant) if is_single => {
-                (format!("/authorizations/{grant}"), row.client_name.clone().unwrap_or_default())
-            }
-            _ => ("/authorizations".to_owned(), t("section-authorizations")),
-        },
-        (Some(client), _, _) if signed_in.user.role == Role::Admin => {
-            (format!("/admin/apps/{client}"), row.client_name.clone().unwrap_or_default())
-        }
-        (None, Some(user), _) if signed_in.user.role == Role::Admin => {
-            (format!("/admin/users/{user}"), row.user_name.clone().unwrap_or_default())
-        }
-        _ => ("/authorizations".to_owned(), t("section-authorizations")),
-    }
-}
-
-pub async fn receipt(
-    State(app): State<App>,
-    signed_in: SignedIn,
-    Path(id): Path<String>,
-) -> Result<ReceiptPage> {
-    let id = ReceiptId::parse(&id).ok_or(Error::NotFound)?;
-    let rows = match signed_in.user.role {
-        Role::Admin => app.store.whole_receipt(&id).await?,
-        Role::User | Role::Developer => app.store.receipt(&id, &signed_in.user.id).await?,
-    };
-    let first = rows.first().cloned().ok_or(Error::NotFound)?;
-    let mut lines = Vec::with_capacity(rows.len());
-    for row in rows {
-        let left = app.store.purge_left(&row).await?;
-        lines.push(Line { row, left });
-    }
-    let is_own_act = first.actor_id.as_deref() == Some(signed_in.user.id.as_str());
-    let section = match (first.actor_kind.as_str(), signed_in.user.role) {
-        ("developer", _) if is_own_act => Section::Apps,
-        ("user", _) if is_own_act => Section::Authorizations,
-        (_, Role::Admin) => Section::Ledger,
-        _ => Section::Authorizations,
-    };
-    Ok(ReceiptPage {
-        page: signed_in.page(section, app.clock.now()),
-        back: back(&signed_in, &first, lines.len() == 1),
-        first,
-        lines,
-    })
 }
 
 #[cfg(test)]

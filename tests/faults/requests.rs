@@ -209,10 +209,10 @@ impl Stage {
                 (Who::Dana, client(route.path), Fields::new(&[("name", "Prints")]))
             }
             (_, path) if path.starts_with("/apps") => (Who::Dana, client(path), none()),
-            ("get", "/receipts/{receipt_id}") => {
+            ("get", "/receipts/{receipt_id}" | "/receipts/{receipt_id}/jws") => {
                 self.alice.revokes(&self.app).await.is(303);
                 let receipt: String = self.world.value("SELECT receipt_id FROM ledger");
-                (Who::Alice, format!("/receipts/{receipt}"), none())
+                (Who::Alice, route.path.replace("{receipt_id}", &receipt), none())
             }
             (_, path) if path.starts_with("/admin") => self.admin_request(route).await,
             ("post", "/oauth/token") => (Who::App, route.path.to_owned(), self.token_request(variant).await),

@@ -1,9 +1,17 @@
 //! `/receipts/{id}`: for those concerned, with the purge's progress and its exact tally.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rescind::jwt::key::Verifier;
+use rescind::model::client::{ClientKind, TokenFormat};
 use rescind::model::user::Role;
+use serde_json::{Value, json};
 
+use crate::harness::api::Api;
+use crate::harness::client::Client;
 use crate::harness::fields::Fields;
-use crate::harness::{Scene, scene};
+use crate::harness::listener::acknowledgement;
+use crate::harness::{ISSUER, Scene, World, scene};
 
 #[tokio::test]
 async fn a_receipt_is_for_those_concerned() {
@@ -121,4 +129,169 @@ async fn an_act_that_gives_back_has_nothing_to_delete() {
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'client_reinstated'");
     let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("Prints was reinstated");
     shown.hides("Deleted for good");
+}
+
+// Where it is refused
+
+const GUARD: &str = "guard-one-0123456";
+
+async fn acknowledges(api: &Api, instance: &str, through: i64) {
+    let mut ack = acknowledgement(api.world.value("SELECT incarnation FROM server"), through);
+    ack["instance"] = json!(instance);
+    api.acknowledges(&ack).await.is(200);
+}
+
+/// The receipt of the newest act.
+fn newest(world: &World) -> String {
+    let receipt: String = world.value("SELECT receipt_id FROM ledger ORDER BY sequence DESC LIMIT 1");
+    format!("/receipts/{receipt}")
+}
+
+async fn app_with_jwts(world: &World) -> Client {
+    world.client(ClientKind::Confidential, |new| new.token_format = TokenFormat::Jwt).await
+}
+
+#[tokio::test]
+async fn what_is_looked_up_is_refused_at_once() {
+    let Scene { world, app, alice, .. } = scene().await;
+    alice.connects(&app).await;
+    let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
+    alice.gets(&revoke).await.page(200).shows("It takes effect at once, everywhere.");
+    let list = alice.revokes(&app).await.location().to_owned();
+    alice.gets(&list).await.page(200).shows("Nothing it covers works any more at 1 of 1 service.");
+    let page = alice.gets(&newest(&world)).await.page(200);
+    page.shows("it looks every token of this app up here").shows("badge confirmed").hides("badge silent");
+}
+
+#[tokio::test]
+async fn without_a_guard_jwts_work_until_they_expire() {
+    let Scene { world, alice, .. } = scene().await;
+    let app = app_with_jwts(&world).await;
+    alice.connects(&app).await;
+    let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
+    alice.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
+    // What was given before the app's format was changed is still about.
+    world.forces(&format!(
+        "UPDATE clients SET token_format = 'opaque', left_jwt_at = {} WHERE id = '{}'",
+        world.app.clock.now().millis(),
+        app.id
+    ));
+    alice.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
+    alice.revokes(&app).await.is(303);
+    let page = alice.gets(&newest(&world)).await.page(200);
+    let page = page.shows("badge silent").shows("may work until they expire").hides("id=\"told\" data-live");
+    page.shows("Nothing it covers works any more at 0 of 1 service.");
+    world.advances(600);
+    let page = alice.gets(&newest(&world)).await.page(200).shows("had all expired by").hides("badge silent");
+    page.shows("Nothing it covers works any more at 1 of 1 service.");
+}
+
+#[tokio::test]
+async fn a_format_that_changes_is_remembered() {
+    let Scene { world, alice, .. } = scene().await;
+    let dana = world.with_role("dana", Role::Developer).await;
+    let app = world
+        .client(ClientKind::Confidential, |new| {
+            new.owner = dana.id.clone();
+            new.token_format = TokenFormat::Jwt;
+        })
+        .await;
+    alice.connects(&app).await;
+    let fields =
+        Fields::new(&[("name", "Prints"), ("publisher", "Paper Ltd"), ("redirect_uri", &app.redirect_uri)]);
+    dana.posts(&format!("/apps/{}", app.id), &fields.and("token_format", "opaque")).await.is(303);
+    let revoke = format!("/apps/{}/revoke-tokens", app.id);
+    dana.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
+    world.advances(3901);
+    dana.gets(&revoke).await.page(200).shows("It takes effect at once, everywhere.");
+}
+
+#[tokio::test]
+async fn guards_confirm_on_the_receipt() {
+    let Scene { world, api, alice, .. } = scene().await;
+    let app = app_with_jwts(&world).await;
+    alice.connects(&app).await;
+    acknowledges(&api, GUARD, 0).await;
+    acknowledges(&api, "guard-two-0123456", 0).await;
+    let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
+    alice.gets(&revoke).await.page(200).shows("within 10 seconds even at a service that can’t be reached");
+    let list = alice.revokes(&app).await.location().to_owned();
+    alice.gets(&list).await.page(200).shows("Nothing it covers works any more at 0 of 1 service.");
+    let receipt = newest(&world);
+    let page = alice.gets(&receipt).await.page(200).shows("0 of 2 instances confirmed it");
+    page.shows("id=\"told\" aria-labelledby=\"services\" data-live").shows("badge silent");
+    world.advances(1);
+    acknowledges(&api, GUARD, 1).await;
+    alice
+        .gets(&receipt)
+        .await
+        .page(200)
+        .shows("1 of 2 instances confirmed it. What has not may accept it until");
+    acknowledges(&api, "guard-two-0123456", 1).await;
+    let confirmed = "All 2 instances confirmed it, the last after 1,000 ms.";
+    for _ in 0..2 {
+        let page = alice.gets(&receipt).await.page(200).shows(confirmed).shows("badge confirmed");
+        page.hides("aria-labelledby=\"services\" data-live").shows("at 1 of 1 service.");
+        // The same from memory and from the database.
+        world.app.guards.flush(&world.app.store, world.app.clock.now()).await.unwrap();
+    }
+    assert_eq!(world.contents()["confirmations"].len(), 1);
+}
+
+#[tokio::test]
+async fn silence_is_said_with_its_end() {
+    let Scene { world, api, app, .. } = scene().await;
+    let max = world.with_role("max", Role::Admin).await;
+    acknowledges(&api, GUARD, 0).await;
+    world.ends_all_tokens_of(&app).await;
+    let receipt = newest(&world);
+    max.gets(&receipt)
+        .await
+        .page(200)
+        .shows("0 of 1 instance confirmed it. What has not may accept it until");
+    world.advances(10);
+    let page = max.gets(&receipt).await.page(200).shows("accepts nothing until it has learned of it");
+    page.shows("badge confirmed").hides("data-live aria-labelledby=\"services\"");
+    world.ends_all_tokens_of(&app).await;
+    max.gets(&newest(&world)).await.page(200).shows("No instance was running there");
+}
+
+#[tokio::test]
+async fn a_receipt_can_be_had_signed() {
+    let Scene { world, api, app, alice } = scene().await;
+    let bob = world.signed_in("bob").await;
+    alice.connects(&app).await;
+    acknowledges(&api, GUARD, 0).await;
+    alice.revokes(&app).await.is(303);
+    let path = format!("{}/jws", newest(&world));
+    world.gets(&path).await.asks_to_sign_in(&path);
+    bob.gets(&path).await.page(404);
+    let read = async || {
+        let answer = alice.gets(&path).await.is(200);
+        assert_eq!(answer.header("content-type"), Some("application/jose"));
+        assert!(answer.header("content-disposition").unwrap().starts_with("attachment; filename=\"rcp_"));
+        let parts: Vec<&str> = answer.body.split('.').collect();
+        let [header, payload, signature] = parts.try_into().unwrap();
+        let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
+        let header: Value = serde_json::from_slice(&decode(header)).unwrap();
+        let key = world.app.store.accepted_keys().unwrap().keys.remove(0);
+        assert_eq!(header, json!({ "typ": "receipt+jws", "alg": "EdDSA", "kid": key.id }));
+        let signed = answer.body.rsplit_once('.').unwrap().0;
+        assert!(Verifier::new(&key).unwrap().accepts(signed.as_bytes(), &decode(signature)));
+        serde_json::from_slice::<Value>(&decode(payload)).unwrap()
+    };
+    let first = read().await;
+    assert_eq!((&first["settled"], &first["iss"]), (&json!(false), &json!(ISSUER)));
+    assert_eq!(first["resource_servers"][0]["state"], json!("waiting"));
+    acknowledges(&api, GUARD, 1).await;
+    world.purges().await;
+    let last = read().await;
+    let grant: String = world.value("SELECT grant_id FROM ledger");
+    assert_eq!((&last["settled"], &last["actor_kind"]), (&json!(true), &json!("user")));
+    assert_eq!(last["ended"][0]["subject_id"], json!(grant));
+    assert_eq!(last["ended"][0]["deleted"]["access_tokens"], json!(1));
+    let told = json!([{ "name": "https://photos.example", "audience": "https://photos.example",
+        "state": "confirmed", "instances": 1, "confirmed": 1, "last_ms": 0, "open_until": null }]);
+    assert_eq!(last["resource_servers"], told);
+    assert!(!last.to_string().contains("alice"));
 }

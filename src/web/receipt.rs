@@ -1,0 +1,177 @@
+//! `/receipts/{id}`: what an act ended, what was deleted, and where it is refused by now.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::model::confirmation::Confirmation;
+use crate::model::id::ReceiptId;
+use crate::model::user::Role;
+use crate::store::purges::Left;
+use crate::store::receipts::LedgerRow;
+use crate::web::error::{Error, Result};
+use crate::web::ledger::what;
+use crate::web::page::{Page, Section, iso};
+use crate::web::reach::{Reach, Told};
+use crate::web::session::SignedIn;
+use crate::web::text::{t, t_with};
+
+/// A row of a receipt with the progress of its purge.
+pub struct Line {
+    row: LedgerRow,
+    left: Left,
+}
+
+impl Line {
+    fn taken(&self) -> i64 {
+        let row = &self.row;
+        row.access_tokens + row.refresh_tokens + row.authorization_codes + row.families + row.sessions
+    }
+
+    /// What there was to take, as far as it has been counted; a bar needs at least one.
+    fn total(&self) -> i64 {
+        (self.taken() + self.left.rows).max(1)
+    }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "receipt.html")]
+pub struct ReceiptPage {
+    page: Page,
+    first: LedgerRow,
+    lines: Vec<Line>,
+    reach: Reach,
+    back: (String, String),
+}
+
+impl ReceiptPage {
+    fn title(&self) -> String {
+        match self.lines.len() {
+            1 => what(&self.first),
+            count => t_with("receipt-several", &[("count", &count)]),
+        }
+    }
+
+    fn is_purging(&self) -> bool {
+        self.lines.iter().any(|line| line.row.is_purging())
+    }
+
+    /// Whether the act left anything to delete.
+    fn has_purge(&self) -> bool {
+        self.lines.iter().any(|line| line.row.step.is_some())
+    }
+}
+
+/// Where a reader of this receipt comes from: an address and its name.
+fn back(signed_in: &SignedIn, row: &LedgerRow, is_single: bool) -> (String, String) {
+    let is_own_act = row.actor_id.as_deref() == Some(signed_in.user.id.as_str());
+    match (&row.client_id, &row.user_id, row.actor_kind.as_str()) {
+        (Some(client), _, "developer") if is_own_act => {
+            (format!("/apps/{client}"), row.client_name.clone().unwrap_or_default())
+        }
+        (_, Some(user), _) if *user == signed_in.user.id => match &row.grant_id {
+            Some(grant) if is_single => {
+                (format!("/authorizations/{grant}"), row.client_name.clone().unwrap_or_default())
+            }
+            _ => ("/authorizations".to_owned(), t("section-authorizations")),
+        },
+        (Some(client), _, _) if signed_in.user.role == Role::Admin => {
+            (format!("/admin/apps/{client}"), row.client_name.clone().unwrap_or_default())
+        }
+        (None, Some(user), _) if signed_in.user.role == Role::Admin => {
+            (format!("/admin/users/{user}"), row.user_name.clone().unwrap_or_default())
+        }
+        _ => ("/authorizations".to_owned(), t("section-authorizations")),
+    }
+}
+
+/// The rows of a receipt, for those whom it concerns.
+async fn rows(app: &App, signed_in: &SignedIn, id: &str) -> Result<Vec<LedgerRow>> {
+    let id = ReceiptId::parse(id).ok_or(Error::NotFound)?;
+    let rows = match signed_in.user.role {
+        Role::Admin => app.store.whole_receipt(&id).await?,
+        Role::User | Role::Developer => app.store.receipt(&id, &signed_in.user.id).await?,
+    };
+    if rows.is_empty() { Err(Error::NotFound) } else { Ok(rows) }
+}
+
+pub async fn receipt(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<ReceiptPage> {
+    let now = app.clock.now();
+    let rows = rows(&app, &signed_in, &id).await?;
+    let first = rows.first().cloned().ok_or(Error::NotFound)?;
+    let reach = Reach::of(&app, &rows, now).await?;
+    let mut lines = Vec::with_capacity(rows.len());
+    for row in rows {
+        let left = app.store.purge_left(&row).await?;
+        lines.push(Line { row, left });
+    }
+    let is_own_act = first.actor_id.as_deref() == Some(signed_in.user.id.as_str());
+    let section = match (first.actor_kind.as_str(), signed_in.user.role) {
+        ("developer", _) if is_own_act => Section::Apps,
+        ("user", _) if is_own_act => Section::Authorizations,
+        (_, Role::Admin) => Section::Ledger,
+        _ => Section::Authorizations,
+    };
+    Ok(ReceiptPage {
+        page: signed_in.page(section, now),
+        back: back(&signed_in, &first, lines.len() == 1),
+        first,
+        lines,
+        reach,
+    })
+}
+
+/// The type of signed receipts (`docs/receipts.md`).
+const TYPE: &str = "receipt+jws";
+
+fn ended(row: &LedgerRow) -> Value {
+    let mut ended = json!({
+        "sequence": row.sequence, "act": row.act, "subject_kind": row.subject_kind, "subject_id": row.subject_id,
+        "generation": row.generation, "grant_id": row.grant_id, "client_id": row.client_id, "user_id": row.user_id,
+    });
+    if row.step.is_some() {
+        ended["deleted"] = json!({
+            "access_tokens": row.access_tokens, "refresh_tokens": row.refresh_tokens,
+            "authorization_codes": row.authorization_codes, "devices": row.families, "sessions": row.sessions,
+            "finished_at": row.finished_at.map(iso),
+        });
+    }
+    ended
+}
+
+fn told(told: &Told) -> Value {
+    let Confirmation { instances, confirmed, last, open_until, .. } = told.confirmation;
+    json!({
+        "name": told.name, "audience": told.audience, "state": told.as_str(), "instances": instances,
+        "confirmed": confirmed, "last_ms": last.map(|last| last.as_millis() as u64),
+        "open_until": open_until.map(iso),
+    })
+}
+
+/// The receipt as it stands now, signed, as a file: who acted is told by kind, not by name.
+pub async fn signed(State(app): State<App>, signed_in: SignedIn, Path(id): Path<String>) -> Result<Response> {
+    let now = app.clock.now();
+    let rows = rows(&app, &signed_in, &id).await?;
+    let reach = Reach::of(&app, &rows, now).await?;
+    let first = rows.first().ok_or(Error::NotFound)?;
+    let statement = json!({
+        "iss": app.config.issuer.as_str(), "iat": now.seconds(), "receipt_id": first.receipt_id,
+        "at": iso(first.at), "actor_kind": first.actor_kind, "origin": first.origin, "reason": first.reason,
+        "ended": rows.iter().map(ended).collect::<Vec<_>>(),
+        "resource_servers": reach.told.iter().map(told).collect::<Vec<_>>(),
+        "settled": !reach.is_live() && !rows.iter().any(LedgerRow::is_purging),
+    });
+    let text = app.keys.sign_statement(&app.store, TYPE, &statement, now)?;
+    let disposition = format!("attachment; filename=\"{}.jws\"", first.receipt_id);
+    let headers =
+        [(header::CONTENT_TYPE, "application/jose"), (header::CONTENT_DISPOSITION, disposition.as_str())];
+    Ok((headers, text).into_response())
+}
