@@ -119,7 +119,7 @@ impl Feed {
         let mut head = store.ledger_head();
         loop {
             head.borrow_and_update();
-            if let Err(error) = self.catch_up(&store, &guards, &clock) {
+            if let Err(error) = self.catch_up(&store, &guards, &clock).await {
                 tracing::warn!(error = %error, "feed.read_failed");
                 tokio::time::sleep(BACK_OFF).await;
                 continue;
@@ -130,7 +130,7 @@ impl Feed {
         }
     }
 
-    fn catch_up(&self, store: &Store, guards: &Guards, clock: &Clock) -> store::Result<()> {
+    async fn catch_up(&self, store: &Store, guards: &Guards, clock: &Clock) -> store::Result<()> {
         let mut position = *self.0.position.borrow();
         if position < 0 {
             guards.restore(store, clock.now())?;
@@ -147,6 +147,8 @@ impl Feed {
             self.push(rows);
             position = last;
             self.announce(position);
+            // Streams take theirs in between, or a long storm would carry the ring past them.
+            tokio::task::yield_now().await;
         }
         self.announce(position);
         Ok(())
@@ -179,8 +181,12 @@ impl Feed {
     /// Where the database stands now, once all of it has been read.
     ///
     /// # Errors
-    /// When the database can't be read: then nobody may look fresh.
+    /// When the database can't be read, or is no longer the file that its name stands for, so that
+    /// nothing can be revoked: then nobody may look fresh.
     pub async fn reached(&self, store: &Store) -> store::Result<Tip> {
+        if !store.is_in_place() {
+            return Err(store::Error::Unavailable("the database file was replaced or removed".to_owned()));
+        }
         let tip = store.feed_tip()?;
         let mut position = self.0.position.subscribe();
         let read = position.wait_for(|position| *position >= tip.sequence);

@@ -277,6 +277,61 @@ async fn a_position_that_can_t_be_resumed_is_a_gap() {
     }
 }
 
+/// One reader takes nothing while more is revoked than the server keeps at hand; another one reads on.
+#[tokio::test]
+async fn a_reader_that_falls_behind_is_cut_off_and_delays_nobody() {
+    let scene = scene().await;
+    let mut slow = scene.api.follows().await;
+    let mut quick = scene.api.follows().await;
+    let begun = incarnation(&scene);
+    let rows = 40_000;
+    let insert = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
+         INSERT INTO ledger (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id) \
+         SELECT 'rcp_' || i, {}, 'app_revoked', 'user', 'page', 'grant', 'grt_' || i FROM n",
+        scene.world.app.clock.now().millis()
+    );
+    let first = scene.world.database().execute(&insert, []).unwrap();
+    assert_eq!(first, rows);
+    // Whoever writes besides the server does not wake it; its own act does.
+    let last = rows + 1;
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    let mut prev = 0;
+    for sequence in 1..=last {
+        let event = quick.next().await.expect("an event");
+        assert_eq!((event.id, &event.data["prev"]), (Some(format!("{begun}.{sequence}")), &json!(prev)));
+        prev = sequence;
+    }
+    assert_eq!(slow.next().await, None);
+    // It comes back and misses nothing: what is no longer at hand is in the database.
+    let mut again = scene.api.follows_from(&format!("{begun}.0")).await;
+    for sequence in 1..=last {
+        assert_eq!(again.next().await.expect("an event").id, Some(format!("{begun}.{sequence}")));
+    }
+    assert_eq!(scene.api.snapshot().await["entries"].as_array().unwrap().len(), last);
+}
+
+#[tokio::test]
+async fn a_thousand_guards_that_come_back_at_once_hold_nobody_up() {
+    let scene = scene().await;
+    for _ in 0..20 {
+        scene.world.ends_all_tokens_of(&scene.app).await;
+    }
+    let position = format!("{}.0", incarnation(&scene));
+    let mut listeners = Vec::new();
+    for _ in 0..1_000 {
+        listeners.push(scene.api.follows_from(&position).await);
+    }
+    let began = std::time::Instant::now();
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    for listener in &mut listeners {
+        for sequence in 1..=21 {
+            assert_eq!(listener.next().await.unwrap().data["prev"], json!(sequence - 1));
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_stream_ends_when_the_server_stops() {
     let scene = scene().await;
@@ -386,5 +441,12 @@ async fn nobody_looks_fresh_without_the_database() {
         scene.api.asks(path, Some(&position)).await.refuses(503, "temporarily_unavailable");
     }
     scene.world.database().execute_batch("ALTER TABLE gone RENAME TO ledger").unwrap();
+    scene.api.acknowledges(&ack).await.is(200);
+    // Nothing could be revoked: what is read is no longer what the next start would find.
+    let (file, aside) =
+        (scene.world.app.store.path().to_owned(), scene.world.app.store.path().with_extension("aside"));
+    std::fs::rename(&file, &aside).unwrap();
+    scene.api.acknowledges(&ack).await.refuses(503, "temporarily_unavailable");
+    std::fs::rename(&aside, &file).unwrap();
     scene.api.acknowledges(&ack).await.is(200);
 }
