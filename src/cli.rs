@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod demo;
+pub mod restore;
 pub mod serve;
 pub mod socket;
 
@@ -55,11 +56,16 @@ enum Task {
         #[command(flatten)]
         output: Output,
     },
+    /// Put a backup in the place of the database; everything that was given before ends
+    Restore(restore::Options),
+    /// The record of who took what away
+    #[command(subcommand)]
+    Ledger(LedgerTask),
 }
 
 /// How results are printed.
 #[derive(Args, Clone, Copy)]
-struct Output {
+pub struct Output {
     /// Print one JSON object and nothing else
     #[arg(long)]
     json: bool,
@@ -123,6 +129,16 @@ enum KeyTask {
 enum PurgeTask {
     /// What is being removed, and how much of it is gone
     Status {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Subcommand)]
+enum LedgerTask {
+    /// Write the whole ledger to a new file, as JSON lines, while the server runs
+    Export {
+        file: std::path::PathBuf,
         #[command(flatten)]
         output: Output,
     },
@@ -211,6 +227,11 @@ enum RevokeTask {
     },
 }
 
+/// Whoever runs the command may run in another folder.
+fn absolute(file: &std::path::Path) -> Result<std::path::PathBuf, Failure> {
+    std::path::absolute(file).map_err(|error| Failure::usage(format!("FILE {}: {error}", file.display())))
+}
+
 /// The first line of standard input.
 fn line_from_stdin() -> Result<String, Failure> {
     let mut text = String::new();
@@ -235,10 +256,9 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
         Task::Key(KeyTask::Rotate { output }) => (Command::KeyRotate, output),
         Task::Key(KeyTask::Withdraw { kid, output }) => (Command::KeyWithdraw { kid }, output),
         Task::Purge(PurgeTask::Status { output }) => (Command::PurgeStatus, output),
-        Task::Backup { file, output } => {
-            let file = std::path::absolute(&file)
-                .map_err(|error| Failure::usage(format!("FILE {}: {error}", file.display())))?;
-            (Command::Backup { file }, output)
+        Task::Backup { file, output } => (Command::Backup { file: absolute(&file)? }, output),
+        Task::Ledger(LedgerTask::Export { file, output }) => {
+            (Command::LedgerExport { file: absolute(&file)? }, output)
         }
         Task::Client(ClientTask::Add {
             owner,
@@ -281,7 +301,7 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
             }
             (Command::RevokeToken { token: line_from_stdin()? }, output)
         }
-        Task::Demo(_) | Task::Serve | Task::Settings => {
+        Task::Demo(_) | Task::Restore(_) | Task::Serve | Task::Settings => {
             return Err(Failure::usage("not a command on the database".to_owned()));
         }
     })
@@ -306,6 +326,12 @@ impl Cli {
                 Ok(())
             }
             Task::Serve => config().and_then(|config| block_on(serve::run(config))),
+            Task::Restore(options) => config().and_then(|config| {
+                let output = options.output;
+                let answer = block_on(restore::run(config, Clock::System, options))?;
+                print(&answer, output);
+                Ok(())
+            }),
             Task::Demo(options) => block_on(demo::run(options)),
             task => run_command(task),
         };

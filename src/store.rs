@@ -10,6 +10,7 @@ pub mod access_tokens;
 pub mod authorization_codes;
 pub mod client_lists;
 pub mod clients;
+pub mod copies;
 pub mod dialect;
 pub mod families;
 pub mod feed;
@@ -35,11 +36,10 @@ pub mod writer;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::OpenFlags;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tokio::sync::watch;
 
@@ -59,6 +59,12 @@ pub enum Error {
     /// Something with this name exists already.
     #[error("it exists already")]
     Exists,
+    /// What was taken back since it was made would work again.
+    #[error(
+        "{0} is a copy that rescind backup made, and nobody serves it as it is: rescind restore {0} ends what it \
+         would bring back"
+    )]
+    Copy(String),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -105,8 +111,19 @@ impl Store {
     /// [`lock::DatabaseLock`].
     ///
     /// # Errors
-    /// When the file can't be read, written or migrated.
+    /// [`Error::Copy`] for a backup; when the file can't be read, written or migrated.
     pub async fn open(path: &Path) -> Result<Self> {
+        if copies::is_copy(path) {
+            return Err(Error::Copy(path.display().to_string()));
+        }
+        Self::open_copy(path).await
+    }
+
+    /// The same for a file that may be a backup: for its restoration alone.
+    ///
+    /// # Errors
+    /// When the file can't be read, written or migrated.
+    pub async fn open_copy(path: &Path) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY)
@@ -167,29 +184,6 @@ impl Store {
     /// The sequence of the newest committed ledger row, whenever it moves.
     pub fn ledger_head(&self) -> watch::Receiver<i64> {
         self.writer.ledger_head()
-    }
-
-    /// Writes a consistent copy of the whole database to `to`, which may not exist, while everybody
-    /// goes on reading and writing.
-    ///
-    /// # Errors
-    /// When the copy can't be written; what there is of it is then removed.
-    pub async fn backup(&self, to: PathBuf) -> Result<()> {
-        let from = self.path.clone();
-        let copy = move || -> Result<()> {
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
-            let file = file.map_err(|error| Error::Unavailable(format!("{}: {error}", to.display())))?;
-            let copied = rusqlite::Connection::open_with_flags(&*from, OpenFlags::SQLITE_OPEN_READ_ONLY)
-                .and_then(|connection| connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]))
-                .map_err(Error::from)
-                .and_then(|_| file.sync_all().map_err(|error| Error::Unavailable(error.to_string())));
-            if copied.is_err() {
-                // The failure itself is the better answer than that its remains could not be removed.
-                let _ = std::fs::remove_file(&to);
-            }
-            copied
-        };
-        tokio::task::spawn_blocking(copy).await.map_err(|error| Error::Unavailable(error.to_string()))?
     }
 
     /// Waits for the work that was handed over, then closes the file.

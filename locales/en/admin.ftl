@@ -255,6 +255,7 @@ verb-user_enabled = Account enabled
 verb-role_changed = Role changed
 verb-user_deleted = Account deleted
 verb-account_taken_over = Account taken over
+verb-database_restored = Database restored from a backup
 
 what-access_token_revoked = An access token of { $app } ended
 what-refresh_token_revoked = A device was signed out of { $app }
@@ -273,6 +274,7 @@ what-user_enabled = { $user }’s account was enabled
 what-role_changed = { $user }’s role was changed
 what-user_deleted = { $user }’s account was deleted
 what-account_taken_over = All access to { $user }’s account ended: it was taken over
+what-database_restored = All access of all apps ended, and everybody was signed out: the database was restored from a backup
 
 ## Receipts
 

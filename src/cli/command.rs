@@ -21,6 +21,7 @@ use crate::model::resource_server::{Guard, Guarding, MaxStaleness, is_audience};
 use crate::model::scope::Scope;
 use crate::model::user::{Role, Username, is_email};
 use crate::service::keys;
+use crate::service::ledger_file;
 use crate::service::moderate;
 use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
 use crate::service::revoke::{self, Authority, Token, TokenRevocation};
@@ -80,6 +81,10 @@ pub enum Command {
     },
     /// `file` is absolute: the server may run in another folder.
     Backup {
+        file: PathBuf,
+    },
+    /// Likewise.
+    LedgerExport {
         file: PathBuf,
     },
 }
@@ -287,6 +292,11 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
         Command::Backup { file } => {
             app.store.backup(file.clone()).await?;
             Ok(json!({ "file": file }))
+        }
+        Command::LedgerExport { file } => {
+            let rows = ledger_file::export(&app.store, &file).await;
+            let rows = rows.map_err(|error| Failure::refused(error.to_string()))?;
+            Ok(json!({ "file": file, "rows": rows }))
         }
         Command::RevokeToken { token } => {
             let reader = app.keys.reader(&app.store)?;

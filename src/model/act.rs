@@ -46,10 +46,15 @@ names! {
         RoleChanged = "role_changed",
         UserDeleted = "user_deleted",
         AccountTakenOver = "account_taken_over",
+        DatabaseRestored = "database_restored",
     }
 }
 
 impl Act {
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|act| act.as_str() == text)
+    }
+
     /// Whether it takes anything away: then resource servers have to know.
     pub const fn ends_something(self) -> bool {
         !matches!(self, Self::ClientReinstated | Self::UserEnabled | Self::RoleChanged)
@@ -154,6 +159,10 @@ pub enum Subject {
         id: UserId,
         generation: i64,
     },
+    /// All that was ever minted under lower generations.
+    Server {
+        generation: i64,
+    },
 }
 
 impl Subject {
@@ -164,6 +173,7 @@ impl Subject {
             Self::Grant(_) => "grant",
             Self::Client { .. } => "client",
             Self::User { .. } => "user",
+            Self::Server { .. } => "server",
         }
     }
 
@@ -174,12 +184,15 @@ impl Subject {
             Self::Grant(id) => id.as_str(),
             Self::Client { id, .. } => id.as_str(),
             Self::User { id, .. } => id.as_str(),
+            Self::Server { .. } => "server",
         }
     }
 
     pub const fn generation(&self) -> Option<i64> {
         match self {
-            Self::Client { generation, .. } | Self::User { generation, .. } => Some(*generation),
+            Self::Client { generation, .. } | Self::User { generation, .. } | Self::Server { generation } => {
+                Some(*generation)
+            }
             _ => None,
         }
     }

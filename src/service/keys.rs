@@ -202,6 +202,25 @@ impl Keys {
         Ok(is_new)
     }
 
+    /// Withdraws all keys, and lets another sign at once: what any copy of this database could sign with, or
+    /// has signed, is accepted no more.
+    ///
+    /// # Errors
+    /// When the store fails, or the key file.
+    pub async fn replace_all(&self, store: &Store, now: Timestamp) -> Result<()> {
+        let file = KeyFile::open_or_make(&self.file)?;
+        let successor = SealedKey::generate(self.settings.algorithm, &file, now)?;
+        let rows = store.signing_keys()?;
+        store
+            .write(move |tx| {
+                for row in &rows {
+                    tx.withdraw_signing_key(&row.key.public.id, now)?;
+                }
+                Ok(succeed(tx, &successor, now, now)?)
+            })
+            .await
+    }
+
     /// Does what is due: rotates, and forgets what is needed no more.
     ///
     /// # Errors

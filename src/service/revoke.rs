@@ -7,15 +7,17 @@
 //! The one act besides is [`withdrawing a signing key`](super::keys::Keys::withdraw), which concerns
 //! no one app or user.
 
+use crate::clock::Timestamp;
 use crate::fail;
 use crate::jwt::claims::Claims;
 use crate::jwt::token::Reader;
 use crate::model::act::{Act, By, Entry, Subject};
-use crate::model::client::ClientStatus;
+use crate::model::client::{Client, ClientStatus};
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
+use crate::store::copies::Voided;
 use crate::store::{self, Store, Tx};
 
 /// Why nothing was revoked.
@@ -261,7 +263,7 @@ pub async fn delete_client(store: &Store, client: ClientId, owner: UserId, by: B
         .await
 }
 
-fn suspend_in(tx: &Tx<'_>, client: &ClientId, reason: &str, by: &By) -> store::Result<Receipt> {
+pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, reason: &str, by: &By) -> store::Result<Receipt> {
     let status = ClientStatus::Suspended { at: by.at, reason: reason.to_owned() };
     let Some(generation) = tx.shut_client(client, &status)? else { return Ok(None) };
     let receipt = record_client(tx, Act::ClientSuspended, client, generation, by)?;
@@ -282,6 +284,12 @@ pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by:
         .await
 }
 
+/// The hosts that a banned app sent people to: refused at registration.
+pub(super) fn ban_domains(tx: &Tx<'_>, banned: &Client, at: Timestamp) -> store::Result<()> {
+    let mut remote = banned.redirect_uris.iter().filter(|uri| !uri.is_local());
+    remote.try_for_each(|uri| tx.ban_domain(&uri.domain(), &banned.id, at))
+}
+
 /// An admin bans an app for good: the hosts that it sent people to are refused at registration.
 ///
 /// # Errors
@@ -294,9 +302,7 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
             let Some(generation) = tx.shut_client(&client, &status)? else { return Ok(None) };
             // A ban is for good: like a deleted client's, its secrets open nothing ever again.
             tx.delete_client_secrets(&client)?;
-            for uri in banned.redirect_uris.iter().filter(|uri| !uri.is_local()) {
-                tx.ban_domain(&uri.domain(), &client, by.at)?;
-            }
+            ban_domains(tx, &banned, by.at)?;
             let receipt = record_client(tx, Act::ClientBanned, &client, generation, &by)?;
             tx.insert_receipt_note(&receipt, &reason)?;
             Ok(Some(receipt))
@@ -410,6 +416,25 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
             Ok(Some(record_user(tx, Act::UserDeleted, &user, generation, &by)?))
         })
         .await
+}
+
+/// A copy of the database takes its place: all that was ever minted dies, in this history and in any other.
+/// Nobody serves it yet, so the rows go with the act.
+pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, Voided)> {
+    let generation = tx.begin_history(by.at)?;
+    let voided = tx.void_all()?;
+    let receipt = ReceiptId::generate(by.at);
+    let entry = Entry {
+        receipt: receipt.clone(),
+        act: Act::DatabaseRestored,
+        subject: Subject::Server { generation },
+        grant: None,
+        client: None,
+        user: None,
+    };
+    let sequence = tx.insert_ledger(&entry, by)?;
+    tx.insert_tally(sequence, &voided, by.at)?;
+    Ok((receipt, voided))
 }
 
 /// A token as RFC 7009 requests carry one; its text tells its type, whatever the hint says.

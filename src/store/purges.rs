@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::fail;
 use crate::model::id::ReceiptId;
 
+use super::copies::Voided;
 use super::receipts::LedgerRow;
 use super::{Result, Store, Tx};
 
@@ -16,6 +17,8 @@ const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, 
     families, sessions, updated_at) VALUES (?1, 'access_tokens', 0, 0, 0, 0, 0, ?2)";
 const INSERT_FINISHED: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
     authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, 0, 0, 0, 0, ?3, ?3)";
+const INSERT_TALLY: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
+    authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
 /// The one that has waited longest, so that a large purge does not hold up a small one.
 pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind, l.subject_id, l.generation FROM purges AS p \
     JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL \
@@ -290,6 +293,21 @@ impl Tx<'_> {
         self.connection.prepare_cached(INSERT_FINISHED)?.execute(params![
             ledger_sequence,
             access_tokens,
+            now
+        ])?;
+        Ok(())
+    }
+
+    /// Notes a removal of everything, which the act itself has done.
+    pub fn insert_tally(&self, ledger_sequence: i64, voided: &Voided, now: Timestamp) -> Result<()> {
+        let Voided { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *voided;
+        self.connection.prepare_cached(INSERT_TALLY)?.execute(params![
+            ledger_sequence,
+            access_tokens,
+            refresh_tokens,
+            authorization_codes,
+            families,
+            sessions,
             now
         ])?;
         Ok(())

@@ -103,6 +103,10 @@ fn a_backup_holds_no_private_key_in_the_clear_and_signs_nothing_without_the_key_
     let copy = Place::new();
     let to = copy.database();
     assert_eq!(place.run(&["backup", to.to_str().unwrap()]).exit, 0);
+    // As if it had been copied by other means: then nothing marks it.
+    let unmark = rusqlite::Connection::open(&to).unwrap();
+    assert_eq!(unmark.execute("UPDATE server SET is_copy = 0", []).unwrap(), 1);
+    drop(unmark);
     refuses_to_start(&copy);
     let bytes = std::fs::read(&to).unwrap();
     let key_file = std::fs::read(place.beside("key")).unwrap();

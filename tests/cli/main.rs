@@ -7,6 +7,7 @@ mod demo;
 mod faults;
 mod keys;
 mod program;
+mod restore;
 mod settings;
 mod shared;
 mod visitor;

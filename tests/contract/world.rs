@@ -113,7 +113,7 @@ impl World {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("rescind.db");
         self.store.backup(path.clone()).await.unwrap();
-        Self { store: Store::open(&path).await.unwrap(), folder }
+        Self { store: Store::open_copy(&path).await.unwrap(), folder }
     }
 
     /// The server ends and starts anew.

@@ -1,0 +1,116 @@
+//! `rescind restore`: puts a backup in the place of the database, in one go.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::cli::Output;
+use crate::cli::command::{Failure, Holder, holder};
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+use crate::service::keys::Keys;
+use crate::service::ledger_file;
+use crate::service::restore::{Restored, Since, restore};
+use crate::store::lock::beside;
+use crate::store::{Store, copies};
+use crate::web::text::t;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// What `rescind backup` wrote; it stays as it is
+    file: PathBuf,
+    /// What `rescind ledger export` wrote last: what was done since the backup is done again. Without it
+    /// all apps are suspended until an admin reinstates them
+    #[arg(long)]
+    ledger: Option<PathBuf>,
+    /// Put it in the place of the database that is there, which is kept under another name
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Restores `options.file` as the database of `config`.
+///
+/// # Errors
+/// With the exit code; then the database that was there is there.
+pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value, Failure> {
+    let database = std::path::absolute(&config.database).context("RESCIND_DATABASE_URL")?;
+    // A link goes on leading to it.
+    let database = std::fs::canonicalize(&database).unwrap_or(database);
+    let _lock = match holder(&database).await? {
+        Holder::Us(lock) => lock,
+        Holder::Server(_) => {
+            return Err(Failure::refused("a server holds the database: stop it first".to_owned()));
+        }
+    };
+    if !options.file.exists() {
+        return Err(Failure::not_found("backup"));
+    }
+    // A copy in the database's place is there to be restored.
+    if database.exists() && !copies::is_copy(&database) && !options.replace {
+        return Err(Failure::refused(format!(
+            "{} exists: to put the backup in its place, export its ledger if it can still be read (rescind ledger \
+             export FILE), then give --ledger FILE --replace; it is kept under another name",
+            database.display()
+        )));
+    }
+    let since = match &options.ledger {
+        Some(file) => Since::Ledger(
+            ledger_file::read(file).map_err(|error| Failure::refused(format!("--ledger {error}")))?,
+        ),
+        None => Since::Unknown { reason: t("restored-suspended") },
+    };
+    let now = clock.now();
+    let folder = database.parent().unwrap_or(Path::new("/"));
+    let made = tempfile::Builder::new().prefix(".rescind-restore").tempfile_in(folder);
+    let made = made.with_context(|| format!("{}", folder.display()))?.into_temp_path();
+    let restored = renew(&options.file, &made, &config, since, now).await?;
+    copies::settle(&made)?;
+    let kept = set_aside(&database, now)?;
+    made.persist(&database).with_context(|| format!("{}", database.display()))?;
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).context("the database's folder")?;
+    Ok(json!({
+        "receipt": restored.receipt, "replayed": restored.replayed, "suspended": restored.suspended,
+        "passwords_to_set": restored.locked, "voided": restored.voided, "kept": kept,
+    }))
+}
+
+/// Makes of the backup, in a file of its own, what may be served.
+async fn renew(
+    backup: &Path,
+    made: &Path,
+    config: &Config,
+    since: Since,
+    now: Timestamp,
+) -> Result<Restored, Failure> {
+    copies::copy(backup, made).map_err(|error| Failure::refused(format!("{}: {error}", backup.display())))?;
+    let store = Store::open_copy(made).await?;
+    let key_file = config.key_file.clone().unwrap_or_else(|| beside(&config.database, "key"));
+    let keys = Keys::new(key_file, config.keys);
+    let restored = restore(&store, &keys, since, now).await;
+    store.close().await;
+    restored.map_err(|error| Failure::refused(error.to_string()))
+}
+
+/// Moves the database that is there, and its log, to another name.
+fn set_aside(database: &Path, now: Timestamp) -> Result<Option<PathBuf>, Failure> {
+    if !database.exists() {
+        return Ok(None);
+    }
+    let with = |end: &str| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let aside = format!(".replaced-{}", now.millis());
+    for end in ["-wal", "-shm", ""] {
+        let from = with(end);
+        if from.exists() {
+            let to = with(&format!("{aside}{end}"));
+            std::fs::rename(&from, &to).with_context(|| format!("{}", from.display()))?;
+        }
+    }
+    Ok(Some(with(&aside)))
+}

@@ -1,0 +1,147 @@
+//! A backup becomes the server's database, and nothing that was taken away comes back with it.
+
+use crate::clock::Timestamp;
+use crate::model::act::{Act, By};
+use crate::model::client::ClientStatus;
+use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
+use crate::model::user::{Role, UserStatus, Username};
+use crate::service::keys::{self, Keys};
+use crate::service::revoke;
+use crate::store::copies::{ExportedRow, Voided};
+use crate::store::{self, Store, Tx};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Keys(#[from] keys::Error),
+    /// Passing over it could bring something back.
+    #[error("the ledger's row {sequence} can't be read: {what}")]
+    Row { sequence: i64, what: String },
+}
+
+/// What is known of the time after the backup.
+pub enum Since {
+    /// The ledger as it was exported: what was done after the backup is done again.
+    Ledger(Vec<ExportedRow>),
+    /// Nothing: all apps are suspended with this sentence, until an admin reinstates them.
+    Unknown { reason: String },
+}
+
+/// What was done.
+#[derive(Debug)]
+pub struct Restored {
+    pub receipt: ReceiptId,
+    /// Acts that were done again.
+    pub replayed: usize,
+    pub suspended: usize,
+    /// Accounts that were taken over after the backup: their earlier passwords open nothing.
+    pub locked: Vec<Username>,
+    pub voided: Voided,
+}
+
+/// Ends in a copy that nobody serves yet all that must not come back: every credential and every
+/// signing key, and what was taken away after the backup.
+///
+/// # Errors
+/// When a row of the ledger can't be read, or the store or the key file fails; then the copy is of no use.
+pub async fn restore(store: &Store, keys: &Keys, since: Since, now: Timestamp) -> Result<Restored, Error> {
+    keys.replace_all(store, now).await?;
+    let by = By::operator(now);
+    store
+        .write(move |tx| {
+            let (mut replayed, mut suspended, mut locked) = (0, 0, Vec::new());
+            match &since {
+                Since::Ledger(rows) => {
+                    for row in rows {
+                        if !tx.ledger_has(row)? {
+                            locked.extend(replay(tx, row)?);
+                            replayed += 1;
+                        }
+                    }
+                }
+                Since::Unknown { reason } => {
+                    for client in tx.active_clients()? {
+                        revoke::suspend_in(tx, &client, reason, &by)?;
+                        suspended += 1;
+                    }
+                }
+            }
+            let (receipt, voided) = revoke::everything_in(tx, &by)?;
+            Ok(Restored { receipt, replayed, suspended, locked, voided })
+        })
+        .await
+}
+
+/// Does once more what a row of the ledger says. Whose password must not work any more, if anybody's.
+///
+/// What the backup does not hold was made after it, and is gone: then the row is all there is to do.
+fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
+    let wrong = |what: &str| Error::Row { sequence: row.sequence, what: what.to_owned() };
+    let act = Act::parse(&row.act).ok_or_else(|| wrong("the act is unknown to this version"))?;
+    let client = || ClientId::parse(&row.subject_id).ok_or_else(|| wrong("the client's id"));
+    let user = || UserId::parse(&row.subject_id).ok_or_else(|| wrong("the user's id"));
+    let reason = || row.reason.clone().unwrap_or_default();
+    let at = Timestamp::from_millis(row.at);
+    let mut locked = None;
+    let generation = match act {
+        // Every token, code and device is dead with the generation that a restored server begins.
+        Act::AccessTokenRevoked
+        | Act::RefreshTokenRevoked
+        | Act::RefreshTokenReused
+        | Act::CodeReplayed
+        | Act::DeviceSignedOut
+        | Act::DatabaseRestored => None,
+        Act::AppRevoked => {
+            let grant = GrantId::parse(&row.subject_id).ok_or_else(|| wrong("the grant's id"))?;
+            tx.end_any_grant(&grant, at)?;
+            None
+        }
+        Act::UserTokensRevoked => tx.move_client_generation(&client()?, None)?,
+        Act::ClientSuspended => {
+            tx.shut_client(&client()?, &ClientStatus::Suspended { at, reason: reason() })?
+        }
+        Act::ClientBanned => {
+            let id = client()?;
+            if let Some(banned) = tx.client(&id)? {
+                revoke::ban_domains(tx, &banned, at)?;
+            }
+            tx.delete_client_secrets(&id)?;
+            tx.shut_client(&id, &ClientStatus::Banned { at, reason: reason() })?
+        }
+        Act::ClientDeleted => {
+            let id = client()?;
+            tx.delete_client_secrets(&id)?;
+            tx.shut_client(&id, &ClientStatus::Deleted { at })?
+        }
+        Act::ClientReinstated => match row.actor_id.as_deref().and_then(UserId::parse) {
+            Some(admin) => tx.reinstate_client(&client()?, &admin, at)?,
+            None => None,
+        },
+        Act::UserRevoked => tx.move_user_generation(&user()?, None)?,
+        Act::AccountTakenOver => {
+            let id = user()?;
+            // The password that came after it is not in the ledger, and the one before it is known to others.
+            if let Some(account) = tx.user(&id)? {
+                tx.set_password(&account.username, "")?;
+                locked = Some(account.username);
+            }
+            tx.move_user_generation(&id, None)?
+        }
+        Act::UserDisabled => tx.shut_user(&user()?, &UserStatus::Disabled { at })?,
+        Act::UserEnabled => tx.enable_user(&user()?, at)?,
+        Act::UserDeleted => {
+            let id = user()?;
+            let generation = tx.shut_user(&id, &UserStatus::Deleted { at })?;
+            tx.erase_user(&id)?;
+            generation
+        }
+        Act::RoleChanged => {
+            let role = Role::parse(&reason()).ok_or_else(|| wrong("the role"))?;
+            tx.set_role(&user()?, role)?
+        }
+    };
+    tx.insert_exported(row, generation.or(row.generation))?;
+    Ok(locked)
+}

@@ -1,0 +1,191 @@
+//! Copies of the database: backups, the ledger as a file holds it, and how a restored one begins anew.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags, params};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::model::id::ClientId;
+
+use super::{Error, Result, Store, Tx};
+
+const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
+const IS_COPY: &str = "SELECT is_copy FROM server WHERE id = 1";
+const LEDGER_AFTER: &str = "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, l.origin, \
+    l.subject_kind, l.subject_id, l.grant_id, l.client_id, l.user_id, l.generation, l.audiences, n.reason \
+    FROM ledger AS l LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id \
+    WHERE l.sequence > ?1 ORDER BY l.sequence LIMIT ?2";
+const HAS: &str = "SELECT 1 FROM ledger WHERE receipt_id = ?1 AND subject_kind = ?2 AND subject_id = ?3";
+const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, \
+    grant_id, client_id, user_id, generation, audiences) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING sequence";
+const INSERT_NOTE: &str =
+    "INSERT INTO receipt_notes (receipt_id, reason) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+/// Both jump to the time: what another history of this database counted up to meanwhile, nobody knows.
+const BEGIN: &str = "UPDATE server SET generation = max(generation + 1, ?1), incarnation = max(incarnation + 1, ?2), \
+    is_copy = 0 WHERE id = 1 RETURNING generation";
+const ACTIVE_CLIENTS: &str = "SELECT id FROM clients WHERE status = 'active' ORDER BY id";
+const VOID: [&str; 5] = [
+    "DELETE FROM access_tokens",
+    "DELETE FROM refresh_tokens",
+    "DELETE FROM authorization_codes",
+    "DELETE FROM families",
+    "DELETE FROM sessions",
+];
+
+/// A row of the ledger as a file holds it, with what was written about its act.
+#[derive(Clone, Debug, Serialize, Deserialize, sqlx::FromRow)]
+pub struct ExportedRow {
+    pub sequence: i64,
+    pub receipt_id: String,
+    pub at: i64,
+    pub act: String,
+    pub actor_kind: String,
+    pub actor_id: Option<String>,
+    pub origin: String,
+    pub subject_kind: String,
+    pub subject_id: String,
+    pub grant_id: Option<String>,
+    pub client_id: Option<String>,
+    pub user_id: Option<String>,
+    pub generation: Option<i64>,
+    pub audiences: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// Rows of each table that a restored database no longer holds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Voided {
+    pub access_tokens: i64,
+    pub refresh_tokens: i64,
+    pub authorization_codes: i64,
+    pub families: i64,
+    pub sessions: i64,
+}
+
+fn at_path(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::Unavailable(format!("{}: {error}", path.display()))
+}
+
+fn reader(path: &Path) -> Result<Connection> {
+    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+}
+
+/// Whether `path` is what `rescind backup` has written. What is no database of ours is no copy either:
+/// whoever opens it says what it is.
+pub fn is_copy(path: &Path) -> bool {
+    let marked = |connection: Connection| connection.query_row(IS_COPY, [], |row| row.get::<_, i64>(0)).ok();
+    reader(path).ok().and_then(marked) == Some(1)
+}
+
+/// Writes all that the database at `from` holds into the empty file `to`: its tables anew, its indexes
+/// made from them.
+///
+/// # Errors
+/// When either file is of no use.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    reader(from)?.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    Ok(())
+}
+
+/// Puts all of a database that nobody has open into its one file, and on the disk.
+///
+/// # Errors
+/// When the disk fails.
+pub fn settle(path: &Path) -> Result<()> {
+    let connection = Connection::open(path)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+    drop(connection);
+    if mode != "delete" {
+        return Err(Error::Unavailable(format!("{}: it is still open", path.display())));
+    }
+    std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(at_path(path))
+}
+
+impl Store {
+    /// Writes a consistent copy of the whole database to `to`, which may not exist, while everybody
+    /// goes on reading and writing. The copy is marked, and appears whole or not at all.
+    ///
+    /// # Errors
+    /// When the copy can't be written.
+    pub async fn backup(&self, to: PathBuf) -> Result<()> {
+        let from = self.path().to_owned();
+        let write = move || -> Result<()> {
+            let folder =
+                to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            // Nobody else can read a new temporary file; it goes if anything fails.
+            let file = tempfile::Builder::new().prefix(".rescind-backup").tempfile_in(folder);
+            let file = file.map_err(at_path(&to))?;
+            copy(&from, file.path())?;
+            Connection::open(file.path())?.execute_batch(MARK)?;
+            file.as_file().sync_all().map_err(at_path(&to))?;
+            file.persist_noclobber(&to).map_err(|error| at_path(&to)(error.error))?;
+            std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(at_path(&to))
+        };
+        tokio::task::spawn_blocking(write).await.map_err(|error| Error::Unavailable(error.to_string()))?
+    }
+
+    /// Rows of the ledger after a sequence, oldest first.
+    pub async fn ledger_after(&self, sequence: i64, rows: i64) -> Result<Vec<ExportedRow>> {
+        Ok(sqlx::query_as(LEDGER_AFTER).bind(sequence).bind(rows).fetch_all(&self.pages).await?)
+    }
+}
+
+impl Tx<'_> {
+    /// Whether the ledger holds this row, whatever sequence it has here.
+    pub fn ledger_has(&self, row: &ExportedRow) -> Result<bool> {
+        let key = params![row.receipt_id, row.subject_kind, row.subject_id];
+        Ok(self.connection.prepare_cached(HAS)?.exists(key)?)
+    }
+
+    /// Appends a row of another history of this database, under the generation that its act has here.
+    pub fn insert_exported(&self, row: &ExportedRow, generation: Option<i64>) -> Result<()> {
+        let sequence = self.connection.prepare_cached(INSERT)?.query_row(
+            params![
+                row.receipt_id,
+                row.at,
+                row.act,
+                row.actor_kind,
+                row.actor_id,
+                row.origin,
+                row.subject_kind,
+                row.subject_id,
+                row.grant_id,
+                row.client_id,
+                row.user_id,
+                generation,
+                row.audiences,
+            ],
+            |row| row.get(0),
+        )?;
+        self.ledger_head.set(sequence);
+        if let Some(reason) = &row.reason {
+            self.connection.prepare_cached(INSERT_NOTE)?.execute(params![row.receipt_id, reason])?;
+        }
+        Ok(())
+    }
+
+    /// Begins another history: all that was minted in any other is dead, and the feed starts anew. The
+    /// server's new generation.
+    pub fn begin_history(&self, now: Timestamp) -> Result<i64> {
+        let times = params![now.seconds(), now.millis()];
+        Ok(self.connection.prepare_cached(BEGIN)?.query_row(times, |row| row.get(0))?)
+    }
+
+    /// Deletes every code, token, family and session: for a database that nobody serves yet.
+    pub fn void_all(&self) -> Result<Voided> {
+        let mut rows = [0; VOID.len()];
+        for (rows, statement) in rows.iter_mut().zip(VOID) {
+            let deleted = self.connection.prepare_cached(statement)?.execute([])?;
+            *rows = i64::try_from(deleted).unwrap_or(i64::MAX);
+        }
+        let [access_tokens, refresh_tokens, authorization_codes, families, sessions] = rows;
+        Ok(Voided { access_tokens, refresh_tokens, authorization_codes, families, sessions })
+    }
+
+    pub fn active_clients(&self) -> Result<Vec<ClientId>> {
+        let mut statement = self.connection.prepare_cached(ACTIVE_CLIENTS)?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    }
+}
