@@ -125,6 +125,7 @@ routes! {
         "/admin/resource-servers": get(web::resource_servers::list);
         "/admin/resource-servers/new":
             get(web::resource_servers::new_page) post(web::resource_servers::register);
+        "/admin/resource-servers/{resource_server_id}": get(web::guards::detail) post(web::guards::change);
     }
     Client {
         "/oauth/token": post(oauth::token::token);

@@ -14,6 +14,7 @@ pub mod device;
 pub mod error;
 pub mod export;
 pub mod form;
+pub mod guards;
 pub mod ledger;
 pub mod metrics;
 pub mod page;

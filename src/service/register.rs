@@ -238,3 +238,13 @@ pub async fn resource_server(
         .await?;
     Ok((id, secret))
 }
+
+/// Changes whether a resource server's guards are waited for, and how long they may go on without an
+/// answer; it counts from their next acknowledgement on.
+///
+/// # Errors
+/// `NotFound`.
+pub async fn guarding(store: &Store, id: ResourceServerId, guarding: Guarding) -> Result<()> {
+    let is_known = store.write(move |tx| tx.update_guarding(&id, guarding)).await?;
+    if is_known { Ok(()) } else { Err(Error::NotFound) }
+}

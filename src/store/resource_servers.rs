@@ -17,6 +17,7 @@ const SCOPES: &str = "SELECT x.name, x.description, r.audience FROM scopes AS x 
     JOIN resource_servers AS r ON r.id = x.resource_server_id ORDER BY x.name LIMIT 1000";
 const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at, guard, \
     max_staleness) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const UPDATE_GUARDING: &str = "UPDATE resource_servers SET guard = ?2, max_staleness = ?3 WHERE id = ?1";
 const INSERT_SCOPE: &str = "INSERT INTO scopes (name, resource_server_id, description) VALUES (?1, ?2, ?3)";
 
 /// A scope, what it allows in plain words, and the resource server that it is for.
@@ -155,6 +156,18 @@ impl Tx<'_> {
         ])?;
         self.registry_moved.set(true);
         Ok(())
+    }
+
+    /// `false` for an unknown one.
+    pub fn update_guarding(&self, id: &ResourceServerId, guarding: Guarding) -> Result<bool> {
+        let max_staleness = guarding.max_staleness.seconds().cast_signed();
+        let rows = self.connection.prepare_cached(UPDATE_GUARDING)?.execute(params![
+            id,
+            guarding.guard.as_str(),
+            max_staleness
+        ])?;
+        self.registry_moved.set(true);
+        Ok(rows == 1)
     }
 
     /// # Errors

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::model::client::{AppName, is_deceptive};
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
-use crate::model::resource_server::{Guarding, is_audience};
+use crate::model::resource_server::is_audience;
 use crate::model::scope::Scope;
 use crate::service::register::{self, NewResourceServer};
 use crate::store;
@@ -18,6 +18,7 @@ use crate::store::resource_servers::Scopes;
 use crate::store::user_lists::ResourceServerRow;
 use crate::web::error::Result;
 use crate::web::form::Form;
+use crate::web::guards::{GuardingForm, Standing};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 
@@ -28,12 +29,20 @@ const LONGEST_DESCRIPTION: usize = 200;
 #[template(path = "admin/resource_servers.html")]
 pub struct ListPage {
     page: Page,
-    servers: Vec<ResourceServerRow>,
+    servers: Vec<(ResourceServerRow, Standing)>,
 }
 
 pub async fn list(State(app): State<App>, signed_in: SignedIn) -> Result<ListPage> {
-    let page = signed_in.page(Section::ResourceServers, app.clock.now());
-    Ok(ListPage { page, servers: app.store.resource_server_rows().await? })
+    let now = app.clock.now();
+    let rows = app.store.resource_server_rows().await?;
+    let registered = app.store.resource_servers()?;
+    let tip = app.store.feed_tip()?;
+    let standing = |row: ResourceServerRow| {
+        let server = registered.iter().find(|server| server.id == row.id)?;
+        Some((row, Standing::of(&app, server, tip, now)))
+    };
+    let servers = rows.into_iter().filter_map(standing).collect();
+    Ok(ListPage { page: signed_in.page(Section::ResourceServers, now), servers })
 }
 
 /// What stands in the form, and what is wrong with it: a message key for each field.
@@ -42,6 +51,7 @@ struct NewForm {
     name: String,
     audience: String,
     scopes: String,
+    guarding: GuardingForm,
     name_error: Option<&'static str>,
     audience_error: Option<&'static str>,
     scopes_error: Option<&'static str>,
@@ -50,11 +60,17 @@ struct NewForm {
 impl NewForm {
     fn read(fields: &Params) -> Self {
         let text = |name| fields.get(name).unwrap_or_default().trim().to_owned();
-        Self { name: text("name"), audience: text("audience"), scopes: text("scopes"), ..Self::default() }
+        Self {
+            name: text("name"),
+            audience: text("audience"),
+            scopes: text("scopes"),
+            guarding: GuardingForm::read_or_usual(fields),
+            ..Self::default()
+        }
     }
 
     /// What it asks for; `Err` is the form with what is wrong in it.
-    fn parse(mut self, known: &Scopes) -> std::result::Result<NewResourceServer, Self> {
+    fn parse(mut self, known: &Scopes) -> std::result::Result<NewResourceServer, Box<Self>> {
         let is_known = |audience: &str| known.entries().iter().any(|entry| entry.audience == audience);
         self.name_error = AppName::parse(&self.name).is_err().then_some("error-server-name");
         self.audience_error = if !is_audience(&self.audience) {
@@ -64,14 +80,12 @@ impl NewForm {
         };
         let scopes = parse_scopes(&self.scopes, known);
         self.scopes_error = scopes.as_ref().err().copied();
-        match (scopes, self.name_error, self.audience_error) {
-            (Ok(scopes), None, None) => Ok(NewResourceServer {
-                name: self.name,
-                audience: self.audience,
-                scopes,
-                guarding: Guarding::default(),
-            }),
-            _ => Err(self),
+        let guarding = self.guarding.parse();
+        match (scopes, guarding, self.name_error, self.audience_error) {
+            (Ok(scopes), Some(guarding), None, None) => {
+                Ok(NewResourceServer { name: self.name, audience: self.audience, scopes, guarding })
+            }
+            _ => Err(Box::new(self)),
         }
     }
 }
@@ -107,8 +121,8 @@ pub struct NewPage {
 
 impl NewPage {
     fn is_refused(&self) -> bool {
-        let NewForm { name_error, audience_error, scopes_error, .. } = &self.form;
-        [name_error, audience_error, scopes_error].into_iter().any(|error| error.is_some())
+        let NewForm { name_error, audience_error, scopes_error, guarding, .. } = &self.form;
+        [name_error, audience_error, scopes_error, &guarding.error].into_iter().any(|error| error.is_some())
     }
 }
 
@@ -134,7 +148,7 @@ pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(form): F
     let refuse = |page, form| (StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form }).into_response();
     let new = match form.clone().parse(&app.store.scopes()?) {
         Ok(new) => new,
-        Err(form) => return Ok(refuse(page, form)),
+        Err(form) => return Ok(refuse(page, *form)),
     };
     let name = new.name.clone();
     match register::resource_server(&app.store, new, now).await {

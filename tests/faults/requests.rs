@@ -237,6 +237,7 @@ impl Stage {
     async fn admin_request(&self, route: &Route) -> (Who, String, Fields) {
         let path = route.path.replace("{client_id}", &self.app.id);
         let path = path.replace("{user_id}", self.bob.id.as_str());
+        let path = path.replace("{resource_server_id}", &self.api.id);
         let reason = Fields::new(&[("reason", "Its servers were broken into.")]);
         match route.path {
             "/admin/apps/{client_id}/reinstate" => {
@@ -256,6 +257,9 @@ impl Stage {
             (_, "/admin/resource-servers/new") => {
                 let fields = [("name", "Notes"), ("audience", "https://notes.example")];
                 Fields::new(&fields).and("scopes", "notes.read=Read your notes")
+            }
+            (_, "/admin/resource-servers/{resource_server_id}") => {
+                Fields::new(&[("max_staleness", "20"), ("guard", "none")])
             }
             _ => Fields::default(),
         };

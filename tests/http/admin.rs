@@ -264,6 +264,11 @@ async fn a_resource_server_that_makes_no_sense_is_refused() {
         (server(name, audience, "mail.read=a\u{200b}"), "Each scope needs"),
         (server(name, audience, "read=See"), "another resource server has it"),
         (server(name, audience, "a=b\na=c"), "stands twice"),
+        (server(name, audience, scopes).and("max_staleness", "0"), "a whole number from 1 to 300"),
+        (
+            server(name, audience, scopes).and("max_staleness", "9").and("guard", "maybe"),
+            "one of the two ways",
+        ),
     ] {
         max.posts("/admin/resource-servers/new", &fields).await.page(422).shows(text);
     }

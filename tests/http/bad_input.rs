@@ -37,6 +37,7 @@ async fn paths(scene: &Scene, wanted: impl Fn(&Route) -> bool) -> Vec<String> {
             .replace("{client_id}", &scene.app.id)
             .replace("{user_id}", scene.alice.id.as_str())
             .replace("{receipt_id}", &receipt)
+            .replace("{resource_server_id}", &scene.api.id)
             .replace("{name}", "rescind.css")
     };
     let paths: Vec<_> = TABLE.iter().filter(|route| wanted(route)).map(|route| fill(route.path)).collect();

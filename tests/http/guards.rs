@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use rescind::model::confirmation::{Confirmation, Guarded};
 use rescind::model::resource_server::{Guard, Guarding, MaxStaleness};
+use rescind::model::user::Role;
 use rescind::service::guards::Guards;
 use rescind::store::guards::Settled;
 use serde_json::{Value, json};
 
 use crate::harness::api::Api;
+use crate::harness::fields::Fields;
 use crate::harness::listener::acknowledgement;
 use crate::harness::{Scene, World, scene};
 
@@ -247,4 +249,64 @@ async fn guards_report_uses_of_what_is_theirs_alone() {
     world.advances(120);
     report(api, &grant, &family, now + 999_999).await;
     assert_eq!(used(), Some(world.app.clock.now().millis()));
+}
+
+// What admins see and decide
+
+#[tokio::test]
+async fn admins_see_how_fresh_each_guard_is() {
+    let scene = scene().await;
+    let Scene { world, api, alice, .. } = &scene;
+    let max = world.with_role("max", Role::Admin).await;
+    let page = format!("/admin/resource-servers/{}", api.id);
+    alice.gets(&page).await.page(403);
+    max.gets("/admin/resource-servers/rse_00000000000000000000").await.page(404);
+    max.gets("/admin/resource-servers").await.page(200).shows("No guard yet").hides("badge confirmed");
+    max.gets(&page).await.page(200).shows("No guard was ever heard of");
+    let version: i64 = world.value("SELECT keys_version FROM server");
+    let acknowledges = async |instance: &str, through: i64| {
+        let mut ack = acknowledgement(world.value("SELECT incarnation FROM server"), through);
+        ack["instance"] = json!(instance);
+        ack["keys_version"] = json!(version);
+        api.acknowledges(&ack).await.is(200);
+    };
+    acknowledges(ONE, 0).await;
+    acknowledges(TWO, 0).await;
+    max.gets("/admin/resource-servers").await.page(200).shows("2 of 2 up to date").shows("badge confirmed");
+    let sequence = revokes(&scene).await;
+    acknowledges(ONE, sequence).await;
+    let shown = max.gets(&page).await.page(200).shows("1 of 2 up to date").shows("Catching up");
+    shown.shows("Up to date").shows("guard-on").hides(ONE);
+    world.advances(5);
+    acknowledges(ONE, sequence).await;
+    world.advances(5);
+    max.gets(&page).await.page(200).shows("1 of 1 up to date").shows("Silent: accepts nothing");
+    world.advances(10);
+    max.gets(&page).await.page(200).shows("None running");
+}
+
+#[tokio::test]
+async fn admins_say_what_is_expected_of_guards() {
+    let scene = scene().await;
+    let Scene { world, api, alice, .. } = &scene;
+    let max = world.with_role("max", Role::Admin).await;
+    let page = format!("/admin/resource-servers/{}", api.id);
+    confirms(api, ONE, 0).await;
+    let fields = |seconds: &str, guard: &str| Fields::new(&[("max_staleness", seconds), ("guard", guard)]);
+    let before = world.contents();
+    for (seconds, guard) in
+        [("0", "expected"), ("301", "none"), ("x", "none"), ("", "none"), ("5", "both"), ("5", "")]
+    {
+        max.posts(&page, &fields(seconds, guard)).await.page(422).shows("a whole number from 1 to 300");
+    }
+    alice.posts(&page, &fields("5", "none")).await.page(403);
+    max.posts("/admin/resource-servers/rse_00000000000000000000", &fields("5", "none")).await.page(404);
+    assert_eq!(world.contents(), before);
+    max.posts(&page, &fields(" 60 ", "expected")).await.leads_to(&page);
+    assert_eq!(confirms(api, ONE, 0).await["max_staleness"], json!(60));
+    assert_eq!(max.gets(&page).await.page(200).attribute("id=\"max_staleness\"", "value"), "60");
+    max.posts(&page, &fields("60", "none")).await.leads_to(&page);
+    max.gets("/admin/resource-servers").await.page(200).shows("No guard");
+    let sequence = revokes(&scene).await;
+    assert_eq!(known(world, api, sequence).guarded, Guarded::None);
 }

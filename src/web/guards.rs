@@ -1,0 +1,204 @@
+//! `/admin/resource-servers/{id}`: a resource server's guards, how fresh they are, and what is expected of them.
+
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::app::App;
+use crate::clock::Timestamp;
+use crate::model::id::ResourceServerId;
+use crate::model::params::Params;
+use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
+use crate::service::guards::{Seen, is_guarded};
+use crate::service::register;
+use crate::store::feed::Tip;
+use crate::web::error::{Error, Result};
+use crate::web::form::Form;
+use crate::web::page::{Page, Section};
+use crate::web::session::SignedIn;
+use crate::web::text::{t, t_with};
+
+/// What is expected of a resource server's guards, as it stands in a form.
+#[derive(Clone, Debug)]
+pub struct GuardingForm {
+    pub max_staleness: String,
+    pub guard: String,
+    pub error: Option<&'static str>,
+}
+
+impl Default for GuardingForm {
+    fn default() -> Self {
+        Self::showing(Guarding::default())
+    }
+}
+
+impl GuardingForm {
+    fn showing(guarding: Guarding) -> Self {
+        let max_staleness = guarding.max_staleness.seconds().to_string();
+        Self { max_staleness, guard: guarding.guard.as_str().to_owned(), error: None }
+    }
+
+    pub fn read(fields: &Params) -> Self {
+        let text = |name| fields.get(name).unwrap_or_default().trim().to_owned();
+        Self { max_staleness: text("max_staleness"), guard: text("guard"), error: None }
+    }
+
+    /// As it usually is where nothing was said about it.
+    pub fn read_or_usual(fields: &Params) -> Self {
+        let is_silent = fields.get("max_staleness").is_none() && fields.get("guard").is_none();
+        if is_silent { Self::default() } else { Self::read(fields) }
+    }
+
+    /// `None` once `error` says what is wrong.
+    pub fn parse(&mut self) -> Option<Guarding> {
+        let guarding = Guard::parse(&self.guard).zip(MaxStaleness::parse(&self.max_staleness));
+        if guarding.is_none() {
+            self.error = Some("error-server-staleness");
+        }
+        guarding.map(|(guard, max_staleness)| Guarding { guard, max_staleness })
+    }
+}
+
+/// A guard that was heard of lately.
+pub struct Instance {
+    seen: Seen,
+    freshness: Freshness,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Freshness {
+    /// It has all that there is.
+    Fresh,
+    /// It answers, and lacks something.
+    Behind,
+    /// It accepts nothing until it has learned of everything.
+    Silent,
+}
+
+impl Instance {
+    fn name(&self) -> &str {
+        self.seen.instance.get(..8).unwrap_or(&self.seen.instance)
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.freshness == Freshness::Fresh
+    }
+
+    fn word(&self) -> String {
+        t(match self.freshness {
+            Freshness::Fresh => "guard-fresh",
+            Freshness::Behind => "guard-behind",
+            Freshness::Silent => "guard-silent",
+        })
+    }
+}
+
+/// How a resource server stands.
+pub struct Standing {
+    guarded: Guarded,
+    instances: Vec<Instance>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guarded {
+    Yes,
+    /// The operator says that no guard runs.
+    No,
+    /// None was ever heard of.
+    NotYet,
+}
+
+impl Standing {
+    pub fn of(app: &App, server: &ResourceServer, tip: Tip, now: Timestamp) -> Self {
+        let head = app.feed.head_of(&server.audience);
+        let freshness = |seen: &Seen| match &seen.acknowledged {
+            _ if seen.lease <= now => Freshness::Silent,
+            said if said.through >= head && said.keys_version == tip.keys_version => Freshness::Fresh,
+            _ => Freshness::Behind,
+        };
+        let guarded = match server.guarding.guard {
+            Guard::None => Guarded::No,
+            Guard::Expected if is_guarded(server) => Guarded::Yes,
+            Guard::Expected => Guarded::NotYet,
+        };
+        let instances = app.guards.of_server(&server.id).into_iter();
+        let instances = instances.map(|seen| Instance { freshness: freshness(&seen), seen }).collect();
+        Self { guarded, instances }
+    }
+
+    /// Whether what is revoked is refused there at once.
+    pub fn is_good(&self) -> bool {
+        self.guarded == Guarded::Yes
+            && self.instances.iter().all(|instance| instance.freshness != Freshness::Behind)
+    }
+
+    pub fn word(&self) -> String {
+        let running =
+            self.instances.iter().filter(|instance| instance.freshness != Freshness::Silent).count();
+        let fresh = self.instances.iter().filter(|instance| instance.is_fresh()).count();
+        match self.guarded {
+            Guarded::No => t("server-guard-none"),
+            Guarded::NotYet => t("server-guard-not-yet"),
+            Guarded::Yes if running == 0 => t("server-guard-nobody"),
+            Guarded::Yes => t_with("server-guard-fresh", &[("fresh", &fresh), ("count", &running)]),
+        }
+    }
+
+    pub fn sentence(&self) -> String {
+        t(match self.guarded {
+            Guarded::No => "server-guard-none-text",
+            Guarded::NotYet => "server-guard-not-yet-text",
+            Guarded::Yes => "server-guard-text",
+        })
+    }
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/resource_server.html")]
+pub struct ServerPage {
+    page: Page,
+    server: ResourceServer,
+    standing: Standing,
+    form: GuardingForm,
+}
+
+impl ServerPage {
+    fn new(app: &App, signed_in: &SignedIn, server: ResourceServer, form: GuardingForm) -> Result<Self> {
+        let now = app.clock.now();
+        let standing = Standing::of(app, &server, app.store.feed_tip()?, now);
+        Ok(Self { page: signed_in.page(Section::ResourceServers, now), server, standing, form })
+    }
+}
+
+fn server_of(app: &App, id: &str) -> Result<ResourceServer> {
+    let id = ResourceServerId::parse(id).ok_or(Error::NotFound)?;
+    app.store.resource_server(&id)?.ok_or(Error::NotFound)
+}
+
+pub async fn detail(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+) -> Result<ServerPage> {
+    let server = server_of(&app, &id)?;
+    let form = GuardingForm::showing(server.guarding);
+    ServerPage::new(&app, &signed_in, server, form)
+}
+
+pub async fn change(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    Form(form): Form,
+) -> Result<Response> {
+    let server = server_of(&app, &id)?;
+    let mut form = GuardingForm::read(&form);
+    let Some(guarding) = form.parse() else {
+        let page = ServerPage::new(&app, &signed_in, server, form)?;
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    };
+    register::guarding(&app.store, server.id.clone(), guarding).await?;
+    Ok(Redirect::to(&format!("/admin/resource-servers/{}", server.id)).into_response())
+}
