@@ -10,7 +10,6 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::ResourceServer;
-use crate::model::scope::Scope;
 use crate::model::secret::{AccessToken, ResourceServerSecret};
 use crate::model::stamp::is_live;
 use crate::oauth::client_auth::Basic;
@@ -28,7 +27,7 @@ pub async fn introspect(
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     let facts = match AccessToken::parse(token) {
         Some(token) => app.store.access_token(&token.digest())?,
-        None => jwt(&app, token)?,
+        None => app.keys.jwt(&app.store, token)?,
     };
     let body = match facts.filter(|facts| is_visible(facts, &caller, now)) {
         Some(facts) => {
@@ -39,28 +38,6 @@ pub async fn introspect(
         None => json!({ "active": false }),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
-}
-
-/// A JWT that was signed here, by the same rule; `None` for anything else.
-fn jwt(app: &App, text: &str) -> Result<Option<AccessTokenFacts>, Error> {
-    let Some(claims) = app.keys.reader(&app.store)?.read(text) else { return Ok(None) };
-    let (Some(stamp), Some(scope)) = (claims.stamp(), Scope::parse(&claims.scope)) else { return Ok(None) };
-    let standing = app.store.jwt_standing(&claims.jti, &stamp)?;
-    if standing.is_revoked || claims.grant_generation != standing.grant_generation {
-        return Ok(None);
-    }
-    Ok(Some(AccessTokenFacts {
-        id: claims.jti.clone(),
-        stamp,
-        now: standing.now,
-        scope,
-        grant_scope: None,
-        grant_generation: standing.grant_generation,
-        created_at: claims.issued_at(),
-        expires_at: claims.expires_at(),
-        last_used_at: standing.last_used_at,
-        audience: claims.aud,
-    }))
 }
 
 /// The resource server that asks: Basic `id:secret`. A client's credentials open nothing here.

@@ -16,6 +16,8 @@ use crate::jwt::statement;
 use crate::jwt::token::Reader;
 use crate::model::id::KeyId;
 use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
+use crate::model::scope::Scope;
+use crate::store::access_tokens::AccessTokenFacts;
 use crate::store::signing_keys::KeyRow;
 use crate::store::{self, Store, Tx};
 
@@ -162,6 +164,34 @@ impl Keys {
         now: Timestamp,
     ) -> Result<String> {
         statement::sign(typ, payload, self.signing(store)?.at(now)?).ok_or(Error::NoKey)
+    }
+
+    /// A JWT that was signed here, and what is true now of all that it was stamped with; `None` for
+    /// anything else, and where it was revoked by itself or its grant allows less by now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn jwt(&self, store: &Store, text: &str) -> store::Result<Option<AccessTokenFacts>> {
+        let Some(claims) = self.reader(store)?.read(text) else { return Ok(None) };
+        let (Some(stamp), Some(scope)) = (claims.stamp(), Scope::parse(&claims.scope)) else {
+            return Ok(None);
+        };
+        let standing = store.jwt_standing(&claims.jti, &stamp)?;
+        if standing.is_revoked || claims.grant_generation != standing.grant_generation {
+            return Ok(None);
+        }
+        Ok(Some(AccessTokenFacts {
+            stamp,
+            now: standing.now,
+            scope,
+            grant_scope: None,
+            grant_generation: standing.grant_generation,
+            created_at: claims.issued_at(),
+            expires_at: claims.expires_at(),
+            last_used_at: standing.last_used_at,
+            id: claims.jti,
+            audience: claims.aud,
+        }))
     }
 
     /// Publishes another key, which signs a minute later; the present one is accepted until what it

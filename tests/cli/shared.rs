@@ -10,8 +10,17 @@ use crate::visitor::{PASSWORD, World};
 
 #[tokio::test]
 async fn a_revocation_by_command_is_felt_by_the_very_next_introspection() {
+    felt_by_the_very_next_introspection("opaque").await;
+}
+
+#[tokio::test]
+async fn a_revocation_by_command_is_felt_by_the_very_next_introspection_of_a_jwt() {
+    felt_by_the_very_next_introspection("jwt").await;
+}
+
+async fn felt_by_the_very_next_introspection(format: &str) {
     let place = Place::new();
-    let world = World::register(&place);
+    let world = World::register_for(&place, format);
     let server = place.serve();
     let visitor = world.at(&server);
     let mut cookie = visitor.sign_in().await;
@@ -20,6 +29,7 @@ async fn a_revocation_by_command_is_felt_by_the_very_next_introspection() {
         let other = visitor.authorize(&cookie).await;
         let before = visitor.introspect(&tokens.access).await;
         assert_eq!(before["active"], true, "{what}");
+        assert_eq!(tokens.access.contains('.'), format == "jwt");
         let ended = match what {
             "token" => place.run_with(&["revoke", "token", "-", "--json"], &tokens.access),
             "refresh token" => place.run_with(&["revoke", "token", "-", "--json"], &tokens.refresh),

@@ -22,6 +22,11 @@ pub struct World {
 
 impl World {
     pub fn register(place: &Place) -> Self {
+        Self::register_for(place, "opaque")
+    }
+
+    /// With a client whose access tokens have this format.
+    pub fn register_for(place: &Place, format: &str) -> Self {
         let text = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
         place
             .run_with(&["user", "add", "alice", "--password-stdin", "--json"], &format!("{PASSWORD}\n"))
@@ -48,6 +53,8 @@ impl World {
             "Prints",
             "--redirect-uri",
             REDIRECT,
+            "--token-format",
+            format,
             "--json",
         ];
         for grant_type in ["authorization_code", "refresh_token", "client_credentials"] {

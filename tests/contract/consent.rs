@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rescind::model::act::By;
+use rescind::model::client::TokenFormat;
 use rescind::model::user::Role;
 use rescind::service::authorize::{Basis, Error, look};
 use rescind::service::revoke::all_grants;
@@ -13,7 +14,7 @@ use crate::world::{NOW, World, scope};
 async fn a_consent_page_is_outdated_by_a_revocation_under_a_clock_that_was_set_back() {
     let world = World::new().await;
     let alice = world.user("alice", Role::Developer).await;
-    let (client, _) = world.client(&alice, "app.example").await;
+    let (client, _) = world.client(&alice, "app.example", TokenFormat::Opaque).await;
     let session = world.session("alice").await;
     world.consent(&client, &alice, &session).await;
     all_grants(&world.store, alice.clone(), By::user_on_page(&alice, NOW)).await.unwrap().unwrap();

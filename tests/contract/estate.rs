@@ -11,20 +11,21 @@ use rescind::app::App;
 use rescind::clock::Clock;
 use rescind::config::Config;
 use rescind::model::act::By;
+use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
 use rescind::model::password::Password;
 use rescind::model::resource_server::Guarding;
-use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
+use rescind::model::secret::{Digest, RefreshToken, SealedSuccessor};
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
-use rescind::service::issue::{Making, Terms};
+use rescind::service::issue::Terms;
 use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
 use rescind::service::{issue, moderate, purge};
 use rusqlite::types::ValueRef;
 use tower::ServiceExt as _;
 
-use crate::world::{LIVES, NOW, Session, World, scope};
+use crate::world::{Held, LIVES, NOW, Session, World, scope};
 
 const ISSUER: &str = "http://127.0.0.1:8080";
 pub const PASSWORD: &str = "correct-horse-battery";
@@ -66,7 +67,8 @@ fn basic(id: &str, secret: &str) -> String {
 }
 
 impl Estate {
-    pub async fn new() -> Self {
+    /// The app `prints`, which most acts concern, has tokens of this format; others have opaque ones.
+    pub async fn new(prints: TokenFormat) -> Self {
         let world = World::new().await;
         let mut estate = Self::around(world, BTreeMap::new(), BTreeMap::new());
         let hash = estate.app.passwords.hash(Password::typed(PASSWORD.to_owned())).await.unwrap();
@@ -89,8 +91,11 @@ impl Estate {
             }
         }
         estate.register_api().await;
-        for (owner, client) in [("dora", "prints"), ("dora", "maps"), ("dave", "chat")] {
-            estate.register_client(owner, client).await;
+        let opaque = TokenFormat::Opaque;
+        for (owner, client, format) in
+            [("dora", "prints", prints), ("dora", "maps", opaque), ("dave", "chat", opaque)]
+        {
+            estate.register_client(owner, client, format).await;
         }
         for device in [
             "alice/prints/phone",
@@ -145,6 +150,14 @@ impl Estate {
         self.keep(name, kind, text, client, vec![Digest::of(text.as_bytes()).as_bytes().to_vec()]);
     }
 
+    /// A JWT leaves no bytes in the database.
+    fn keep_access(&mut self, name: &str, token: &issue::Access, client: Option<ClientId>) {
+        match token {
+            issue::Access::Opaque(token) => self.keep_digest(name, Kind::Access, token.expose(), client),
+            issue::Access::Jwt(token) => self.keep(name, Kind::Access, token.expose(), client, Vec::new()),
+        }
+    }
+
     async fn sign_in(&mut self, name: &str, browser: usize) {
         let form = format!("username={name}&password={PASSWORD}");
         let (status, cookie, body) = self.sends("POST", "/login", None, None, &form).await;
@@ -168,9 +181,9 @@ impl Estate {
         self.keep_digest("api/secret", Kind::ApiSecret, secret.expose(), None);
     }
 
-    async fn register_client(&mut self, owner: &str, name: &str) {
+    async fn register_client(&mut self, owner: &str, name: &str, format: TokenFormat) {
         let owner = self.id(owner, UserId::parse);
-        let (id, first) = self.world.client(&owner, &format!("{name}.example")).await;
+        let (id, first) = self.world.client(&owner, &format!("{name}.example"), format).await;
         let day = Duration::from_secs(86_400);
         let second = register::rotate_secret(&self.world.store, id.clone(), owner, day, NOW).await.unwrap();
         self.names.insert(name.to_owned(), id.to_string());
@@ -187,19 +200,11 @@ impl Estate {
             Some(id.clone()),
         );
         let issued = issue::for_client(&self.world.store, scope("a"), self.terms(&id)).await.unwrap();
-        self.keep_digest(&format!("{name}/own"), Kind::Access, issued.access_token.expose(), Some(id));
+        self.keep_access(&format!("{name}/own"), &issued.access_token, Some(id));
     }
 
     fn terms(&self, client: &ClientId) -> Terms {
-        let scopes = self.world.store.scopes().unwrap();
-        Terms {
-            client: client.clone(),
-            making: Making::Opaque,
-            resources: Vec::new(),
-            lives: LIVES,
-            scopes,
-            now: NOW,
-        }
+        self.world.terms(client, NOW)
     }
 
     async fn redeem(&self, client: &ClientId, code: &str) -> issue::Issued {
@@ -234,8 +239,8 @@ impl Estate {
         let request = issue::RefreshRequest { token: crate::world::copy_refresh(&spent), scope: None };
         let next = issue::refresh(&self.world.store, request, self.terms(&client)).await.unwrap();
         let newest = next.refresh_token.unwrap();
-        self.keep_digest(&format!("{device}/first"), Kind::Access, first.access_token.expose(), of.clone());
-        self.keep_digest(&format!("{device}/access"), Kind::Access, next.access_token.expose(), of.clone());
+        self.keep_access(&format!("{device}/first"), &first.access_token, of.clone());
+        self.keep_access(&format!("{device}/access"), &next.access_token, of.clone());
         self.keep_digest(&format!("{device}/spent"), Kind::Spent, spent.expose(), of.clone());
         let bytes = vec![
             newest.digest().as_bytes().to_vec(),
@@ -331,6 +336,10 @@ impl Estate {
                 let token = Token::read(what, &self.app.keys.reader(store).unwrap()).unwrap();
                 drop(revoke::token(store, token, None, by).await.unwrap())
             }
+            "withdraw-key" => {
+                let key = store.accepted_keys().unwrap().keys.remove(0).id;
+                assert!(self.app.keys.withdraw(store, key, now).await.unwrap());
+            }
             "purge" => purge::catch_up(store, &self.app.clock, LIVES.refresh_grace).await.unwrap(),
             _ => panic!("nobody can {verb}"),
         }
@@ -357,7 +366,7 @@ impl Estate {
                         self.sends("POST", "/oauth/introspect", None, Some(&api), &form).await;
                     assert_eq!(status, 200, "{name}: {body}");
                     let active = body.contains("\"active\":true");
-                    let token = AccessToken::parse(text).unwrap();
+                    let token = Held::read(text);
                     assert_eq!(active, self.world.accepts(&token, now), "{name}: introspection and the rule");
                     active
                 }

@@ -13,8 +13,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rescind::model::act::By;
+use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
-use rescind::model::secret::{AccessToken, AuthorizationCode, RefreshToken};
+use rescind::model::secret::{AuthorizationCode, RefreshToken};
 use rescind::model::user::Role;
 use rescind::service::authorize::{self, Basis};
 use rescind::service::revoke::{self, Asking, Authority, Token};
@@ -22,7 +23,7 @@ use rescind::service::{issue, purge};
 use tokio::task::JoinSet;
 
 use crate::chance::{Chance, setting};
-use crate::world::{NOW, World, copy_access, opaque, scope};
+use crate::world::{Held, NOW, World, scope};
 
 const WORKERS: usize = 16;
 const SECONDS: u64 = 5;
@@ -44,7 +45,7 @@ struct Device {
     born: u64,
     closed: Revocable,
     code: AuthorizationCode,
-    access: Mutex<Vec<Arc<AccessToken>>>,
+    access: Mutex<Vec<Arc<Held>>>,
     refresh: Mutex<Vec<Arc<RefreshToken>>>,
 }
 
@@ -52,7 +53,7 @@ struct Device {
 struct Own {
     client: usize,
     born: u64,
-    token: AccessToken,
+    token: Held,
 }
 
 #[derive(Default)]
@@ -90,6 +91,7 @@ impl Revocable {
 impl History {
     async fn new() -> Self {
         let world = World::new().await;
+        world.api(&["a"]).await;
         let mut users = Vec::new();
         for place in 0..USERS {
             let name = format!("user-{place}");
@@ -97,7 +99,8 @@ impl History {
         }
         let mut clients = Vec::new();
         for place in 0..CLIENTS {
-            clients.push(world.client(&users[0].0, &format!("app-{place}.example")).await.0);
+            let format = TokenFormat::ALL[place % 2];
+            clients.push(world.client(&users[0].0, &format!("app-{place}.example"), format).await.0);
         }
         Self {
             world,
@@ -171,7 +174,7 @@ impl History {
 
     fn keep(&self, device: &Device, issued: issue::Issued) {
         self.counts.minted.fetch_add(1, Ordering::Relaxed);
-        device.access.lock().unwrap().push(Arc::new(opaque(issued.access_token)));
+        device.access.lock().unwrap().push(Arc::new(Held::new(&issued.access_token)));
         device.refresh.lock().unwrap().extend(issued.refresh_token.map(Arc::new));
     }
 
@@ -202,7 +205,7 @@ impl History {
     async fn client_credentials(&self, client: usize) {
         let terms = self.world.terms(&self.clients[client], NOW);
         let issued = issue::for_client(&self.world.store, scope("a"), terms).await.unwrap();
-        let own = Own { client, born: self.moment(), token: opaque(issued.access_token) };
+        let own = Own { client, born: self.moment(), token: Held::new(&issued.access_token) };
         *self.own[client].lock().unwrap() = Some(Arc::new(own));
         self.counts.minted.fetch_add(1, Ordering::Relaxed);
     }
@@ -250,7 +253,7 @@ impl History {
             _ => {
                 let Some(token) = device.access.lock().unwrap().pop() else { return };
                 let by = By::client_by_protocol(&client, NOW);
-                let shown = Token::Access(copy_access(&token));
+                let shown = self.world.shown(&token);
                 revoke::token(store, shown, Some(client), by).await.unwrap();
                 assert!(!self.world.accepts(&token, NOW), "an access token after its revocation");
             }

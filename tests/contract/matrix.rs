@@ -5,11 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rescind::model::client::TokenFormat;
+
 use crate::estate::Estate;
 
 /// Who, what, and the form that goes with it.
 type Step = (&'static str, &'static str, &'static str);
 
+#[derive(Clone, Copy)]
 struct Row {
     steps: &'static [Step],
     /// The answer to the last request; 0 for what has no page yet.
@@ -237,7 +240,44 @@ fn revoked(row: &Row) -> Vec<&'static str> {
 
 #[tokio::test]
 async fn each_act_ends_what_it_covers_and_nothing_else_and_the_purge_takes_it_from_every_column() {
-    let estate = Estate::new().await;
+    run(TokenFormat::Opaque, MATRIX).await;
+}
+
+/// What concerns JWTs alone.
+const OF_JWTS: &[Row] = &[
+    row(
+        &[("operator", "withdraw-key first", "")],
+        0,
+        &[
+            "prints/own",
+            "*/prints/phone/access",
+            "*/prints/phone/first",
+            "*/prints/laptop/access",
+            "*/prints/laptop/first",
+        ],
+    ),
+    row(
+        &[("admin", "disable {bob}", ""), ("operator", "withdraw-key first", "")],
+        0,
+        &[
+            "bob",
+            "prints/own",
+            "*/prints/phone/access",
+            "*/prints/phone/first",
+            "*/prints/laptop/access",
+            "*/prints/laptop/first",
+        ],
+    ),
+];
+
+#[tokio::test]
+async fn each_act_ends_jwts_as_it_ends_opaque_tokens() {
+    let rows: Vec<Row> = MATRIX.iter().chain(OF_JWTS).copied().collect();
+    run(TokenFormat::Jwt, &rows).await;
+}
+
+async fn run(prints: TokenFormat, matrix: &[Row]) {
+    let estate = Estate::new(prints).await;
     let alive = estate.alive().await;
     let without_use = |name: &&String| name.ends_with("/used");
     assert_eq!(
@@ -250,7 +290,7 @@ async fn each_act_ends_what_it_covers_and_nothing_else_and_the_purge_takes_it_fr
         assert!(!names.is_empty(), "{column} holds digests, and this test mints nothing for it");
     }
     let mut taken: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for row in MATRIX {
+    for row in matrix {
         for (column, names) in check(&estate, row, &alive).await {
             taken.entry(column).or_default().extend(names);
         }
@@ -258,13 +298,13 @@ async fn each_act_ends_what_it_covers_and_nothing_else_and_the_purge_takes_it_fr
     let untouched: Vec<&String> = minted.keys().filter(|column| taken[*column].is_empty()).collect();
     // No act takes a resource server's credentials away yet: once one does, this says so.
     assert_eq!(untouched, ["resource_servers.secret_digest"]);
-    let cells = MATRIX.len() * estate.all().len();
-    println!("matrix: {} acts, {cells} cells, {} columns of digests", MATRIX.len(), minted.len());
+    let cells = matrix.len() * estate.all().len();
+    println!("matrix: {} acts, {cells} cells, {} columns of digests", matrix.len(), minted.len());
 }
 
 #[tokio::test]
 async fn whatever_has_expired_leaves_every_column() {
-    let estate = Estate::new().await;
+    let estate = Estate::new(TokenFormat::Opaque).await;
     estate.does("anyone", "wait 315360000", "").await;
     let lasting = ["api/secret", "*/secret/newest"];
     let alive = estate.alive().await;

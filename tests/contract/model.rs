@@ -32,6 +32,7 @@ struct Tally {
     issued: usize,
     live: usize,
     own: usize,
+    jwts: usize,
     kinds: BTreeMap<String, usize>,
 }
 
@@ -55,6 +56,7 @@ async fn play(steps: &[Step], tally: &mut Tally) -> Result<(), Failure> {
     tally.live += live;
     tally.issued += issued;
     tally.own += play.of_clients_own();
+    tally.jwts += play.jwts();
     Ok(())
 }
 
@@ -104,11 +106,12 @@ async fn every_credential_lives_exactly_as_long_as_the_sets_say() {
             return;
         }
     }
-    let Tally { steps, issued, live, own, kinds } = tally;
+    let Tally { steps, issued, live, own, jwts, kinds } = tally;
     println!(
-        "model: {steps} steps, {issued} credentials issued, {own} of them clients' own, {live} alive at the end"
+        "model: {steps} steps, {issued} credentials issued, {own} of them clients' own and \
+         {jwts} JWTs, {live} alive at the end"
     );
     println!("model: {kinds:?}");
     assert!(total < STEPS || kinds.len() == Step::kinds(), "kinds that were never drawn");
-    assert!(kinds[&format!("{:?}", Kind::Redeem)] > 0 && live > 0 && live < issued);
+    assert!(kinds[&format!("{:?}", Kind::Redeem)] > 0 && live > 0 && live < issued && jwts > 0);
 }

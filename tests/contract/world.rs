@@ -7,6 +7,8 @@ use std::time::Duration;
 use rescind::clock::Timestamp;
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
+use rescind::model::key::Algorithm;
+use rescind::model::resource_server::Guarding;
 use rescind::model::scope::Scope;
 use rescind::model::secret::{
     AccessToken, AuthorizationCode, ClientSecret, Digest, RefreshToken, SealedSuccessor,
@@ -17,10 +19,13 @@ use rescind::service::authorize::{self, Authorization, Basis};
 use rescind::service::issue::{
     self, Access, CodeRequest, Issued, Lives, Making, RefreshRequest, Refreshing, Terms,
 };
-use rescind::service::register::{self, NewClient};
+use rescind::service::keys::{KeySettings, Keys};
+use rescind::service::register::{self, NewClient, NewResourceServer};
+use rescind::service::revoke::Token;
 use rescind::service::sign_in;
+use rescind::store::access_tokens::AccessTokenFacts;
 use rescind::store::authorization_codes::Redemption;
-use rescind::store::resource_servers::Scopes;
+use rescind::store::lock::beside;
 use rescind::store::sessions::NewSession;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
@@ -30,7 +35,8 @@ pub const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub const LIVES: Lives = Lives {
     code: Duration::from_secs(60),
     access_token: Duration::from_secs(3600),
-    jwt: Duration::from_secs(600),
+    // As long as an opaque one, so that one model holds for both.
+    jwt: Duration::from_secs(3600),
     refresh_token: Duration::from_secs(86_400),
     refresh_grace: Duration::from_secs(10),
 };
@@ -42,6 +48,7 @@ pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 #[derive(Clone)]
 pub struct World {
     pub store: Store,
+    pub keys: Keys,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -86,15 +93,47 @@ pub fn copy_refresh(token: &RefreshToken) -> RefreshToken {
     RefreshToken::parse(token.expose()).unwrap()
 }
 
-pub fn copy_access(token: &AccessToken) -> AccessToken {
-    AccessToken::parse(token.expose()).unwrap()
+/// An access token of either format, as whoever got it has it.
+#[derive(Clone)]
+pub struct Held(String);
+
+impl Held {
+    pub fn read(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub fn new(token: &Access) -> Self {
+        Self(token.expose().to_owned())
+    }
+
+    pub fn is_jwt(&self) -> bool {
+        self.0.contains('.')
+    }
+}
+
+fn keys_of(store: &Store) -> Keys {
+    let settings = KeySettings { algorithm: Algorithm::EdDsa, rotation: Duration::from_secs(86_400) };
+    Keys::new(beside(store.path(), "key"), settings)
 }
 
 impl World {
     pub async fn new() -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
-        Self { store, folder }
+        let keys = keys_of(&store);
+        keys.prepare(&store, NOW).await.unwrap();
+        Self { store, keys, folder }
+    }
+
+    /// An API with these scopes: JWTs have an audience.
+    pub async fn api(&self, scopes: &[&str]) {
+        let new = NewResourceServer {
+            name: "Photos".to_owned(),
+            audience: "https://photos.example".to_owned(),
+            scopes: scopes.iter().map(|&name| (name.to_owned(), format!("May {name}"))).collect(),
+            guarding: Guarding::default(),
+        };
+        register::resource_server(&self.store, new, NOW).await.unwrap();
     }
 
     pub fn path(&self) -> PathBuf {
@@ -113,13 +152,16 @@ impl World {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("rescind.db");
         self.store.backup(path.clone()).await.unwrap();
-        Self { store: Store::open_copy(&path).await.unwrap(), folder }
+        let store = Store::open_copy(&path).await.unwrap();
+        std::fs::copy(beside(self.store.path(), "key"), beside(store.path(), "key")).unwrap();
+        Self { keys: keys_of(&store), store, folder }
     }
 
     /// The server ends and starts anew.
     pub async fn restart(&mut self) {
         self.store.close().await;
         self.store = Store::open(&self.path()).await.unwrap();
+        self.keys = keys_of(&self.store);
     }
 
     pub async fn user(&self, name: &str, role: Role) -> UserId {
@@ -131,13 +173,18 @@ impl World {
     }
 
     /// A confidential client for every grant type, at a domain of its own.
-    pub async fn client(&self, owner: &UserId, domain: &str) -> (ClientId, ClientSecret) {
+    pub async fn client(
+        &self,
+        owner: &UserId,
+        domain: &str,
+        token_format: TokenFormat,
+    ) -> (ClientId, ClientSecret) {
         let new = NewClient {
             owner: owner.clone(),
             name: AppName::parse("Fotowerk").unwrap(),
             publisher: "Fotowerk Prints".to_owned(),
             kind: ClientKind::Confidential,
-            token_format: TokenFormat::Opaque,
+            token_format,
             grant_types: GrantTypes::new(GrantType::ALL.to_vec()),
             scope: None,
             redirect_uris: vec![RedirectUri::parse(&format!("https://{domain}/cb")).unwrap()],
@@ -203,14 +250,15 @@ impl World {
     }
 
     pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
-        Terms {
-            client: client.clone(),
-            making: Making::Opaque,
-            resources: Vec::new(),
-            lives: LIVES,
-            scopes: Scopes::default(),
-            now,
-        }
+        let making = match self.store.client(client).unwrap().unwrap().token_format {
+            TokenFormat::Opaque => Making::Opaque,
+            TokenFormat::Jwt => Making::Jwt {
+                issuer: "https://id.example".into(),
+                signing: self.keys.signing(&self.store).unwrap(),
+            },
+        };
+        let scopes = self.store.scopes().unwrap();
+        Terms { client: client.clone(), making, resources: Vec::new(), lives: LIVES, scopes, now }
     }
 
     pub async fn redeem(
@@ -238,10 +286,22 @@ impl World {
         issue::refresh(&self.store, request, self.terms(client, now)).await
     }
 
+    pub fn facts(&self, token: &Held) -> Option<AccessTokenFacts> {
+        match AccessToken::parse(&token.0) {
+            Some(token) => self.store.access_token(&token.digest()).unwrap(),
+            None => self.keys.jwt(&self.store, &token.0).unwrap(),
+        }
+    }
+
+    /// The token as an RFC 7009 request carries it.
+    pub fn shown(&self, token: &Held) -> Token {
+        Token::read(&token.0, &self.keys.reader(&self.store).unwrap()).unwrap()
+    }
+
     /// As introspection decides it.
-    pub fn accepts(&self, token: &AccessToken, now: Timestamp) -> bool {
-        let facts = self.store.access_token(&token.digest()).unwrap();
-        facts.is_some_and(|facts| is_live(facts.stamp.generations, facts.now, facts.expires_at, now))
+    pub fn accepts(&self, token: &Held, now: Timestamp) -> bool {
+        self.facts(token)
+            .is_some_and(|facts| is_live(facts.stamp.generations, facts.now, facts.expires_at, now))
     }
 
     /// Tries to exchange each of these, and undoes it: the statements are those that exchange.
@@ -274,13 +334,5 @@ impl World {
             Err(Undone::Store(error)) => panic!("{error}"),
             Ok(()) => unreachable!(),
         }
-    }
-}
-
-/// The token of a client whose tokens are opaque.
-pub fn opaque(access: Access) -> AccessToken {
-    match access {
-        Access::Opaque(token) => token,
-        Access::Jwt(_) => panic!("a JWT"),
     }
 }

@@ -1,6 +1,6 @@
 //! A valid request for every route.
 
-use rescind::model::client::{ClientKind, GrantType, GrantTypes};
+use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::routes::Route;
 
 use crate::http::harness::answer::Answer;
@@ -20,6 +20,9 @@ pub struct Stage {
     incarnation: i64,
     api: Api,
     app: Client,
+    /// Another app of Alice's, with JWTs.
+    jwt_app: Client,
+    jwts: Tokens,
     alice: Browser,
     bob: Browser,
     dana: Browser,
@@ -38,6 +41,7 @@ enum Who {
     Dana,
     Max,
     App,
+    JwtApp,
     Api,
     /// The API, as its guard.
     Guard,
@@ -56,8 +60,9 @@ pub struct Request {
 /// How many different requests a route is tried with.
 pub fn variants(route: &Route) -> usize {
     match route.path {
-        "/oauth/token" => 5,
-        "/oauth/revoke" if route.method == "post" => 2,
+        "/oauth/token" => 8,
+        "/oauth/revoke" if route.method == "post" => 3,
+        "/oauth/introspect" => 2,
         "/authorizations/revoke" if route.method == "post" => 2,
         _ => 1,
     }
@@ -81,25 +86,46 @@ impl Stage {
         world.forces("UPDATE users SET role = 'developer' WHERE username = 'dana'");
         let max = world.signed_in("max").await;
         world.forces("UPDATE users SET role = 'admin' WHERE username = 'max'");
-        let app = world
-            .client(ClientKind::Confidential, |new| {
+        let client = async |format| {
+            let change = |new: &mut rescind::service::register::NewClient| {
                 new.owner = dana.id.clone();
+                new.token_format = format;
                 new.grant_types = GrantTypes::new(GrantType::ALL.to_vec());
-            })
-            .await;
+            };
+            world.client(ClientKind::Confidential, change).await
+        };
+        let app = client(TokenFormat::Opaque).await;
+        let jwt_app = client(TokenFormat::Jwt).await;
         let (alice, bob) = (world.signed_in("alice").await, world.signed_in("bob").await);
         let nobody = alice.elsewhere();
         let tokens = alice.connects(&app).await;
         let grant = alice.grant_of(&app).await;
         let family = world.value("SELECT id FROM families");
         let incarnation = world.value("SELECT incarnation FROM server");
-        Self { incarnation, world, api, app, alice, bob, dana, max, nobody, tokens, grant, family }
+        let jwts = alice.connects(&jwt_app).await;
+        Self {
+            incarnation,
+            world,
+            api,
+            app,
+            jwt_app,
+            jwts,
+            alice,
+            bob,
+            dana,
+            max,
+            nobody,
+            tokens,
+            grant,
+            family,
+        }
     }
 
     pub async fn sends(&self, request: &Request) -> Answer {
         let Request { who, method, path, fields } = request;
         let browser = match who {
             Who::App => return self.app.posts(path, fields).await,
+            Who::JwtApp => return self.jwt_app.posts(path, fields).await,
             Who::Api => return self.api.posts(fields).await,
             Who::Guard if *method == "post" => return self.api.acknowledges(&self.acknowledgement()).await,
             Who::Guard => return self.api.asks(path, Some(&self.position())).await,
@@ -215,13 +241,18 @@ impl Stage {
                 (Who::Alice, route.path.replace("{receipt_id}", &receipt), none())
             }
             (_, path) if path.starts_with("/admin") => self.admin_request(route).await,
-            ("post", "/oauth/token") => (Who::App, route.path.to_owned(), self.token_request(variant).await),
+            ("post", "/oauth/token") => {
+                let who = if variant < 5 { Who::App } else { Who::JwtApp };
+                (who, route.path.to_owned(), self.token_request(variant).await)
+            }
             ("post", "/oauth/revoke") => {
-                let token = [&self.tokens.access, &self.tokens.refresh][variant];
-                (Who::App, route.path.to_owned(), Fields::new(&[("token", token)]))
+                let token = [&self.tokens.access, &self.tokens.refresh, &self.jwts.access][variant];
+                let who = if variant < 2 { Who::App } else { Who::JwtApp };
+                (who, route.path.to_owned(), Fields::new(&[("token", token)]))
             }
             ("post", "/oauth/introspect") => {
-                (Who::Api, route.path.to_owned(), Fields::new(&[("token", &self.tokens.access)]))
+                let token = [&self.tokens.access, &self.jwts.access][variant];
+                (Who::Api, route.path.to_owned(), Fields::new(&[("token", token)]))
             }
             ("get", "/revocations/feed") => {
                 // It would never end.
@@ -266,7 +297,7 @@ impl Stage {
         (Who::Max, path, fields)
     }
 
-    /// A code, a refresh token, the app for itself; and a code and a refresh token that were used before.
+    /// A code, a refresh token, the app for itself, by either app; and a code and a refresh token that were used before.
     async fn token_request(&self, variant: usize) -> Fields {
         match variant {
             0 => self.app.code_request(&self.alice.authorizes(&self.app).await),
@@ -277,6 +308,9 @@ impl Stage {
                 self.app.redeems(&code).await;
                 self.app.code_request(&code)
             }
+            5 => self.jwt_app.code_request(&self.alice.authorizes(&self.jwt_app).await),
+            6 => self.jwt_app.refresh_request(&self.jwts.refresh),
+            7 => Fields::new(&[("grant_type", "client_credentials"), ("scope", "read")]),
             _ => {
                 self.app.refreshes(&self.app.refreshes(&self.tokens).await).await;
                 self.app.refresh_request(&self.tokens.refresh)

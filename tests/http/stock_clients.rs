@@ -11,6 +11,7 @@ use oauth2::{
     TokenResponse as _, TokenUrl,
 };
 use rescind::clock::Clock;
+use rescind::model::client::{ClientKind, RedirectUri, TokenFormat};
 use rescind::routes::router;
 use serde_json::{Value, json};
 
@@ -94,22 +95,24 @@ async fn the_oauth2_crate_with_the_secret_in_the_body() {
     flow_of_the_oauth2_crate(AuthType::RequestBody).await;
 }
 
-/// Runs a journey of `tests/stock/`, for a client with or without a secret.
-async fn journey(script: &str, public: bool) {
-    let (Scene { world, api, .. }, confidential) = on_a_real_port().await;
+/// Runs a journey of `tests/stock/`, for a client with or without a secret and tokens of either format.
+async fn journey(script: &str, kind: ClientKind, token_format: TokenFormat) {
+    let (Scene { world, api, .. }, _) = on_a_real_port().await;
     let carol = world.person("carol").await;
-    let app = if public {
-        let uri = rescind::model::client::RedirectUri::parse(CALLBACK).unwrap();
-        world.client(rescind::model::client::ClientKind::Public, |new| new.redirect_uris = vec![uri]).await
-    } else {
-        confidential
-    };
+    let app = world
+        .client(kind, |new| {
+            new.redirect_uris = vec![RedirectUri::parse(CALLBACK).unwrap()];
+            new.token_format = token_format;
+        })
+        .await;
     let settings = json!({
         "issuer": world.issuer(),
         "client_id": app.id,
         "client_secret": app.secret,
         "redirect_uri": CALLBACK,
         "scope": "read write",
+        "token_format": token_format.as_str(),
+        "audience": "https://photos.example",
         "username": carol.name,
         "password": PASSWORD,
         "resource_server_id": api.id,
@@ -130,22 +133,32 @@ async fn journey(script: &str, public: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn oauth4webapi_as_a_confidential_client() {
-    journey("oauth4webapi.mjs", false).await;
+    journey("oauth4webapi.mjs", ClientKind::Confidential, TokenFormat::Opaque).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn oauth4webapi_as_a_public_client() {
-    journey("oauth4webapi.mjs", true).await;
+    journey("oauth4webapi.mjs", ClientKind::Public, TokenFormat::Opaque).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openid_client_as_a_confidential_client() {
-    journey("openid-client.mjs", false).await;
+    journey("openid-client.mjs", ClientKind::Confidential, TokenFormat::Opaque).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openid_client_as_a_public_client() {
-    journey("openid-client.mjs", true).await;
+    journey("openid-client.mjs", ClientKind::Public, TokenFormat::Opaque).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oauth4webapi_with_jwts_which_it_validates() {
+    journey("oauth4webapi.mjs", ClientKind::Confidential, TokenFormat::Jwt).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openid_client_with_jwts() {
+    journey("openid-client.mjs", ClientKind::Public, TokenFormat::Jwt).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

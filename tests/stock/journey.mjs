@@ -5,6 +5,7 @@
 //   refresh(token)            → tokens
 //   introspect(token)         → what the resource server learns
 //   revoke(token, hint)       → RFC 7009
+//   validate(token)           → the claims of a JWT access token (RFC 9068), where the library can tell
 // A refusal of the server is an exception whose `error` is the code of the RFC, as both libraries have it.
 
 import assert from 'node:assert/strict';
@@ -77,6 +78,18 @@ async function journey(client, person, settings, walk) {
     // A refresh token is no business of a resource server.
     await dead(first.tokens.refresh_token);
   });
+
+  if (settings.token_format === 'jwt') {
+    await walk('the access token is a JWT that the resource server checks by itself', async () => {
+      const { access_token } = first.tokens;
+      const facts = await active(access_token);
+      const claims = JSON.parse(Buffer.from(access_token.split('.')[1], 'base64url'));
+      for (const name of ['iss', 'sub', 'aud', 'client_id', 'jti', 'iat', 'exp', 'scope']) {
+        assert.equal(claims[name], facts[name], name);
+      }
+      assert.deepEqual(await client.validate?.(access_token) ?? claims, claims);
+    });
+  }
 
   const second = await walk('refresh: a new pair', async () => {
     const tokens = await client.refresh(first.tokens.refresh_token);

@@ -54,6 +54,11 @@ await run((settings) => {
       return oauth.processIntrospectionResponse(server, guard, response);
     },
 
+    async validate(token) {
+      const request = new Request(settings.audience, { headers: { authorization: `Bearer ${token}` } });
+      return oauth.validateJwtAccessToken(server, request, settings.audience, { ...PLAIN });
+    },
+
     async revoke(token, hint) {
       const options = { additionalParameters: { token_type_hint: hint }, ...PLAIN };
       await oauth.processRevocationResponse(await oauth.revocationRequest(server, client, proof, token, options));

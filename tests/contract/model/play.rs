@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use rescind::clock::Timestamp;
 use rescind::model::act::By;
+use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
-use rescind::model::secret::{AccessToken, AuthorizationCode, ClientSecret, RefreshToken};
+use rescind::model::secret::{AuthorizationCode, ClientSecret, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Basis, Seen};
 use rescind::service::issue::{self, CodeRequest, Issued, Refreshing};
@@ -15,7 +16,7 @@ use rescind::store::users::Credentials;
 
 use super::sets::{Answer, Client, Look, Of, Refreshed, SESSION_LIFE, Secret, Session, Sets, Standing};
 use super::steps::{Kind, Step};
-use crate::world::{self, CHALLENGE, LIVES, NOW, World, copy, copy_access, copy_refresh, scope};
+use crate::world::{self, CHALLENGE, Held, LIVES, NOW, World, copy, copy_refresh, scope};
 
 /// The admin, who can't be shut: somebody has to moderate.
 const ADMIN: usize = 0;
@@ -34,7 +35,7 @@ pub struct Play {
     grants: Vec<GrantId>,
     families: Vec<FamilyId>,
     codes: Vec<AuthorizationCode>,
-    access: Vec<AccessToken>,
+    access: Vec<Held>,
     refresh: Vec<RefreshToken>,
     sessions: Vec<world::Session>,
     secrets: Vec<ClientSecret>,
@@ -71,6 +72,7 @@ impl Play {
             sign_ins: Vec::new(),
             numbers: Vec::new(),
         };
+        play.world.api(&["a", "b"]).await;
         for user in 0..NAMES {
             play.add_user(user).await;
         }
@@ -92,7 +94,9 @@ impl Play {
 
     async fn add_client(&mut self, owner: usize) {
         let domain = format!("app-{}.example", self.clients.len());
-        let (client, secret) = self.world.client(&self.users[owner], &domain).await;
+        // Apps of both formats, one after the other.
+        let format = TokenFormat::ALL[self.clients.len() % 2];
+        let (client, secret) = self.world.client(&self.users[owner], &domain, format).await;
         self.sets.secrets.push(Secret { client: self.clients.len(), live: true, ends: None });
         self.sets.clients.push(Client { owner, standing: Standing::Active });
         self.clients.push(client);
@@ -108,7 +112,7 @@ impl Play {
     }
 
     fn gave(&mut self, issued: Issued) {
-        self.access.push(world::opaque(issued.access_token));
+        self.access.push(Held::new(&issued.access_token));
     }
 
     pub async fn step(&mut self, step: Step) -> Verdict {
@@ -436,7 +440,7 @@ impl Play {
         let lived = self.sets.access_lives(&self.sets.access[token]);
         let own = self.sets.client_of(self.sets.access[token].of);
         let client = self.caller(own, b, c);
-        let shown = Token::Access(copy_access(&self.access[token]));
+        let shown = self.world.shown(&self.access[token]);
         self.sets.revoke_access(token, client);
         self.revoke_token(shown, client, own, lived).await
     }
@@ -666,6 +670,10 @@ impl Play {
             + sets.sessions.len()
             + sets.secrets.len();
         (live, all)
+    }
+
+    pub fn jwts(&self) -> usize {
+        self.access.iter().filter(|token| token.is_jwt()).count()
     }
 
     pub fn of_clients_own(&self) -> usize {
