@@ -330,11 +330,13 @@ fn record_user(tx: &Tx<'_>, act: Act, user: &UserId, generation: i64, by: &By) -
 /// happens.
 ///
 /// # Errors
-/// `NotFound` for an unknown user.
+/// `NotFound` for an unknown or deleted user.
 pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Result<Receipt> {
     store
         .write(move |tx| {
-            tx.user(&user)?.ok_or(Error::NotFound)?;
+            // Who is deleted has nothing left, and no command or page names them.
+            let found = tx.user(&user)?.filter(|user| !matches!(user.status, UserStatus::Deleted { .. }));
+            found.ok_or(Error::NotFound)?;
             let Some(generation) = tx.move_user_generation(&user, seen)? else { return Ok(None) };
             Ok(Some(record_user(tx, Act::UserRevoked, &user, generation, &by)?))
         })
