@@ -335,10 +335,11 @@ told-all = Nothing it covers works any more at { $closed } of { $total } { $tota
     [one] service
    *[other] services
 }.
-told-some = Nothing it covers works any more at { $closed } of { $total } { $total ->
-    [one] service
-   *[other] services
-}. Where something may still work, it says until when.
+told-some = Nothing it covers works any more at { $closed } of { $total } services. Where something may still work, the receipt says until when.
+told-none = Something it covers may still work at { $total ->
+    [one] 1 service
+   *[other] { $total } services
+}. The receipt says until when.
 told-refused = Refused
 told-open = May still work
 told-confirmed-after = { $count ->

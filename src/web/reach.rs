@@ -184,7 +184,11 @@ impl Reach {
     pub fn summary(&self) -> Option<String> {
         let total = self.told.len();
         let closed = self.told.iter().filter(|told| told.is_refused()).count();
-        let key = if closed == total { "told-all" } else { "told-some" };
+        let key = match closed {
+            _ if closed == total => "told-all",
+            0 => "told-none",
+            _ => "told-some",
+        };
         (total > 0).then(|| t_with(key, &[("closed", &closed), ("total", &total)]))
     }
 

@@ -5,6 +5,7 @@
 mod commands;
 mod demo;
 mod faults;
+mod feed;
 mod keys;
 mod program;
 mod restore;
