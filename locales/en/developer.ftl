@@ -55,6 +55,7 @@ app-runs = Runs
 app-type-confidential = On a server, with a client secret
 app-type-public = In a browser, on a phone or a desktop, without a secret
 app-itself = Also works for itself, without a person (client_credentials)
+app-figure-jwts = Its JWTs are checked by the APIs themselves, so they are not counted here.
 app-format = Access tokens
 app-format-opaque = Opaque: looked up at every request
 app-format-jwt = JWT: checked by the API itself

@@ -113,6 +113,7 @@ live-tokens = { $count ->
    *[other] { $count } live access tokens
 }
 tokens-title = Access tokens
+tokens-uncounted = Renewed every few minutes, not counted
 first-authorized = Access since
 can-do = What it can do
 could-do = What it could do

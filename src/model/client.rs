@@ -29,6 +29,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Whether its access tokens are checked without us, and so not counted.
+    pub fn has_jwts(&self) -> bool {
+        self.token_format == TokenFormat::Jwt
+    }
+
     /// The domains that its redirect addresses lead to, sorted, separated by commas.
     pub fn domains(&self) -> String {
         let domains: BTreeSet<String> = self.redirect_uris.iter().map(RedirectUri::domain).collect();

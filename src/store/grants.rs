@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
-use crate::model::client::AppName;
+use crate::model::client::{AppName, TokenFormat};
 use crate::model::id::{ClientId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
@@ -39,7 +39,7 @@ macro_rules! card {
     ($where:literal) => {
         concat!(
             "SELECT g.id, g.client_id, g.scope, g.status, g.ended_at, g.first_authorized_at, g.authorized_at, ",
-            "g.last_used_at, c.name, c.publisher, c.redirect_uris, c.status AS client_status, c.status_reason, ",
+            "g.last_used_at, c.name, c.publisher, c.token_format, c.redirect_uris, c.status AS client_status, c.status_reason, ",
             "c.status_at AS client_status_at, ",
             "g.client_generation = c.generation AND g.user_generation = u.generation ",
             "AND g.server_generation = s.generation AS is_current, ",
@@ -96,6 +96,7 @@ pub struct GrantCard {
     pub last_used_at: Option<Timestamp>,
     pub name: AppName,
     pub publisher: String,
+    pub token_format: TokenFormat,
     pub redirect_uris: String,
     pub client_status: String,
     pub status_reason: String,
@@ -104,6 +105,13 @@ pub struct GrantCard {
     pub is_current: bool,
     pub devices: i64,
     pub tokens: i64,
+}
+
+impl GrantCard {
+    /// Whether its access tokens can be counted: JWTs have no row.
+    pub fn has_countable_tokens(&self) -> bool {
+        self.token_format == TokenFormat::Opaque || self.tokens > 0
+    }
 }
 
 /// A grant that was open a moment ago.

@@ -473,6 +473,22 @@ async fn beyond_a_thousand_tokens_revoked_one_by_one_the_family_closes() {
 }
 
 #[tokio::test]
+async fn pages_do_not_claim_to_have_counted_jwts() {
+    let Stage { world, app, alice, .. } = stage().await;
+    alice.connects(&app).await;
+    let grant = alice.grant_of(&app).await;
+    alice.gets("/authorizations").await.page(200).shows("1 device").hides("live access token");
+    let page = alice.gets(&format!("/authorizations/{grant}")).await.page(200);
+    page.shows("Renewed every few minutes, not counted");
+    world.forces("UPDATE users SET role = 'developer' WHERE username = 'developer'");
+    let developer = world.with_role("developer", Role::Developer).await;
+    for page in ["", "/revoke-tokens", "/delete"] {
+        let page = developer.gets(&format!("/apps/{}{page}", app.id)).await.page(200);
+        page.shows("Its JWTs are checked by the APIs themselves");
+    }
+}
+
+#[tokio::test]
 async fn ids_are_never_the_same() {
     let Stage { app, .. } = stage().await;
     let mut ids = BTreeSet::new();
