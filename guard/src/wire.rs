@@ -50,7 +50,7 @@ pub struct Entry {
 pub struct EntryEvent {
     /// The sequence before it in this resource server's stream.
     pub prev: u64,
-    /// When it was committed, in milliseconds since 1970.
+    /// The moment of the act, just before its commit, in milliseconds since 1970.
     pub at: i64,
     #[serde(flatten)]
     pub entry: Entry,
