@@ -37,7 +37,7 @@ settings! {
     KEY_FILE = "RESCIND_KEY_FILE", "",
         "The file under which signing keys are sealed: 32 random bytes, made at the first start. Without it, the database's name and `.key`.";
     LISTEN = "RESCIND_LISTEN", "127.0.0.1:8080",
-        "Address and port to listen on. TLS ends at your proxy.";
+        "Address and port to listen on, unless a supervisor passes a socket (`LISTEN_FDS`). TLS ends at your proxy.";
     TRUSTED_PROXIES = "RESCIND_TRUSTED_PROXIES", "",
         "Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.";
     LOG = "RESCIND_LOG", "text",

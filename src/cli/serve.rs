@@ -52,6 +52,16 @@ pub fn log_as(format: LogFormat) {
     };
 }
 
+/// The socket that a supervisor passed (`LISTEN_FDS`), or one at `address`.
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let passed = listenfd::ListenFd::from_env().take_tcp_listener(0).context("the passed socket")?;
+    let Some(passed) = passed else {
+        return TcpListener::bind(address).await.with_context(|| format!("RESCIND_LISTEN {address}"));
+    };
+    passed.set_nonblocking(true).context("the passed socket")?;
+    TcpListener::from_std(passed).context("the passed socket")
+}
+
 /// A started server: it listens, and its workers run.
 pub struct Server {
     pub app: App,
@@ -75,8 +85,7 @@ impl Server {
                 return Err(Failure::refused(why));
             }
         };
-        let listener = TcpListener::bind(config.listen).await;
-        let listener = listener.with_context(|| format!("RESCIND_LISTEN {}", config.listen))?;
+        let listener = listen(config.listen).await?;
         let address = listener.local_addr().context("the listener")?;
         let store = Store::open(&database).await?;
         let socket = socket::listen(&database)?;

@@ -91,6 +91,27 @@ fn one_server_holds_a_database_by_whatever_path_it_is_named() {
 }
 
 #[test]
+fn a_socket_that_a_supervisor_passes_is_served() {
+    let place = Place::new();
+    let passed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = passed.local_addr().unwrap().to_string();
+    // Who connects before the server runs waits, and is answered.
+    let mut early = TcpStream::connect(&address).unwrap();
+    early.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut program = std::process::Command::new("sh");
+    let serve = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve 3<&0 </dev/null";
+    program.args(["-c", serve, env!("CARGO_BIN_EXE_rescind")]);
+    program.envs(place.program(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // Nothing else can be listened on.
+    program.env("RESCIND_LISTEN", &address).stdin(std::os::fd::OwnedFd::from(passed));
+    program.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let server = Server::start(program);
+    assert_eq!(server.address, address);
+    assert!(answer(&mut early).starts_with("HTTP/1.1 200"));
+    assert_eq!(server.stop().0, Some(0));
+}
+
+#[test]
 fn the_socket_is_its_owner_s_alone() {
     let place = Place::new();
     let _server = place.serve();
