@@ -1,7 +1,8 @@
 //! The revocation contract in figures: `cargo bench`.
 //!
 //! Every throughput is given as a share of a bare axum server that answers a static JSON, the two alternating in the
-//! same run, medians of three. `cargo bench -- 10000` makes fewer than a million tokens.
+//! same run, medians of three. `cargo bench -- 10000` makes fewer than a million tokens, `cargo bench -- 1000000 refresh`
+//! measures the rows alone whose name holds that word.
 
 mod load;
 mod seed;
@@ -26,17 +27,48 @@ fn main() -> Result<()> {
         return load::serve_bare(BARE_PORT);
     }
     let many = arguments.first().map_or(Ok(1_000_000), |text| text.parse()).context("a number of tokens")?;
+    let rows = Rows { named: arguments.get(1).cloned().unwrap_or_default() };
     let runtime = tokio::runtime::Runtime::new()?;
-    let bare = Running::start(Command::new(std::env::current_exe()?).arg(BARE), BARE_PORT)?;
-    let few = few_tokens(&runtime, 10_000.min(many))?;
-    let all = many_tokens(&runtime, many)?;
-    println!(
-        "| introspection with {many} tokens, share of that with {} | {:.2} |",
-        10_000.min(many),
-        all / few
-    );
-    drop(bare);
+    let _bare = Running::start(Command::new(std::env::current_exe()?).arg(BARE), BARE_PORT)?;
+    let few = few_tokens(&runtime, &rows, 10_000.min(many))?;
+    let all = many_tokens(&runtime, &rows, many)?;
+    if let (Some(few), Some(all)) = (few, all) {
+        let share = all / few;
+        println!(
+            "| introspection with {many} tokens, share of that with {} | {share:.2} |",
+            10_000.min(many)
+        );
+    }
     Ok(())
+}
+
+/// Which rows of the table are measured.
+struct Rows {
+    named: String,
+}
+
+impl Rows {
+    fn hold(&self, name: &str) -> bool {
+        name.contains(&self.named)
+    }
+
+    /// One line of the table: medians of three, alternating with bare axum.
+    fn measure(&self, name: &str, wrk: &Wrk) -> Result<Option<f64>> {
+        if !self.hold(name) {
+            return Ok(None);
+        }
+        let mut rates = Vec::new();
+        let mut shares = Vec::new();
+        for round in 0..ROUNDS {
+            let bare = Wrk::bare(BARE_PORT).run(round)?;
+            let rate = wrk.run(round)?;
+            rates.push(rate);
+            shares.push(rate / bare);
+        }
+        let (rate, share) = (median(&mut rates), median(&mut shares));
+        println!("| {name} | {share:.3} of bare axum | {rate:.0} requests a second |");
+        Ok(Some(share))
+    }
 }
 
 /// A process that listens; killed when dropped.
@@ -86,14 +118,18 @@ impl Drop for Running {
 }
 
 /// Introspection's share of bare axum with few tokens.
-fn few_tokens(runtime: &tokio::runtime::Runtime, tokens: usize) -> Result<f64> {
+fn few_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> Result<Option<f64>> {
+    let name = format!("introspection, {tokens} tokens");
+    if !rows.hold(&name) {
+        return Ok(None);
+    }
     let world = World::make(runtime, tokens)?;
     let _server = Running::rescind(&world.database)?;
-    row(&format!("introspection, {tokens} tokens"), &world.introspection(PORT))
+    rows.measure(&name, &world.introspection(PORT))
 }
 
 /// Everything else; returns introspection's share of bare axum.
-fn many_tokens(runtime: &tokio::runtime::Runtime, tokens: usize) -> Result<f64> {
+fn many_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> Result<Option<f64>> {
     let world = World::make(runtime, tokens)?;
     let server = Running::rescind(&world.database)?;
     println!("| cold start, s | {:.3} |", server.took.as_secs_f64());
@@ -101,28 +137,16 @@ fn many_tokens(runtime: &tokio::runtime::Runtime, tokens: usize) -> Result<f64> 
     println!("| idle memory, MiB | {:.1} |", server.memory()?);
     let binary = std::fs::metadata(env!("CARGO_BIN_EXE_rescind"))?.len();
     println!("| binary, MB | {:.1} |", binary as f64 / 1e6);
-    let introspection = row(&format!("introspection, {tokens} tokens"), &world.introspection(PORT))?;
-    row("client_credentials, durable", &world.client_credentials(PORT))?;
-    row("refresh with rotation, durable", &world.refresh(PORT))?;
-    row("RFC 7009 revocation, durable", &world.revocation(PORT))?;
+    let introspection =
+        rows.measure(&format!("introspection, {tokens} tokens"), &world.introspection(PORT))?;
+    rows.measure("client_credentials, durable", &world.client_credentials(PORT))?;
+    rows.measure("refresh with rotation, durable", &world.refresh(PORT))?;
+    rows.measure("RFC 7009 revocation, durable", &world.revocation(PORT))?;
     println!("| memory after load, MiB | {:.1} |", server.memory()?);
-    runtime.block_on(revoke_all(&world))?;
-    Ok(introspection)
-}
-
-/// One line of the table: medians of three, alternating with bare axum.
-fn row(name: &str, wrk: &Wrk) -> Result<f64> {
-    let mut rates = Vec::new();
-    let mut shares = Vec::new();
-    for round in 0..ROUNDS {
-        let bare = Wrk::bare(BARE_PORT).run(round)?;
-        let rate = wrk.run(round)?;
-        rates.push(rate);
-        shares.push(rate / bare);
+    if rows.hold("revoke all") {
+        runtime.block_on(revoke_all(&world))?;
     }
-    let (rate, share) = (median(&mut rates), median(&mut shares));
-    println!("| {name} | {share:.3} of bare axum | {rate:.0} requests a second |");
-    Ok(share)
+    Ok(introspection)
 }
 
 fn median(values: &mut [f64]) -> f64 {
