@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota};
@@ -20,10 +21,12 @@ use crate::service::snapshots::Snapshots;
 use crate::store::Store;
 use crate::store::lock::beside;
 
-/// Cheap to clone.
+/// Cheap to clone: every request and layer has one.
 #[derive(Clone)]
-pub struct App {
-    pub config: Arc<Config>,
+pub struct App(Arc<Shared>);
+
+pub struct Shared {
+    pub config: Config,
     pub store: Store,
     pub clock: Clock,
     pub keys: Keys,
@@ -33,9 +36,17 @@ pub struct App {
     pub feed: Feed,
     pub guards: Guards,
     pub snapshots: Snapshots,
-    pub sign_in_attempts: Arc<Attempts>,
+    pub sign_in_attempts: Attempts,
     pub metrics: Arc<Metrics>,
     pub readings: Readings,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl App {
@@ -43,11 +54,11 @@ impl App {
     /// When the system gives no randomness.
     pub fn new(config: Config, store: Store, clock: Clock) -> Result<Self, HashError> {
         let key_file = config.key_file.clone().unwrap_or_else(|| beside(store.path(), "key"));
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             keys: Keys::new(key_file, config.keys),
             guards: Guards::new(config.lives.jwt),
-            config: Arc::new(config),
             readings: Readings::since_now(&store),
+            config,
             store,
             clock,
             passwords: Passwords::new()?,
@@ -55,9 +66,9 @@ impl App {
             counts: Counts::default(),
             feed: Feed::default(),
             snapshots: Snapshots::default(),
-            sign_in_attempts: Arc::new(Attempts::default()),
+            sign_in_attempts: Attempts::default(),
             metrics: Arc::default(),
-        })
+        })))
     }
 }
 

@@ -27,6 +27,7 @@ pub mod readings;
 pub mod receipts;
 pub mod refresh_tokens;
 pub mod resource_servers;
+mod revoked;
 pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;

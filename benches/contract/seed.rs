@@ -97,13 +97,23 @@ impl World {
     /// Rows as the server would have written them, in the order of their keys.
     fn fill(&self, client: &ClientId, tokens: usize, name: &str) -> Result<()> {
         let now = Clock::System.now();
+        // Born within the last hour, and with a day or a month to live.
+        let born =
+            |place: usize, of: usize| now.minus(Duration::from_millis((place * 3_600_000 / of) as u64));
         let later = now.plus(Duration::from_secs(86_400));
+        let month = Duration::from_secs(30 * 86_400);
         let mut access: Vec<(AccessToken, usize)> = Vec::with_capacity(tokens);
         let families = tokens.div_ceil(TOKENS_PER_FAMILY);
-        access.extend((0..tokens).map(|place| (AccessToken::generate(), place / TOKENS_PER_FAMILY)));
+        let scattered = |place: usize| place.wrapping_mul(2_654_435_761) % tokens;
+        access.extend(
+            (0..tokens).map(|place| {
+                (AccessToken::generate(born(scattered(place), tokens)), place / TOKENS_PER_FAMILY)
+            }),
+        );
         access.sort_by_cached_key(|(token, _)| *token.digest().as_bytes());
-        let mut refresh: Vec<(RefreshToken, usize)> =
-            (0..families).map(|family| (RefreshToken::generate(), family)).collect();
+        let mut refresh: Vec<(RefreshToken, usize)> = (0..families)
+            .map(|family| (RefreshToken::generate(born(scattered(family) % families, families)), family))
+            .collect();
         refresh.sort_by_cached_key(|(token, _)| *token.digest().as_bytes());
         let grants = families.div_ceil(FAMILIES_PER_GRANT);
         let users: Vec<UserId> = (0..grants).map(|_| UserId::generate(now)).collect();
@@ -127,20 +137,24 @@ impl World {
             }
             for (place, id) in family_ids.iter().enumerate() {
                 let of = place / FAMILIES_PER_GRANT;
+                // Refreshed once an hour, a family is written once in twenty-two refreshes: as many are due.
+                let slack = month.as_secs() / 32 + 3600;
+                let kept = (place as u64).wrapping_mul(2_654_435_761) % slack;
+                let until = now.plus(month).plus(Duration::from_secs(kept)).minus(Duration::from_secs(3600));
                 family.execute(params![
                     id.as_str(),
                     grant_ids[of].as_str(),
                     client.as_str(),
                     users[of].as_str(),
                     now.millis(),
-                    later.millis()
+                    until.millis()
                 ])?;
             }
             let row = |family: usize| {
                 let of = family / FAMILIES_PER_GRANT;
                 (family_ids[family].as_str(), grant_ids[of].as_str(), users[of].as_str())
             };
-            let mut token = tx.prepare("INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, audience, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 'read', 'https://api.example', ?6, ?7)")?;
+            let mut token = tx.prepare("INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, audience, created_at, expires_at, grant_generation) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 'read', 'https://api.example', ?6, ?7, 1)")?;
             for (secret, family) in &access {
                 let (family, grant, user) = row(*family);
                 token.execute(params![
@@ -163,7 +177,7 @@ impl World {
                     client.as_str(),
                     user,
                     now.millis(),
-                    later.millis()
+                    now.plus(month).millis()
                 ])?;
             }
         }

@@ -23,6 +23,8 @@ const DRAIN: Duration = Duration::from_secs(6);
 /// How long the database may take after that, even if somebody else holds it: supervisors kill
 /// what has not stopped after ten seconds.
 const CLOSE: Duration = Duration::from_secs(3);
+/// How much of that the last notes of use may take.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -140,8 +142,10 @@ impl Server {
             worker.abort();
         }
         let close = async {
-            if let Err(error) = self.app.last_used.flush(&self.app.store).await {
-                tracing::warn!(error = %error, "last_used.flush_failed");
+            match tokio::time::timeout(FLUSH, self.app.last_used.flush(&self.app.store)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error = %error, "last_used.flush_failed"),
+                Err(_) => tracing::warn!("last_used.flush_cut_short"),
             }
             if let Err(error) = self.app.guards.flush(&self.app.store, self.app.clock.now()).await {
                 tracing::warn!(error = %error, "guards.flush_failed");

@@ -71,10 +71,10 @@ async fn note_uses(app: &App, caller: &ResourceServer, seen: Vec<Seen>, now: Tim
         let (Some(grant), Some(family)) = (GrantId::parse(&grant_id), FamilyId::parse(&family_id)) else {
             continue;
         };
-        let known = app.store.device_use(&family, &grant)?;
-        if let Some(known) = known.filter(|known| known.audiences.concern(&caller.audience)) {
+        let audiences = app.store.device_audiences(&family, &grant)?;
+        if audiences.is_some_and(|audiences| audiences.concern(&caller.audience)) {
             let at = Timestamp::from_millis(at.saturating_mul(1000)).min(now);
-            app.last_used.note_device(&family, &grant, known.last_used_at, at);
+            app.last_used.note_device(&family, &grant, at);
         }
         // A thousand look-ups take some milliseconds: others may have the thread in between.
         if place % 64 == 63 {

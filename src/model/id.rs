@@ -20,6 +20,12 @@ pub fn base62(mut number: u64, width: usize) -> String {
     text.into_iter().map(char::from).collect()
 }
 
+/// The number that base 62 `text` stands for; other characters count as 0.
+pub fn from_base62(text: &str) -> u64 {
+    let digit = |byte| ALPHABET.iter().position(|&known| known == byte).unwrap_or(0) as u64;
+    text.bytes().fold(0, |number: u64, byte| number.wrapping_mul(62).wrapping_add(digit(byte)))
+}
+
 /// `count` random characters of the base 62 alphabet.
 pub fn random62(count: usize) -> String {
     let mut random = rand::rng();
@@ -111,5 +117,6 @@ mod tests {
         assert_eq!(base62(61, 6), "00000z");
         assert_eq!(base62(62, 6), "000010");
         assert_eq!(base62(u64::from(u32::MAX), 6), "4gfFC3");
+        assert_eq!(from_base62("4gfFC3"), u64::from(u32::MAX));
     }
 }

@@ -4,14 +4,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::app::App;
-use crate::clock::Timestamp;
-use crate::model::id::ResourceServerId;
+use crate::config::Issuer;
+use crate::model::id::{FamilyId, GrantId, ResourceServerId, UserId};
 use crate::model::resource_server::ResourceServer;
+use crate::model::scope::Scope;
 use crate::model::secret::{AccessToken, ResourceServerSecret};
-use crate::model::stamp::is_live;
+use crate::model::stamp::Stamp;
 use crate::oauth::client_auth::Basic;
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
@@ -26,18 +28,21 @@ pub async fn introspect(
     let caller = resource_server(&app, &headers)?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     let facts = match AccessToken::parse(token) {
-        Some(token) => app.store.access_token(&token.digest())?,
-        None => app.keys.jwt(&app.store, token)?,
+        Some(token) => app.store.live_access_token(&token.digest(), now)?,
+        None => app.keys.live_jwt(&app.store, token, now)?,
     };
-    let body = match facts.filter(|facts| is_visible(facts, &caller, now)) {
+    // A resource server learns about access tokens for its own audience alone.
+    let is_visible = |facts: &AccessTokenFacts| facts.audience.split(' ').any(|one| one == caller.audience);
+    let answer = match facts.filter(is_visible) {
         Some(facts) => {
-            app.last_used.note(&facts.stamp, facts.last_used_at, now);
-            active(&app, &facts, &caller)?
+            app.last_used.note(&facts.stamp, now);
+            let scope = app.store.scopes()?.for_audience(&facts.scope, &caller.audience);
+            Json(Active::of(&facts, scope, &caller, &app.config.issuer)).into_response()
         }
         // Nothing beside it: no reason, no owner (RFC 7662 §2.2).
-        None => json!({ "active": false }),
+        None => Json(json!({ "active": false })).into_response(),
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+    Ok(([(header::CACHE_CONTROL, "no-store")], answer).into_response())
 }
 
 /// The resource server that asks: Basic `id:secret`. A client's credentials open nothing here.
@@ -55,40 +60,51 @@ pub fn resource_server(app: &App, headers: &HeaderMap) -> Result<ResourceServer,
         .ok_or_else(refused)
 }
 
-/// A resource server learns about live access tokens for its own audience alone.
-fn is_visible(facts: &AccessTokenFacts, caller: &ResourceServer, now: Timestamp) -> bool {
-    facts.audience.split(' ').any(|audience| audience == caller.audience)
-        && is_live(facts.stamp.generations, facts.now, facts.expires_at, now)
+/// The members of RFC 7662 §2.2, and the stamp, by which a cached answer can be ended.
+#[derive(Serialize)]
+struct Active<'a> {
+    active: bool,
+    scope: String,
+    client_id: &'a str,
+    token_type: &'static str,
+    exp: i64,
+    iat: i64,
+    sub: &'a str,
+    aud: &'a str,
+    iss: &'a str,
+    jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant_generation: Option<i64>,
+    server_generation: i64,
+    client_generation: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_generation: Option<i64>,
 }
 
-/// The members of RFC 7662 §2.2, and the stamp, by which a cached answer can be ended.
-fn active(app: &App, facts: &AccessTokenFacts, caller: &ResourceServer) -> Result<Value, Error> {
-    let granted = match &facts.grant_scope {
-        Some(of_grant) => facts.scope.intersection(of_grant),
-        None => facts.scope.clone(),
-    };
-    let scope = app.store.scopes()?.for_audience(&granted, &caller.audience);
-    let stamp = &facts.stamp;
-    let subject = stamp.user.as_ref().map_or_else(|| stamp.client.as_str(), |user| user.as_str());
-    let mut body = json!({
-        "active": true,
-        "scope": scope.to_string(),
-        "client_id": stamp.client,
-        "token_type": "Bearer",
-        "exp": facts.expires_at.seconds(),
-        "iat": facts.created_at.seconds(),
-        "sub": subject,
-        "aud": caller.audience,
-        "iss": app.config.issuer.as_str(),
-        "jti": facts.id,
-        "server_generation": stamp.generations.server,
-        "client_generation": stamp.generations.client,
-    });
-    if let (Some(family), Some(grant)) = (&stamp.family, &stamp.grant) {
-        body["family_id"] = family.as_str().into();
-        body["grant_id"] = grant.as_str().into();
-        body["user_generation"] = stamp.generations.user.into();
-        body["grant_generation"] = facts.grant_generation.into();
+impl<'a> Active<'a> {
+    fn of(facts: &'a AccessTokenFacts, scope: Scope, caller: &'a ResourceServer, issuer: &'a Issuer) -> Self {
+        let Stamp { family, grant, client, user, generations } = &facts.stamp;
+        Self {
+            active: true,
+            scope: scope.to_string(),
+            client_id: client.as_str(),
+            token_type: "Bearer",
+            exp: facts.expires_at.seconds(),
+            iat: facts.created_at.seconds(),
+            sub: user.as_ref().map_or_else(|| client.as_str(), UserId::as_str),
+            aud: &caller.audience,
+            iss: issuer.as_str(),
+            jti: &facts.id,
+            family_id: family.as_ref().map(FamilyId::as_str),
+            grant_id: grant.as_ref().map(GrantId::as_str),
+            grant_generation: facts.grant_generation,
+            server_generation: generations.server,
+            client_generation: generations.client,
+            user_generation: generations.user,
+        }
     }
-    Ok(body)
 }

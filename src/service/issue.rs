@@ -215,7 +215,7 @@ fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, term
     let mut minted = access_token(tx, &exchanged.stamp, &exchanged.scope, terms)?;
     fail::point("issue.after_access_token");
     if refreshing == Refreshing::Yes {
-        let token = RefreshToken::generate();
+        let token = RefreshToken::generate(terms.now);
         insert_refresh_token(tx, &token, exchanged, None, terms)?;
         fail::point("issue.after_refresh_token");
         minted.refresh_token = Some(token);
@@ -246,11 +246,13 @@ pub async fn refresh(store: &Store, request: RefreshRequest, terms: Terms) -> Re
 
 fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Minted>> {
     let digest = request.token.digest();
-    let successor = RefreshToken::generate();
-    let sealed = SealedSuccessor::seal(&successor, &request.token);
-    if let Some(exchanged) = tx.supersede_refresh_token(&digest, &terms.client, &sealed, terms.now)? {
+    let successor = RefreshToken::generate(terms.now);
+    if let Some(exchanged) =
+        tx.supersede_refresh_token(&digest, &terms.client, &successor.digest(), terms.now)?
+    {
         fail::point("refresh.after_superseded");
-        insert_refresh_token(tx, &successor, &exchanged, Some(&request.token), terms)?;
+        let sealed = SealedSuccessor::seal(&successor, &request.token);
+        insert_refresh_token(tx, &successor, &exchanged, Some(&sealed), terms)?;
         fail::point("refresh.after_successor");
         return answer(tx, &exchanged, successor, request, terms).map(Some);
     }
@@ -285,10 +287,10 @@ fn answer(
 
 fn access_token(tx: &Tx<'_>, stamp: &Stamp, scope: &Scope, terms: &Terms) -> Result<Minted> {
     let scope = terms.narrowed(scope)?;
-    prolong(tx, stamp, terms.now.plus(terms.life()))?;
+    prolong(tx, stamp, terms.now, terms.now.plus(terms.life()))?;
     match &terms.making {
         Making::Opaque => {
-            let token = AccessToken::generate();
+            let token = AccessToken::generate(terms.now);
             let audience = terms.scopes.audience(&scope);
             let expires_at = terms.now.plus(terms.life());
             let allows = Allowance { scope: &scope, audience: &audience, expires_at };
@@ -324,18 +326,20 @@ fn insert_refresh_token(
     tx: &Tx<'_>,
     token: &RefreshToken,
     exchanged: &Exchanged,
-    predecessor: Option<&RefreshToken>,
+    sealed: Option<&SealedSuccessor>,
     terms: &Terms,
 ) -> Result<()> {
     let expires_at = terms.now.plus(terms.lives.refresh_token);
-    let predecessor = predecessor.map(RefreshToken::digest);
-    tx.insert_refresh_token(&token.digest(), exchanged, predecessor.as_ref(), terms.now, expires_at)?;
-    prolong(tx, &exchanged.stamp, expires_at)
+    tx.insert_refresh_token(&token.digest(), exchanged, sealed, terms.now, expires_at)?;
+    prolong(tx, &exchanged.stamp, terms.now, expires_at)
 }
 
 /// Whatever is minted keeps its family until it expires: without the family it would be dead.
-fn prolong(tx: &Tx<'_>, stamp: &Stamp, until: Timestamp) -> Result<()> {
-    stamp.family.iter().try_for_each(|family| Ok(tx.prolong_family(family, until)?))
+///
+/// A family is kept a 32nd of the life longer, so that not every refresh writes it again.
+fn prolong(tx: &Tx<'_>, stamp: &Stamp, now: Timestamp, until: Timestamp) -> Result<()> {
+    let longer = until.plus(until.since(now) / 32);
+    stamp.family.iter().try_for_each(|family| Ok(tx.prolong_family(family, until, longer)?))
 }
 
 /// A token for the client itself (RFC 6749 §4.4). If it is a JWT, nothing is written.
@@ -353,7 +357,7 @@ pub async fn for_client(store: &Store, scope: Scope, terms: Terms) -> Result<Iss
     let after = terms.clone();
     store
         .write(move |tx| {
-            let token = AccessToken::generate();
+            let token = AccessToken::generate(terms.now);
             let audience = terms.scopes.audience(&scope);
             let expires_at = terms.now.plus(terms.life());
             let allows = Allowance { scope: &scope, audience: &audience, expires_at };

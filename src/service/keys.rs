@@ -17,6 +17,7 @@ use crate::jwt::token::Reader;
 use crate::model::id::KeyId;
 use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
 use crate::model::scope::Scope;
+use crate::model::stamp::is_live;
 use crate::store::access_tokens::AccessTokenFacts;
 use crate::store::signing_keys::KeyRow;
 use crate::store::{self, Store, Tx};
@@ -171,24 +172,28 @@ impl Keys {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn jwt(&self, store: &Store, text: &str) -> store::Result<Option<AccessTokenFacts>> {
+    pub fn live_jwt(
+        &self,
+        store: &Store,
+        text: &str,
+        now: Timestamp,
+    ) -> store::Result<Option<AccessTokenFacts>> {
         let Some(claims) = self.reader(store)?.read(text) else { return Ok(None) };
         let (Some(stamp), Some(scope)) = (claims.stamp(), Scope::parse(&claims.scope)) else {
             return Ok(None);
         };
         let standing = store.jwt_standing(&claims.jti, &stamp)?;
-        if standing.is_revoked || claims.grant_generation != standing.grant_generation {
+        let is_current = claims.grant_generation == standing.grant_generation;
+        let is_live = is_live(stamp.generations, standing.now, claims.expires_at(), now);
+        if standing.is_revoked || !is_current || !is_live {
             return Ok(None);
         }
         Ok(Some(AccessTokenFacts {
             stamp,
-            now: standing.now,
             scope,
-            grant_scope: None,
             grant_generation: standing.grant_generation,
             created_at: claims.issued_at(),
             expires_at: claims.expires_at(),
-            last_used_at: standing.last_used_at,
             id: claims.jti,
             audience: claims.aud,
         }))

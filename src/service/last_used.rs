@@ -1,7 +1,7 @@
 //! When apps were last used: noted in memory, written in batches, never on the hot path.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -9,62 +9,113 @@ use crate::model::id::{FamilyId, GrantId};
 use crate::model::stamp::Stamp;
 use crate::store::{self, Store};
 
-/// Notes between two flushes at the most; a note more is dropped, and its page shows an older use.
+/// Devices remembered of this time at the most; a use of one more is not noted.
 const MOST: usize = 100_000;
-const PRECISION: Duration = Duration::from_secs(60);
+/// A device is noted once in this time or twice it: pages show minutes, and an API that asks about
+/// every call would cost a write for each.
+const PRECISION: Duration = Duration::from_secs(30);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Devices written at each flush: a few milliseconds of the writer's second, however many are in use.
+const FLUSHED: usize = 256;
+/// Devices in one write, so that nobody waits for more than these.
+const BATCH: usize = 64;
 
 /// Uses that are not written yet. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct LastUsed(Arc<Mutex<HashMap<FamilyId, (GrantId, Timestamp)>>>);
+pub struct LastUsed(Arc<Mutex<Notes>>);
+
+#[derive(Default)]
+struct Notes {
+    /// The newest use of each device that waits to be written.
+    waiting: HashMap<FamilyId, (GrantId, Timestamp)>,
+    /// The same devices, the one that has waited longest first.
+    order: VecDeque<FamilyId>,
+    /// Devices noted in the half minute that began then, and in the one before.
+    began: Option<Timestamp>,
+    noted: [HashSet<FamilyId>; 2],
+}
+
+impl Notes {
+    fn is_noted(&mut self, family: &FamilyId, at: Timestamp) -> bool {
+        let passed = self.began.map(|began| at.since(began));
+        if passed.is_none_or(|passed| passed >= PRECISION) {
+            let [this, last] = &mut self.noted;
+            *last = std::mem::take(this);
+            if passed.is_none_or(|passed| passed >= 2 * PRECISION) {
+                last.clear();
+            }
+            self.began = Some(at);
+        }
+        self.noted.iter().any(|noted| noted.contains(family))
+    }
+
+    fn take(&mut self, most: usize) -> Vec<(FamilyId, GrantId, Timestamp)> {
+        let taken = self.order.len().min(most);
+        let families = self.order.drain(..taken);
+        families
+            .filter_map(|family| {
+                let (grant, at) = self.waiting.remove(&family)?;
+                Some((family, grant, at))
+            })
+            .collect()
+    }
+}
 
 impl LastUsed {
-    /// Notes a use, unless one within the last minute is `written`: pages show no more, and an API
-    /// that asks about every call would cost a write for each.
-    pub fn note(&self, stamp: &Stamp, written: Option<Timestamp>, at: Timestamp) {
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a use, unless one was noted a moment ago.
+    pub fn note(&self, stamp: &Stamp, at: Timestamp) {
         let (Some(family), Some(grant)) = (&stamp.family, &stamp.grant) else { return };
-        self.note_device(family, grant, written, at);
+        self.note_device(family, grant, at);
     }
 
     /// The same for a device, as guards report it.
-    pub fn note_device(&self, family: &FamilyId, grant: &GrantId, written: Option<Timestamp>, at: Timestamp) {
-        if written.is_some_and(|written| at.since(written) < PRECISION) {
+    pub fn note_device(&self, family: &FamilyId, grant: &GrantId, at: Timestamp) {
+        let mut notes = self.notes();
+        if notes.is_noted(family, at) || notes.noted[0].len() >= MOST {
             return;
         }
-        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, last)) = notes.get_mut(family) {
-            *last = at.max(*last);
-        } else if notes.len() < MOST {
-            notes.insert(family.clone(), (grant.clone(), at));
+        notes.noted[0].insert(family.clone());
+        if notes.waiting.insert(family.clone(), (grant.clone(), at)).is_none() {
+            notes.order.push_back(family.clone());
         }
     }
 
-    /// Writes what was noted.
+    /// Writes all that was noted.
     ///
     /// # Errors
-    /// When the store fails; what was noted is lost then, and nothing else.
+    /// When the store fails; what was being written is lost then, and nothing else.
     pub async fn flush(&self, store: &Store) -> store::Result<()> {
-        let notes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut notes = notes.into_iter();
-        loop {
-            let batch: Vec<_> = notes.by_ref().take(200).collect();
-            if batch.is_empty() {
-                return Ok(());
-            }
+        while self.write(store, BATCH).await? > 0 {}
+        Ok(())
+    }
+
+    async fn write(&self, store: &Store, most: usize) -> store::Result<usize> {
+        let batch = self.notes().take(most);
+        let written = batch.len();
+        if written > 0 {
             store
                 .write(move |tx| {
-                    batch.iter().try_for_each(|(family, (grant, at))| tx.note_used(family, grant, *at))
+                    batch.iter().try_for_each(|(family, grant, at)| tx.note_used(family, grant, *at))
                 })
                 .await?;
         }
+        Ok(written)
     }
 
-    /// Flushes again and again; never returns.
+    /// Writes a little every second; never returns.
     pub async fn run(self, store: Store) {
         loop {
             tokio::time::sleep(FLUSH_EVERY).await;
-            if let Err(error) = self.flush(&store).await {
-                tracing::warn!(error = %error, "last_used.flush_failed");
+            for _ in 0..FLUSHED / BATCH {
+                match self.write(&store, BATCH).await {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(error = %error, "last_used.flush_failed"),
+                }
             }
         }
     }

@@ -6,26 +6,19 @@ use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, UserId};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
-use crate::model::stamp::{Generations, Now, Stamp, Standing};
+use crate::model::stamp::{Generations, Stamp};
 
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, \
-    client_generation, user_generation, scope, audience, created_at, expires_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    client_generation, user_generation, scope, audience, created_at, expires_at, grant_generation) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT generation FROM grants WHERE id = ?3))";
 const INSERT_FOR_CLIENT: &str = "INSERT INTO access_tokens (digest, client_id, server_generation, client_generation, \
     scope, audience, created_at, expires_at) \
     SELECT ?1, c.id, s.generation, c.generation, ?3, ?4, ?5, ?6 FROM clients AS c, server AS s \
     WHERE s.id = 1 AND c.id = ?2 AND c.status = 'active'";
-const FACTS: &str = "SELECT t.family_id, t.grant_id, t.client_id, t.user_id, t.server_generation, t.client_generation, \
-    t.user_generation, t.scope, t.audience, t.created_at, t.expires_at, f.status, g.status, g.scope, c.status, \
-    c.generation, u.status, u.generation, s.generation, f.last_used_at, g.generation FROM access_tokens AS t \
-    JOIN server AS s ON s.id = 1 \
-    LEFT JOIN clients AS c ON c.id = t.client_id \
-    LEFT JOIN families AS f ON f.id = t.family_id \
-    LEFT JOIN grants AS g ON g.id = t.grant_id \
-    LEFT JOIN users AS u ON u.id = t.user_id \
-    WHERE t.digest = ?1";
+const FACTS: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, \
+    user_generation, scope, audience, created_at, expires_at, grant_generation FROM access_tokens WHERE digest = ?1";
 const OWNER: &str = "SELECT client_id FROM access_tokens WHERE digest = ?1";
 const DELETE: &str =
     "DELETE FROM access_tokens WHERE digest = ?1 AND client_id = ?2 RETURNING grant_id, user_id, audience";
@@ -34,66 +27,46 @@ const DELETE: &str =
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[INSERT_FOR_CLIENT, FACTS, OWNER, DELETE];
 
-/// A token as it was minted, and what is true now of all that it was stamped with.
+/// A token as it was minted. Nothing of it ever changes.
 pub struct AccessTokenFacts {
     /// Its public name, the `jti` of RFC 7519 §4.1.7.
     pub id: String,
     pub stamp: Stamp,
-    pub now: Now,
-    pub scope: Scope,
-    /// What its grant still allows; `None` where there is no grant.
-    pub grant_scope: Option<Scope>,
+    /// What its grant's generation was; `None` without a grant.
     pub grant_generation: Option<i64>,
+    pub scope: Scope,
     pub audience: String,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
-    /// When its device was last used, as far as that is written.
-    pub last_used_at: Option<Timestamp>,
 }
 
 impl AccessTokenFacts {
     fn from_row(token: &Digest, row: &Row<'_>) -> rusqlite::Result<Self> {
-        let stamp = Stamp {
-            family: row.get(0)?,
-            grant: row.get(1)?,
-            client: row.get(2)?,
-            user: row.get(3)?,
-            generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
-        };
-        let standing = |column, open| -> rusqlite::Result<Standing> {
-            let is_open = row.get_ref(column)?.as_str_or_null()? == Some(open);
-            Ok(if is_open { Standing::Open } else { Standing::Shut })
-        };
-        let user_generation: Option<i64> = row.get(17)?;
         Ok(Self {
             id: token.token_id(),
-            grant_generation: row.get(20)?,
-            now: Now {
-                family: stamp.family.as_ref().map(|_| standing(11, "open")).transpose()?,
-                grant: stamp.grant.as_ref().map(|_| standing(12, "open")).transpose()?,
-                client: standing(14, "active")?,
-                user: stamp.user.as_ref().map(|_| standing(16, "active")).transpose()?,
-                generations: Generations {
-                    server: row.get(18)?,
-                    client: row.get::<_, Option<i64>>(15)?.unwrap_or_default(),
-                    user: stamp.user.as_ref().and(user_generation),
-                },
+            stamp: Stamp {
+                family: row.get(0)?,
+                grant: row.get(1)?,
+                client: row.get(2)?,
+                user: row.get(3)?,
+                generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
             },
-            stamp,
             scope: row.get(7)?,
-            grant_scope: row.get(13)?,
             audience: row.get(8)?,
             created_at: row.get(9)?,
             expires_at: row.get(10)?,
-            last_used_at: row.get(19)?,
+            grant_generation: row.get(11)?,
         })
     }
 }
 
 impl Store {
-    pub fn access_token(&self, token: &Digest) -> Result<Option<AccessTokenFacts>> {
+    /// A live token: its row is there, it has not expired, and nothing in its stamp was revoked.
+    pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
         let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
-        self.lookup(|c| c.prepare_cached(FACTS)?.query_row([token], facts).optional())
+        let find = || self.lookup(|c| c.prepare_cached(FACTS)?.query_row([token], facts).optional());
+        let live = self.writer.revoked().unless_revoked(find, |facts| &facts.stamp)?;
+        Ok(live.filter(|facts| now < facts.expires_at))
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO families (id, grant_id, client_id, user_id, server_generation, client_generation, \
     user_generation, status, device, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8, ?9, ?10)";
-const PROLONG: &str = "UPDATE families SET expires_at = ?2 WHERE id = ?1 AND expires_at < ?2";
+const PROLONG: &str = "UPDATE families SET expires_at = ?3 WHERE id = ?1 AND expires_at < ?2";
 const FAMILY_USED: &str =
     "UPDATE families SET last_used_at = ?2 WHERE id = ?1 AND coalesce(last_used_at, 0) < ?2";
 const GRANT_USED: &str =
@@ -26,19 +26,13 @@ const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM 
     AND u.generation = f.user_generation AND s.id = 1 AND s.generation = f.server_generation \
     ORDER BY f.id DESC LIMIT 200";
 
-const USE: &str = "SELECT f.last_used_at, g.audiences FROM families AS f JOIN grants AS g ON g.id = f.grant_id \
+const AUDIENCES: &str = "SELECT g.audiences FROM families AS f JOIN grants AS g ON g.id = f.grant_id \
     WHERE f.id = ?1 AND f.grant_id = ?2";
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES, USE];
-
-/// What a report of a use is held against.
-pub struct Use {
-    pub last_used_at: Option<Timestamp>,
-    /// Wherever its grant ever allowed anything.
-    pub audiences: Audiences,
-}
+pub(super) const STATEMENTS: &[&str] =
+    &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES, AUDIENCES];
 
 /// A device, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -58,13 +52,13 @@ pub struct ClosedFamily {
 }
 
 impl Store {
-    /// `None` if there is no such device under that grant.
-    pub fn device_use(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Use>> {
+    /// Wherever a device's grant ever allowed anything; `None` if there is no such device under it.
+    pub fn device_audiences(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Audiences>> {
         let found = |row: &rusqlite::Row<'_>| {
-            let audiences: Option<String> = row.get(1)?;
-            Ok(Use { last_used_at: row.get(0)?, audiences: Audiences::from_column(audiences.as_deref()) })
+            let audiences: Option<String> = row.get(0)?;
+            Ok(Audiences::from_column(audiences.as_deref()))
         };
-        self.lookup(|c| c.prepare_cached(USE)?.query_row(params![family, grant], found).optional())
+        self.lookup(|c| c.prepare_cached(AUDIENCES)?.query_row(params![family, grant], found).optional())
     }
 
     pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {
@@ -103,9 +97,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A family lives as long as whichever of its credentials lives longest; never shorter than before.
-    pub fn prolong_family(&self, id: &FamilyId, expires_at: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(PROLONG)?.execute(params![id, expires_at])?;
+    /// A family lives at least as long as whichever of its credentials lives longest: until `until`
+    /// does already, or is made to until `longer`.
+    pub fn prolong_family(&self, id: &FamilyId, until: Timestamp, longer: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(PROLONG)?.execute(params![id, until, longer])?;
         Ok(())
     }
 

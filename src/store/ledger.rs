@@ -6,6 +6,7 @@ use crate::model::act::{By, Entry, Subject};
 use crate::model::id::ReceiptId;
 use crate::model::resource_server::Audiences;
 
+use super::revoked::{Below, Change};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, \
@@ -55,6 +56,7 @@ impl Tx<'_> {
             |row| row.get(0),
         )?;
         self.ledger_head.set(sequence);
+        self.revoked.borrow_mut().extend(Below::of(&entry.subject).map(Change::Revoked));
         Ok(sequence)
     }
 

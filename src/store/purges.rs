@@ -8,6 +8,7 @@ use crate::model::id::ReceiptId;
 
 use super::copies::Voided;
 use super::receipts::LedgerRow;
+use super::revoked::{Below, Change};
 use super::{Result, Store, Tx};
 
 /// Rows of one table that a page counts at the most, so that no page takes long.
@@ -133,8 +134,8 @@ const EXPIRED: [&str; 7] = [
     expired!("client_secrets", "id"),
     expired!("revoked_tokens", "id"),
 ];
-const UNSEAL: &str = "UPDATE refresh_tokens SET sealed_successor = NULL WHERE digest IN (SELECT digest \
-    FROM refresh_tokens WHERE sealed_successor IS NOT NULL AND superseded_at <= ?1 LIMIT ?2)";
+const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE digest IN (SELECT digest FROM refresh_tokens \
+    WHERE sealed IS NOT NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)";
 
 /// What `store::plans` looks at.
 #[cfg(test)]
@@ -345,7 +346,7 @@ impl Tx<'_> {
         let (doomed, bookkeeping) =
             step.statements(&subject).unwrap_or((&SESSIONS_OF_USER, progress!("sessions")));
         let deleted =
-            self.connection.prepare_cached(doomed.delete)?.execute(params![id, generation, rows])?;
+            self.connection.prepare_cached(doomed.delete)?.execute(params![&id, generation, rows])?;
         fail::point("purge.after_deletion");
         let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
         let after = if deleted < rows { step.next(&subject) } else { step };
@@ -356,6 +357,9 @@ impl Tx<'_> {
             now
         ])?;
         fail::point("purge.after_tally");
+        if after == Step::Done {
+            self.revoked.borrow_mut().push(Change::Purged(Below::new(id, generation)));
+        }
         Ok(Some(deleted))
     }
 
@@ -371,7 +375,7 @@ impl Tx<'_> {
         Ok(if full { Slice::Worked } else { Slice::Idle })
     }
 
-    /// Forgets sealed successors of tokens superseded up to `until`: their window is over.
+    /// Forgets the seals of tokens made up to `until`: their predecessors' window is over.
     pub fn forget_sealed_slice(&self, rows: i64, until: Timestamp) -> Result<Slice> {
         let forgotten = self.connection.prepare_cached(UNSEAL)?.execute(params![until, rows])?;
         Ok(if i64::try_from(forgotten).is_ok_and(|n| n == rows) { Slice::Worked } else { Slice::Idle })

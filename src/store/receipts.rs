@@ -31,11 +31,11 @@ const FOR_VIEWER: &str = rows!(
 const FOR_ADMIN: &str = rows!("l.receipt_id = ?1 ORDER BY l.sequence LIMIT 500");
 const OF_GRANT: &str = rows!(
     "(l.grant_id = ?1 AND l.user_id = ?2 OR l.subject_kind = 'client' AND l.client_id = ?3 AND l.at >= ?4 \
-    OR l.subject_kind = 'user' AND l.user_id = ?2 AND l.at >= ?4) ORDER BY l.sequence DESC LIMIT 50"
+    OR l.subject_kind = 'user' AND l.subject_kind <> 'token' AND l.user_id = ?2 AND l.at >= ?4) ORDER BY l.sequence DESC LIMIT 50"
 );
 const OF_CLIENT: &str =
     rows!("l.client_id = ?1 AND l.subject_kind = 'client' ORDER BY l.sequence DESC LIMIT 50");
-const OF_USER: &str = rows!("l.user_id = ?1 ORDER BY l.sequence DESC LIMIT 50");
+const OF_USER: &str = rows!("l.user_id = ?1 AND l.subject_kind <> 'token' ORDER BY l.sequence DESC LIMIT 50");
 /// ?1: rows before this sequence; ?2: an id, a name or part of an app's name, or empty; ?3: an act or empty.
 const SEARCH: &str = rows!(
     "l.sequence < ?1 AND (?2 = '' OR l.receipt_id = ?2 OR l.subject_id = ?2 OR l.client_id = ?2 OR l.user_id = ?2 \

@@ -11,21 +11,21 @@ use super::live::live;
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, \
-    client_generation, user_generation, scope, predecessor_digest, created_at, expires_at) \
+    client_generation, user_generation, scope, sealed, created_at, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 const SUPERSEDE: &str = concat!(
-    "UPDATE refresh_tokens SET superseded_at = ?3, sealed_successor = ?4 WHERE digest = ?1 AND client_id = ?2 ",
+    "UPDATE refresh_tokens SET superseded_at = ?3, successor_digest = ?4 WHERE digest = ?1 AND client_id = ?2 ",
     "AND superseded_at IS NULL AND expires_at > ?3 AND ",
     live!("refresh_tokens"),
-    " RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
-    "predecessor_digest"
+    " RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope"
 );
-const CLOSE_WINDOW: &str = "UPDATE refresh_tokens SET sealed_successor = NULL WHERE digest = ?1";
+/// While nobody has refreshed with the successor: from then on, the predecessor is proof of reuse.
 const REPEATED: &str = concat!(
-    "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
-    "sealed_successor FROM refresh_tokens WHERE digest = ?1 AND client_id = ?2 AND superseded_at > ?3 ",
-    "AND sealed_successor IS NOT NULL AND expires_at > ?4 AND ",
-    live!("refresh_tokens")
+    "SELECT t.family_id, t.grant_id, t.client_id, t.user_id, t.server_generation, t.client_generation, ",
+    "t.user_generation, t.scope, n.sealed FROM refresh_tokens AS t JOIN refresh_tokens AS n ",
+    "ON n.digest = t.successor_digest WHERE t.digest = ?1 AND t.client_id = ?2 AND t.superseded_at > ?3 ",
+    "AND n.superseded_at IS NULL AND n.sealed IS NOT NULL AND t.expires_at > ?4 AND ",
+    live!("t")
 );
 const REUSED: &str = "SELECT family_id FROM refresh_tokens WHERE digest = ?1 AND client_id = ?2 \
     AND superseded_at IS NOT NULL";
@@ -33,14 +33,15 @@ const OWNER: &str = "SELECT client_id, family_id FROM refresh_tokens WHERE diges
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SUPERSEDE, CLOSE_WINDOW, REPEATED, REUSED, OWNER];
+pub(super) const STATEMENTS: &[&str] = &[SUPERSEDE, REPEATED, REUSED, OWNER];
 
 impl Tx<'_> {
+    /// `sealed` is the token itself, sealed under its predecessor.
     pub fn insert_refresh_token(
         &self,
         token: &Digest,
         of: &Exchanged,
-        predecessor: Option<&Digest>,
+        sealed: Option<&SealedSuccessor>,
         now: Timestamp,
         expires_at: Timestamp,
     ) -> Result<()> {
@@ -55,7 +56,7 @@ impl Tx<'_> {
             stamp.generations.client,
             stamp.generations.user,
             scope,
-            predecessor,
+            sealed.map(SealedSuccessor::as_bytes),
             now,
             expires_at,
         ])?;
@@ -63,27 +64,18 @@ impl Tx<'_> {
     }
 
     /// Rotates a refresh token away. `None` unless it is its client's, live, and not yet superseded.
-    ///
-    /// Its own predecessor's window closes with this: from now on that one is proof of reuse.
     pub fn supersede_refresh_token(
         &self,
         token: &Digest,
         client: &ClientId,
-        sealed: &SealedSuccessor,
+        successor: &Digest,
         now: Timestamp,
     ) -> Result<Option<Exchanged>> {
-        let superseded = self
+        Ok(self
             .connection
             .prepare_cached(SUPERSEDE)?
-            .query_row(params![token, client, now, sealed.as_bytes()], |row| {
-                Ok((Exchanged::from_row(row)?, row.get::<_, Option<Digest>>(8)?))
-            })
-            .optional()?;
-        let Some((exchanged, predecessor)) = superseded else { return Ok(None) };
-        if let Some(predecessor) = predecessor {
-            self.connection.prepare_cached(CLOSE_WINDOW)?.execute([predecessor])?;
-        }
-        Ok(Some(exchanged))
+            .query_row(params![token, client, now, successor], Exchanged::from_row)
+            .optional()?)
     }
 
     /// The sealed successor of a token that was superseded after `since` and may be repeated.

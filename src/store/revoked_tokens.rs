@@ -14,7 +14,7 @@ const IS_REVOKED: &str = "SELECT 1 FROM revoked_tokens WHERE id = ?1";
 const COUNT: &str =
     "SELECT count(*) FROM (SELECT 1 FROM revoked_tokens WHERE client_id = ?1 AND expires_at > ?2 LIMIT ?3)";
 const STANDING: &str = "SELECT f.status, g.status, c.status, u.status, s.generation, c.generation, u.generation, \
-    g.generation, f.last_used_at, EXISTS (SELECT 1 FROM revoked_tokens AS r WHERE r.id = ?5) FROM server AS s \
+    g.generation, EXISTS (SELECT 1 FROM revoked_tokens AS r WHERE r.id = ?5) FROM server AS s \
     LEFT JOIN clients AS c ON c.id = ?1 LEFT JOIN families AS f ON f.id = ?2 LEFT JOIN grants AS g ON g.id = ?3 \
     LEFT JOIN users AS u ON u.id = ?4 WHERE s.id = 1";
 const GRANT_TERMS: &str = "SELECT generation, scope FROM grants WHERE id = ?1";
@@ -29,8 +29,6 @@ pub(super) const STATEMENTS: &[&str] = &[IS_REVOKED, COUNT, STANDING, GRANT_TERM
 pub struct JwtStanding {
     pub now: Now,
     pub grant_generation: Option<i64>,
-    /// When its device was last used, as far as that is written.
-    pub last_used_at: Option<Timestamp>,
     pub is_revoked: bool,
 }
 
@@ -56,8 +54,7 @@ impl Store {
                         user: user.as_ref().and(user_generation),
                     },
                 };
-                let (grant_generation, last_used_at) = (row.get(7)?, row.get(8)?);
-                Ok(JwtStanding { now, grant_generation, last_used_at, is_revoked: row.get(9)? })
+                Ok(JwtStanding { now, grant_generation: row.get(7)?, is_revoked: row.get(8)? })
             })
         })
     }

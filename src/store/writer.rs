@@ -4,7 +4,7 @@
 //! of one request cost a few. So whatever has queued up while the last commit ran shares the next
 //! one. Each request has a savepoint of its own: its failure undoes it and nobody else.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::fail;
 use crate::metrics::StoreMetrics;
 
+use super::revoked::{Change, Revoked};
 use super::{BUSY, Error, Result};
 
 /// Requests that share one commit at the most.
@@ -29,6 +30,7 @@ const QUEUE: usize = 1024;
 pub struct Tx<'c> {
     pub(super) connection: &'c Connection,
     pub(super) ledger_head: Cell<i64>,
+    pub(super) revoked: RefCell<Vec<Change>>,
     /// Whether a resource server or a scope was registered.
     pub(super) registry_moved: Cell<bool>,
     pub(super) keys_version: Cell<i64>,
@@ -44,6 +46,7 @@ pub(super) struct Writer {
     keys_version: watch::Receiver<i64>,
     registry_version: Arc<AtomicU64>,
     files: Arc<Files>,
+    revoked: Arc<Revoked>,
 }
 
 impl Writer {
@@ -64,20 +67,25 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let (head_moving, head) = watch::channel(head);
         let (keys_moving, keys_version) = watch::channel(keys_version);
-        let announce = Announce { head: head_moving, keys_version: keys_moving };
         let (ending, ended) = watch::channel(false);
         let registry_version = Arc::new(AtomicU64::new(1));
-        let moving = registry_version.clone();
+        let revoked = Arc::new(Revoked::load(&connection)?);
+        let announce = Announce {
+            revoked: revoked.clone(),
+            registry_version: registry_version.clone(),
+            head: head_moving,
+            keys_version: keys_moving,
+        };
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                work_off(&connection, &watched, jobs, &announce, &moving, &metrics);
+                work_off(&connection, &watched, jobs, &announce, &metrics);
                 drop(connection);
                 ending.send_replace(true);
             })
             .map_err(|error| Error::Unavailable(error.to_string()))?;
         let queue = Arc::new(std::sync::RwLock::new(Some(queue)));
-        Ok(Self { queue, ended, head, keys_version, registry_version, files })
+        Ok(Self { queue, ended, head, keys_version, registry_version, files, revoked })
     }
 
     pub(super) async fn write<T, E>(
@@ -102,6 +110,10 @@ impl Writer {
     /// Moves after a commit that changed resource servers or scopes, and before its answer.
     pub(super) fn registry_version(&self) -> u64 {
         self.registry_version.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn revoked(&self) -> &Revoked {
+        &self.revoked
     }
 
     pub(super) fn is_in_place(&self) -> bool {
@@ -209,12 +221,18 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
 
 /// What the world hears after a commit, before whoever asked for it gets an answer.
 struct Announce {
+    revoked: Arc<Revoked>,
+    registry_version: Arc<AtomicU64>,
     head: watch::Sender<i64>,
     keys_version: watch::Sender<i64>,
 }
 
 impl Announce {
-    fn committed(&self, tx: &Tx<'_>) {
+    fn committed(&self, tx: Tx<'_>) {
+        self.revoked.apply(tx.revoked.into_inner());
+        if tx.registry_moved.get() {
+            self.registry_version.fetch_add(1, Ordering::SeqCst);
+        }
         for (newest, announced) in [(&tx.ledger_head, &self.head), (&tx.keys_version, &self.keys_version)] {
             let newest = newest.get();
             announced.send_if_modified(|announced| std::mem::replace(announced, newest) != newest);
@@ -227,7 +245,6 @@ fn work_off(
     files: &Files,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     announce: &Announce,
-    registry_version: &AtomicU64,
     metrics: &StoreMetrics,
 ) {
     let mut group = Vec::with_capacity(GROUP);
@@ -236,6 +253,7 @@ fn work_off(
         let tx = Tx {
             connection,
             ledger_head: Cell::new(*announce.head.borrow()),
+            revoked: RefCell::default(),
             registry_moved: Cell::new(false),
             keys_version: Cell::new(*announce.keys_version.borrow()),
         };
@@ -247,13 +265,9 @@ fn work_off(
             }
         }
         let failure = failure.map(|error| error.to_string());
-        if let Some(why) = &failure {
-            tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
-        } else {
-            announce.committed(&tx);
-        }
-        if tx.registry_moved.get() {
-            registry_version.fetch_add(1, Ordering::SeqCst);
+        match &failure {
+            Some(why) => tracing::error!(error = %why, requests = group.len(), "store.commit_failed"),
+            None => announce.committed(tx),
         }
         for job in group.drain(..) {
             job.answer(failure.as_deref());
@@ -287,10 +301,12 @@ fn run_all(tx: &Tx<'_>, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
     let connection = tx.connection;
     for job in group {
         let (head, keys_version) = (tx.ledger_head.get(), tx.keys_version.get());
+        let changes = tx.revoked.borrow().len();
         connection.prepare_cached("SAVEPOINT request")?.execute([])?;
         if job.run(tx) == Outcome::Undo {
             tx.ledger_head.set(head);
             tx.keys_version.set(keys_version);
+            tx.revoked.borrow_mut().truncate(changes);
             // After some faults (disk full, I/O) SQLite has undone the whole transaction by itself:
             // then this fails, and so does everything in the group.
             connection.prepare_cached("ROLLBACK TO request")?.execute([])?;

@@ -76,7 +76,7 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
     };
     if let Some(format) = query.get("format") {
         let format = Format::parse(format).ok_or(Error::BadRequest("error-format"))?;
-        return Ok(export(app.store, search, format));
+        return Ok(export(app.store.clone(), search, format));
     }
     let mut rows = app.store.search_ledger(&search).await?;
     let has_more = rows.len() > PAGE_ROWS as usize;

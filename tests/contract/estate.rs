@@ -15,7 +15,7 @@ use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
 use rescind::model::password::Password;
 use rescind::model::resource_server::Guarding;
-use rescind::model::secret::{Digest, RefreshToken, SealedSuccessor};
+use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
 use rescind::service::issue::Terms;
@@ -147,7 +147,10 @@ impl Estate {
     }
 
     fn keep_digest(&mut self, name: &str, kind: Kind, text: &str, client: Option<ClientId>) {
-        self.keep(name, kind, text, client, vec![Digest::of(text.as_bytes()).as_bytes().to_vec()]);
+        let refresh = RefreshToken::parse(text).map(|token| token.digest());
+        let access = || AccessToken::parse(text).map(|token| token.digest());
+        let digest = refresh.or_else(access).unwrap_or_else(|| Digest::of(text.as_bytes()));
+        self.keep(name, kind, text, client, vec![digest.as_bytes().to_vec()]);
     }
 
     /// A JWT leaves no bytes in the database.

@@ -255,8 +255,7 @@ impl Round {
             }
             Left::AfterIt => {
                 let token = minted.access.expect("the client may act all the time");
-                let facts = round.world.facts(&token).unwrap();
-                let first = if facts.stamp.generations.client == round.generation {
+                let first = if round.world.client_generation_of(&token) == round.generation {
                     First::Mint
                 } else {
                     First::Revocation

@@ -10,10 +10,7 @@ use rescind::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
 use rescind::model::key::Algorithm;
 use rescind::model::resource_server::Guarding;
 use rescind::model::scope::Scope;
-use rescind::model::secret::{
-    AccessToken, AuthorizationCode, ClientSecret, Digest, RefreshToken, SealedSuccessor,
-};
-use rescind::model::stamp::is_live;
+use rescind::model::secret::{AccessToken, AuthorizationCode, ClientSecret, Digest, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Authorization, Basis};
 use rescind::service::issue::{
@@ -286,11 +283,22 @@ impl World {
         issue::refresh(&self.store, request, self.terms(client, now)).await
     }
 
-    pub fn facts(&self, token: &Held) -> Option<AccessTokenFacts> {
+    /// What introspection finds, if the token is live.
+    pub fn facts(&self, token: &Held, now: Timestamp) -> Option<AccessTokenFacts> {
         match AccessToken::parse(&token.0) {
-            Some(token) => self.store.access_token(&token.digest()).unwrap(),
-            None => self.keys.jwt(&self.store, &token.0).unwrap(),
+            Some(token) => self.store.live_access_token(&token.digest(), now).unwrap(),
+            None => self.keys.live_jwt(&self.store, &token.0, now).unwrap(),
         }
+    }
+
+    /// The client's generation that the token was minted under, dead or alive.
+    pub fn client_generation_of(&self, token: &Held) -> i64 {
+        let Some(opaque) = AccessToken::parse(&token.0) else {
+            let claims = self.keys.reader(&self.store).unwrap().read(&token.0).unwrap();
+            return claims.stamp().unwrap().generations.client;
+        };
+        let row = "SELECT client_generation FROM access_tokens WHERE digest = ?1";
+        self.beside().query_row(row, [opaque.digest()], |row| row.get(0)).unwrap()
     }
 
     /// The token as an RFC 7009 request carries it.
@@ -300,8 +308,7 @@ impl World {
 
     /// As introspection decides it.
     pub fn accepts(&self, token: &Held, now: Timestamp) -> bool {
-        self.facts(token)
-            .is_some_and(|facts| is_live(facts.stamp.generations, facts.now, facts.expires_at, now))
+        self.facts(token, now).is_some()
     }
 
     /// Tries to exchange each of these, and undoes it: the statements are those that exchange.
@@ -311,7 +318,7 @@ impl World {
         refresh: Vec<(ClientId, Digest)>,
         now: Timestamp,
     ) -> Exchangeable {
-        let sealed = SealedSuccessor::seal(&RefreshToken::generate(), &RefreshToken::generate());
+        let successor = RefreshToken::generate(now).digest();
         let tried = self.store.write(move |tx| {
             let mut tried = Exchangeable::default();
             let since = now.minus(LIVES.refresh_grace);
@@ -325,7 +332,7 @@ impl World {
                 tried.again.push(tx.repeatable_refresh_token(token, client, since, now)?.is_some());
             }
             for (client, token) in &refresh {
-                tried.current.push(tx.supersede_refresh_token(token, client, &sealed, now)?.is_some());
+                tried.current.push(tx.supersede_refresh_token(token, client, &successor, now)?.is_some());
             }
             Err::<(), _>(Undone::Tried(tried))
         });

@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::RngExt as _;
-use rescind::app::App;
 use rescind::clock::Timestamp;
 use rescind::model::secret::AccessToken;
-use rescind::model::stamp::is_live;
 use rescind::service::purge;
 use rescind::store::Store;
 use rusqlite::Connection;
@@ -65,8 +63,7 @@ async fn lives(
 }
 
 fn is_alive(store: &Store, token: &str, now: Timestamp) -> bool {
-    let facts = store.access_token(&AccessToken::parse(token).unwrap().digest()).unwrap();
-    facts.is_some_and(|facts| is_live(facts.stamp.generations, facts.now, facts.expires_at, now))
+    store.live_access_token(&AccessToken::parse(token).unwrap().digest(), now).unwrap().is_some()
 }
 
 /// What one loss of power left: the file is sound, and tells what was told before and nothing that was not begun.
@@ -107,7 +104,7 @@ async fn what_was_answered_survives_power_loss() {
         .zip(&records)
         .map(|(person, told)| tokio::spawn(lives(person, app.clone(), told.clone(), is_over.clone())))
         .collect();
-    let App { store, clock, .. } = world.app.clone();
+    let (store, clock) = (world.app.store.clone(), world.app.clock.clone());
     let purging = tokio::spawn(async move {
         loop {
             purge::catch_up(&store, &clock, Duration::from_secs(10)).await.unwrap();

@@ -31,7 +31,7 @@ use rescind::model::user::{Role, Username};
 use rescind::routes::router;
 use rescind::service::purge;
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
-use rescind::service::revoke::{self, Authority};
+use rescind::service::revoke::{self, Apps, Authority};
 use rescind::store::Store;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
@@ -264,6 +264,19 @@ impl World {
     pub async fn ends_everything_of(&self, person: &Browser) {
         let by = By::operator(self.app.clock.now());
         revoke::user(&self.app.store, person.id.clone(), None, by).await.unwrap().unwrap();
+    }
+
+    pub async fn suspends(&self, app: &Client) {
+        let by = By::operator(self.app.clock.now());
+        let suspended =
+            revoke::suspend_client(&self.app.store, ClientId::parse(&app.id).unwrap(), String::new(), by);
+        suspended.await.unwrap().unwrap();
+    }
+
+    pub async fn disables(&self, person: &Browser) {
+        let by = By::operator(self.app.clock.now());
+        let disabled = revoke::disable_user(&self.app.store, person.id.clone(), Apps::Keep, by);
+        disabled.await.unwrap().unwrap();
     }
 
     pub async fn ends_grant(&self, grant: &str) {

@@ -84,7 +84,7 @@ async fn every_revocation_is_felt_by_the_next_introspection() {
     assert!(!api.accepts(&tokens.access).await);
     // A client that comes back does not bring its tokens with it.
     let tokens = alice.connects(&app).await;
-    world.forces("UPDATE clients SET status = 'suspended', generation = generation + 1");
+    world.suspends(&app).await;
     assert!(!api.accepts(&tokens.access).await);
     world.forces("UPDATE clients SET status = 'active', generation = generation + 1");
     assert!(!api.accepts(&tokens.access).await);

@@ -1,13 +1,18 @@
-//! `model::stamp::is_live` and its twin in SQL, over every state that a credential can be in.
+//! `model::stamp::is_live` and its twin in SQL, over every state that a credential can be in; and that memory knows
+//! what the tables say.
 
-use rescind::clock::Timestamp;
+use rescind::clock::{Clock, Timestamp};
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
-use rescind::model::secret::{Digest, RefreshToken, SealedSuccessor};
-use rescind::model::stamp::is_live;
+use rescind::model::scope::Scope;
+use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
+use rescind::model::stamp::{Generations, Now, Standing, is_live};
+use rescind::service::issue::{self, Access, Issued};
+use rescind::service::purge::catch_up;
+use rescind::service::revoke::{self, Authority};
 use rescind::store::authorization_codes::Redemption;
 use rusqlite::{Connection, Transaction, params};
 
-use crate::world::{NOW, World, after};
+use crate::world::{LIVES, NOW, World, after, operator};
 
 /// The current generation of everything; stamps have one below, this and one above.
 const CURRENT: i64 = 5;
@@ -18,8 +23,7 @@ const USER_STATUSES: [&str; 3] = ["active", "disabled", "deleted"];
 type Thing<Id> = (Id, bool);
 
 struct Case {
-    kind: Digest,
-    digest: [Digest; 4],
+    digest: [Digest; 3],
     client: ClientId,
     live: bool,
     name: String,
@@ -95,11 +99,11 @@ fn families(tx: &Transaction<'_>, grant: &GrantId) -> Vec<Thing<FamilyId>> {
 }
 
 fn sealed() -> Vec<u8> {
-    let (successor, predecessor) = (RefreshToken::generate(), RefreshToken::generate());
+    let (successor, predecessor) = (RefreshToken::generate(NOW), RefreshToken::generate(NOW));
     SealedSuccessor::seal(&successor, &predecessor).as_bytes().to_vec()
 }
 
-/// Four credentials of one stamp: a code, a refresh token, one that was just superseded, an access token.
+/// Three credentials of one stamp: a code, a refresh token, one that was just superseded by a successor.
 #[allow(clippy::too_many_arguments, reason = "a stamp has as many parts")]
 fn credentials(
     tx: &Transaction<'_>,
@@ -111,14 +115,15 @@ fn credentials(
     expires_at: Timestamp,
 ) -> Case {
     let name = format!("{family} {grant} {client} {user} {generations:?} {}", expires_at.millis());
-    let digests = ["code", "refresh", "superseded", "access"].map(|kind| digest(&format!("{kind} {name}")));
+    let digests = ["code", "refresh", "superseded"].map(|kind| digest(&format!("{kind} {name}")));
+    let successor = digest(&format!("successor {name}"));
     let [server, of_client, of_user] = generations;
     let stamp = "?2, ?3, ?4, ?5, ?6, ?7, ?8, 'a'";
-    for (digest, statement) in digests.iter().zip([
+    for (digest, statement) in digests.iter().chain([&successor]).zip([
         format!("INSERT INTO authorization_codes SELECT ?1, {stamp}, NULL, NULL, 0, ?9, NULL"),
-        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, NULL, 0, ?9, NULL, NULL"),
-        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, NULL, 0, ?9, ?10, ?11"),
-        format!("INSERT INTO access_tokens SELECT ?1, {stamp}, 'urn:a', 0, ?9"),
+        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, 0, ?9, NULL, NULL, NULL"),
+        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, 0, ?9, ?10, ?11, NULL"),
+        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, 0, ?9, NULL, NULL, ?12"),
     ]) {
         let mut statement = tx.prepare_cached(&statement).unwrap();
         let all = params![
@@ -132,6 +137,7 @@ fn credentials(
             of_user,
             expires_at,
             NOW,
+            successor,
             sealed()
         ];
         let count = statement.parameter_count();
@@ -139,7 +145,17 @@ fn credentials(
     }
     let open = *family_open && *grant_open && *client_open && *user_open;
     let live = open && generations == [CURRENT; 3] && NOW < expires_at;
-    Case { kind: digest(&name), digest: digests, client: client.clone(), live, name }
+    let standing = |open: bool| if open { Standing::Open } else { Standing::Shut };
+    let now = Now {
+        family: Some(standing(*family_open)),
+        grant: Some(standing(*grant_open)),
+        client: standing(*client_open),
+        user: Some(standing(*user_open)),
+        generations: Generations { server: CURRENT, client: CURRENT, user: Some(CURRENT) },
+    };
+    let stamped = Generations { server, client: of_client, user: Some(of_user) };
+    assert_eq!(is_live(stamped, now, expires_at, NOW), live, "{name}");
+    Case { digest: digests, client: client.clone(), live, name }
 }
 
 fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
@@ -184,25 +200,21 @@ async fn a_credential_is_live_by_the_rule_exactly_where_it_is_live_by_its_twin_i
     let cases = matrix(&mut world.beside(), &owner);
     assert_eq!(cases.iter().filter(|case| case.live).count(), 1);
     assert!(cases.len() > 9000);
-    for case in &cases {
-        let facts = world.store.access_token(&case.digest[3]).unwrap().unwrap();
-        let live = is_live(facts.stamp.generations, facts.now, facts.expires_at, NOW);
-        assert_eq!(live, case.live, "introspection of {}", case.name);
-    }
     world
         .store
         .write(move |tx| {
             for case in &cases {
-                let [code, refresh, superseded, _] = case.digest;
+                let [code, refresh, superseded] = case.digest;
                 let with = Redemption {
                     code,
                     client: case.client.clone(),
                     redirect_uri: None,
                     code_challenge: None,
                 };
-                let sealed = SealedSuccessor::from_bytes(case.kind.as_bytes().to_vec());
+                let successor = digest("another successor");
                 let used = tx.use_authorization_code(&with, NOW)?.is_some();
-                let refreshed = tx.supersede_refresh_token(&refresh, &case.client, &sealed, NOW)?.is_some();
+                let refreshed =
+                    tx.supersede_refresh_token(&refresh, &case.client, &successor, NOW)?.is_some();
                 let since = Timestamp::from_millis(NOW.millis() - 1);
                 let repeated = tx.repeatable_refresh_token(&superseded, &case.client, since, NOW)?.is_some();
                 assert_eq!([used, refreshed, repeated], [case.live; 3], "exchange of {}", case.name);
@@ -213,34 +225,79 @@ async fn a_credential_is_live_by_the_rule_exactly_where_it_is_live_by_its_twin_i
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_client_s_own_token_is_live_while_the_client_is() {
-    let world = World::new().await;
-    let owner = world.user("owner").await;
-    let mut connection = world.beside();
-    let tx = connection.transaction().unwrap();
-    tx.execute("UPDATE server SET generation = ?1", [CURRENT]).unwrap();
-    let mut cases = Vec::new();
-    for (client, open) in clients(&tx, &owner) {
-        for server in GENERATIONS {
-            for of_client in GENERATIONS {
-                for expires_at in [NOW, after(60)] {
-                    let token = digest(&format!("{client} {server} {of_client} {}", expires_at.millis()));
-                    tx.execute(
-                        "INSERT INTO access_tokens SELECT ?1, NULL, NULL, ?2, NULL, ?3, ?4, NULL, 'a', 'b', 0, ?5",
-                        params![token, client, server, of_client, expires_at],
-                    )
-                    .unwrap();
-                    let live = open && server == CURRENT && of_client == CURRENT && NOW < expires_at;
-                    cases.push((token, live));
-                }
-            }
+fn digest_of(token: &Access) -> Digest {
+    AccessToken::parse(token.expose()).unwrap().digest()
+}
+
+/// Tokens by name, and whether they are live: right after an act, after a restart, and once purged.
+async fn lives_through(world: World, tokens: &[(&str, Access, bool)]) {
+    let check = |world: &World, when: &str| {
+        for (name, token, live) in tokens {
+            let found = world.store.live_access_token(&digest_of(token), NOW).unwrap();
+            assert_eq!(found.is_some(), *live, "{name} {when}");
         }
+    };
+    check(&world, "after the act");
+    let world = world.reopened().await;
+    check(&world, "after a restart before the purge");
+    catch_up(&world.store, &Clock::fixed(NOW), LIVES.refresh_grace).await.unwrap();
+    check(&world, "after the purge");
+    check(&world.reopened().await, "after a restart and the purge");
+}
+
+#[tokio::test]
+async fn tokens_of_a_closed_family_and_of_an_ended_grant_are_dead_before_and_after_their_purge() {
+    let world = World::new().await;
+    let [ana, ben] = [world.user("ana").await, world.user("ben").await];
+    let client = world.client(&ana).await;
+    let one = world.device(&client, &ana, NOW).await;
+    let other = world.device(&client, &ana, NOW).await;
+    let bens = world.device(&client, &ben, NOW).await;
+    let refresh = revoke::Token::Refresh(one.refresh_token.unwrap());
+    revoke::token(&world.store, refresh, Some(client), operator()).await.unwrap();
+    revoke::all_grants(&world.store, ben, operator()).await.unwrap();
+    let tokens = [
+        ("the closed family's", one.access_token, false),
+        ("the other device's", other.access_token, true),
+        ("the ended grant's", bens.access_token, false),
+    ];
+    lives_through(world, &tokens).await;
+}
+
+#[tokio::test]
+async fn tokens_under_an_earlier_generation_are_dead_and_later_ones_live() {
+    let world = World::new().await;
+    let [ana, ben] = [world.user("ana").await, world.user("ben").await];
+    let [client, other] = [world.client(&ana).await, world.client(&ana).await];
+    let of = async |client, user| -> Issued { world.device(client, user, NOW).await };
+    let (before, elsewhere, bens) = (of(&client, &ana).await, of(&other, &ana).await, of(&other, &ben).await);
+    let own = issue::for_client(&world.store, Scope::default(), world.terms(&client, NOW)).await.unwrap();
+    for _ in 0..2 {
+        let provider = Authority::Provider;
+        revoke::client_tokens(&world.store, client.clone(), provider, None, operator()).await.unwrap();
     }
-    tx.commit().unwrap();
-    assert_eq!(cases.iter().filter(|(_, live)| *live).count(), 1);
-    for (token, live) in cases {
-        let facts = world.store.access_token(&token).unwrap().unwrap();
-        assert_eq!(is_live(facts.stamp.generations, facts.now, facts.expires_at, NOW), live);
-    }
+    revoke::user(&world.store, ben.clone(), None, operator()).await.unwrap();
+    let (after, bens_later) = (of(&client, &ana).await, of(&other, &ben).await);
+    let tokens = [
+        ("the client's before", before.access_token, false),
+        ("its own", own.access_token, false),
+        ("the client's after", after.access_token, true),
+        ("the same user's elsewhere", elsewhere.access_token, true),
+        ("the other user's before", bens.access_token, false),
+        ("the other user's after", bens_later.access_token, true),
+    ];
+    lives_through(world, &tokens).await;
+}
+
+#[tokio::test]
+async fn tokens_under_another_server_generation_are_dead_and_so_are_expired_ones() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let token = digest_of(&world.device(&client, &ana, NOW).await.access_token);
+    assert!(world.store.live_access_token(&token, after(3599)).unwrap().is_some());
+    assert!(world.store.live_access_token(&token, after(3600)).unwrap().is_none());
+    world.beside().execute("UPDATE server SET generation = generation + 1", []).unwrap();
+    let world = world.reopened().await;
+    assert!(world.store.live_access_token(&token, NOW).unwrap().is_none());
 }
