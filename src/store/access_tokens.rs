@@ -6,8 +6,9 @@ use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, UserId};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
-use crate::model::stamp::{Generations, Stamp};
+use crate::model::stamp::Stamp;
 
+use super::live::stamp_from_row;
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, \
@@ -44,13 +45,7 @@ impl AccessTokenFacts {
     fn from_row(token: &Digest, row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: token.token_id(),
-            stamp: Stamp {
-                family: row.get(0)?,
-                grant: row.get(1)?,
-                client: row.get(2)?,
-                user: row.get(3)?,
-                generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
-            },
+            stamp: stamp_from_row(row)?,
             scope: row.get(7)?,
             audience: row.get(8)?,
             created_at: row.get(9)?,

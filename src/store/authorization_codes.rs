@@ -6,9 +6,9 @@ use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
-use crate::model::stamp::{Generations, Stamp};
+use crate::model::stamp::Stamp;
 
-use super::live::live;
+use super::live::{live, stamp_from_row};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO authorization_codes (digest, family_id, grant_id, client_id, user_id, \
@@ -56,16 +56,7 @@ pub struct Exchanged {
 impl Exchanged {
     /// From the columns family_id, grant_id, client_id, user_id, the three generations, scope.
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            stamp: Stamp {
-                family: row.get(0)?,
-                grant: row.get(1)?,
-                client: row.get(2)?,
-                user: row.get(3)?,
-                generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
-            },
-            scope: row.get(7)?,
-        })
+        Ok(Self { stamp: stamp_from_row(row)?, scope: row.get(7)? })
     }
 }
 

@@ -29,6 +29,7 @@ const FOR_VIEWER: &str = rows!(
     AND g.user_id = ?2 AND g.first_authorized_at <= l.at)) ORDER BY l.sequence LIMIT 500"
 );
 const FOR_ADMIN: &str = rows!("l.receipt_id = ?1 ORDER BY l.sequence LIMIT 500");
+/// The index by user leaves single tokens out, and is used only where that is said.
 const OF_GRANT: &str = rows!(
     "(l.grant_id = ?1 AND l.user_id = ?2 OR l.subject_kind = 'client' AND l.client_id = ?3 AND l.at >= ?4 \
     OR l.subject_kind = 'user' AND l.subject_kind <> 'token' AND l.user_id = ?2 AND l.at >= ?4) ORDER BY l.sequence DESC LIMIT 50"
