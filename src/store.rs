@@ -8,6 +8,7 @@
 
 pub mod access_tokens;
 pub mod authorization_codes;
+mod checkpoints;
 pub mod client_lists;
 pub mod clients;
 pub mod copies;

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::fail;
 use crate::metrics::StoreMetrics;
 
+use super::checkpoints::Checkpoints;
 use super::revoked::{Change, Revoked};
 use super::{BUSY, Error, Result};
 
@@ -57,8 +58,9 @@ impl Writer {
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;
-             PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 8192;",
+             PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 65536;",
         )?;
+        let checkpoints = Checkpoints::start(path)?;
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
         let keys_version: i64 = connection.query_row(super::signing_keys::VERSION, [], |row| row.get(0))?;
@@ -79,7 +81,8 @@ impl Writer {
         std::thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
-                work_off(&connection, &watched, jobs, &announce, &metrics);
+                work_off(&connection, &watched, jobs, &announce, &checkpoints, &metrics);
+                checkpoints.stop();
                 drop(connection);
                 ending.send_replace(true);
             })
@@ -245,6 +248,7 @@ fn work_off(
     files: &Files,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     announce: &Announce,
+    checkpoints: &Checkpoints,
     metrics: &StoreMetrics,
 ) {
     let mut group = Vec::with_capacity(GROUP);
@@ -272,6 +276,7 @@ fn work_off(
         for job in group.drain(..) {
             job.answer(failure.as_deref());
         }
+        checkpoints.committed(connection);
     }
 }
 
