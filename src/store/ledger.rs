@@ -11,7 +11,7 @@ use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, \
     grant_id, client_id, user_id, generation, audiences) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING sequence";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const AUDIENCES_OF_GRANT: &str = "SELECT audiences FROM grants WHERE id = ?1";
 
 const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason) VALUES (?1, ?2)";
@@ -37,24 +37,22 @@ impl Tx<'_> {
 
     /// The same, where the caller knows whom it concerns.
     pub fn insert_ledger_for(&self, audiences: &Audiences, entry: &Entry, by: &By) -> Result<i64> {
-        let sequence = self.connection.prepare_cached(INSERT)?.query_row(
-            params![
-                entry.receipt,
-                by.at,
-                entry.act.as_str(),
-                by.actor.kind(),
-                by.actor.id(),
-                by.origin.as_str(),
-                entry.subject.kind(),
-                entry.subject.id(),
-                entry.grant,
-                entry.client,
-                entry.user,
-                entry.subject.generation(),
-                audiences.to_column(),
-            ],
-            |row| row.get(0),
-        )?;
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            entry.receipt,
+            by.at,
+            entry.act.as_str(),
+            by.actor.kind(),
+            by.actor.id(),
+            by.origin.as_str(),
+            entry.subject.kind(),
+            entry.subject.id(),
+            entry.grant,
+            entry.client,
+            entry.user,
+            entry.subject.generation(),
+            audiences.to_column(),
+        ])?;
+        let sequence = self.connection.last_insert_rowid();
         self.ledger_head.set(sequence);
         self.revoked.borrow_mut().extend(Below::of(&entry.subject).map(Change::Revoked));
         Ok(sequence)

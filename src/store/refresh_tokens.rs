@@ -16,9 +16,10 @@ const INSERT: &str = "INSERT INTO refresh_tokens (digest, family_id, grant_id, c
 const SUPERSEDE: &str = concat!(
     "UPDATE refresh_tokens SET superseded_at = ?3, successor_digest = ?4 WHERE digest = ?1 AND client_id = ?2 ",
     "AND superseded_at IS NULL AND expires_at > ?3 AND ",
-    live!("refresh_tokens"),
-    " RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope"
+    live!("refresh_tokens")
 );
+const EXCHANGED: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, \
+    user_generation, scope FROM refresh_tokens WHERE digest = ?1";
 /// While nobody has refreshed with the successor: from then on, the predecessor is proof of reuse.
 const REPEATED: &str = concat!(
     "SELECT t.family_id, t.grant_id, t.client_id, t.user_id, t.server_generation, t.client_generation, ",
@@ -33,7 +34,7 @@ const OWNER: &str = "SELECT client_id, family_id FROM refresh_tokens WHERE diges
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SUPERSEDE, REPEATED, REUSED, OWNER];
+pub(super) const STATEMENTS: &[&str] = &[SUPERSEDE, EXCHANGED, REPEATED, REUSED, OWNER];
 
 impl Tx<'_> {
     /// `sealed` is the token itself, sealed under its predecessor.
@@ -71,11 +72,11 @@ impl Tx<'_> {
         successor: &Digest,
         now: Timestamp,
     ) -> Result<Option<Exchanged>> {
-        Ok(self
-            .connection
-            .prepare_cached(SUPERSEDE)?
-            .query_row(params![token, client, now, successor], Exchanged::from_row)
-            .optional()?)
+        // Not by RETURNING, for which SQLite makes a table: that costs more than the rest of a refresh.
+        let rows =
+            self.connection.prepare_cached(SUPERSEDE)?.execute(params![token, client, now, successor])?;
+        let exchanged = || self.connection.prepare_cached(EXCHANGED)?.query_row([token], Exchanged::from_row);
+        Ok((rows == 1).then(exchanged).transpose()?)
     }
 
     /// The sealed successor of a token that was superseded after `since` and may be repeated.
