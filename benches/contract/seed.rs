@@ -35,6 +35,12 @@ pub struct World {
     server_auth: String,
 }
 
+/// Rows in an order that leaves the pages of a table as full as a growing one has them: the first token of every device,
+/// and then those that came between.
+fn grown<T>(rows: &[T]) -> impl Iterator<Item = &T> {
+    rows.iter().step_by(2).chain(rows.iter().skip(1).step_by(2))
+}
+
 fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{id}:{secret}")))
 }
@@ -94,31 +100,29 @@ impl World {
         })
     }
 
-    /// Rows as the server would have written them, in the order of their keys.
+    /// Rows as the server would have written them.
     fn fill(&self, client: &ClientId, tokens: usize, name: &str) -> Result<()> {
         let now = Clock::System.now();
-        // Born within the last hour, and with a day or a month to live.
-        let born =
-            |place: usize, of: usize| now.minus(Duration::from_millis((place * 3_600_000 / of) as u64));
         let later = now.plus(Duration::from_secs(86_400));
         let month = Duration::from_secs(30 * 86_400);
-        let mut access: Vec<(AccessToken, usize)> = Vec::with_capacity(tokens);
         let families = tokens.div_ceil(TOKENS_PER_FAMILY);
-        let scattered = |place: usize| place.wrapping_mul(2_654_435_761) % tokens;
-        access.extend(
-            (0..tokens).map(|place| {
-                (AccessToken::generate(born(scattered(place), tokens)), place / TOKENS_PER_FAMILY)
-            }),
-        );
-        access.sort_by_cached_key(|(token, _)| *token.digest().as_bytes());
-        let mut refresh: Vec<(RefreshToken, usize)> = (0..families)
-            .map(|family| (RefreshToken::generate(born(scattered(family) % families, families)), family))
+        // Devices came within the last month, one after another.
+        let born = |family: usize| {
+            let age = month.as_millis() as u64 * (families - family) as u64 / families as u64;
+            now.minus(Duration::from_millis(age))
+        };
+        let family_ids: Vec<FamilyId> =
+            (0..families).map(|family| FamilyId::generate(born(family))).collect();
+        let of = |family: usize| family_ids[family].born();
+        let mut access: Vec<(AccessToken, usize)> = (0..tokens)
+            .map(|place| place / TOKENS_PER_FAMILY)
+            .map(|family| (AccessToken::generate(of(family)), family))
             .collect();
-        refresh.sort_by_cached_key(|(token, _)| *token.digest().as_bytes());
+        let refresh: Vec<(RefreshToken, usize)> =
+            (0..families).map(|family| (RefreshToken::generate(of(family)), family)).collect();
         let grants = families.div_ceil(FAMILIES_PER_GRANT);
         let users: Vec<UserId> = (0..grants).map(|_| UserId::generate(now)).collect();
         let grant_ids: Vec<GrantId> = (0..grants).map(|_| GrantId::generate(now)).collect();
-        let family_ids: Vec<FamilyId> = (0..families).map(|_| FamilyId::generate(now)).collect();
         let mut database = Connection::open(&self.database)?;
         database.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -262144;")?;
         let tx = database.transaction()?;
@@ -146,7 +150,7 @@ impl World {
                     grant_ids[of].as_str(),
                     client.as_str(),
                     users[of].as_str(),
-                    now.millis(),
+                    id.born().millis(),
                     until.millis()
                 ])?;
             }
@@ -155,7 +159,7 @@ impl World {
                 (family_ids[family].as_str(), grant_ids[of].as_str(), users[of].as_str())
             };
             let mut token = tx.prepare("INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, audience, created_at, expires_at, grant_generation) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 'read', 'https://api.example', ?6, ?7, 1)")?;
-            for (secret, family) in &access {
+            for (secret, family) in grown(&access) {
                 let (family, grant, user) = row(*family);
                 token.execute(params![
                     &secret.digest().as_bytes()[..],
@@ -168,7 +172,7 @@ impl World {
                 ])?;
             }
             let mut token = tx.prepare("INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 'read', ?6, ?7)")?;
-            for (secret, family) in &refresh {
+            for (secret, family) in grown(&refresh) {
                 let (family, grant, user) = row(*family);
                 token.execute(params![
                     &secret.digest().as_bytes()[..],
@@ -189,6 +193,9 @@ impl World {
         let (read, spent) = lines.split_at(lines.len() * 2 / 3);
         std::fs::write(self.file(name, "read"), read[..read.len().min(300_000)].join("\n"))?;
         std::fs::write(self.file(name, "spent"), spent[..spent.len().min(300_000)].join("\n"))?;
+        // In no order: neighbours would share pages.
+        let mut refresh: Vec<_> = refresh.iter().collect();
+        refresh.sort_by_key(|(_, family)| (family * 2_654_435_761) % 4_294_967_291);
         let lines: Vec<&str> = refresh.iter().map(|(token, _)| token.expose()).collect();
         std::fs::write(self.file(name, "refresh"), lines.join("\n"))?;
         Ok(())

@@ -7,7 +7,7 @@ use rand::RngExt;
 use crate::clock::Timestamp;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-const TIME_CHARS: usize = 8;
+pub const BIRTH_CHARS: usize = 8;
 const RANDOM_CHARS: usize = 12;
 
 /// `number` in base 62, left-padded with `0` to `width` characters.
@@ -26,6 +26,16 @@ pub fn from_base62(text: &str) -> u64 {
     text.bytes().fold(0, |number: u64, byte| number.wrapping_mul(62).wrapping_add(digit(byte)))
 }
 
+/// A time of birth as identifiers and tokens carry it.
+pub fn birth_text(born: Timestamp) -> String {
+    base62(u64::try_from(born.millis()).unwrap_or(0), BIRTH_CHARS)
+}
+
+/// The time that [`birth_text`] stands for.
+pub fn birth_of(text: &str) -> Timestamp {
+    Timestamp::from_millis(from_base62(text).cast_signed())
+}
+
 /// `count` random characters of the base 62 alphabet.
 pub fn random62(count: usize) -> String {
     let mut random = rand::rng();
@@ -33,13 +43,12 @@ pub fn random62(count: usize) -> String {
 }
 
 fn generate(prefix: &str, now: Timestamp) -> String {
-    let born = base62(u64::try_from(now.millis()).unwrap_or(0), TIME_CHARS);
-    format!("{prefix}_{born}{}", random62(RANDOM_CHARS))
+    format!("{prefix}_{}{}", birth_text(now), random62(RANDOM_CHARS))
 }
 
 fn has_shape(prefix: &str, text: &str) -> bool {
     text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| {
-        rest.len() == TIME_CHARS + RANDOM_CHARS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        rest.len() == BIRTH_CHARS + RANDOM_CHARS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
     })
 }
 
@@ -63,6 +72,12 @@ macro_rules! id {
 
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// When it was generated.
+            pub fn born(&self) -> Timestamp {
+                let birth = $prefix.len() + 1;
+                birth_of(&self.0[birth..birth + BIRTH_CHARS])
             }
         }
 
@@ -104,6 +119,7 @@ mod tests {
         let early = GrantId::generate(Timestamp::from_millis(1_000));
         let late = GrantId::generate(Timestamp::from_millis(2_000));
         assert!(early < late);
+        assert_eq!(late.born(), Timestamp::from_millis(2_000));
         assert_eq!(GrantId::parse(early.as_str()), Some(early.clone()));
         assert_eq!(UserId::parse(early.as_str()), None);
         assert_eq!(GrantId::parse("grt_"), None);

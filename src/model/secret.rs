@@ -3,23 +3,22 @@
 //! Text: a prefix that names the kind, 43 base 62 characters and 6 of CRC-32 over all that stands
 //! before them. Scanners recognise a leak; a typo is refused without a look-up.
 //!
-//! The 43 characters are random (256 bits). Those of access and refresh tokens begin with the time
-//! of birth, in 8 characters like an identifier's, before 35 random ones (208 bits), and so does
-//! their digest: rows that are written together then stand together. Tokens outnumber all else, and
-//! a page of the database for each new row is what used to make writing them slow.
+//! The 43 characters are random (256 bits). Those of tokens and codes begin with the birth of their
+//! family, in 8 characters like an identifier's, before 35 random ones (208 bits), and so does their
+//! digest: a family's rows then stand together, and are found through it without an index. Tokens
+//! outnumber all else, and a page of the database for each row is what makes writing them slow.
 
 use sha2::{Digest as _, Sha256, Sha512};
 use zeroize::Zeroize;
 
 use crate::clock::Timestamp;
-use crate::model::id::{base62, from_base62, random62};
+use crate::model::id::{BIRTH_CHARS, base62, birth_of, birth_text, random62};
 
 const SECRET_CHARS: usize = 43;
-const BIRTH_CHARS: usize = 8;
 const CHECKSUM_CHARS: usize = 6;
 
-/// SHA-256 of a secret, the only form in which one is stored or looked up; of an access or refresh
-/// token the time of its birth in 48 bits, then 208 bits of SHA-256.
+/// SHA-256 of a secret, the only form in which one is stored or looked up; of a token or code the
+/// time of its family's birth in 48 bits, then 208 bits of SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -28,11 +27,17 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    fn of_born(text: &str, born: &str) -> Self {
+    fn of_born(text: &str, born: Timestamp) -> Self {
         let Self(mut bytes) = Self::of(text.as_bytes());
         bytes.copy_within(..26, 6);
-        bytes[..6].copy_from_slice(&from_base62(born).to_be_bytes()[2..]);
+        bytes[..6].copy_from_slice(&Self::beginning(born));
         Self(bytes)
+    }
+
+    /// With what the digests of all tokens and codes of families born at this millisecond begin.
+    pub fn beginning(born: Timestamp) -> [u8; 6] {
+        let bytes = born.millis().to_be_bytes();
+        std::array::from_fn(|i| bytes[i + 2])
     }
 
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -132,7 +137,6 @@ macro_rules! random {
 }
 
 random! {
-    AuthorizationCode = "rsc_ac_";
     ClientSecret = "rsc_cs_";
     ResourceServerSecret = "rsc_rs_";
 }
@@ -140,13 +144,18 @@ random! {
 macro_rules! born {
     ($($name:ident = $prefix:literal;)+) => {$(
         impl $name {
-            pub fn generate(now: Timestamp) -> Self {
-                let born = base62(u64::try_from(now.millis()).unwrap_or(0), BIRTH_CHARS);
+            /// For a family that was born then; a client's own token is born by itself.
+            pub fn generate(born: Timestamp) -> Self {
+                let born = birth_text(born);
                 Self(checked(format!("{}{born}{}", $prefix, random62(SECRET_CHARS - BIRTH_CHARS))))
             }
 
+            pub fn born(&self) -> Timestamp {
+                birth_of(&self.0[$prefix.len()..$prefix.len() + BIRTH_CHARS])
+            }
+
             pub fn digest(&self) -> Digest {
-                Digest::of_born(&self.0, &self.0[$prefix.len()..$prefix.len() + BIRTH_CHARS])
+                Digest::of_born(&self.0, self.born())
             }
         }
     )+};
@@ -155,6 +164,7 @@ macro_rules! born {
 born! {
     AccessToken = "rsc_at_";
     RefreshToken = "rsc_rt_";
+    AuthorizationCode = "rsc_ac_";
 }
 
 /// A refresh token sealed under its predecessor, so that the predecessor alone opens it.

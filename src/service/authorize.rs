@@ -131,14 +131,17 @@ pub async fn authorize(
                 return Err(Error::Ask);
             }
             let grant = consented_grant(tx, &authorization, &basis, generations, &scopes, now)?;
+            let family = FamilyId::generate(now);
+            let code = AuthorizationCode::generate(family.born());
             let stamp = Stamp {
-                family: Some(FamilyId::generate(now)),
+                family: Some(family),
                 grant: Some(grant),
                 client: authorization.client.clone(),
                 user: Some(authorization.user.clone()),
                 generations,
             };
-            Ok(insert_code(tx, &authorization, &stamp, life, now)?)
+            insert_code(tx, &code, &authorization, &stamp, life, now)?;
+            Ok(code)
         })
         .await
 }
@@ -189,14 +192,14 @@ fn consented_grant(
 
 fn insert_code(
     tx: &Tx<'_>,
+    code: &AuthorizationCode,
     authorization: &Authorization,
     stamp: &Stamp,
     life: Duration,
     now: Timestamp,
-) -> store::Result<AuthorizationCode> {
-    let code = AuthorizationCode::generate();
+) -> store::Result<()> {
     let expires_at = now.plus(life);
-    tx.insert_family(stamp, &authorization.device, now, expires_at)?;
+    tx.insert_family(stamp, &authorization.device, expires_at)?;
     fail::point("authorize.after_family");
     tx.insert_authorization_code(
         &store::authorization_codes::NewCode {
@@ -208,8 +211,7 @@ fn insert_code(
             expires_at,
         },
         now,
-    )?;
-    Ok(code)
+    )
 }
 
 #[cfg(test)]

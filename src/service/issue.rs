@@ -14,7 +14,7 @@ use crate::fail;
 use crate::jwt::claims::{self, Claims};
 use crate::jwt::token::Jwt;
 use crate::model::act::{Act, By};
-use crate::model::id::ClientId;
+use crate::model::id::{ClientId, FamilyId};
 use crate::model::scope::Scope;
 use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken, SealedSuccessor};
 use crate::model::stamp::Stamp;
@@ -215,7 +215,7 @@ fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, term
     let mut minted = access_token(tx, &exchanged.stamp, &exchanged.scope, terms)?;
     fail::point("issue.after_access_token");
     if refreshing == Refreshing::Yes {
-        let token = RefreshToken::generate(terms.now);
+        let token = RefreshToken::generate(born(&exchanged.stamp, terms));
         insert_refresh_token(tx, &token, exchanged, None, terms)?;
         fail::point("issue.after_refresh_token");
         minted.refresh_token = Some(token);
@@ -246,7 +246,7 @@ pub async fn refresh(store: &Store, request: RefreshRequest, terms: Terms) -> Re
 
 fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Minted>> {
     let digest = request.token.digest();
-    let successor = RefreshToken::generate(terms.now);
+    let successor = RefreshToken::generate(request.token.born());
     if let Some(exchanged) =
         tx.supersede_refresh_token(&digest, &terms.client, &successor.digest(), terms.now)?
     {
@@ -285,12 +285,17 @@ fn answer(
     Ok(Minted { refresh_token: Some(successor), ..minted })
 }
 
+/// What a family's tokens are found by.
+fn born(stamp: &Stamp, terms: &Terms) -> Timestamp {
+    stamp.family.as_ref().map_or(terms.now, FamilyId::born)
+}
+
 fn access_token(tx: &Tx<'_>, stamp: &Stamp, scope: &Scope, terms: &Terms) -> Result<Minted> {
     let scope = terms.narrowed(scope)?;
     prolong(tx, stamp, terms.now, terms.now.plus(terms.life()))?;
     match &terms.making {
         Making::Opaque => {
-            let token = AccessToken::generate(terms.now);
+            let token = AccessToken::generate(born(stamp, terms));
             let audience = terms.scopes.audience(&scope);
             let expires_at = terms.now.plus(terms.life());
             let allows = Allowance { scope: &scope, audience: &audience, expires_at };

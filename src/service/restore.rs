@@ -7,7 +7,8 @@ use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
 use crate::service::keys::{self, Keys};
 use crate::service::revoke;
-use crate::store::copies::{ExportedRow, Voided};
+use crate::store::copies::ExportedRow;
+use crate::store::purges::Tally;
 use crate::store::{self, Store, Tx};
 
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,7 @@ pub struct Restored {
     pub suspended: usize,
     /// Accounts that were taken over after the backup: their earlier passwords open nothing.
     pub locked: Vec<Username>,
-    pub voided: Voided,
+    pub voided: Tally,
 }
 
 /// Ends in a copy that nobody serves yet all that must not come back: every credential and every

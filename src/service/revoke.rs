@@ -17,7 +17,7 @@ use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
-use crate::store::copies::Voided;
+use crate::store::purges::Tally;
 use crate::store::{self, Store, Tx};
 
 /// Why nothing was revoked.
@@ -422,7 +422,7 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
 
 /// A copy of the database takes its place: all that was ever minted dies, in this history and in any other.
 /// Nobody serves it yet, so the rows go with the act.
-pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, Voided)> {
+pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, Tally)> {
     let generation = tx.begin_history(by.at)?;
     let voided = tx.void_all()?;
     let receipt = ReceiptId::generate(by.at);
@@ -500,28 +500,26 @@ fn access_token(
     by: &By,
 ) -> Result<TokenRevocation> {
     let digest = token.digest();
-    let Some(owner) = tx.access_token_owner(&digest)? else { return Ok(TokenRevocation::Nothing) };
-    if client.is_some_and(|client| client != owner) {
+    let Some(owned) = tx.owned_access_token(&digest)? else { return Ok(TokenRevocation::Nothing) };
+    if client.is_some_and(|client| client != owned.client) {
         return Ok(TokenRevocation::NotYours);
     }
-    let Some(deleted) = tx.delete_access_token(&digest, &owner)? else {
-        return Ok(TokenRevocation::Nothing);
-    };
+    let rows = tx.delete_access_token(&digest)?;
     let receipt = ReceiptId::generate(by.at);
     let entry = Entry {
         receipt: receipt.clone(),
         act: Act::AccessTokenRevoked,
         subject: Subject::Token(digest.token_id()),
-        grant: deleted.grant,
-        client: Some(owner),
-        user: deleted.user,
+        grant: owned.grant,
+        client: Some(owned.client),
+        user: owned.user,
     };
-    record_token(tx, by, &entry, &deleted.audience, 1)?;
+    record_token(tx, by, &entry, &owned.audience, rows)?;
     Ok(TokenRevocation::Revoked(receipt))
 }
 
 /// One token: it concerns those that it was for alone, and the act has removed what rows it had.
-fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: i64) -> store::Result<()> {
+fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: usize) -> store::Result<()> {
     fail::point("revoke.before_ledger");
     let sequence = tx.insert_ledger_for(&Audiences::from_column(Some(audience)), entry, by)?;
     fail::point("revoke.after_ledger");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::model::id::ClientId;
 
+use super::purges::Tally;
 use super::{Error, Result, Store, Tx};
 
 const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
@@ -52,16 +53,6 @@ pub struct ExportedRow {
     pub generation: Option<i64>,
     pub audiences: Option<String>,
     pub reason: Option<String>,
-}
-
-/// Rows of each table that a restored database no longer holds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Voided {
-    pub access_tokens: i64,
-    pub refresh_tokens: i64,
-    pub authorization_codes: i64,
-    pub families: i64,
-    pub sessions: i64,
 }
 
 fn at_path(path: &Path) -> impl Fn(std::io::Error) -> Error {
@@ -174,14 +165,13 @@ impl Tx<'_> {
     }
 
     /// Deletes every code, token, family and session: for a database that nobody serves yet.
-    pub fn void_all(&self) -> Result<Voided> {
+    pub fn void_all(&self) -> Result<Tally> {
         let mut rows = [0; VOID.len()];
         for (rows, statement) in rows.iter_mut().zip(VOID) {
-            let deleted = self.connection.prepare_cached(statement)?.execute([])?;
-            *rows = i64::try_from(deleted).unwrap_or(i64::MAX);
+            *rows = self.delete(statement, [])?;
         }
         let [access_tokens, refresh_tokens, authorization_codes, families, sessions] = rows;
-        Ok(Voided { access_tokens, refresh_tokens, authorization_codes, families, sessions })
+        Ok(Tally { access_tokens, refresh_tokens, authorization_codes, families, sessions })
     }
 
     pub fn active_clients(&self) -> Result<Vec<ClientId>> {

@@ -67,14 +67,8 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// The family that `stamp` names.
-    pub fn insert_family(
-        &self,
-        stamp: &Stamp,
-        device: &str,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<()> {
+    /// The family that `stamp` names, as old as its id says: by that its tokens are found.
+    pub fn insert_family(&self, stamp: &Stamp, device: &str, expires_at: Timestamp) -> Result<()> {
         self.connection.prepare_cached(INSERT)?.execute(params![
             stamp.family,
             stamp.grant,
@@ -84,7 +78,7 @@ impl Tx<'_> {
             stamp.generations.client,
             stamp.generations.user,
             device,
-            now,
+            stamp.family.as_ref().map(FamilyId::born),
             expires_at,
         ])?;
         Ok(())

@@ -9,6 +9,7 @@ use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
 use crate::model::stamp::Generations;
 
+use super::dialect::of_family;
 use super::{Result, Store, Tx};
 
 const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
@@ -46,9 +47,9 @@ macro_rules! card {
             "(SELECT count(*) FROM families AS f WHERE f.grant_id = g.id AND f.status = 'open' AND f.expires_at > ?2 ",
             "AND f.client_generation = c.generation AND f.user_generation = u.generation ",
             "AND f.server_generation = s.generation) AS devices, ",
-            "(SELECT count(*) FROM families AS f JOIN access_tokens AS t ON t.client_id = f.client_id ",
-            "AND t.client_generation = f.client_generation AND t.family_id = f.id ",
-            "WHERE f.grant_id = g.id AND f.status = 'open' AND t.expires_at > ?2 ",
+            "(SELECT count(*) FROM families AS f JOIN access_tokens AS t ON ",
+            of_family!("t", "f"),
+            " WHERE f.grant_id = g.id AND f.status = 'open' AND t.expires_at > ?2 ",
             "AND f.client_generation = c.generation AND f.user_generation = u.generation ",
             "AND f.server_generation = s.generation) AS tokens ",
             "FROM grants AS g JOIN clients AS c ON c.id = g.client_id JOIN users AS u ON u.id = g.user_id ",

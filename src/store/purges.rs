@@ -1,12 +1,15 @@
 //! The `purges` table, and the statements that remove dead and expired rows slice by slice.
 
-use rusqlite::{OptionalExtension, params};
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Params, params};
 
 use crate::clock::Timestamp;
 use crate::fail;
-use crate::model::id::ReceiptId;
+use crate::model::id::{FamilyId, ReceiptId};
+use crate::model::secret::Digest;
 
-use super::copies::Voided;
+use super::dialect::of_family;
 use super::receipts::LedgerRow;
 use super::revoked::{Below, Change};
 use super::{Result, Store, Tx};
@@ -15,7 +18,7 @@ use super::{Result, Store, Tx};
 const MOST_COUNTED: i64 = 1_000_000;
 
 const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, authorization_codes, \
-    families, sessions, updated_at) VALUES (?1, 'access_tokens', 0, 0, 0, 0, 0, ?2)";
+    families, sessions, updated_at) VALUES (?1, 'families', 0, 0, 0, 0, 0, ?2)";
 const INSERT_FINISHED: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
     authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, 0, 0, 0, 0, ?3, ?3)";
 const INSERT_TALLY: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
@@ -28,85 +31,95 @@ pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind,
 /// Deletions in one slice at the most, however little each finds: about two milliseconds.
 const STEPS: usize = 64;
 
-/// What removes rows of a table, and what counts them; ?3 bounds either.
+/// Families that an act made dead, with all that is found through them. ?1 and ?2 are the act's subject and generation,
+/// ?3 bounds the rows.
+struct Families {
+    next: &'static str,
+    counts: [&'static str; 4],
+}
+
+/// What removes rows of a table, and what counts them, with the same parameters.
 struct Doomed {
     delete: &'static str,
     count: &'static str,
 }
 
-/// The rows of `$table` that `$doomed` selects by `$key`.
-macro_rules! slice {
-    ($table:literal, $key:literal, $doomed:expr) => {
+macro_rules! count {
+    ($rows:expr) => {
+        concat!("SELECT count(*) FROM (SELECT 1 FROM ", $rows, " LIMIT ?3)")
+    };
+}
+
+macro_rules! families {
+    ($dead:literal) => {
+        Families {
+            next: concat!("SELECT f.id FROM families AS f WHERE ", $dead, " LIMIT ?3"),
+            counts: [
+                families!("access_tokens" through $dead),
+                families!("refresh_tokens" through $dead),
+                families!("authorization_codes" through $dead),
+                count!(concat!("families AS f WHERE ", $dead)),
+            ],
+        }
+    };
+    ($table:literal through $dead:literal) => {
+        count!(concat!("families AS f JOIN ", $table, " AS t ON ", of_family!("t", "f"), " WHERE ", $dead))
+    };
+}
+
+macro_rules! doomed {
+    ($table:literal, $dead:literal) => {
         Doomed {
-            delete: concat!("DELETE FROM ", $table, " WHERE ", $key, " IN (", $doomed, " LIMIT ?3)"),
-            count: concat!("SELECT count(*) FROM (", $doomed, " LIMIT ?3)"),
+            delete: concat!(
+                "DELETE FROM ",
+                $table,
+                " WHERE digest IN (SELECT digest FROM ",
+                $table,
+                " WHERE ",
+                $dead,
+                " LIMIT ?3)"
+            ),
+            count: count!(concat!($table, " WHERE ", $dead)),
         }
     };
 }
 
-/// Tokens and codes are found through their families: one index on each table serves every act.
-macro_rules! through_families {
-    ($table:literal, $families:literal) => {
-        slice!(
-            $table,
-            "digest",
-            concat!(
-                "SELECT t.digest FROM families AS f JOIN ",
+static OF_FAMILY: Families = families!("f.id = ?1 AND f.status = 'closed'");
+static OF_GRANT: Families = families!("f.grant_id = ?1");
+static OF_CLIENT: Families = families!("f.client_id = ?1 AND f.client_generation < ?2");
+static OF_USER: Families = families!("f.user_id = ?1 AND f.user_generation < ?2");
+static TOKENS_OF_CLIENT: Doomed =
+    doomed!("access_tokens", "client_id = ?1 AND family_id IS NULL AND client_generation < ?2");
+static SESSIONS_OF_USER: Doomed = doomed!("sessions", "user_id = ?1 AND user_generation < ?2");
+
+/// Rows of one family in one table: the first that is left over when so many are taken, and what takes those before it.
+struct OfFamily {
+    bound: &'static str,
+    delete: &'static str,
+}
+
+macro_rules! of_one_family {
+    ($table:literal) => {
+        OfFamily {
+            bound: concat!(
+                "SELECT digest FROM ",
                 $table,
-                " AS t ON t.client_id = f.client_id ",
-                "AND t.client_generation = f.client_generation AND t.family_id = f.id WHERE ",
-                $families
-            )
-        )
+                " WHERE digest >= ?1 AND digest < ?2 AND family_id = ?3 ORDER BY digest LIMIT 1 OFFSET ?4"
+            ),
+            delete: concat!("DELETE FROM ", $table, " WHERE digest >= ?1 AND digest < ?2 AND family_id = ?3"),
+        }
     };
 }
 
-macro_rules! of_client {
-    ($table:literal, $key:literal) => {
-        slice!(
-            $table,
-            $key,
-            concat!("SELECT ", $key, " FROM ", $table, " WHERE client_id = ?1 AND client_generation < ?2")
-        )
-    };
-}
-
-macro_rules! statements {
-    ($families:literal) => {
-        [
-            through_families!("access_tokens", $families),
-            through_families!("refresh_tokens", $families),
-            through_families!("authorization_codes", $families),
-            slice!("families", "id", concat!("SELECT f.id FROM families AS f WHERE ", $families)),
-        ]
-    };
-}
-
-static OF_FAMILY: [Doomed; 4] = statements!("f.id = ?1 AND f.status = 'closed'");
-static OF_GRANT: [Doomed; 4] = statements!("f.grant_id = ?1");
-static OF_USER: [Doomed; 4] = statements!("f.user_id = ?1 AND f.user_generation < ?2");
-static OF_CLIENT: [Doomed; 4] = [
-    of_client!("access_tokens", "digest"),
-    of_client!("refresh_tokens", "digest"),
-    of_client!("authorization_codes", "digest"),
-    of_client!("families", "id"),
-];
-static SESSIONS_OF_USER: Doomed =
-    slice!("sessions", "digest", "SELECT digest FROM sessions WHERE user_id = ?1 AND user_generation < ?2");
+static ACCESS_TOKENS: OfFamily = of_one_family!("access_tokens");
+static REFRESH_TOKENS: OfFamily = of_one_family!("refresh_tokens");
+static AUTHORIZATION_CODES: OfFamily = of_one_family!("authorization_codes");
+const DELETE_FAMILY: &str = "DELETE FROM families WHERE id = ?1";
 
 /// Adds a slice's rows to the tally and moves on once a step has nothing left.
-macro_rules! progress {
-    ($step:literal) => {
-        concat!(
-            "UPDATE purges SET ",
-            $step,
-            " = ",
-            $step,
-            " + ?2, step = ?3, updated_at = ?4, ",
-            "finished_at = CASE WHEN ?3 = 'done' THEN ?4 END WHERE ledger_sequence = ?1"
-        )
-    };
-}
+const PROGRESS: &str = "UPDATE purges SET access_tokens = access_tokens + ?2, refresh_tokens = refresh_tokens + ?3, \
+    authorization_codes = authorization_codes + ?4, families = families + ?5, sessions = sessions + ?6, step = ?7, \
+    updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN ?8 END WHERE ledger_sequence = ?1";
 
 /// Expired rows; of families, those whose last credential has expired.
 macro_rules! expired {
@@ -140,38 +153,33 @@ const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE digest IN (S
 /// What `store::plans` looks at.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    let of_acts = [&OF_FAMILY, &OF_GRANT, &OF_USER, &OF_CLIENT].into_iter().flatten();
-    let of_acts = of_acts.chain([&SESSIONS_OF_USER]).flat_map(|doomed| [doomed.delete, doomed.count]);
-    of_acts.chain(EXPIRED).chain([NEXT, UNSEAL, progress!("families")])
+    let families = [&OF_FAMILY, &OF_GRANT, &OF_CLIENT, &OF_USER].into_iter();
+    let families = families.flat_map(|families| [&[families.next][..], &families.counts].concat());
+    let rows = [&TOKENS_OF_CLIENT, &SESSIONS_OF_USER].into_iter();
+    let rows = rows.flat_map(|doomed| [doomed.delete, doomed.count]);
+    let of_one = [&ACCESS_TOKENS, &REFRESH_TOKENS, &AUTHORIZATION_CODES].into_iter();
+    let of_one = of_one.flat_map(|rows| [rows.bound, rows.delete]);
+    families.chain(rows).chain(of_one).chain(EXPIRED).chain([DELETE_FAMILY, NEXT, UNSEAL, PROGRESS])
 }
 
-/// What a purge removes, in this order: a family goes after all that is found through it.
+/// What a purge removes, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    AccessTokens,
-    RefreshTokens,
-    AuthorizationCodes,
+    /// Families, each after all that is found through it.
     Families,
+    /// Tokens that a client got for itself.
+    ClientTokens,
     Sessions,
     Done,
 }
 
 impl Step {
-    const ALL: [Self; 6] = [
-        Self::AccessTokens,
-        Self::RefreshTokens,
-        Self::AuthorizationCodes,
-        Self::Families,
-        Self::Sessions,
-        Self::Done,
-    ];
+    const ALL: [Self; 4] = [Self::Families, Self::ClientTokens, Self::Sessions, Self::Done];
 
     const fn as_str(self) -> &'static str {
         match self {
-            Self::AccessTokens => "access_tokens",
-            Self::RefreshTokens => "refresh_tokens",
-            Self::AuthorizationCodes => "authorization_codes",
             Self::Families => "families",
+            Self::ClientTokens => "client_tokens",
             Self::Sessions => "sessions",
             Self::Done => "done",
         }
@@ -183,32 +191,47 @@ impl Step {
 
     /// The step after this one, for the purge of a `subject`.
     fn next(self, subject: &str) -> Self {
-        match self {
-            Self::AccessTokens => Self::RefreshTokens,
-            Self::RefreshTokens => Self::AuthorizationCodes,
-            Self::AuthorizationCodes => Self::Families,
-            Self::Families if subject == "user" => Self::Sessions,
-            Self::Families | Self::Sessions | Self::Done => Self::Done,
+        match (self, subject) {
+            (Self::Families, "client") => Self::ClientTokens,
+            (Self::Families, "user") => Self::Sessions,
+            _ => Self::Done,
         }
     }
 
-    /// The deletion and its bookkeeping; `None` when there is nothing to delete.
-    fn statements(self, subject: &str) -> Option<(&'static Doomed, &'static str)> {
-        let doomed = match subject {
-            "family" => &OF_FAMILY,
-            "grant" => &OF_GRANT,
-            "client" => &OF_CLIENT,
-            "user" => &OF_USER,
-            _ => return None,
-        };
+    fn counts(self, subject: &str) -> &'static [&'static str] {
         match self {
-            Self::AccessTokens => Some((&doomed[0], progress!("access_tokens"))),
-            Self::RefreshTokens => Some((&doomed[1], progress!("refresh_tokens"))),
-            Self::AuthorizationCodes => Some((&doomed[2], progress!("authorization_codes"))),
-            Self::Families => Some((&doomed[3], progress!("families"))),
-            Self::Sessions => Some((&SESSIONS_OF_USER, progress!("sessions"))),
-            Self::Done => None,
+            Self::Families => dead_families(subject).map_or(&[], |families| &families.counts),
+            Self::ClientTokens => std::slice::from_ref(&TOKENS_OF_CLIENT.count),
+            Self::Sessions => std::slice::from_ref(&SESSIONS_OF_USER.count),
+            Self::Done => &[],
         }
+    }
+}
+
+/// `None` for what has no families: a single token, and the server, whose act removes everything itself.
+fn dead_families(subject: &str) -> Option<&'static Families> {
+    match subject {
+        "family" => Some(&OF_FAMILY),
+        "grant" => Some(&OF_GRANT),
+        "client" => Some(&OF_CLIENT),
+        "user" => Some(&OF_USER),
+        _ => None,
+    }
+}
+
+/// How many rows went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    pub access_tokens: i64,
+    pub refresh_tokens: i64,
+    pub authorization_codes: i64,
+    pub families: i64,
+    pub sessions: i64,
+}
+
+impl Tally {
+    pub const fn rows(&self) -> i64 {
+        self.access_tokens + self.refresh_tokens + self.authorization_codes + self.families + self.sessions
     }
 }
 
@@ -263,14 +286,14 @@ impl Store {
             return Ok(left);
         }
         let mut step = Step::parse(row.step.as_deref().unwrap_or_default());
-        while let Some((doomed, _)) = step.statements(&row.subject_kind) {
-            let count = sqlx::query_scalar(doomed.count)
-                .bind(&row.subject_id)
-                .bind(row.generation)
-                .bind(MOST_COUNTED);
-            let rows: i64 = count.fetch_one(&self.pages).await?;
-            left.rows += rows;
-            left.is_more |= rows == MOST_COUNTED;
+        while step != Step::Done {
+            for &count in step.counts(&row.subject_kind) {
+                let count =
+                    sqlx::query_scalar(count).bind(&row.subject_id).bind(row.generation).bind(MOST_COUNTED);
+                let rows: i64 = count.fetch_one(&self.pages).await?;
+                left.rows += rows;
+                left.is_more |= rows == MOST_COUNTED;
+            }
             step = step.next(&row.subject_kind);
         }
         Ok(left)
@@ -278,6 +301,12 @@ impl Store {
 }
 
 impl Tx<'_> {
+    /// How many rows went.
+    pub(super) fn delete(&self, statement: &str, which: impl Params) -> Result<i64> {
+        let rows = self.connection.prepare_cached(statement)?.execute(which)?;
+        Ok(i64::try_from(rows).unwrap_or(i64::MAX))
+    }
+
     /// Queues the removal of what a ledger row made dead.
     pub fn insert_purge(&self, ledger_sequence: i64, now: Timestamp) -> Result<()> {
         self.connection.prepare_cached(INSERT)?.execute(params![ledger_sequence, now])?;
@@ -288,20 +317,20 @@ impl Tx<'_> {
     pub fn insert_finished_purge(
         &self,
         ledger_sequence: i64,
-        access_tokens: i64,
+        access_tokens: usize,
         now: Timestamp,
     ) -> Result<()> {
         self.connection.prepare_cached(INSERT_FINISHED)?.execute(params![
             ledger_sequence,
-            access_tokens,
+            i64::try_from(access_tokens).unwrap_or(i64::MAX),
             now
         ])?;
         Ok(())
     }
 
     /// Notes a removal of everything, which the act itself has done.
-    pub fn insert_tally(&self, ledger_sequence: i64, voided: &Voided, now: Timestamp) -> Result<()> {
-        let Voided { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *voided;
+    pub fn insert_tally(&self, ledger_sequence: i64, tally: &Tally, now: Timestamp) -> Result<()> {
+        let Tally { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *tally;
         self.connection.prepare_cached(INSERT_TALLY)?.execute(params![
             ledger_sequence,
             access_tokens,
@@ -343,16 +372,24 @@ impl Tx<'_> {
             .optional()?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
         let step = Step::parse(&step);
-        let (doomed, bookkeeping) =
-            step.statements(&subject).unwrap_or((&SESSIONS_OF_USER, progress!("sessions")));
-        let deleted =
-            self.connection.prepare_cached(doomed.delete)?.execute(params![&id, generation, rows])?;
+        let take = |doomed: &Doomed| self.delete(doomed.delete, params![id, generation, rows]);
+        let tally = match step {
+            Step::Families => self.take_families(&subject, &id, generation, rows)?,
+            Step::ClientTokens => Tally { access_tokens: take(&TOKENS_OF_CLIENT)?, ..Tally::default() },
+            Step::Sessions => Tally { sessions: take(&SESSIONS_OF_USER)?, ..Tally::default() },
+            Step::Done => Tally::default(),
+        };
         fail::point("purge.after_deletion");
-        let deleted = i64::try_from(deleted).unwrap_or(i64::MAX);
+        let deleted = tally.rows();
         let after = if deleted < rows { step.next(&subject) } else { step };
-        self.connection.prepare_cached(bookkeeping)?.execute(params![
+        let Tally { access_tokens, refresh_tokens, authorization_codes, families, sessions } = tally;
+        self.connection.prepare_cached(PROGRESS)?.execute(params![
             sequence,
-            deleted,
+            access_tokens,
+            refresh_tokens,
+            authorization_codes,
+            families,
+            sessions,
             after.as_str(),
             now
         ])?;
@@ -363,14 +400,44 @@ impl Tx<'_> {
         Ok(Some(deleted))
     }
 
+    /// Takes dead families one after another, each with all its rows; fewer than `rows` only when none is left.
+    fn take_families(&self, subject: &str, id: &str, generation: Option<i64>, rows: i64) -> Result<Tally> {
+        let mut tally = Tally::default();
+        let Some(families) = dead_families(subject) else { return Ok(tally) };
+        let mut next = self.connection.prepare_cached(families.next)?;
+        while tally.rows() < rows {
+            let family = next.query_row(params![id, generation, 1], |row| row.get::<_, FamilyId>(0));
+            let Some(family) = family.optional()? else { break };
+            tally.access_tokens += self.take_of_family(&ACCESS_TOKENS, &family, rows - tally.rows())?;
+            tally.refresh_tokens += self.take_of_family(&REFRESH_TOKENS, &family, rows - tally.rows())?;
+            tally.authorization_codes +=
+                self.take_of_family(&AUTHORIZATION_CODES, &family, rows - tally.rows())?;
+            if tally.rows() < rows {
+                tally.families += self.delete(DELETE_FAMILY, [&family])?;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// At most `rows` of them.
+    fn take_of_family(&self, table: &OfFamily, family: &FamilyId, rows: i64) -> Result<i64> {
+        let born = family.born();
+        let from = Digest::beginning(born);
+        let end = Digest::beginning(born.plus(Duration::from_millis(1)));
+        let mut bound = self.connection.prepare_cached(table.bound)?;
+        let bound =
+            bound.query_row(params![from, end, family, rows], |row| row.get::<_, Digest>(0)).optional()?;
+        let until = bound.as_ref().map_or(&end[..], |digest| &digest.as_bytes()[..]);
+        self.delete(table.delete, params![from, until, family])
+    }
+
     /// Removes at most `rows` expired rows of each table.
     ///
     /// A used code and a superseded refresh token stay until their own expiry: they prove a replay.
     pub fn purge_expired_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
         let mut full = false;
         for statement in EXPIRED {
-            let deleted = self.connection.prepare_cached(statement)?.execute(params![now, rows])?;
-            full |= i64::try_from(deleted).is_ok_and(|deleted| deleted == rows);
+            full |= self.delete(statement, params![now, rows])? == rows;
         }
         Ok(if full { Slice::Worked } else { Slice::Idle })
     }
