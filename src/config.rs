@@ -1,5 +1,6 @@
 //! Settings, from the environment alone, checked whole at the start.
 
+pub mod guard;
 mod reader;
 
 use std::fmt::Write as _;
@@ -226,6 +227,11 @@ impl Config {
              reported together, each with its variable. Durations are whole seconds.\n\n",
         );
         table(&mut page, SETTINGS);
+        page.push_str(
+            "\n## `rescind guard`\n\nThe sidecar ([resource-servers.md](resource-servers.md)) reads these, and of those above\n\
+             `RESCIND_ISSUER`, `RESCIND_LOG` and `RESCIND_METRICS_TOKEN`.\n\n",
+        );
+        table(&mut page, guard::SETTINGS);
         page
     }
 }
