@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks and tests everything, as CI does. On a fresh Debian machine with the Rust toolchain it first installs what is
-# missing (as root, or by sudo): Chromium with its driver, Node.js, a C compiler. Whatever stays missing fails the run.
+# missing (as root, or by sudo): Chromium with its driver, Node.js, nginx, Caddy, a C compiler. Whatever stays missing fails
+# the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +12,9 @@ have() { command -v "$1" >/dev/null 2>&1; }
 node_is_new_enough() {
     have node && have npm && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)'
 }
+
+# Debian keeps it out of the path of ordinary users, where the tests look for it too.
+have_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -24,6 +28,8 @@ install_what_is_missing() {
     have cc || packages+=(gcc libc6-dev)
     have chromium || packages+=(chromium)
     have chromedriver || packages+=(chromium-driver)
+    have_nginx || packages+=(nginx-light)
+    have caddy || packages+=(caddy)
     if ! have node; then packages+=(nodejs npm)
     elif ! node_is_new_enough; then
         packages+=(nodejs)
@@ -42,9 +48,10 @@ install_what_is_missing() {
         rm -f "$log"
         hash -r
     fi
-    for program in cc chromium chromedriver node npm; do
+    for program in cc chromium chromedriver node npm caddy; do
         have "$program" || fail "$program is still missing"
     done
+    have_nginx || fail "nginx is still missing"
     node_is_new_enough || fail "Node.js 18 or newer is needed; $(command -v node) is $(node --version)"
 }
 

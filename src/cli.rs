@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod demo;
+pub mod guard;
 pub mod restore;
 pub mod serve;
 pub mod socket;
@@ -13,7 +14,8 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::guard::GuardConfig;
+use crate::config::{Config, Faults};
 use command::{Command, Failure};
 
 /// An OAuth 2.0 authorization server in which taking access back works as well as giving it.
@@ -30,6 +32,11 @@ enum Task {
     Demo(demo::Options),
     /// Start the server; settings come from the environment (docs/settings.md)
     Serve,
+    /// Answer the proxy of a resource server, which asks about each request (docs/resource-servers.md)
+    Guard {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Print all settings
     Settings,
     /// Add people or set their passwords
@@ -301,7 +308,7 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
             }
             (Command::RevokeToken { token: line_from_stdin()? }, output)
         }
-        Task::Demo(_) | Task::Restore(_) | Task::Serve | Task::Settings => {
+        Task::Demo(_) | Task::Guard { .. } | Task::Restore(_) | Task::Serve | Task::Settings => {
             return Err(Failure::usage("not a command on the database".to_owned()));
         }
     })
@@ -312,9 +319,15 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
 /// # Errors
 /// All that is wrong with them.
 fn config() -> Result<Config, Failure> {
+    from_environment(Config::read)
+}
+
+fn from_environment<T>(
+    read: impl Fn(&dyn Fn(&str) -> Option<String>) -> Result<T, Faults>,
+) -> Result<T, Failure> {
     // U+FFFD stands in no valid value, so one that is no text is reported with the other faults.
     let get = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    Config::read(&get).map_err(|faults| Failure::usage(faults.to_string()))
+    read(&get).map_err(|faults| Failure::usage(faults.to_string()))
 }
 
 impl Cli {
@@ -326,6 +339,9 @@ impl Cli {
                 Ok(())
             }
             Task::Serve => config().and_then(|config| block_on(serve::run(config))),
+            Task::Guard { output } => {
+                from_environment(GuardConfig::read).and_then(|config| block_on(guard::run(config, output)))
+            }
             Task::Restore(options) => config().and_then(|config| {
                 let output = options.output;
                 let answer = block_on(restore::run(config, Clock::System, options))?;

@@ -1,5 +1,8 @@
 //! Settings, from the environment alone, checked whole at the start.
 
+pub mod guard;
+mod reader;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -13,21 +16,8 @@ use crate::model::key::Algorithm;
 use crate::model::secret::Digest;
 use crate::service::issue::Lives;
 use crate::service::keys::KeySettings;
-
-/// One environment variable: its name, its default and what it does.
-pub struct Setting {
-    pub name: &'static str,
-    pub default: &'static str,
-    pub meaning: &'static str,
-}
-
-macro_rules! settings {
-    ($($ident:ident = $name:literal, $default:literal, $meaning:literal;)+) => {
-        $(const $ident: Setting = Setting { name: $name, default: $default, meaning: $meaning };)+
-        /// All settings, in the order of `docs/settings.md`.
-        pub const SETTINGS: &[Setting] = &[$($ident),+];
-    };
-}
+pub use reader::{Faults, Setting};
+use reader::{Reader, settings};
 
 settings! {
     DATABASE_URL = "RESCIND_DATABASE_URL", "sqlite://rescind.db",
@@ -138,74 +128,32 @@ pub struct Config {
     pub metrics_token: Option<Digest>,
 }
 
-/// All that is wrong with the settings, a line each.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Faults(String);
-
-struct Reader<'a> {
-    get: &'a dyn Fn(&str) -> Option<String>,
-    faults: String,
-}
-
-impl Reader<'_> {
-    fn read<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let value = (self.get)(setting.name).unwrap_or_else(|| setting.default.to_owned());
-        match parse(&value) {
-            Ok(parsed) => Some(parsed),
-            Err(wrong) => {
-                // Writing to a String can't fail.
-                let _ = writeln!(self.faults, "{} {wrong} (it is {value:?})", setting.name);
-                None
-            }
-        }
-    }
-
-    /// A secret, from the variable itself or from the file that `…_FILE` names; `Some("")` where
-    /// neither is set. No fault repeats what it is.
-    fn secret(&mut self, setting: &Setting) -> Option<String> {
-        let in_file = format!("{}_FILE", setting.name);
-        let (name, value) = match ((self.get)(setting.name), (self.get)(&in_file)) {
-            (Some(_), Some(_)) => (in_file, Err(format!("and {} are both set", setting.name))),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(&path).map_err(|error| format!("names {path:?}: {error}"));
-                (in_file, text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
-            }
-            (None, None) => return Some(String::new()),
-            (Some(value), None) => (setting.name.to_owned(), Ok(value)),
-        };
-        let is_secret = |text: &String| {
-            (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-        };
-        let shape = || "has to hold 16 to 256 visible ASCII characters, no spaces".to_owned();
-        match value.and_then(|text| if is_secret(&text) { Ok(text) } else { Err(shape()) }) {
-            Ok(text) => Some(text),
-            Err(wrong) => {
-                // Writing to a String can't fail.
-                let _ = writeln!(self.faults, "{name} {wrong}");
-                None
-            }
-        }
-    }
-
-    fn seconds(&mut self, setting: &Setting, least: u64, most: u64) -> Option<Duration> {
-        self.read(setting, |value| {
-            value
-                .parse()
-                .ok()
-                .filter(|seconds| (least..=most).contains(seconds))
-                .map(Duration::from_secs)
-                .ok_or_else(|| format!("has to be a number of seconds from {least} to {most}"))
-        })
-    }
-}
-
 fn database(value: &str) -> Result<PathBuf, String> {
     value
         .strip_prefix("sqlite://")
         .filter(|path| !path.is_empty() && !path.contains(['?', ':', '\u{fffd}']))
         .map(PathBuf::from)
         .ok_or_else(|| "has to be sqlite:// and the path of a file".to_owned())
+}
+
+fn address(value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| "has to be an address and a port, such as 127.0.0.1:8080".to_owned())
+}
+
+fn issuer(reader: &mut Reader<'_>) -> Option<Issuer> {
+    reader.read(&ISSUER, |value| Issuer::parse(value).map_err(str::to_owned))
+}
+
+fn log(reader: &mut Reader<'_>) -> Option<LogFormat> {
+    reader.choice(&LOG, [("text", LogFormat::Text), ("json", LogFormat::Json)])
+}
+
+fn metrics_token(reader: &mut Reader<'_>) -> Option<Option<Digest>> {
+    reader.secret(&METRICS_TOKEN, |text| {
+        let is_fit = (16..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let shape = || "has to hold 16 to 256 visible ASCII characters, no spaces".to_owned();
+        is_fit.then(|| Digest::of(text.as_bytes())).ok_or_else(shape)
+    })
 }
 
 fn proxies(value: &str) -> Result<Vec<IpNet>, String> {
@@ -224,28 +172,19 @@ impl Config {
     /// # Errors
     /// All faults together, each naming its variable.
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
-        let mut reader = Reader { get, faults: String::new() };
+        let mut reader = Reader::new(get);
         let database = reader.read(&DATABASE_URL, database);
         let key_file = reader.read(&KEY_FILE, |value| match value {
             path if path.contains('\u{fffd}') => Err("has to be the path of a file".to_owned()),
             "" => Ok(None),
             path => Ok(Some(PathBuf::from(path))),
         });
-        let issuer = reader.read(&ISSUER, |value| Issuer::parse(value).map_err(str::to_owned));
-        let listen = reader.read(&LISTEN, |value| {
-            value.parse().map_err(|_| "has to be an address and a port, such as 127.0.0.1:8080".to_owned())
-        });
+        let issuer = issuer(&mut reader);
+        let listen = reader.read(&LISTEN, address);
         let trusted_proxies = reader.read(&TRUSTED_PROXIES, proxies);
-        let log = reader.read(&LOG, |value| match value {
-            "text" => Ok(LogFormat::Text),
-            "json" => Ok(LogFormat::Json),
-            _ => Err("has to be text or json".to_owned()),
-        });
-        let registration = reader.read(&REGISTRATION, |value| match value {
-            "on" => Ok(Registration::On),
-            "off" => Ok(Registration::Off),
-            _ => Err("has to be on or off".to_owned()),
-        });
+        let log = log(&mut reader);
+        let registration =
+            reader.choice(&REGISTRATION, [("on", Registration::On), ("off", Registration::Off)]);
         let code = reader.seconds(&CODE_LIFE, 10, 600);
         let access_token = reader.seconds(&ACCESS_TOKEN_LIFE, 30, 86_400);
         let jwt = reader.seconds(&JWT_LIFE, 30, 3600);
@@ -256,9 +195,7 @@ impl Config {
         let refresh_token = reader.seconds(&REFRESH_TOKEN_LIFE, 60, 31_536_000);
         let refresh_grace = reader.seconds(&REFRESH_GRACE, 0, 60);
         let session_life = reader.seconds(&SESSION_LIFE, 60, 31_536_000);
-        let metrics_token = reader
-            .secret(&METRICS_TOKEN)
-            .map(|token| if token.is_empty() { None } else { Some(Digest::of(token.as_bytes())) });
+        let metrics_token = metrics_token(&mut reader);
         let read = || {
             Some(Self {
                 database: database?,
@@ -280,22 +217,31 @@ impl Config {
                 metrics_token: metrics_token?,
             })
         };
-        read().ok_or_else(|| Faults(reader.faults.trim_end().to_owned()))
+        read().ok_or_else(|| reader.faults())
     }
 
     /// The page `docs/settings.md`.
     pub fn documentation() -> String {
         let mut page = String::from(
             "# Settings\n\nRescind reads its settings from the environment alone, all at the start. Faults are\n\
-             reported together, each with its variable. Durations are whole seconds.\n\n\
-             | variable | default | meaning |\n|---|---|---|\n",
+             reported together, each with its variable. Durations are whole seconds.\n\n",
         );
-        for Setting { name, default, meaning } in SETTINGS {
-            let default = if default.is_empty() { String::from("none") } else { format!("`{default}`") };
-            // Writing to a String can't fail.
-            let _ = writeln!(page, "| `{name}` | {default} | {meaning} |");
-        }
+        table(&mut page, SETTINGS);
+        page.push_str(
+            "\n## `rescind guard`\n\nThe sidecar ([resource-servers.md](resource-servers.md)) reads these, and of those above\n\
+             `RESCIND_ISSUER`, `RESCIND_LOG` and `RESCIND_METRICS_TOKEN`.\n\n",
+        );
+        table(&mut page, guard::SETTINGS);
         page
+    }
+}
+
+fn table(page: &mut String, settings: &[Setting]) {
+    page.push_str("| variable | default | meaning |\n|---|---|---|\n");
+    for Setting { name, default, meaning } in settings {
+        let default = if default.is_empty() { String::from("none") } else { format!("`{default}`") };
+        // Writing to a String can't fail.
+        let _ = writeln!(page, "| `{name}` | {default} | {meaning} |");
     }
 }
 

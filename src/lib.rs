@@ -15,6 +15,7 @@
 //! - [`service`]: the verbs that change state. All that takes access away is in [`service::revoke`].
 //! - [`store`]: all SQL. One writer, which commits many requests at once.
 //! - [`model`]: nouns and their rules.
+//! - [`sidecar`]: `rescind guard`, which answers the proxies of resource servers.
 //! - [`metrics`] and [`request`]: what the server counts about itself, and the id of the request under way.
 //! - [`fail`]: where crash tests end the process; nothing in ordinary builds.
 //!
@@ -36,5 +37,6 @@ pub mod oauth;
 pub mod request;
 pub mod routes;
 pub mod service;
+pub mod sidecar;
 pub mod store;
 pub mod web;

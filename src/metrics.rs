@@ -196,20 +196,25 @@ impl Metrics {
         let name = "rescind_lookup_waits_total";
         text.counter(name, "Look-ups that found all connections taken.", &store.lookup_waits);
         text.gauge("rescind_page_readers_busy", "Connections that pages hold, of 4.", reading.busy_readers);
-        text.0
+        text.finish()
     }
 }
 
 /// The text format of Prometheus.
-struct Text(String);
+#[derive(Debug, Default)]
+pub struct Text(String);
 
 // Writing to a String can't fail, so the results say nothing.
 impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    pub fn finish(self) -> String {
+        self.0
+    }
+
+    pub fn head(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         for (place, (label, text)) in labels.iter().enumerate() {
             self.0.push(if place == 0 { '{' } else { ',' });
@@ -219,7 +224,7 @@ impl Text {
         let _ = writeln!(self.0, "{} {value}", if labels.is_empty() { "" } else { "}" });
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+    pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.head(name, "gauge", help);
         self.sample(name, &[], value);
     }

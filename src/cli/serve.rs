@@ -54,14 +54,49 @@ pub fn log_as(format: LogFormat) {
     };
 }
 
-/// The socket that a supervisor passed (`LISTEN_FDS`), or one at `address`.
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// The socket that a supervisor passed (`LISTEN_FDS`), or one at `address`, as `setting` names it.
+pub async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     let passed = listenfd::ListenFd::from_env().take_tcp_listener(0).context("the passed socket")?;
     let Some(passed) = passed else {
-        return TcpListener::bind(address).await.with_context(|| format!("RESCIND_LISTEN {address}"));
+        return TcpListener::bind(address).await.with_context(|| format!("{setting} {address}"));
     };
     passed.set_nonblocking(true).context("the passed socket")?;
     TcpListener::from_std(passed).context("the passed socket")
+}
+
+/// Serves until SIGTERM or SIGINT, calls `stop`, and lets requests under way finish.
+///
+/// # Errors
+/// When signals can't be heard.
+pub async fn serve_until_told(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: impl FnOnce() + Send + 'static,
+) -> Result<(), Failure> {
+    let (stopped, mut stopping) = watch::channel(());
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let told = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stop();
+        stopped.send_replace(());
+    };
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serve = axum::serve(listener, service).with_graceful_shutdown(told);
+    tokio::select! {
+        result = async { serve.await } => result.context("the server")?,
+        () = async {
+            // An error means that the sender went with the finished server.
+            if stopping.changed().await.is_ok() {
+                tokio::time::sleep(DRAIN).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        } => tracing::warn!("server.drain_cut_short"),
+    }
+    Ok(())
 }
 
 /// A started server: it listens, and its workers run.
@@ -87,7 +122,7 @@ impl Server {
                 return Err(Failure::refused(why));
             }
         };
-        let listener = listen(config.listen).await?;
+        let listener = listen(config.listen, "RESCIND_LISTEN").await?;
         let address = listener.local_addr().context("the listener")?;
         let store = Store::open(&database).await?;
         let socket = socket::listen(&database)?;
@@ -112,32 +147,9 @@ impl Server {
     /// # Errors
     /// When signals can't be heard.
     pub async fn run_until_told(self) -> Result<(), Failure> {
-        let (stop, stopping) = watch::channel(());
         let feed = self.app.feed.clone();
-        let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-        let told = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            // Streams would never finish by themselves.
-            feed.stop();
-            stop.send_replace(());
-        };
-        let service = routes::router(self.app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let serve = axum::serve(self.listener, service).with_graceful_shutdown(told);
-        let mut drained = stopping.clone();
-        tokio::select! {
-            result = async { serve.await } => result.context("the server")?,
-            () = async {
-                // An error means that the sender went with the finished server.
-                if drained.changed().await.is_ok() {
-                    tokio::time::sleep(DRAIN).await;
-                } else {
-                    std::future::pending::<()>().await;
-                }
-            } => tracing::warn!("server.drain_cut_short"),
-        }
+        // Streams would never finish by themselves.
+        serve_until_told(self.listener, routes::router(self.app.clone()), move || feed.stop()).await?;
         for worker in self.workers {
             worker.abort();
         }

@@ -91,6 +91,27 @@ impl Place {
         Server::start(program)
     }
 
+    /// The server, listening where it listened before.
+    pub fn serve_at(&self, address: &str) -> Server {
+        let mut program = self.program(&["serve"]);
+        program.env("RESCIND_LISTEN", address);
+        Server::start(program)
+    }
+
+    /// The sidecar of the resource server whose `id` and `secret` these are, with more `settings`.
+    pub fn guard(&self, (id, secret): &(String, String), server: &str, settings: &[(&str, &str)]) -> Server {
+        let mut program = self.program(&["guard"]);
+        program
+            .env_remove("RESCIND_DATABASE_URL")
+            .env("RESCIND_GUARD_LISTEN", "127.0.0.1:0")
+            .env("RESCIND_GUARD_SERVER", format!("http://{server}"))
+            .env("RESCIND_GUARD_ID", id)
+            .env("RESCIND_GUARD_SECRET", secret)
+            .env("RESCIND_GUARD_AUDIENCE", "urn:photos")
+            .envs(settings.iter().copied());
+        Server::start_saying(program, "guard.started")
+    }
+
     /// A server that a full disk (a limit on file sizes) does not kill by a signal.
     pub fn serve_limited(&self) -> Server {
         let mut program = Command::new("sh");
@@ -109,14 +130,19 @@ pub struct Server {
 
 impl Server {
     /// Waits for the line that says where it listens.
-    pub fn start(mut program: Command) -> Self {
+    pub fn start(program: Command) -> Self {
+        Self::start_saying(program, "server.started")
+    }
+
+    /// The same for a program that says it in other words.
+    pub fn start_saying(mut program: Command, started: &'static str) -> Self {
         let mut child = program.env("RESCIND_LOG", "json").spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (found, address) = mpsc::channel();
         let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()).lines(), log.clone());
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if line.contains("server.started") {
+                if line.contains(started) {
                     let line: Value = serde_json::from_str(&line).unwrap();
                     let _ = found.send(line["fields"]["address"].as_str().unwrap().to_owned());
                 }

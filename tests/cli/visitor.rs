@@ -27,22 +27,18 @@ impl World {
 
     /// With a client whose access tokens have this format.
     pub fn register_for(place: &Place, format: &str) -> Self {
+        Self::register_with(place, format, &["read=See"])
+    }
+
+    /// With these scopes.
+    pub fn register_with(place: &Place, format: &str, scopes: &[&str]) -> Self {
         let text = |value: &Value, name: &str| value[name].as_str().unwrap().to_owned();
         place
             .run_with(&["user", "add", "alice", "--password-stdin", "--json"], &format!("{PASSWORD}\n"))
             .json();
-        let made = place
-            .run(&[
-                "resource-server",
-                "add",
-                "Photos",
-                "--audience",
-                "urn:photos",
-                "--scope",
-                "read=See",
-                "--json",
-            ])
-            .json();
+        let mut arguments = vec!["resource-server", "add", "Photos", "--audience", "urn:photos", "--json"];
+        arguments.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
+        let made = place.run(&arguments).json();
         let resource_server = (text(&made, "id"), text(&made, "secret"));
         let mut arguments = vec![
             "client",

@@ -1,0 +1,52 @@
+//! `rescind guard`, the sidecar.
+
+use rescind_guard::{Guard, SettingsError};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::cli::Output;
+use crate::cli::command::Failure;
+use crate::cli::serve::{listen, log_as, serve_until_told};
+use crate::config::guard::{GuardConfig, LISTEN};
+use crate::sidecar::{Sidecar, router};
+
+/// Runs until SIGTERM or SIGINT. It needs no database: what it knows, the server tells it.
+///
+/// # Errors
+/// When the address is taken, or the guard can't start.
+pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
+    log_as(config.log);
+    let listener = listen(config.listen, LISTEN.name).await?;
+    let address = listener.local_addr().map_err(anyhow::Error::from)?;
+    let guard = Guard::start(config.guard.clone()).map_err(not_started)?;
+    let (issuer, audience) = (config.issuer.as_str().to_owned(), config.audience.clone());
+    tracing::info!(%address, issuer, audience, "guard.started");
+    if output.json {
+        println!("{}", json!({ "address": address, "issuer": issuer, "audience": audience }));
+    }
+    let first = guard.clone();
+    let told = tokio::spawn(async move {
+        first.ready().await;
+        tracing::info!("guard.ready");
+    });
+    let (stop, stopping) = watch::channel(());
+    let sidecar = Sidecar::new(config, guard.clone(), stopping);
+    let served = serve_until_told(listener, router(sidecar), move || {
+        stop.send_replace(());
+    });
+    served.await?;
+    told.abort();
+    // After the last answer, so that requests under way are not refused for it.
+    guard.shutdown().await;
+    tracing::info!("guard.stopped");
+    Ok(())
+}
+
+fn not_started(error: SettingsError) -> Failure {
+    match error {
+        SettingsError::Roots(_) | SettingsError::NoRandomness | SettingsError::NoRuntime => {
+            Failure::refused(error.to_string())
+        }
+        error => Failure::usage(error.to_string()),
+    }
+}

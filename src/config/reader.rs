@@ -1,0 +1,109 @@
+//! What all settings have in common: where they come from, and how faults are told.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// One environment variable: its name, its default and what it does.
+pub struct Setting {
+    pub name: &'static str,
+    pub default: &'static str,
+    pub meaning: &'static str,
+}
+
+macro_rules! settings {
+    ($($ident:ident = $name:literal, $default:literal, $meaning:literal;)+) => {
+        $(pub const $ident: Setting = Setting { name: $name, default: $default, meaning: $meaning };)+
+        /// All of them, in the order of `docs/settings.md`.
+        pub const SETTINGS: &[Setting] = &[$($ident),+];
+    };
+}
+pub(super) use settings;
+
+/// All that is wrong with the settings, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Faults(String);
+
+impl Faults {
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+pub(super) struct Reader<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    faults: String,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { get, faults: String::new() }
+    }
+
+    pub fn faults(&self) -> Faults {
+        Faults(self.faults.trim_end().to_owned())
+    }
+
+    /// Notes a fault that no single value shows.
+    pub fn fault(&mut self, name: &str, wrong: &str) {
+        // Writing to a String can't fail.
+        let _ = writeln!(self.faults, "{name} {wrong}");
+    }
+
+    pub fn read<T>(&mut self, setting: &Setting, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = (self.get)(setting.name).unwrap_or_else(|| setting.default.to_owned());
+        match parse(&value) {
+            Ok(parsed) => Some(parsed),
+            Err(wrong) => {
+                self.fault(setting.name, &format!("{wrong} (it is {value:?})"));
+                None
+            }
+        }
+    }
+
+    /// One of the words that `choices` names.
+    pub fn choice<T: Copy>(&mut self, setting: &Setting, choices: [(&str, T); 2]) -> Option<T> {
+        let [(one, _), (other, _)] = choices;
+        self.read(setting, |value| {
+            let chosen = choices.iter().find(|(name, _)| *name == value);
+            chosen.map(|(_, choice)| *choice).ok_or_else(|| format!("has to be {one} or {other}"))
+        })
+    }
+
+    /// A secret, from the variable itself or from the file that `…_FILE` names; `Some(None)` where
+    /// neither is set. No fault repeats what it is.
+    pub fn secret<T>(
+        &mut self,
+        setting: &Setting,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let in_file = format!("{}_FILE", setting.name);
+        let (name, value) = match ((self.get)(setting.name), (self.get)(&in_file)) {
+            (Some(_), Some(_)) => (in_file, Err(format!("and {} are both set", setting.name))),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(&path).map_err(|error| format!("names {path:?}: {error}"));
+                (in_file, text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            (None, None) => return Some(None),
+            (Some(value), None) => (setting.name.to_owned(), Ok(value)),
+        };
+        match value.and_then(|text| parse(&text)) {
+            Ok(parsed) => Some(Some(parsed)),
+            Err(wrong) => {
+                self.fault(&name, &wrong);
+                None
+            }
+        }
+    }
+
+    pub fn seconds(&mut self, setting: &Setting, least: u64, most: u64) -> Option<Duration> {
+        self.read(setting, |value| {
+            value
+                .parse()
+                .ok()
+                .filter(|seconds| (least..=most).contains(seconds))
+                .map(Duration::from_secs)
+                .ok_or_else(|| format!("has to be a number of seconds from {least} to {most}"))
+        })
+    }
+}

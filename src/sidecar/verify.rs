@@ -1,0 +1,173 @@
+//! A proxy's question: may this request go on, and in whose name?
+
+use std::convert::Infallible;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use rescind_guard::Claims;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+use url::form_urlencoded;
+
+use crate::model::resource_server::is_audience;
+use crate::model::scope::Scope;
+use crate::sidecar::Sidecar;
+
+/// Who asks, for the application. An answer that lets a request through has all three, so that a proxy which copies
+/// them replaces whatever the outside had sent under their names.
+const SUBJECT: HeaderName = HeaderName::from_static("x-rescind-subject");
+const CLIENT: HeaderName = HeaderName::from_static("x-rescind-client");
+const SCOPE: HeaderName = HeaderName::from_static("x-rescind-scope");
+
+/// What a location wants beyond the settings. They only ever add, so it does no harm if somebody outside sends them.
+const REQUIRE_SCOPE: HeaderName = HeaderName::from_static("x-rescind-require-scope");
+const REQUIRE_AUDIENCE: HeaderName = HeaderName::from_static("x-rescind-require-audience");
+
+/// `/verify`, whose query the proxy's operator has written: nginx, Traefik, Caddy.
+pub async fn verify(State(sidecar): State<Sidecar>, request: Request) -> Response {
+    let mut demands = Demands::default();
+    if let Err(wrong) = demands.read_query(request.uri().query().unwrap_or_default()) {
+        // A demand that can't be read must not count as none.
+        tracing::error!(wrong, "verify.misconfigured");
+        return (StatusCode::INTERNAL_SERVER_ERROR, format!("{wrong}\n")).into_response();
+    }
+    answer(sidecar, demands, request, identity).await
+}
+
+/// `/ext_authz/…`, where the query is the original one and demands nothing: Envoy.
+pub async fn ext_authz(State(sidecar): State<Sidecar>, request: Request) -> Response {
+    answer(sidecar, Demands::default(), request, identity).await
+}
+
+/// What `accepted` makes of a good token that meets the settings, `demands` and the demands in headers; else a refusal
+/// that every proxy passes on.
+pub async fn answer(
+    sidecar: Sidecar,
+    mut demands: Demands,
+    request: Request,
+    accepted: impl Fn(&Claims) -> Response + Clone + Send + 'static,
+) -> Response {
+    demands.read_headers(request.headers());
+    let layer = demands.scopes.into_iter().fold(sidecar.layer, |layer, scope| layer.require_scope(scope));
+    let is_elsewhere = demands.audiences.iter().any(|audience| *audience != sidecar.config.audience);
+    let realm = sidecar.config.realm.clone();
+    let service = service_fn(move |request: Request| {
+        let response = match request.extensions().get::<Claims>() {
+            Some(_) if is_elsewhere => for_another_audience(realm.as_deref()),
+            Some(claims) => accepted(claims),
+            None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        };
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let Ok(mut response) = layer.layer(service).oneshot(request).await;
+    // RFC 6750 §3.1 says 400 where a request is malformed, which nginx would turn into 500: of refusals it passes on
+    // 401 and 403 alone. The challenge goes on saying `invalid_request`.
+    if response.status() == StatusCode::BAD_REQUEST {
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+    }
+    response
+}
+
+fn identity(claims: &Claims) -> Response {
+    let mut response = StatusCode::OK.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [(SUBJECT, &claims.sub), (CLIENT, &claims.client_id), (SCOPE, &claims.scope)] {
+        match HeaderValue::from_str(value) {
+            Ok(value) => headers.insert(name, value),
+            // An application that doesn't hear all of it might take the request for somebody else's.
+            Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        };
+    }
+    response
+}
+
+/// The guard has one audience; a location that wants another gets no token for it here.
+fn for_another_audience(realm: Option<&str>) -> Response {
+    let realm = realm.map_or_else(String::new, |realm| format!("realm=\"{realm}\", "));
+    let challenge = format!(
+        "Bearer {realm}error=\"invalid_token\", error_description=\"The access token is for another audience\""
+    );
+    let headers = [(header::WWW_AUTHENTICATE, challenge), (header::CACHE_CONTROL, "no-store".to_owned())];
+    (StatusCode::UNAUTHORIZED, headers).into_response()
+}
+
+/// What one location wants beyond the settings.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Demands {
+    scopes: Vec<String>,
+    audiences: Vec<String>,
+}
+
+impl Demands {
+    /// Nothing in it may be misunderstood: it comes from the proxy's configuration.
+    fn read_query(&mut self, query: &str) -> Result<(), &'static str> {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match name.as_ref() {
+                "scope" => {
+                    let scope = Scope::parse(&value).filter(|scope| !scope.is_empty());
+                    let scope = scope.ok_or("the query's scope names no scope")?;
+                    self.scopes.extend(scope.names().map(str::to_owned));
+                }
+                "audience" if is_audience(&value) => self.audiences.push(value.into_owned()),
+                "audience" => return Err("the query's audience is none"),
+                _ => return Err("the query has a parameter other than scope and audience"),
+            }
+        }
+        Ok(())
+    }
+
+    /// What can't be read becomes a demand that no token meets.
+    fn read_headers(&mut self, headers: &HeaderMap) {
+        for value in headers.get_all(REQUIRE_SCOPE) {
+            let scope = value.to_str().ok().and_then(Scope::parse).filter(|scope| !scope.is_empty());
+            match scope {
+                Some(scope) => self.scopes.extend(scope.names().map(str::to_owned)),
+                None => self.scopes.push(String::new()),
+            }
+        }
+        for value in headers.get_all(REQUIRE_AUDIENCE) {
+            self.audiences.push(value.to_str().unwrap_or_default().to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_query(query: &str) -> Result<Demands, &'static str> {
+        let mut demands = Demands::default();
+        demands.read_query(query).map(|()| demands)
+    }
+
+    #[test]
+    fn a_query_demands_scopes_and_an_audience() {
+        let demands = of_query("scope=a+b&scope=c%20d&audience=urn%3Aphotos").unwrap();
+        assert_eq!(demands.scopes, ["a", "b", "c", "d"]);
+        assert_eq!(demands.audiences, ["urn:photos"]);
+        assert_eq!(of_query("").unwrap(), Demands::default());
+    }
+
+    #[test]
+    fn a_query_that_can_t_be_read_is_no_demand_for_nothing() {
+        for query in
+            ["scope=", "scope", "scope=%22", "scopes=a", "scope=a&x=1", "audience=", "audience=photos"]
+        {
+            assert!(of_query(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_can_t_be_read_is_a_demand_that_nobody_meets() {
+        let mut headers = HeaderMap::new();
+        headers.append(REQUIRE_SCOPE, HeaderValue::from_static("a b"));
+        headers.append(REQUIRE_SCOPE, HeaderValue::from_static(""));
+        headers.append(REQUIRE_SCOPE, HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.append(REQUIRE_AUDIENCE, HeaderValue::from_bytes(b"\xff").unwrap());
+        let mut demands = Demands::default();
+        demands.read_headers(&headers);
+        assert_eq!(demands.scopes, ["a", "b", "", ""]);
+        assert_eq!(demands.audiences, [""]);
+    }
+}
