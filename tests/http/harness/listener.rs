@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::api::Api;
 use super::client::basic;
+use super::described::is_a;
 
 /// The body of an acknowledgement as it should be.
 pub fn acknowledgement(incarnation: i64, through: i64) -> Value {
@@ -67,6 +68,7 @@ impl Api {
         let keys = listener.next().await.unwrap();
         assert_eq!((keys.name.as_deref(), keys.id), (Some("keys"), None));
         assert!(keys.data["keys"].is_array() && keys.data["keys_version"].is_u64());
+        is_a("Keys", &json!({ "keys": keys.data["keys"] }));
         listener
     }
 
@@ -119,6 +121,10 @@ impl Listener {
     pub async fn hears(&mut self) -> (String, String) {
         let event = self.next().await.expect("an event");
         assert_eq!(event.name.as_deref(), Some("entry"));
+        let mut entry = event.data.clone();
+        let members = entry.as_object_mut().unwrap();
+        assert!(members.remove("prev").is_some() && members.remove("at").is_some());
+        is_a("Entry", &entry);
         let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
         (text("kind"), text("id"))
     }
