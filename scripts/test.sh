@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks and tests everything, as CI does. On a fresh Debian machine with the Rust toolchain it first installs what is
-# missing (as root, or by sudo): Chromium with its driver, Node.js, a C compiler. Whatever stays missing fails the run.
+# missing (as root, or by sudo): Chromium with its driver, Node.js, Python, a C compiler. Whatever stays missing fails
+# the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,10 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 node_is_new_enough() {
     have node && have npm && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)'
+}
+
+python_is_new_enough() {
+    have python3 && python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
 as_root() {
@@ -29,6 +34,7 @@ install_what_is_missing() {
         packages+=(nodejs)
         have npm || packages+=(npm)
     fi
+    python_is_new_enough || packages+=(python3 python3-venv)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
     if [ "${#packages[@]}" -gt 0 ]; then
         have apt-get || fail "please install, in your system's way: ${packages[*]}"
@@ -46,6 +52,7 @@ install_what_is_missing() {
         have "$program" || fail "$program is still missing"
     done
     node_is_new_enough || fail "Node.js 18 or newer is needed; $(command -v node) is $(node --version)"
+    python_is_new_enough || fail "Python 3.10 or newer with venv is needed; python3 is $(python3 --version)"
 }
 
 install_npm_packages() {
@@ -56,6 +63,18 @@ install_npm_packages() {
     cp "$lock" "$mark"
 }
 
+install_python_packages() {
+    local list=tests/openapi/requirements.txt mark=$python/.installed
+    cmp -s "$list" "$mark" && return
+    step "Python packages of tests/openapi"
+    rm -rf "$python"
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --disable-pip-version-check --requirement "$list"
+    cp "$list" "$mark"
+}
+
+target=${CARGO_TARGET_DIR:-target}
+python=$target/python
 if ! have cargo && [ -r "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
 have cargo || fail "cargo is missing: install the Rust toolchain with rustup"
 for component in fmt clippy; do
@@ -64,6 +83,7 @@ done
 
 install_what_is_missing
 install_npm_packages
+install_python_packages
 
 # The tests talk to servers of their own on this machine; a proxy has no part in that.
 export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
@@ -93,5 +113,9 @@ else
     step "crashes (cargo test)"
     cargo test --quiet --locked --features fail-points --test crash
 fi
+
+step "docs/openapi.json, by schemathesis"
+cargo build --quiet --workspace --locked
+timeout 300 "$python/bin/python" tests/openapi/exercise.py "$target/debug/rescind"
 
 step "all passed"

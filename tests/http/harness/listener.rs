@@ -3,7 +3,7 @@
 use axum::body::{Body, BodyDataStream};
 use axum::http::header;
 use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::api::Api;
@@ -104,15 +104,18 @@ impl Listener {
             if block.starts_with(':') {
                 continue;
             }
-            let mut event = Event::default();
-            for line in block.lines() {
-                match line.split_once(": ").unwrap() {
-                    ("id", id) => event.id = Some(id.to_owned()),
-                    ("event", name) => event.name = Some(name.to_owned()),
-                    ("data", data) => event.data = serde_json::from_str(data).unwrap(),
-                    _ => panic!("{line}"),
-                }
-            }
+            let fields: Map<String, Value> = block
+                .lines()
+                .map(|line| line.split_once(": ").unwrap())
+                .map(|(name, text)| (name.to_owned(), text.into()))
+                .collect();
+            let text = |name: &str| fields.get(name).and_then(Value::as_str);
+            let event = Event {
+                id: text("id").map(str::to_owned),
+                name: text("event").map(str::to_owned),
+                data: serde_json::from_str(text("data").unwrap()).unwrap(),
+            };
+            is_a(if text("event") == Some("keys") { "KeysEvent" } else { "EntryEvent" }, &fields.into());
             return Some(event);
         }
     }
