@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks and tests everything, as CI does. On a fresh Debian machine with the Rust toolchain it first installs what is
-# missing (as root, or by sudo): Chromium with its driver, Node.js, nginx, Caddy, a C compiler. Whatever stays missing fails
-# the run.
+# missing (as root, or by sudo): Chromium with its driver, Node.js, Python, nginx, Caddy, a C compiler. Whatever stays
+# missing fails the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,10 @@ node_is_new_enough() {
 
 # Debian keeps it out of the path of ordinary users, where the tests look for it too.
 have_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
+
+python_is_new_enough() {
+    have python3 && python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
+}
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"
@@ -35,6 +39,7 @@ install_what_is_missing() {
         packages+=(nodejs)
         have npm || packages+=(npm)
     fi
+    python_is_new_enough || packages+=(python3 python3-venv)
     [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
     if [ "${#packages[@]}" -gt 0 ]; then
         have apt-get || fail "please install, in your system's way: ${packages[*]}"
@@ -53,6 +58,7 @@ install_what_is_missing() {
     done
     have_nginx || fail "nginx is still missing"
     node_is_new_enough || fail "Node.js 18 or newer is needed; $(command -v node) is $(node --version)"
+    python_is_new_enough || fail "Python 3.10 or newer with venv is needed; python3 is $(python3 --version)"
 }
 
 install_npm_packages() {
@@ -63,6 +69,18 @@ install_npm_packages() {
     cp "$lock" "$mark"
 }
 
+install_python_packages() {
+    local list=tests/openapi/requirements.txt mark=$python/.installed
+    cmp -s "$list" "$mark" && return
+    step "Python packages of tests/openapi"
+    rm -rf "$python"
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --disable-pip-version-check --requirement "$list"
+    cp "$list" "$mark"
+}
+
+target=${CARGO_TARGET_DIR:-target}
+python=$target/python
 if ! have cargo && [ -r "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
 have cargo || fail "cargo is missing: install the Rust toolchain with rustup"
 for component in fmt clippy; do
@@ -71,6 +89,7 @@ done
 
 install_what_is_missing
 install_npm_packages
+install_python_packages
 
 # The tests talk to servers of their own on this machine; a proxy has no part in that.
 export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
@@ -100,5 +119,9 @@ else
     step "crashes (cargo test)"
     cargo test --quiet --locked --features fail-points --test crash
 fi
+
+step "docs/openapi.json, by schemathesis"
+cargo build --quiet --workspace --locked
+timeout 300 "$python/bin/python" tests/openapi/exercise.py "$target/debug/rescind"
 
 step "all passed"

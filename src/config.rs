@@ -31,7 +31,7 @@ settings! {
     TRUSTED_PROXIES = "RESCIND_TRUSTED_PROXIES", "",
         "Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.";
     LOG = "RESCIND_LOG", "text",
-        "`text` for people, `json` for machines. Logs go to standard error.";
+        "`text` for people, `json` for machines. Logs go to standard error. How much is logged says `RUST_LOG`: `info` without it.";
     METRICS_TOKEN = "RESCIND_METRICS_TOKEN", "",
         "Who sends it as a bearer token may read `/metrics`: 16 to 256 characters. Or `RESCIND_METRICS_TOKEN_FILE`, a file that holds it.";
     REGISTRATION = "RESCIND_REGISTRATION", "on",

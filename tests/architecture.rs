@@ -1,4 +1,5 @@
-//! Who may import what: the rules of the layout, held against every line of `src/`.
+//! Who may import what: the rules of the layout, held against every line of `src/`. And whether the pages of
+//! documentation lead where they say.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
@@ -170,5 +171,73 @@ fn files_begin_with_what_they_are_for_and_stay_short() {
         let most = if path == "service/revoke.rs" { 600 } else { 450 };
         assert!(text.lines().count() <= most, "{path} is long");
         assert!(path.matches('/').count() <= 1, "{path} is nested deeper than two levels");
+    }
+}
+
+/// The pages of documentation, by their path below the repository.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<PathBuf> =
+        in_docs.filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect();
+    pages.extend(["README.md", "SECURITY.md"].map(|name| root.join(name)));
+    pages.sort();
+    pages
+}
+
+/// The names by which a page's headings are linked to, as Markdown readers on the web make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn no_link_of_the_documentation_dangles() {
+    let mut links = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for rest in text.split("](").skip(1) {
+            let link = rest.split(')').next().unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if !anchor.is_empty() {
+                let text = std::fs::read_to_string(&target).unwrap();
+                assert!(anchors(&text).contains(anchor), "{}: {link}", page.display());
+            }
+            links += 1;
+        }
+    }
+    assert!(links > 40, "{links} links were found");
+}
+
+#[test]
+fn every_page_of_the_documentation_is_named_in_the_readme() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for page in pages() {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        assert!(name == "README.md" || readme.contains(&format!("{name})")), "{name}");
+    }
+}
+
+#[test]
+fn the_files_that_the_architecture_page_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let named = text.split('`').skip(1).step_by(2).filter(|code| {
+        ["src/", "tests/", "migrations/", "guard/"].iter().any(|folder| code.starts_with(folder))
+    });
+    let named: Vec<&str> = named.collect();
+    assert!(named.len() > 8, "{named:?}");
+    for path in named {
+        assert!(root.join(path).exists(), "{path}");
     }
 }

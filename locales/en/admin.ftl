@@ -260,6 +260,10 @@ ledger-older = Older
 ledger-export = Export everything that matches:
 error-format-title = There is no such format
 error-format = The ledger can be exported as csv or json.
+error-act-title = There is no such act
+error-act = “act” has to be one of those that the search offers.
+error-before-title = That is no place in the ledger
+error-before = “before” has to be the number of a row.
 
 verb-access_token_revoked = Access token given back
 verb-refresh_token_revoked = Refresh token given back

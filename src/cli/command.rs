@@ -289,10 +289,12 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             let purges: Vec<Value> = unfinished.iter().map(purge_json).collect();
             Ok(json!({ "unfinished": purges.len(), "purges": purges }))
         }
-        Command::Backup { file } => {
-            app.store.backup(file.clone()).await?;
-            Ok(json!({ "file": file }))
-        }
+        Command::Backup { file } => match app.store.backup(file.clone()).await {
+            Err(store::Error::Exists) => {
+                Err(Failure::refused(format!("{} exists already; nothing was written", file.display())))
+            }
+            done => Ok(done.map(|()| json!({ "file": file }))?),
+        },
         Command::LedgerExport { file } => {
             let rows = ledger_file::export(&app.store, &file).await;
             let rows = rows.map_err(|error| Failure::refused(error.to_string()))?;

@@ -99,10 +99,13 @@ impl Store {
     /// goes on reading and writing. The copy is marked, and appears whole or not at all.
     ///
     /// # Errors
-    /// When the copy can't be written.
+    /// `Exists` if there is such a file; when the copy can't be written.
     pub async fn backup(&self, to: PathBuf) -> Result<()> {
         let from = self.path().to_owned();
         let write = move || -> Result<()> {
+            if to.exists() {
+                return Err(Error::Exists);
+            }
             let folder =
                 to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             // Nobody else can read a new temporary file; it goes if anything fails.

@@ -3,7 +3,7 @@
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::json;
@@ -27,7 +27,7 @@ use crate::store::users::User;
 use crate::web::address::Address;
 use crate::web::device;
 use crate::web::error::{self, Error, Result};
-use crate::web::form::{Faults, Form, Query, local_path};
+use crate::web::form::{Faults, Form, Path, Query, local_path};
 use crate::web::page::{Page, Section, iso};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::{self, SignedIn, Viewer};

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -19,7 +19,7 @@ use crate::store::receipts::LedgerRow;
 use crate::store::user_lists::{UserRow, UserSearch};
 use crate::web::admin_apps::done;
 use crate::web::error::{Error, Result};
-use crate::web::form::{Form, Query, ReasonField, page_number, page_text, with_query};
+use crate::web::form::{Form, Path, Query, ReasonField, page_number, page_text, with_query};
 use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;

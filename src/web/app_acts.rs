@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -20,7 +20,7 @@ use crate::service::register;
 use crate::service::revoke::{self, Authority};
 use crate::web::developer::{Notice, own, own_or_deleted, to_app, to_receipt_of};
 use crate::web::error::{Error, Result};
-use crate::web::form::Form;
+use crate::web::form::{Form, Path};
 use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;

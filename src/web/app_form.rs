@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -18,7 +18,7 @@ use crate::store::users::User;
 use crate::web::app_acts::SecretPage;
 use crate::web::developer::{Notice, own, to_app};
 use crate::web::error::Result;
-use crate::web::form::Form;
+use crate::web::form::{Form, Path};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 

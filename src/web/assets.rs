@@ -1,9 +1,10 @@
 //! The stylesheet, the script and the icon, from the binary itself.
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
+
+use crate::web::form::Path;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]

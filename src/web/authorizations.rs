@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
@@ -19,7 +19,7 @@ use crate::store::grants::GrantCard;
 use crate::store::receipts::LedgerRow;
 use crate::store::resource_servers::Scopes;
 use crate::web::error::{Error, Result};
-use crate::web::form::{Form, Query};
+use crate::web::form::{Form, Path, Query};
 use crate::web::page::{Page, Section};
 use crate::web::reach::{Reach, worst_case};
 use crate::web::session::SignedIn;

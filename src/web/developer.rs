@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
@@ -14,7 +14,7 @@ use crate::store::client_lists::ClientRow;
 use crate::store::clients::SecretRow;
 use crate::store::receipts::LedgerRow;
 use crate::web::error::{Error, Result};
-use crate::web::form::Query;
+use crate::web::form::{Path, Query};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 

@@ -1,6 +1,7 @@
-//! The body of a page's form; fields may repeat.
+//! What pages read of a request: its path, its query, the fields of a form, which may repeat.
 
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -40,6 +41,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
         Params::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .map(Self)
             .map_err(|_| Error::BadRequest("error-encoding"))
+    }
+}
+
+/// The parameters of a page's path. What is no text is the name of nothing.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Error))]
+pub struct Path<T>(pub T);
+
+impl From<PathRejection> for Error {
+    fn from(_: PathRejection) -> Self {
+        Self::NotFound
     }
 }
 

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -15,7 +15,7 @@ use crate::service::guards::{Seen, is_guarded};
 use crate::service::register;
 use crate::store::feed::Tip;
 use crate::web::error::{Error, Result};
-use crate::web::form::Form;
+use crate::web::form::{Form, Path};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 use crate::web::text::{t, t_with};

@@ -10,6 +10,7 @@ use futures_util::stream;
 
 use crate::app::App;
 use crate::model::act::Act;
+use crate::model::params::Params;
 use crate::store::Store;
 use crate::store::receipts::{LedgerRow, LedgerSearch};
 use crate::web::error::{Error, Result};
@@ -65,15 +66,23 @@ impl ListPage {
     }
 }
 
-pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<Response> {
-    let is_act = |act: &&str| Act::ALL.iter().any(|known| known.as_str() == *act);
-    let search = LedgerSearch {
-        before: query.get("before").and_then(|before| before.parse().ok()).unwrap_or(i64::MAX),
-        text: query.get("q").unwrap_or_default().trim().to_owned(),
-        act: query.get("act").filter(is_act).unwrap_or_default().to_owned(),
-        // One more than is shown says whether there is a next page.
-        rows: PAGE_ROWS + 1,
+/// What can't be read is refused: a search for less would find everything.
+fn search(query: &Params) -> Result<LedgerSearch> {
+    let before = match query.get("before") {
+        Some(before) => before.parse().map_err(|_| Error::BadRequest("error-before"))?,
+        None => i64::MAX,
     };
+    let act = query.get("act").unwrap_or_default();
+    if !act.is_empty() && Act::parse(act).is_none() {
+        return Err(Error::BadRequest("error-act"));
+    }
+    let text = query.get("q").unwrap_or_default().trim().to_owned();
+    // One more than is shown says whether there is a next page.
+    Ok(LedgerSearch { before, text, act: act.to_owned(), rows: PAGE_ROWS + 1 })
+}
+
+pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<Response> {
+    let search = search(&query)?;
     if let Some(format) = query.get("format") {
         let format = Format::parse(format).ok_or(Error::BadRequest("error-format"))?;
         return Ok(export(app.store.clone(), search, format));

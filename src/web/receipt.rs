@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::model::user::Role;
 use crate::store::purges::Left;
 use crate::store::receipts::LedgerRow;
 use crate::web::error::{Error, Result};
+use crate::web::form::Path;
 use crate::web::ledger::what;
 use crate::web::page::{Page, Section, iso};
 use crate::web::reach::{Reach, Told};

@@ -32,7 +32,7 @@ async fn a_user_authorizes_an_app_sees_it_and_revokes_it() -> Result<()> {
 async fn an_app_whose_api_asks_nobody_turns_red_as_soon() -> Result<()> {
     World::walk("guarded", async |world| {
         authorize_see_and_revoke(world, &world.demo.guarded_app, Hand::Mouse, async |name: &str| match name {
-            "app" => {
+            "sample-app" => {
                 let calls = page::find(&world.driver, Control::Css("#calls")).await?.text().await?;
                 ensure!(calls.contains("GET /guarded/photos"), "its calls: {calls}");
                 Ok(())
@@ -91,7 +91,7 @@ async fn authorize_see_and_revoke(
     look("back").await?;
     driver.goto(app).await?;
     page::find(driver, CONNECTED).await.context("the app after consent")?;
-    look("app").await?;
+    look("sample-app").await?;
 
     driver.goto(&format!("{}/authorizations", world.demo.issuer)).await?;
     look("list").await?;

@@ -115,6 +115,9 @@ async fn what_was_revoked_after_a_backup_stays_dead_after_its_restoration() {
 
     let (_, backup) = path(&place, "backup.db");
     place.run(&["backup", &backup, "--json"]).json();
+    let again = place.run(&["backup", &backup]);
+    assert_eq!(again.exit, 1);
+    assert!(again.err.contains("backup.db exists already; nothing was written"), "{}", again.err);
 
     let reason = [("reason", "It lied.")];
     max.posts(&format!("/admin/apps/{}/ban", banned.client.0), &reason).await;

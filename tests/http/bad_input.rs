@@ -213,12 +213,10 @@ async fn every_address_refuses_what_is_not_text() {
     scene.alice.elsewhere().gets("/login?next=%00").await.page(400);
     scene.alice.gets("/oauth/authorize?client_id=%FF").await.page(400);
     for path in ["/authorizations/%FF", "/authorizations/%00", "/authorizations/client/%FF", "/static/%FF"] {
-        let status = scene.alice.gets(path).await.status.as_u16();
-        assert!(matches!(status, 400 | 404), "{path} {status}");
+        scene.alice.gets(path).await.page(404);
     }
     for path in ["/authorizations/%FF/revoke", "/authorizations/%00/devices/%FF/revoke"] {
-        let status = scene.alice.posts(path, &Fields::default()).await.status.as_u16();
-        assert!(matches!(status, 400 | 404), "{path} {status}");
+        scene.alice.posts(path, &Fields::default()).await.page(404);
     }
 }
 

@@ -288,7 +288,7 @@ async fn a_reader_that_falls_behind_is_cut_off_and_delays_nobody() {
     let insert = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
          INSERT INTO ledger (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id) \
-         SELECT 'rcp_' || i, {}, 'app_revoked', 'user', 'page', 'grant', 'grt_' || i FROM n",
+         SELECT printf('rcp_%020d', i), {}, 'app_revoked', 'user', 'page', 'grant', printf('grt_%020d', i) FROM n",
         scene.world.app.clock.now().millis()
     );
     let first = scene.world.database().execute(&insert, []).unwrap();

@@ -7,10 +7,11 @@ pub mod answer;
 pub mod api;
 pub mod browser;
 pub mod client;
+pub mod described;
 pub mod fields;
 pub mod listener;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use answer::Answer;
 use api::Api;
 use browser::Browser;
 use client::Client;
+use described::Given;
 use fields::Fields;
 
 pub const ISSUER: &str = "http://127.0.0.1:8080";
@@ -57,6 +59,8 @@ pub struct World {
     folder: Arc<TempDir>,
     /// What went over the wire, while somebody listens.
     wire: Arc<Mutex<Option<Vec<String>>>>,
+    /// The described answers that came.
+    given: Arc<Mutex<BTreeSet<Given>>>,
 }
 
 /// What most tests begin with: an API with the scopes `read` and `write`, a confidential client that may ask for
@@ -98,7 +102,8 @@ impl World {
         let app = App::new(config, store, clock).unwrap();
         app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
         tokio::spawn(app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone()));
-        Self { router: router(app.clone()), app, folder: Arc::new(folder), wire: Arc::default() }
+        let router = router(app.clone());
+        Self { router, app, folder: Arc::new(folder), wire: Arc::default(), given: Arc::default() }
     }
 
     pub fn issuer(&self) -> &str {
@@ -112,6 +117,7 @@ impl World {
     }
 
     pub async fn sends(&self, mut request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let what = format!("{} {}", request.method(), request.uri());
         if self.wire.lock().unwrap().is_some() {
             let (head, body) = request.into_parts();
@@ -122,6 +128,7 @@ impl World {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let answer = Answer::read(&what, response).await;
         self.hears(&format!("{:?}\n{}", answer.headers, answer.body));
+        self.given.lock().unwrap().extend(described::check(&what, &method, &path, &answer));
         answer
     }
 
@@ -151,6 +158,12 @@ impl World {
         let request = self.request("GET", "/metrics");
         let request = request.header(header::AUTHORIZATION, format!("Bearer {METRICS_TOKEN}"));
         self.sends(request.body(Body::empty()).unwrap()).await.is(200).body
+    }
+
+    /// The answers of `docs/openapi.json` that came so far.
+    #[allow(dead_code, reason = "tests/faults has no use for it")]
+    pub fn given(&self) -> BTreeSet<Given> {
+        self.given.lock().unwrap().clone()
     }
 
     pub fn advances(&self, seconds: u64) {

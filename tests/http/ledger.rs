@@ -27,7 +27,13 @@ async fn acts_are_found_by_app_person_id_and_kind() {
         page.hides("All user tokens of Prints ended");
     }
     max.gets("/admin/ledger?q=prin").await.page(200).shows("All user tokens of Prints ended");
-    max.gets("/admin/ledger?q=nobody&act=x").await.page(200).shows("No act matches");
+    max.gets("/admin/ledger?q=nobody").await.page(200).shows("No act matches");
+    for format in ["", "&format=json", "&format=csv"] {
+        max.gets(&format!("/admin/ledger?act=x{format}")).await.page(400).shows("“act”");
+        for before in ["x", "1.5", "99999999999999999999"] {
+            max.gets(&format!("/admin/ledger?before={before}{format}")).await.page(400).shows("“before”");
+        }
+    }
     max.gets("/admin/ledger?format=xml").await.page(400).shows("csv or json");
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'app_revoked'");
     max.gets(&format!("/admin/ledger?q={receipt}")).await.page(200).shows("Prints’s access ended");

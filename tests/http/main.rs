@@ -16,6 +16,7 @@ mod jwks;
 mod jwt;
 mod ledger;
 mod metadata;
+mod openapi;
 mod operations;
 mod receipts;
 mod refresh;

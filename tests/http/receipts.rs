@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::harness::api::Api;
 use crate::harness::client::Client;
+use crate::harness::described::is_a;
 use crate::harness::fields::Fields;
 use crate::harness::listener::acknowledgement;
 use crate::harness::{ISSUER, Scene, World, scene};
@@ -276,11 +277,14 @@ async fn a_receipt_can_be_had_signed() {
         let [header, payload, signature] = parts.try_into().unwrap();
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
         let header: Value = serde_json::from_slice(&decode(header)).unwrap();
+        is_a("ReceiptHeader", &header);
         let key = world.app.store.accepted_keys().unwrap().keys.remove(0);
         assert_eq!(header, json!({ "typ": "receipt+jws", "alg": "EdDSA", "kid": key.id }));
         let signed = answer.body.rsplit_once('.').unwrap().0;
         assert!(Verifier::new(&key).unwrap().accepts(signed.as_bytes(), &decode(signature)));
-        serde_json::from_slice::<Value>(&decode(payload)).unwrap()
+        let payload = serde_json::from_slice::<Value>(&decode(payload)).unwrap();
+        is_a("Receipt", &payload);
+        payload
     };
     let first = read().await;
     assert_eq!((&first["settled"], &first["iss"]), (&json!(false), &json!(ISSUER)));

@@ -1,9 +1,12 @@
 //! The whole flow by clients that nobody here wrote, against a server on a real port with the real clock: the crate
-//! `oauth2`, and the npm packages `oauth4webapi` and `openid-client` (`tests/stock/`, after `npm ci`).
+//! `oauth2`, and the npm packages `oauth4webapi` and `openid-client` (`tests/stock/`, after `npm ci`). The npm package
+//! `jose` checks a signed receipt.
 
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Output};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth2::basic::{BasicClient, BasicErrorResponseType};
 use oauth2::{
     AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, IntrospectionUrl,
@@ -11,12 +14,13 @@ use oauth2::{
     TokenResponse as _, TokenUrl,
 };
 use rescind::clock::Clock;
-use rescind::model::client::{ClientKind, RedirectUri, TokenFormat};
+use rescind::model::client::{ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::routes::router;
 use serde_json::{Value, json};
 
 use crate::harness::browser::Browser;
 use crate::harness::client::Client;
+use crate::harness::described::is_a;
 use crate::harness::fields::Fields;
 use crate::harness::{PASSWORD, Scene, World, scene_in};
 
@@ -95,6 +99,14 @@ async fn the_oauth2_crate_with_the_secret_in_the_body() {
     flow_of_the_oauth2_crate(AuthType::RequestBody).await;
 }
 
+/// Runs a program of `tests/stock/`, which `npm ci` has prepared.
+async fn node(script: &str, arguments: &[&str]) -> Output {
+    let mut node = Command::new("node");
+    node.current_dir(env!("CARGO_MANIFEST_DIR")).arg(format!("tests/stock/{script}")).args(arguments);
+    let output = tokio::task::spawn_blocking(move || node.output()).await.unwrap();
+    output.expect("node runs: install Node.js, then `npm ci` in tests/stock")
+}
+
 /// Runs a journey of `tests/stock/`, for a client with or without a secret and tokens of either format.
 async fn journey(script: &str, kind: ClientKind, token_format: TokenFormat) {
     let (Scene { world, api, .. }, _) = on_a_real_port().await;
@@ -118,12 +130,7 @@ async fn journey(script: &str, kind: ClientKind, token_format: TokenFormat) {
         "resource_server_id": api.id,
         "resource_server_secret": api.secret,
     });
-    let mut node = Command::new("node");
-    node.current_dir(env!("CARGO_MANIFEST_DIR"))
-        .arg(format!("tests/stock/{script}"))
-        .arg(settings.to_string());
-    let output = tokio::task::spawn_blocking(move || node.output()).await.unwrap();
-    let output = output.expect("node runs: install Node.js, then `npm ci` in tests/stock");
+    let output = node(script, &[&settings.to_string()]).await;
     let errors = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("no report from {script} (`npm ci` in tests/stock?): {errors}"));
@@ -159,6 +166,42 @@ async fn oauth4webapi_with_jwts_which_it_validates() {
 #[tokio::test(flavor = "multi_thread")]
 async fn openid_client_with_jwts() {
     journey("openid-client.mjs", ClientKind::Public, TokenFormat::Jwt).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jose_checks_a_signed_receipt_by_the_published_key() {
+    let (Scene { world, alice, .. }, app) = on_a_real_port().await;
+    alice.connects(&app).await;
+    alice.revokes(&app).await.is(303);
+    let id: String = world.value("SELECT receipt_id FROM ledger");
+    let signed = alice.gets(&format!("/receipts/{id}/jws")).await.is(200).body;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("receipt.jws");
+    let checks = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        node("receipt.mjs", &[world.issuer(), file.to_str().unwrap()]).await
+    };
+    let read = checks(&signed).await;
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let receipt: Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!(receipt["receipt_id"], json!(id));
+    is_a("Receipt", &receipt);
+    // The same signature under another payload, and an access token's type.
+    let [header, _, signature] = <[&str; 3]>::try_from(signed.split('.').collect::<Vec<_>>()).unwrap();
+    let other = BASE64_URL_SAFE_NO_PAD.encode(receipt.to_string().replace("user", "none"));
+    let forged = checks(&format!("{header}.{other}.{signature}")).await;
+    assert!(!forged.status.success());
+    let errors = String::from_utf8_lossy(&forged.stderr).into_owned();
+    assert!(errors.contains("signature verification failed"), "{errors}");
+    let robot = world.client(ClientKind::Confidential, |new| {
+        new.token_format = TokenFormat::Jwt;
+        new.grant_types = GrantTypes::new(vec![GrantType::ClientCredentials]);
+    });
+    let answer = robot.await.asks_tokens(&Fields::new(&[("grant_type", "client_credentials")])).await.json();
+    let token = checks(answer["access_token"].as_str().unwrap()).await;
+    assert!(!token.status.success());
+    let errors = String::from_utf8_lossy(&token.stderr).into_owned();
+    assert!(errors.contains("typ is at+jwt"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,12 @@
 use axum::body::{Body, BodyDataStream};
 use axum::http::header;
 use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::api::Api;
 use super::client::basic;
+use super::described::is_a;
 
 /// The body of an acknowledgement as it should be.
 pub fn acknowledgement(incarnation: i64, through: i64) -> Value {
@@ -67,6 +68,7 @@ impl Api {
         let keys = listener.next().await.unwrap();
         assert_eq!((keys.name.as_deref(), keys.id), (Some("keys"), None));
         assert!(keys.data["keys"].is_array() && keys.data["keys_version"].is_u64());
+        is_a("Keys", &json!({ "keys": keys.data["keys"] }));
         listener
     }
 
@@ -102,15 +104,18 @@ impl Listener {
             if block.starts_with(':') {
                 continue;
             }
-            let mut event = Event::default();
-            for line in block.lines() {
-                match line.split_once(": ").unwrap() {
-                    ("id", id) => event.id = Some(id.to_owned()),
-                    ("event", name) => event.name = Some(name.to_owned()),
-                    ("data", data) => event.data = serde_json::from_str(data).unwrap(),
-                    _ => panic!("{line}"),
-                }
-            }
+            let fields: Map<String, Value> = block
+                .lines()
+                .map(|line| line.split_once(": ").unwrap())
+                .map(|(name, text)| (name.to_owned(), text.into()))
+                .collect();
+            let text = |name: &str| fields.get(name).and_then(Value::as_str);
+            let event = Event {
+                id: text("id").map(str::to_owned),
+                name: text("event").map(str::to_owned),
+                data: serde_json::from_str(text("data").unwrap()).unwrap(),
+            };
+            is_a(if text("event") == Some("keys") { "KeysEvent" } else { "EntryEvent" }, &fields.into());
             return Some(event);
         }
     }
@@ -119,6 +124,10 @@ impl Listener {
     pub async fn hears(&mut self) -> (String, String) {
         let event = self.next().await.expect("an event");
         assert_eq!(event.name.as_deref(), Some("entry"));
+        let mut entry = event.data.clone();
+        let members = entry.as_object_mut().unwrap();
+        assert!(members.remove("prev").is_some() && members.remove("at").is_some());
+        is_a("Entry", &entry);
         let text = |name: &str| event.data[name].as_str().unwrap_or_default().to_owned();
         (text("kind"), text("id"))
     }
