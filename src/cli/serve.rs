@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -79,6 +80,18 @@ impl Server {
     /// # Errors
     /// When one of these can't be done.
     pub async fn start(config: Config) -> Result<Self, Failure> {
+        Self::begin(config, None).await
+    }
+
+    /// The same, on a socket that listens already.
+    ///
+    /// # Errors
+    /// When one of the others can't be done.
+    pub async fn start_on(config: Config, listener: TcpListener) -> Result<Self, Failure> {
+        Self::begin(config, Some(listener)).await
+    }
+
+    async fn begin(config: Config, listener: Option<TcpListener>) -> Result<Self, Failure> {
         let database = config.database.clone();
         let lock = match holder(&database).await? {
             Holder::Us(lock) => lock,
@@ -87,7 +100,10 @@ impl Server {
                 return Err(Failure::refused(why));
             }
         };
-        let listener = listen(config.listen).await?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => listen(config.listen).await?,
+        };
         let address = listener.local_addr().context("the listener")?;
         let store = Store::open(&database).await?;
         let socket = socket::listen(&database)?;
@@ -112,6 +128,17 @@ impl Server {
     /// # Errors
     /// When signals can't be heard.
     pub async fn run_until_told(self) -> Result<(), Failure> {
+        self.run_until(std::future::pending::<()>()).await
+    }
+
+    /// The same, and until `done` is.
+    ///
+    /// # Errors
+    /// When signals can't be heard.
+    pub async fn run_until<T: Send>(
+        self,
+        done: impl Future<Output = T> + Send + 'static,
+    ) -> Result<(), Failure> {
         let (stop, stopping) = watch::channel(());
         let feed = self.app.feed.clone();
         let mut terminate = signal(SignalKind::terminate()).context("signals")?;
@@ -119,13 +146,21 @@ impl Server {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
+                _ = done => {}
             }
             // Streams would never finish by themselves.
             feed.stop();
             stop.send_replace(());
         };
         let service = routes::router(self.app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let serve = axum::serve(self.listener, service).with_graceful_shutdown(told);
+        // An event of the feed is a small packet after a small packet: it may not wait until the one before was
+        // acknowledged, which the other end puts off for 40 ms.
+        let listener = self.listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(error = %error, "server.nodelay_failed");
+            }
+        });
+        let serve = axum::serve(listener, service).with_graceful_shutdown(told);
         let mut drained = stopping.clone();
         tokio::select! {
             result = async { serve.await } => result.context("the server")?,
