@@ -12,6 +12,7 @@ pub mod client_lists;
 pub mod clients;
 pub mod copies;
 pub mod dialect;
+pub mod drill;
 pub mod families;
 pub mod feed;
 pub mod grants;

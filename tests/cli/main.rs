@@ -4,6 +4,7 @@
 
 mod commands;
 mod demo;
+mod drill;
 mod faults;
 mod feed;
 mod keys;

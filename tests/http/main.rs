@@ -8,6 +8,7 @@ mod bad_input;
 mod consent;
 mod developer;
 mod developer_acts;
+mod drill;
 mod feed;
 mod guards;
 mod harness;
