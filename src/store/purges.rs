@@ -236,7 +236,7 @@ pub struct Unfinished {
 impl Store {
     /// Purges under way, oldest first.
     pub async fn unfinished_purges(&self) -> Result<Vec<Unfinished>> {
-        Ok(sqlx::query_as(STATUS).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(STATUS).fetch_all(&mut *self.page().await?).await?)
     }
 }
 
@@ -268,7 +268,7 @@ impl Store {
                 .bind(&row.subject_id)
                 .bind(row.generation)
                 .bind(MOST_COUNTED);
-            let rows: i64 = count.fetch_one(&self.pages).await?;
+            let rows: i64 = count.fetch_one(&mut *self.page().await?).await?;
             left.rows += rows;
             left.is_more |= rows == MOST_COUNTED;
             step = step.next(&row.subject_kind);

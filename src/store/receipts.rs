@@ -100,12 +100,12 @@ pub struct LedgerSearch {
 impl Store {
     /// The rows of a receipt that concern `viewer`; none where nothing does.
     pub async fn receipt(&self, receipt: &ReceiptId, viewer: &UserId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(FOR_VIEWER).bind(receipt).bind(viewer).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(FOR_VIEWER).bind(receipt).bind(viewer).fetch_all(&mut *self.page().await?).await?)
     }
 
     /// All rows of a receipt, for admins.
     pub async fn whole_receipt(&self, receipt: &ReceiptId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(FOR_ADMIN).bind(receipt).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(FOR_ADMIN).bind(receipt).fetch_all(&mut *self.page().await?).await?)
     }
 
     /// What happened to a grant of `user`'s, newest first: to itself, to its app and to the account.
@@ -117,23 +117,23 @@ impl Store {
         since: Timestamp,
     ) -> Result<Vec<LedgerRow>> {
         let query = sqlx::query_as(OF_GRANT).bind(grant).bind(user).bind(client).bind(since);
-        Ok(query.fetch_all(&self.pages).await?)
+        Ok(query.fetch_all(&mut *self.page().await?).await?)
     }
 
     /// What happened to an app as a whole, newest first.
     pub async fn client_history(&self, client: &ClientId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(OF_CLIENT).bind(client).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(OF_CLIENT).bind(client).fetch_all(&mut *self.page().await?).await?)
     }
 
     /// What happened to an account and its apps' access, newest first.
     pub async fn user_history(&self, user: &UserId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(OF_USER).bind(user).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(OF_USER).bind(user).fetch_all(&mut *self.page().await?).await?)
     }
 
     /// The ledger, newest first.
     pub async fn search_ledger(&self, search: &LedgerSearch) -> Result<Vec<LedgerRow>> {
         let query =
             sqlx::query_as(SEARCH).bind(search.before).bind(&search.text).bind(&search.act).bind(search.rows);
-        Ok(query.fetch_all(&self.pages).await?)
+        Ok(query.fetch_all(&mut *self.page().await?).await?)
     }
 }

@@ -17,6 +17,7 @@ mod jwks;
 mod jwt;
 mod ledger;
 mod metadata;
+mod metrics;
 mod operations;
 mod receipts;
 mod refresh;
