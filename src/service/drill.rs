@@ -70,14 +70,15 @@ fn guarded(tx: &Tx<'_>, secret: &ResourceServerSecret, now: Timestamp) -> Result
 /// The app of earlier drills, or another one if that was banned.
 fn client(tx: &Tx<'_>, now: Timestamp) -> Result<Client, Error> {
     let known = tx.canary_client()?.map(|id| tx.client(&id)).transpose()?.flatten();
-    match known {
+    let owner = match known {
         Some(client) if client.status.is_active() => return Ok(client),
         Some(Client { id, status: ClientStatus::Suspended { .. }, .. }) => return Err(Error::Suspended(id)),
-        _ => {}
-    }
+        Some(Client { owner, .. }) => owner,
+        None => nobody(tx, now)?,
+    };
     let client = Client {
         id: ClientId::generate(now),
-        owner: nobody(tx, now)?,
+        owner,
         name: AppName::parse(NAME).map_err(|_| Error::Constant)?,
         publisher: PUBLISHER.to_owned(),
         kind: ClientKind::Confidential,

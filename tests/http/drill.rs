@@ -99,6 +99,7 @@ async fn the_canary_stands_in_no_receipt_and_on_no_page_but_the_admins_list_of_a
     for path in ["/authorizations", "/apps", "/apps/new", "/admin/users"] {
         max.gets(path).await.page(200).hides("Rescind drill");
     }
+    max.gets("/admin/users").await.page(200).shows("alice").hides("rescind-drill");
     max.gets("/admin/apps").await.page(200).shows("Rescind drill").shows(canary.client.as_str());
     let servers = max.gets("/admin/resource-servers").await.page(200);
     servers.hides(canary.server.as_str()).hides(AUDIENCE);
@@ -143,6 +144,8 @@ async fn drills_use_the_same_app_again_and_the_secrets_of_the_last_one_end() {
     revoke::ban_client(&world.app.store, second.client.clone(), reason, by).await.unwrap();
     let (third, _) = begins(&world).await;
     assert_ne!(third.client, second.client, "a ban is for good");
+    let owners = "SELECT count(*) FROM users WHERE username LIKE 'rescind-drill-%'";
+    assert_eq!(world.value::<i64>(owners), 1);
     assert!(begins(&world).await.0.client == third.client);
 }
 
