@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Checks and tests everything, as CI does. On a fresh Debian machine with the Rust toolchain it first installs what is
-# missing (as root, or by sudo): Chromium with its driver, Node.js, a C compiler. Whatever stays missing fails the run.
+# missing (as root, or by sudo): Chromium with its driver, nginx, Node.js, a C compiler. Whatever stays missing fails the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
-have() { command -v "$1" >/dev/null 2>&1; }
+# Debian's servers stand in /usr/sbin, which not everybody has in the PATH.
+have() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1; }
 
 node_is_new_enough() {
     have node && have npm && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)'
@@ -24,6 +25,7 @@ install_what_is_missing() {
     have cc || packages+=(gcc libc6-dev)
     have chromium || packages+=(chromium)
     have chromedriver || packages+=(chromium-driver)
+    have nginx || packages+=(nginx-light)
     if ! have node; then packages+=(nodejs npm)
     elif ! node_is_new_enough; then
         packages+=(nodejs)
@@ -42,7 +44,7 @@ install_what_is_missing() {
         rm -f "$log"
         hash -r
     fi
-    for program in cc chromium chromedriver node npm; do
+    for program in cc chromium chromedriver nginx node npm; do
         have "$program" || fail "$program is still missing"
     done
     node_is_new_enough || fail "Node.js 18 or newer is needed; $(command -v node) is $(node --version)"

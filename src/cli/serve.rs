@@ -35,10 +35,12 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     log_as(config.log);
     let server = Server::start(config).await?;
     if !server.app.store.has_admin()? {
-        eprintln!(
-            "There is no admin yet. Add the first one:\n  \
-             printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin"
-        );
+        let add = "printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin";
+        match server.app.config.log {
+            LogFormat::Text => eprintln!("There is no admin yet. Add the first one:\n  {add}"),
+            // Whoever reads a JSON object a line gets nothing else.
+            LogFormat::Json => tracing::warn!(command = add, "server.has_no_admin"),
+        }
     }
     server.run_until_told().await
 }

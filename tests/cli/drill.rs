@@ -51,7 +51,7 @@ fn a_drill_leaves_one_app_and_one_resource_server_however_often_it_is_run() {
         assert_eq!(count(&place, table), 0, "{table}");
     }
     assert_eq!(count(&place, "drill WHERE outcome = 'passed' AND rounds = 40 AND max_us >= p99_us"), 1);
-    assert!(!server.log().contains("WARN"), "{}", server.log());
+    assert!(!server.log().contains("socket.failed"), "{}", server.log());
     server.stop();
     let suspend = "UPDATE clients SET status = 'suspended' WHERE name = 'Rescind drill'";
     Connection::open(place.database()).unwrap().execute(suspend, []).unwrap();
