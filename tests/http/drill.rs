@@ -138,7 +138,7 @@ async fn drills_use_the_same_app_again_and_the_secrets_of_the_last_one_end() {
 
     world.suspends(&after).await;
     let refused = drill::begin(&world.app.store, world.app.clock.now()).await;
-    let why = refused.err().expect("it may not act").to_string();
+    let why = refused.expect_err("it may not act").to_string();
     assert!(why.contains(&format!("/admin/apps/{}", second.client)), "{why}");
     let (reason, by) = ("It looked suspicious.".to_owned(), By::operator(world.app.clock.now()));
     revoke::ban_client(&world.app.store, second.client.clone(), reason, by).await.unwrap();
