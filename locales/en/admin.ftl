@@ -248,11 +248,11 @@ error-server-scopes-taken = A scope’s name stands twice, or another resource s
 ## The last drill
 
 drill = The last drill
-drill-none = No drill was run yet. { $command } revokes an app of its own again and again, and says how long a guard took to refuse it.
+drill-none = No drill was run yet. The command “{ $command }” revokes an app of its own again and again, and says how long a guard took to refuse it.
 drill-passed = { $rounds ->
     [one] 1 revocation
    *[other] { $rounds } revocations
-}. A guard on this machine refused the token after:
+}. From its answer until a guard on this machine refused the token:
 drill-failed = { $seconds } seconds after a revocation was answered, a guard on this machine had not learned of it. Before that, there were { $rounds ->
     [0] no good round
     [one] 1 good round
@@ -260,8 +260,8 @@ drill-failed = { $seconds } seconds after a revocation was answered, a guard on 
 }.
 drill-word-passed = Passed
 drill-word-failed = Failed
-drill-p50 = Half of them
-drill-p99 = 99 of 100
+drill-p50 = Half took no longer
+drill-p99 = 99 of 100 took no longer
 drill-max = The slowest
 drill-ms = { $ms } ms
 
