@@ -7,7 +7,8 @@ cd "$(dirname "$0")/.."
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'test.sh: %s\n' "$*" >&2; exit 1; }
-have() { command -v "$1" >/dev/null 2>&1; }
+# Debian's servers stand in /usr/sbin, which not everybody has in the PATH.
+have() { PATH="$PATH:/usr/sbin" command -v "$1" >/dev/null 2>&1; }
 
 node_is_new_enough() {
     have node && have npm && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)'

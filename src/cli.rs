@@ -2,10 +2,12 @@
 
 pub mod command;
 pub mod demo;
+pub mod drill;
 pub mod guard;
 pub mod restore;
 pub mod serve;
 pub mod socket;
+mod token_endpoint;
 
 use std::io::Read as _;
 
@@ -63,6 +65,8 @@ enum Task {
         #[command(flatten)]
         output: Output,
     },
+    /// Revoke an app of the drill's own again and again, and say how long a guard took to refuse it
+    Drill(drill::Options),
     /// Put a backup in the place of the database; everything that was given before ends
     Restore(restore::Options),
     /// The record of who took what away
@@ -308,7 +312,12 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
             }
             (Command::RevokeToken { token: line_from_stdin()? }, output)
         }
-        Task::Demo(_) | Task::Guard { .. } | Task::Restore(_) | Task::Serve | Task::Settings => {
+        Task::Demo(_)
+        | Task::Drill(_)
+        | Task::Guard { .. }
+        | Task::Restore(_)
+        | Task::Serve
+        | Task::Settings => {
             return Err(Failure::usage("not a command on the database".to_owned()));
         }
     })
@@ -349,6 +358,7 @@ impl Cli {
                 Ok(())
             }),
             Task::Demo(options) => block_on(demo::run(options)),
+            Task::Drill(options) => run_drill(options),
             task => run_command(task),
         };
         match result {
@@ -359,6 +369,17 @@ impl Cli {
             }
         }
     }
+}
+
+fn run_drill(options: drill::Options) -> Result<(), Failure> {
+    let output = options.output;
+    let answer = if options.is_standalone() {
+        block_on(drill::run_standalone(options))?
+    } else {
+        block_on(drill::run(config()?, options))?
+    };
+    print(&answer, output);
+    Ok(())
 }
 
 fn run_command(task: Task) -> Result<(), Failure> {

@@ -138,6 +138,49 @@ pub struct StoreMetrics {
     pub groups: Counter,
     /// Look-ups that found all connections taken.
     pub lookup_waits: Counter,
+    /// Until a page had a connection.
+    pub page_wait: Histogram,
+}
+
+/// What guards confirm, each revocation for each resource server that it concerns.
+#[derive(Debug, Default)]
+pub struct FeedMetrics {
+    /// From the revocation to the last confirmation.
+    pub confirmation: Histogram,
+    /// Of what is settled: all guards that ran have confirmed it.
+    pub confirmed: Counter,
+    /// A guard stayed silent until it could accept nothing any more.
+    pub silent: Counter,
+    /// No guard ran.
+    pub idle: Counter,
+    /// No guard is expected there, or none was ever heard of.
+    pub unguarded: Counter,
+}
+
+/// A resource server and its guards.
+#[derive(Clone, Debug)]
+pub struct ServerReading {
+    pub id: String,
+    pub name: String,
+    /// Guards that may accept tokens now.
+    pub guards: u64,
+    /// Age of the oldest revocation that one of them has not confirmed.
+    pub lag: Duration,
+}
+
+impl ServerReading {
+    fn labels(&self) -> [(&str, &str); 2] {
+        [("resource_server", &self.id), ("name", &self.name)]
+    }
+}
+
+/// How the last drill went.
+#[derive(Clone, Copy, Debug)]
+pub struct DrillReading {
+    /// Since 1970.
+    pub at: Duration,
+    /// `None` of one that failed.
+    pub p99: Option<Duration>,
 }
 
 /// What only the database knows, read when metrics are.
@@ -150,6 +193,8 @@ pub struct Reading {
     pub oldest_purge: Duration,
     pub queued_writes: u64,
     pub busy_readers: u64,
+    pub servers: Vec<ServerReading>,
+    pub drill: Option<DrillReading>,
 }
 
 /// All of it.
@@ -170,7 +215,7 @@ impl Metrics {
     }
 
     /// The page that Prometheus reads (text format 0.0.4).
-    pub fn text(&self, store: &StoreMetrics, reading: &Reading) -> String {
+    pub fn text(&self, store: &StoreMetrics, feed: &FeedMetrics, reading: &Reading) -> String {
         let mut text = Text(String::with_capacity(16 * 1024));
         text.head("rescind_build_info", "gauge", "The version that runs; always 1.");
         text.sample("rescind_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -196,7 +241,57 @@ impl Metrics {
         let name = "rescind_lookup_waits_total";
         text.counter(name, "Look-ups that found all connections taken.", &store.lookup_waits);
         text.gauge("rescind_page_readers_busy", "Connections that pages hold, of 4.", reading.busy_readers);
+        let name = "rescind_page_wait_seconds";
+        text.head(name, "histogram", "Until a page had one of them.");
+        text.histogram(name, &[], &store.page_wait);
+        feed.write(&mut text);
+        reading.write(&mut text);
         text.finish()
+    }
+}
+
+impl FeedMetrics {
+    fn write(&self, text: &mut Text) {
+        let name = "rescind_confirmation_seconds";
+        text.head(
+            name,
+            "histogram",
+            "From a revocation until the last guard of a resource server confirmed it.",
+        );
+        text.histogram(name, &[], &self.confirmation);
+        let name = "rescind_confirmations_total";
+        text.head(name, "counter", "What became of revocations at resource servers, once it is settled.");
+        for (outcome, count) in [
+            ("confirmed", &self.confirmed),
+            ("silent", &self.silent),
+            ("idle", &self.idle),
+            ("unguarded", &self.unguarded),
+        ] {
+            text.sample(name, &[("outcome", outcome)], count.get());
+        }
+    }
+}
+
+impl Reading {
+    fn write(&self, text: &mut Text) {
+        let name = "rescind_guards_running";
+        text.head(name, "gauge", "Guards that may accept tokens now.");
+        for server in &self.servers {
+            text.sample(name, &server.labels(), server.guards);
+        }
+        let name = "rescind_feed_lag_seconds";
+        text.head(name, "gauge", "Age of the oldest revocation that one of these guards has not confirmed.");
+        for server in &self.servers {
+            text.sample(name, &server.labels(), server.lag.as_secs_f64());
+        }
+        let Some(drill) = self.drill else { return };
+        let at = drill.at.as_secs_f64();
+        text.gauge("rescind_drill_timestamp_seconds", "When the last drill ended.", at);
+        text.gauge("rescind_drill_passed", "Whether it passed.", u8::from(drill.p99.is_some()));
+        if let Some(p99) = drill.p99 {
+            let help = "In 99 of 100 of its rounds: from a revocation's answer to refusal, at the most.";
+            text.gauge("rescind_drill_p99_seconds", help, p99.as_secs_f64());
+        }
     }
 }
 
@@ -264,7 +359,7 @@ mod tests {
         requests.note("BREW", Some("/a"), 418, Duration::from_secs(60));
         requests.note("POST", Some("/elsewhere"), 404, Duration::ZERO);
         requests.note("POST", None, 404, Duration::ZERO);
-        let text = metrics.text(&StoreMetrics::default(), &Reading::default());
+        let text = metrics.text(&StoreMetrics::default(), &FeedMetrics::default(), &Reading::default());
         for line in [
             "rescind_requests_total{route=\"/b/{id}\",method=\"GET\",status=\"200\"} 2",
             "rescind_requests_total{route=\"/a\",method=\"other\",status=\"other\"} 1",

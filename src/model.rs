@@ -1,6 +1,7 @@
 //! The nouns and their rules, without input or output.
 
 pub mod act;
+pub mod canary;
 pub mod client;
 pub mod confirmation;
 pub mod id;

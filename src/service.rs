@@ -3,6 +3,7 @@
 pub mod account;
 pub mod authorize;
 pub mod counts;
+pub mod drill;
 pub mod feed;
 pub mod guards;
 pub mod issue;

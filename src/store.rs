@@ -13,6 +13,7 @@ pub mod client_lists;
 pub mod clients;
 pub mod copies;
 pub mod dialect;
+pub mod drill;
 pub mod families;
 pub mod feed;
 pub mod grants;
@@ -42,7 +43,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
@@ -167,6 +169,14 @@ impl Store {
         let result = self.writer.write(work).await;
         self.metrics.write.note(began.elapsed());
         result
+    }
+
+    /// A connection for a page, once one is free.
+    async fn page(&self) -> Result<PoolConnection<Sqlite>> {
+        let began = Instant::now();
+        let connection = self.pages.acquire().await;
+        self.metrics.page_wait.note(began.elapsed());
+        Ok(connection?)
     }
 
     pub fn metrics(&self) -> &StoreMetrics {

@@ -245,9 +245,29 @@ error-server-scopes-name = A scope’s name may have at most 64 characters, and 
 error-server-scopes-words = Each scope needs 1 to 200 visible characters that say what it allows.
 error-server-scopes-taken = A scope’s name stands twice, or another resource server has it. Use another.
 
+## The last drill
+
+drill = The last drill
+drill-none = No drill was run yet. The command “{ $command }” revokes an app of its own again and again, and says how long a guard took to refuse it.
+drill-passed = { $rounds ->
+    [one] 1 revocation
+   *[other] { $rounds } revocations
+}. From its answer until a guard on this machine refused the token:
+drill-failed = { $seconds } seconds after a revocation was answered, a guard on this machine had not learned of it. Before that, there were { $rounds ->
+    [0] no good round
+    [one] 1 good round
+   *[other] { $rounds } good rounds
+}.
+drill-word-passed = Passed
+drill-word-failed = Failed
+drill-p50 = Half took no longer
+drill-p99 = 99 of 100 took no longer
+drill-max = The slowest
+drill-ms = { $ms } ms
+
 ## The ledger
 
-ledger-lede = Every act that took access away or let it be asked for again, and every changed role. Rows never change.
+ledger-lede = Every act that took access away or let it be asked for again, and every changed role. Rows never change. Rounds of drills are shown when you choose that act.
 ledger-search = App, person, or the ID of anything
 ledger-act = Act
 ledger-empty = Nothing was revoked yet. Every act that takes access away appears here.
@@ -272,6 +292,7 @@ verb-code_replayed = Authorization code used twice
 verb-device_signed_out = Device signed out
 verb-app_revoked = App’s access revoked
 verb-user_tokens_revoked = All user tokens revoked
+verb-canary_revoked = Round of a drill
 verb-client_deleted = App deleted
 verb-client_suspended = App suspended
 verb-client_banned = App banned
@@ -291,6 +312,7 @@ what-code_replayed = A device was signed out of { $app }: an authorization code 
 what-device_signed_out = A device was signed out of { $app }
 what-app_revoked = { $app }’s access ended
 what-user_tokens_revoked = All user tokens of { $app } ended
+what-canary_revoked = A drill revoked its own app
 what-client_deleted = { $app } was deleted
 what-client_suspended = { $app } was suspended
 what-client_banned = { $app } was banned

@@ -184,6 +184,7 @@ act-code_replayed = An authorization code was used twice, which may be theft: th
 act-device_signed_out = A device was signed out
 act-app_revoked = The app’s access was revoked
 act-user_tokens_revoked = All user tokens of the app were revoked
+act-canary_revoked = A drill revoked its own app
 act-client_deleted = The app was deleted
 act-client_suspended = The app was suspended
 act-client_banned = The app was banned

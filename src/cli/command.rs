@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::app::App;
-use crate::cli::socket;
+use crate::cli::{drill, socket};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::act::By;
@@ -87,6 +87,7 @@ pub enum Command {
     LedgerExport {
         file: PathBuf,
     },
+    Drill(drill::Step),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -300,6 +301,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             let rows = rows.map_err(|error| Failure::refused(error.to_string()))?;
             Ok(json!({ "file": file, "rows": rows }))
         }
+        Command::Drill(step) => drill::step(app, step).await,
         Command::RevokeToken { token } => {
             let reader = app.keys.reader(&app.store)?;
             let token = Token::read(token.trim(), &reader).ok_or_else(|| Failure::not_found("token"))?;

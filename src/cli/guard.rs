@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::cli::Output;
 use crate::cli::command::Failure;
-use crate::cli::serve::{listen, log_as, serve_until_told};
+use crate::cli::serve::{listen, log_as, serve_until};
 use crate::config::guard::{GuardConfig, LISTEN};
 use crate::sidecar::{Sidecar, router};
 
@@ -31,7 +31,7 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     });
     let (stop, stopping) = watch::channel(());
     let sidecar = Sidecar::new(config, guard.clone(), stopping);
-    let served = serve_until_told(listener, router(sidecar), move || {
+    let served = serve_until(listener, router(sidecar), std::future::pending::<()>(), move || {
         stop.send_replace(());
     });
     served.await?;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -34,10 +35,12 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     log_as(config.log);
     let server = Server::start(config).await?;
     if !server.app.store.has_admin()? {
-        eprintln!(
-            "There is no admin yet. Add the first one:\n  \
-             printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin"
-        );
+        let add = "printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin";
+        match server.app.config.log {
+            LogFormat::Text => eprintln!("There is no admin yet. Add the first one:\n  {add}"),
+            // Whoever reads a JSON object a line gets nothing else.
+            LogFormat::Json => tracing::warn!(command = add, "server.has_no_admin"),
+        }
     }
     server.run_until_told().await
 }
@@ -64,13 +67,14 @@ pub async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpLis
     TcpListener::from_std(passed).context("the passed socket")
 }
 
-/// Serves until SIGTERM or SIGINT, calls `stop`, and lets requests under way finish.
+/// Serves until SIGTERM or SIGINT, or until `done` is; calls `stop`, and lets requests under way finish.
 ///
 /// # Errors
 /// When signals can't be heard.
-pub async fn serve_until_told(
+pub async fn serve_until<T: Send>(
     listener: TcpListener,
     router: axum::Router,
+    done: impl Future<Output = T> + Send + 'static,
     stop: impl FnOnce() + Send + 'static,
 ) -> Result<(), Failure> {
     let (stopped, mut stopping) = watch::channel(());
@@ -79,11 +83,19 @@ pub async fn serve_until_told(
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
+            _ = done => {}
         }
         stop();
         stopped.send_replace(());
     };
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    // An event of the feed is a small packet after a small packet: it may not wait until the one before was
+    // acknowledged, which the other end puts off for 40 ms.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "server.nodelay_failed");
+        }
+    });
     let serve = axum::serve(listener, service).with_graceful_shutdown(told);
     tokio::select! {
         result = async { serve.await } => result.context("the server")?,
@@ -114,6 +126,18 @@ impl Server {
     /// # Errors
     /// When one of these can't be done.
     pub async fn start(config: Config) -> Result<Self, Failure> {
+        Self::begin(config, None).await
+    }
+
+    /// The same, on a socket that listens already.
+    ///
+    /// # Errors
+    /// When one of the others can't be done.
+    pub async fn start_on(config: Config, listener: TcpListener) -> Result<Self, Failure> {
+        Self::begin(config, Some(listener)).await
+    }
+
+    async fn begin(config: Config, listener: Option<TcpListener>) -> Result<Self, Failure> {
         let database = config.database.clone();
         let lock = match holder(&database).await? {
             Holder::Us(lock) => lock,
@@ -122,7 +146,10 @@ impl Server {
                 return Err(Failure::refused(why));
             }
         };
-        let listener = listen(config.listen, "RESCIND_LISTEN").await?;
+        let listener = match listener {
+            Some(listener) => listener,
+            None => listen(config.listen, "RESCIND_LISTEN").await?,
+        };
         let address = listener.local_addr().context("the listener")?;
         let store = Store::open(&database).await?;
         let socket = socket::listen(&database)?;
@@ -147,9 +174,21 @@ impl Server {
     /// # Errors
     /// When signals can't be heard.
     pub async fn run_until_told(self) -> Result<(), Failure> {
+        self.run_until(std::future::pending::<()>()).await
+    }
+
+    /// The same, and until `done` is.
+    ///
+    /// # Errors
+    /// When signals can't be heard.
+    pub async fn run_until<T: Send>(
+        self,
+        done: impl Future<Output = T> + Send + 'static,
+    ) -> Result<(), Failure> {
         let feed = self.app.feed.clone();
         // Streams would never finish by themselves.
-        serve_until_told(self.listener, routes::router(self.app.clone()), move || feed.stop()).await?;
+        let stop = move || feed.stop();
+        serve_until(self.listener, routes::router(self.app.clone()), done, stop).await?;
         for worker in self.workers {
             worker.abort();
         }

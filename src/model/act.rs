@@ -33,6 +33,8 @@ names! {
         DeviceSignedOut = "device_signed_out",
         AppRevoked = "app_revoked",
         UserTokensRevoked = "user_tokens_revoked",
+        /// One round of a drill; concerns nobody else.
+        CanaryRevoked = "canary_revoked",
         ClientDeleted = "client_deleted",
         ClientSuspended = "client_suspended",
         ClientBanned = "client_banned",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::model::canary;
 use crate::model::id::ResourceServerId;
 use crate::model::secret::Digest;
 
@@ -125,9 +126,10 @@ impl Audiences {
     }
 }
 
-/// An absolute URI without fragment, white space or quotes.
+/// An absolute URI without fragment, white space or quotes, and not the canary's.
 pub fn is_audience(text: &str) -> bool {
     text.len() <= 255
+        && text != canary::AUDIENCE
         && text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'#'))
         && url::Url::parse(text).is_ok()
 }

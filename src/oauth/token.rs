@@ -130,8 +130,7 @@ fn client_scope(form: &Params, client: &Client, scopes: &Scopes) -> Result<Scope
 /// # Errors
 /// `invalid_scope`.
 pub fn permitted_scope(asked: Option<Scope>, client: &Client, scopes: &Scopes) -> Result<Scope, Error> {
-    let known = scopes.all();
-    let allowed = client.scope.as_ref().map_or_else(|| known.clone(), |scope| scope.intersection(&known));
+    let allowed = scopes.allowed(client.scope.as_ref());
     let scope = asked.unwrap_or_else(|| allowed.clone());
     if scope.is_empty() {
         return Err(Error::new(Code::InvalidScope, "scope: there is nothing that this client may ask for"));

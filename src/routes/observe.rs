@@ -116,7 +116,7 @@ mod tests {
     use tower::ServiceExt as _;
 
     use super::*;
-    use crate::metrics::{Reading, Requests, StoreMetrics};
+    use crate::metrics::{FeedMetrics, Reading, Requests, StoreMetrics};
 
     #[tokio::test]
     async fn what_takes_too_long_is_answered_in_the_form_that_its_caller_expects() {
@@ -133,7 +133,7 @@ mod tests {
             assert!(response.headers().contains_key("retry-after"), "{path}");
             assert!(response.headers().contains_key(X_REQUEST_ID), "{path}");
         }
-        let text = metrics.text(&StoreMetrics::default(), &Reading::default());
+        let text = metrics.text(&StoreMetrics::default(), &FeedMetrics::default(), &Reading::default());
         assert!(text.contains("{route=\"/oauth/token\",method=\"GET\",status=\"503\"} 1"), "{text}");
     }
 }

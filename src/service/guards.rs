@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
-use crate::model::confirmation::Confirmation;
+use crate::metrics::FeedMetrics;
+use crate::model::confirmation::{Confirmation, Guarded};
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::{Guard, ResourceServer};
 use crate::store::feed::FeedRow;
@@ -37,6 +38,7 @@ pub struct Guards {
     state: Arc<Mutex<State>>,
     /// Of a JWT.
     longest_life: Duration,
+    metrics: Arc<FeedMetrics>,
 }
 
 #[derive(Default)]
@@ -93,10 +95,14 @@ pub enum Lease {
 }
 
 impl Watched {
-    fn confirm(&mut self, after: i64, through: i64, now: Timestamp) {
+    fn confirm(&mut self, after: i64, through: i64, now: Timestamp, metrics: &FeedMetrics) {
         let first = self.pending.partition_point(|row| row.sequence <= after);
         for row in self.pending.iter_mut().skip(first).take_while(|row| row.sequence <= through) {
+            let was_silent = row.confirmation.silent() > 0;
             row.confirmation.confirm(Some(now.since(row.at)));
+            if let (true, 0, Some(last)) = (was_silent, row.confirmation.silent(), row.confirmation.last) {
+                metrics.confirmation.note(last);
+            }
         }
     }
 
@@ -121,7 +127,11 @@ impl Watched {
 
 impl Guards {
     pub fn new(longest_life: Duration) -> Self {
-        Self { state: Arc::default(), longest_life }
+        Self { state: Arc::default(), longest_life, metrics: Arc::default() }
+    }
+
+    pub fn metrics(&self) -> &FeedMetrics {
+        &self.metrics
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -201,7 +211,7 @@ impl Guards {
             let through = known.through;
             known.lease = lease;
             known.acknowledged = acknowledged;
-            watched.confirm(before, through, now);
+            watched.confirm(before, through, now, &self.metrics);
             return Lease::Known;
         }
         // It accepted nothing until now, so it owes nothing for what ended before.
@@ -222,7 +232,7 @@ impl Guards {
         let position = state.position;
         let watched = state.servers.get_mut(&server.id)?;
         let gone = watched.instances.remove(instance)?;
-        watched.confirm(gone.through, position, now);
+        watched.confirm(gone.through, position, now, &self.metrics);
         let (server, instance) = (server.id.clone(), instance.to_owned());
         Some(Leased { server, instance, through: position, until: now })
     }
@@ -256,6 +266,29 @@ impl Guards {
         seen
     }
 
+    /// How many guards of a resource server may accept tokens, and for how long the oldest row has waited that one of
+    /// them has not confirmed.
+    pub fn lag(&self, server: &ResourceServerId, now: Timestamp) -> (u64, Duration) {
+        let state = self.state();
+        let Some(watched) = state.servers.get(server) else { return (0, Duration::ZERO) };
+        let running = watched.instances.values().filter(|known| known.lease > now).count();
+        let is_awaited = |row: &&Pending| row.confirmation.silent() > 0 && row.confirmation.is_open(now);
+        let oldest = watched.pending.iter().find(is_awaited);
+        (running as u64, oldest.map_or(Duration::ZERO, |row| now.since(row.at)))
+    }
+
+    fn count(&self, settled: &[Settled]) {
+        for Settled { confirmation, .. } in settled {
+            let counter = match confirmation {
+                Confirmation { guarded: Guarded::None, .. } => &self.metrics.unguarded,
+                Confirmation { instances: 0, .. } => &self.metrics.idle,
+                confirmation if confirmation.silent() > 0 => &self.metrics.silent,
+                _ => &self.metrics.confirmed,
+            };
+            counter.add(1);
+        }
+    }
+
     /// How long a JWT lives at the most: without a guard, it works for so long.
     pub const fn longest_life(&self) -> Duration {
         self.longest_life
@@ -274,6 +307,7 @@ impl Guards {
             let written = settled.clone();
             store.write(move |tx| settled.iter().try_for_each(|settled| tx.settle(settled))).await?;
             self.state().remove(&written);
+            self.count(&written);
         }
         loop {
             let leases = self.state().leases(now);

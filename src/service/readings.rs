@@ -7,8 +7,11 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use crate::clock::Timestamp;
-use crate::metrics::Reading;
+use crate::metrics::{DrillReading, Reading, ServerReading};
 use crate::model::act::Act;
+use crate::model::canary::{Drill, Outcome};
+use crate::model::resource_server::ResourceServer;
+use crate::service::guards::Guards;
 use crate::store::{self, Store};
 
 /// The acts since the process began, counted up to a sequence. Cheap to clone.
@@ -28,7 +31,7 @@ impl Readings {
 
     /// # Errors
     /// When the store fails.
-    pub async fn read(&self, store: &Store, now: Timestamp) -> store::Result<Reading> {
+    pub async fn read(&self, store: &Store, guards: &Guards, now: Timestamp) -> store::Result<Reading> {
         let acts = {
             let mut tally = self.0.lock().await;
             for count in store.acts_since(tally.upto).await? {
@@ -40,12 +43,27 @@ impl Readings {
             tally.acts.clone()
         };
         let (unfinished, oldest) = store.purge_backlog().await?;
+        let servers = store.resource_servers()?;
+        let server = |server: &ResourceServer| {
+            let (running, lag) = guards.lag(&server.id, now);
+            ServerReading { id: server.id.to_string(), name: server.name.clone(), guards: running, lag }
+        };
         Ok(Reading {
             acts,
+            servers: servers.iter().map(server).collect(),
+            drill: store.last_drill()?.map(drill),
             unfinished_purges: u64::try_from(unfinished).unwrap_or(0),
             oldest_purge: oldest.map_or(Duration::ZERO, |at| now.since(at)),
             queued_writes: store.queued_writes() as u64,
             busy_readers: store.busy_readers() as u64,
         })
     }
+}
+
+fn drill(drill: Drill) -> DrillReading {
+    let p99 = match drill.outcome {
+        Outcome::Passed(times) => Some(times.p99),
+        Outcome::Failed { .. } => None,
+    };
+    DrillReading { at: drill.at.since(Timestamp::from_millis(0)), p99 }
 }

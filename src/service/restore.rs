@@ -93,6 +93,7 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
         | Act::RefreshTokenReused
         | Act::CodeReplayed
         | Act::DeviceSignedOut
+        | Act::CanaryRevoked
         | Act::DatabaseRestored => None,
         Act::AppRevoked => {
             let grant = GrantId::parse(&row.subject_id).ok_or_else(|| wrong("the grant's id"))?;

@@ -247,6 +247,22 @@ pub async fn client_tokens(
         .await
 }
 
+/// A drill revokes its canary: like [`client_tokens`], for whoever follows the canary alone.
+///
+/// # Errors
+/// `NotFound` unless `client` is the canary.
+pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Result<Receipt> {
+    store
+        .write(move |tx| {
+            if tx.canary_client()?.as_ref() != Some(&client) {
+                return Err(Error::NotFound);
+            }
+            let Some(generation) = tx.move_client_generation(&client, Some(seen))? else { return Ok(None) };
+            Ok(Some(record_client(tx, Act::CanaryRevoked, &client, generation, &by)?))
+        })
+        .await
+}
+
 /// A developer deletes an app: everything it holds dies, its secrets go, and it never comes back.
 ///
 /// # Errors

@@ -144,16 +144,20 @@ impl<T> Rows<T> {
 impl Store {
     /// Counts what a revocation would hit; takes as long as there is to count.
     pub async fn client_numbers(&self, id: &ClientId) -> Result<Numbers> {
-        Ok(sqlx::query_as(NUMBERS).bind(id).fetch_optional(&self.pages).await?.unwrap_or_default())
+        Ok(sqlx::query_as(NUMBERS)
+            .bind(id)
+            .fetch_optional(&mut *self.page().await?)
+            .await?
+            .unwrap_or_default())
     }
 
     /// A developer's apps, newest first, without deleted ones.
     pub async fn clients_of(&self, owner: &UserId) -> Result<Vec<ClientRow>> {
-        Ok(sqlx::query_as(OF_OWNER).bind(owner).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(OF_OWNER).bind(owner).fetch_all(&mut *self.page().await?).await?)
     }
 
     pub async fn client_row(&self, id: &ClientId) -> Result<Option<ClientRow>> {
-        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&self.pages).await?)
+        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&mut *self.page().await?).await?)
     }
 
     pub async fn search_clients(&self, search: &ClientSearch) -> Result<Rows<ClientRow>> {
@@ -168,7 +172,7 @@ impl Store {
             .bind(&search.text)
             .bind(&search.status)
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
-            .fetch_all(&self.pages)
+            .fetch_all(&mut *self.page().await?)
             .await?;
         Ok(Rows::of_page(rows))
     }

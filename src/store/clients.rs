@@ -144,7 +144,7 @@ impl Store {
 
     /// A client's valid secrets, newest first.
     pub async fn client_secret_rows(&self, id: &ClientId, now: Timestamp) -> Result<Vec<SecretRow>> {
-        Ok(sqlx::query_as(SECRET_ROWS).bind(id).bind(now).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(SECRET_ROWS).bind(id).bind(now).fetch_all(&mut *self.page().await?).await?)
     }
 }
 

@@ -122,7 +122,7 @@ impl Store {
 
     /// Rows of the ledger after a sequence, oldest first.
     pub async fn ledger_after(&self, sequence: i64, rows: i64) -> Result<Vec<ExportedRow>> {
-        Ok(sqlx::query_as(LEDGER_AFTER).bind(sequence).bind(rows).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(LEDGER_AFTER).bind(sequence).bind(rows).fetch_all(&mut *self.page().await?).await?)
     }
 }
 

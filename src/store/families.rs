@@ -62,7 +62,12 @@ impl Store {
     }
 
     pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {
-        Ok(sqlx::query_as(DEVICES).bind(grant).bind(owner).bind(now).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(DEVICES)
+            .bind(grant)
+            .bind(owner)
+            .bind(now)
+            .fetch_all(&mut *self.page().await?)
+            .await?)
     }
 }
 

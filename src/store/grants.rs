@@ -214,12 +214,12 @@ impl Store {
 
     /// A user's open grants, newest first.
     pub async fn grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
-        Ok(sqlx::query_as(CARDS).bind(owner).bind(now).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?)
     }
 
     /// A user's ended grants, newest end first.
     pub async fn ended_grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
-        Ok(sqlx::query_as(ENDED_CARDS).bind(owner).bind(now).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(ENDED_CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?)
     }
 
     pub async fn grant_card(
@@ -228,11 +228,20 @@ impl Store {
         owner: &UserId,
         now: Timestamp,
     ) -> Result<Option<GrantCard>> {
-        Ok(sqlx::query_as(CARD).bind(owner).bind(now).bind(id).fetch_optional(&self.pages).await?)
+        Ok(sqlx::query_as(CARD)
+            .bind(owner)
+            .bind(now)
+            .bind(id)
+            .fetch_optional(&mut *self.page().await?)
+            .await?)
     }
 
     pub async fn open_grant_with(&self, owner: &UserId, client: &ClientId) -> Result<Option<GrantId>> {
-        Ok(sqlx::query_scalar(OPEN_WITH).bind(owner).bind(client).fetch_optional(&self.pages).await?)
+        Ok(sqlx::query_scalar(OPEN_WITH)
+            .bind(owner)
+            .bind(client)
+            .fetch_optional(&mut *self.page().await?)
+            .await?)
     }
 }
 

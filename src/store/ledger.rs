@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::model::act::{By, Entry, Subject};
+use crate::model::act::{Act, By, Entry, Subject};
+use crate::model::canary;
 use crate::model::id::ReceiptId;
 use crate::model::resource_server::Audiences;
 
@@ -20,10 +21,12 @@ impl Tx<'_> {
     /// Appends a row; its sequence is announced once the transaction has been committed.
     ///
     /// It is also the feed's entry: for every audience that the grant ever had; for all where a
-    /// client, a user or the server is concerned, or nobody knows; for none if nothing ended.
+    /// client, a user or the server is concerned, or nobody knows; for none if nothing ended. A drill
+    /// concerns those alone that its tokens were for.
     pub fn insert_ledger(&self, entry: &Entry, by: &By) -> Result<i64> {
         let audiences = match (&entry.subject, &entry.grant) {
             _ if !entry.act.ends_something() => Audiences::NOBODY,
+            _ if entry.act == Act::CanaryRevoked => Audiences::Only(vec![canary::AUDIENCE.to_owned()]),
             (Subject::Token(_) | Subject::Family(_) | Subject::Grant(_), Some(grant)) => {
                 let mut statement = self.connection.prepare_cached(AUDIENCES_OF_GRANT)?;
                 let known: Option<Option<String>> =

@@ -49,3 +49,28 @@ impl Store {
         Ok(read(&self.lookups.connection())?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_all_connections_taken_waits_and_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("any.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE any (id INTEGER)").unwrap();
+        let metrics = Arc::<StoreMetrics>::default();
+        let lookups = Lookups::open(&path, metrics.clone()).unwrap();
+        let taken: Vec<_> = (0..CONNECTIONS).map(|_| lookups.connection()).collect();
+        assert_eq!(metrics.lookup_waits.get(), 0);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lookups.connection().is_autocommit());
+            while metrics.lookup_waits.get() == 0 {
+                std::thread::yield_now();
+            }
+            drop(taken);
+            assert!(waiting.join().unwrap());
+        });
+        assert_eq!(metrics.lookup_waits.get(), 1);
+    }
+}

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::{
-    access_tokens, authorization_codes, clients, families, feed, grants, guards, purges, readings, receipts,
-    refresh_tokens, revoked_tokens, sessions,
+    access_tokens, authorization_codes, clients, drill, families, feed, grants, guards, purges, readings,
+    receipts, refresh_tokens, revoked_tokens, sessions,
 };
 
 /// Tables that grow with use; the others hold a few rows, or one.
@@ -60,6 +60,7 @@ fn no_statement_scans_a_table_that_grows() {
         access_tokens::STATEMENTS,
         authorization_codes::STATEMENTS,
         clients::STATEMENTS,
+        drill::STATEMENTS,
         families::STATEMENTS,
         feed::STATEMENTS,
         grants::STATEMENTS,

@@ -259,7 +259,7 @@ pub struct Unfinished {
 impl Store {
     /// Purges under way, oldest first.
     pub async fn unfinished_purges(&self) -> Result<Vec<Unfinished>> {
-        Ok(sqlx::query_as(STATUS).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(STATUS).fetch_all(&mut *self.page().await?).await?)
     }
 }
 
@@ -290,7 +290,7 @@ impl Store {
             for &count in step.counts(&row.subject_kind) {
                 let count =
                     sqlx::query_scalar(count).bind(&row.subject_id).bind(row.generation).bind(MOST_COUNTED);
-                let rows: i64 = count.fetch_one(&self.pages).await?;
+                let rows: i64 = count.fetch_one(&mut *self.page().await?).await?;
                 left.rows += rows;
                 left.is_more |= rows == MOST_COUNTED;
             }

@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
+use crate::model::canary;
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use crate::model::scope::Scope;
+use crate::model::secret::Digest;
 
 use super::{Result, Store, Tx};
 
@@ -18,6 +20,8 @@ const SCOPES: &str = "SELECT x.name, x.description, r.audience FROM scopes AS x 
 const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at, guard, \
     max_staleness) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const UPDATE_GUARDING: &str = "UPDATE resource_servers SET guard = ?2, max_staleness = ?3 WHERE id = ?1";
+const REPLACE_SECRET: &str =
+    "UPDATE resource_servers SET secret_digest = ?2 WHERE audience = ?1 RETURNING id";
 const INSERT_SCOPE: &str = "INSERT INTO scopes (name, resource_server_id, description) VALUES (?1, ?2, ?3)";
 
 /// A scope, what it allows in plain words, and the resource server that it is for.
@@ -28,9 +32,12 @@ pub struct ScopeEntry {
     pub audience: String,
 }
 
-/// All scopes that resource servers have registered. Cheap to clone.
+/// All scopes that resource servers have registered, and beside them the canary's. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Scopes(Arc<[ScopeEntry]>);
+pub struct Scopes {
+    entries: Arc<[ScopeEntry]>,
+    canary: Option<Arc<ScopeEntry>>,
+}
 
 /// All resource servers and their scopes, as last read, and the version that they were read at:
 /// every request needs them, and they change when an API is registered.
@@ -40,17 +47,27 @@ pub(super) struct Registry(Mutex<(u64, Registered)>);
 #[derive(Clone, Default)]
 struct Registered {
     servers: Arc<[ResourceServer]>,
+    /// What a drill follows. It is no API: nothing that concerns them all concerns it.
+    canary: Option<Arc<ResourceServer>>,
     scopes: Scopes,
 }
 
 impl Scopes {
+    /// All that an app may ask for which is bound to nothing.
     pub fn all(&self) -> Scope {
-        self.0.iter().map(|entry| entry.name.clone()).collect()
+        self.entries.iter().map(|entry| entry.name.clone()).collect()
+    }
+
+    /// What a client may ask for that is registered with this scope, or with none.
+    pub fn allowed(&self, registered: Option<&Scope>) -> Scope {
+        registered
+            .map_or_else(|| self.all(), |scope| self.of(scope).map(|entry| entry.name.clone()).collect())
     }
 
     /// The entries of `scope`, in its order; names that nobody registered any more have none.
     pub fn of<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a ScopeEntry> {
-        self.0.iter().filter(|entry| scope.contains(&entry.name))
+        let known = self.entries.iter().chain(self.canary.as_deref());
+        known.filter(|entry| scope.contains(&entry.name))
     }
 
     /// The audiences of `scope`, separated by spaces.
@@ -68,7 +85,7 @@ impl Scopes {
 
     /// Whether a resource server with this audience has registered anything.
     pub fn has_audience(&self, audience: &str) -> bool {
-        self.0.iter().any(|entry| entry.audience == audience)
+        self.entries.iter().any(|entry| entry.audience == audience)
     }
 
     /// The part of `scope` that is for these audiences; all of it where none is named.
@@ -81,7 +98,7 @@ impl Scopes {
     }
 
     pub fn entries(&self) -> &[ScopeEntry] {
-        &self.0
+        &self.entries
     }
 }
 
@@ -104,11 +121,16 @@ fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
     let scope = |row: &rusqlite::Row<'_>| {
         Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
     };
+    let mut servers: Vec<ResourceServer> =
+        connection.prepare_cached(ALL)?.query_map([], server)?.collect::<rusqlite::Result<_>>()?;
+    let mut entries: Vec<ScopeEntry> =
+        connection.prepare_cached(SCOPES)?.query_map([], scope)?.collect::<rusqlite::Result<_>>()?;
+    let canary = servers.extract_if(.., |server| server.audience == canary::AUDIENCE).next();
+    let canary_scope = entries.extract_if(.., |entry| entry.audience == canary::AUDIENCE).next();
     Ok(Registered {
-        servers: connection.prepare_cached(ALL)?.query_map([], server)?.collect::<rusqlite::Result<_>>()?,
-        scopes: Scopes(
-            connection.prepare_cached(SCOPES)?.query_map([], scope)?.collect::<rusqlite::Result<_>>()?,
-        ),
+        servers: servers.into(),
+        canary: canary.map(Arc::new),
+        scopes: Scopes { entries: entries.into(), canary: canary_scope.map(Arc::new) },
     })
 }
 
@@ -128,10 +150,11 @@ impl Store {
     }
 
     pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
-        Ok(self.registered()?.servers.iter().find(|server| server.id == *id).cloned())
+        let Registered { servers, canary, .. } = self.registered()?;
+        Ok(servers.iter().chain(canary.as_deref()).find(|server| server.id == *id).cloned())
     }
 
-    /// All of them, by name.
+    /// All APIs, by name.
     pub fn resource_servers(&self) -> Result<Arc<[ResourceServer]>> {
         Ok(self.registered()?.servers)
     }
@@ -156,6 +179,18 @@ impl Tx<'_> {
         ])?;
         self.registry_moved.set(true);
         Ok(())
+    }
+
+    /// Gives the resource server with this audience another secret; `None` for an unknown one.
+    pub fn replace_resource_server_secret(
+        &self,
+        audience: &str,
+        secret: &Digest,
+    ) -> Result<Option<ResourceServerId>> {
+        let mut statement = self.connection.prepare_cached(REPLACE_SECRET)?;
+        let replaced = statement.query_row(params![audience, secret], |row| row.get(0)).optional()?;
+        self.registry_moved.set(true);
+        Ok(replaced)
     }
 
     /// `false` for an unknown one.

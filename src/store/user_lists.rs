@@ -19,9 +19,11 @@ macro_rules! list {
     };
 }
 
+/// Who owns the drill's app is nobody.
 const SEARCH: &str = list!(
     "(?1 = '' OR u.id = ?1 OR instr(u.username, lower(?1)) > 0 OR instr(lower(coalesce(u.email, '')), lower(?1)) > 0) \
-    AND (?2 = '' OR u.status = ?2) AND (?3 = '' OR u.role = ?3) ORDER BY u.username LIMIT 51 OFFSET ?4"
+    AND (?2 = '' OR u.status = ?2) AND (?3 = '' OR u.role = ?3) \
+    AND u.id NOT IN (SELECT c.owner_id FROM drill AS d JOIN clients AS c ON c.id = d.client_id) ORDER BY u.username LIMIT 51 OFFSET ?4"
 );
 const ONE: &str = list!("u.id = ?1");
 const RESOURCE_SERVERS: &str = "SELECT r.id, r.name, r.audience, r.created_at, \
@@ -73,16 +75,16 @@ impl Store {
             .bind(&search.status)
             .bind(&search.role)
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
-            .fetch_all(&self.pages)
+            .fetch_all(&mut *self.page().await?)
             .await?;
         Ok(Rows::of_page(rows))
     }
 
     pub async fn user_row(&self, id: &UserId) -> Result<Option<UserRow>> {
-        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&self.pages).await?)
+        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&mut *self.page().await?).await?)
     }
 
     pub async fn resource_server_rows(&self) -> Result<Vec<ResourceServerRow>> {
-        Ok(sqlx::query_as(RESOURCE_SERVERS).fetch_all(&self.pages).await?)
+        Ok(sqlx::query_as(RESOURCE_SERVERS).fetch_all(&mut *self.page().await?).await?)
     }
 }

@@ -15,8 +15,8 @@ pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Respo
     if !app.config.metrics_token.as_ref().is_some_and(is_right) {
         return Err(Error::NotFound);
     }
-    let reading = app.readings.read(&app.store, app.clock.now()).await?;
-    let text = app.metrics.text(app.store.metrics(), &reading);
+    let reading = app.readings.read(&app.store, &app.guards, app.clock.now()).await?;
+    let text = app.metrics.text(app.store.metrics(), app.guards.metrics(), &reading);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4"), (header::CACHE_CONTROL, "no-store")];
     Ok((kind, text).into_response())
 }

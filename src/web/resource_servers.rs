@@ -1,5 +1,7 @@
 //! `/admin/resource-servers`: the services that accept access tokens, and adding one.
 
+use std::time::Duration;
+
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
@@ -7,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
+use crate::model::canary::{Drill, Outcome, PATIENCE};
 use crate::model::client::{AppName, is_deceptive};
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
@@ -21,6 +24,7 @@ use crate::web::form::Form;
 use crate::web::guards::{GuardingForm, Standing};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
+use crate::web::text::t_with;
 
 /// Characters that explain a scope at the most.
 const LONGEST_DESCRIPTION: usize = 200;
@@ -30,6 +34,28 @@ const LONGEST_DESCRIPTION: usize = 200;
 pub struct ListPage {
     page: Page,
     servers: Vec<(ResourceServerRow, Standing)>,
+    drill: Option<Drill>,
+}
+
+impl ListPage {
+    fn drill_sentence(&self, drill: &Drill) -> String {
+        match drill.outcome {
+            Outcome::Passed(times) => t_with("drill-passed", &[("rounds", &u64::from(times.rounds))]),
+            Outcome::Failed { rounds } => {
+                t_with("drill-failed", &[("rounds", &u64::from(rounds)), ("seconds", &PATIENCE.as_secs())])
+            }
+        }
+    }
+
+    /// What stands in the drill's figures, and how long it took; nothing of one that failed.
+    fn drill_times(&self, drill: &Drill) -> Vec<(&'static str, String)> {
+        let Outcome::Passed(times) = drill.outcome else { return Vec::new() };
+        let took = |time: Duration| {
+            let ms = format!("{:.1}", time.as_secs_f64() * 1000.0);
+            t_with("drill-ms", &[("ms", &ms)])
+        };
+        vec![("drill-p50", took(times.p50)), ("drill-p99", took(times.p99)), ("drill-max", took(times.max))]
+    }
 }
 
 pub async fn list(State(app): State<App>, signed_in: SignedIn) -> Result<ListPage> {
@@ -42,7 +68,8 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn) -> Result<ListPag
         Some((row, Standing::of(&app, server, tip, now)))
     };
     let servers = rows.into_iter().filter_map(standing).collect();
-    Ok(ListPage { page: signed_in.page(Section::ResourceServers, now), servers })
+    let drill = app.store.last_drill()?;
+    Ok(ListPage { page: signed_in.page(Section::ResourceServers, now), servers, drill })
 }
 
 /// What stands in the form, and what is wrong with it: a message key for each field.

@@ -116,6 +116,7 @@ async fn the_app(world: &World) -> Result<String> {
 /// The pages that this journey does not act on.
 async fn walk_the_rest(world: &World, look: impl AsyncFn(&str) -> Result<()>) -> Result<()> {
     let driver = &world.driver;
+    world.command(&["drill", "--rounds", "20"])?;
     for (path, name) in [
         ("/admin/apps?q=nothing", "admin-apps-none"),
         ("/admin/ledger", "admin-ledger"),

@@ -4,9 +4,12 @@
 
 mod commands;
 mod demo;
+mod drill;
 mod faults;
 mod feed;
 mod keys;
+mod logs;
+mod nginx;
 mod program;
 mod proxies;
 mod proxy;

@@ -1,0 +1,281 @@
+//! `rescind drill`: revokes an app of its own again and again, and times how long a guard goes on accepting it.
+//!
+//! The time of a round begins when the revocation's answer has been read, and ends when a check of the token that began
+//! afterwards has refused it. So it is what somebody could still do with a token after they were told that it is dead,
+//! and never too short: a guard that knew before the answer counts with the time of the check alone.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use rescind_guard::{Claims, Ended, Guard, OpaqueTokens, Refusal, Settings};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, UnixStream};
+
+use crate::app::App;
+use crate::cli::Output;
+use crate::cli::command::{Command, Failure, Holder, holder};
+use crate::cli::serve::Server;
+use crate::cli::socket;
+use crate::cli::token_endpoint::TokenEndpoint;
+use crate::config::Config;
+use crate::model::act::By;
+use crate::model::canary::{AUDIENCE, Outcome, PATIENCE, SCOPE, Times};
+use crate::model::id::ClientId;
+use crate::service::{drill, revoke};
+use crate::store;
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// How many times to mint a token, revoke it and wait for its refusal: 1 to 10000. A round's time goes from the
+    /// revocation's answer to the end of the check that refused the token
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+    /// Start a server on a temporary database and drill that one
+    #[arg(long)]
+    standalone: bool,
+    /// Where the server is reached, if not at its issuer
+    #[arg(long, conflicts_with = "standalone")]
+    server: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+impl Options {
+    pub const fn is_standalone(&self) -> bool {
+        self.standalone
+    }
+}
+
+/// What a drill asks of the server, by its local socket.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    Begin,
+    Revoke { client: String, generation: i64 },
+    Passed { rounds: u32, p50_us: u64, p99_us: u64, max_us: u64 },
+    Failed { rounds: u32 },
+}
+
+/// The canary, as the server hands it to a drill.
+#[derive(Deserialize)]
+struct Canary {
+    issuer: String,
+    client: String,
+    client_secret: String,
+    generation: i64,
+    server: String,
+    server_secret: String,
+}
+
+impl From<drill::Error> for Failure {
+    fn from(error: drill::Error) -> Self {
+        match error {
+            drill::Error::Store(store::Error::Exists) => {
+                Self::refused(format!("another resource server has the scope {SCOPE}, which drills need"))
+            }
+            error => Self::refused(error.to_string()),
+        }
+    }
+}
+
+/// Does a drill's step in the process that holds the database.
+///
+/// # Errors
+/// With the exit code.
+pub async fn step(app: &App, step: Step) -> Result<Value, Failure> {
+    let now = app.clock.now();
+    let outcome = match step {
+        Step::Begin => {
+            let canary = drill::begin(&app.store, now).await?;
+            return Ok(json!({
+                "issuer": app.config.issuer.as_str(), "client": canary.client,
+                "client_secret": canary.client_secret.expose(), "generation": canary.generation,
+                "server": canary.server, "server_secret": canary.server_secret.expose(),
+            }));
+        }
+        Step::Revoke { client, generation } => {
+            let client = ClientId::parse(&client).ok_or_else(|| Failure::not_found("client"))?;
+            let revoked = revoke::canary(&app.store, client, generation, By::operator(now)).await;
+            return match revoked {
+                Ok(Some(receipt)) => Ok(json!({ "receipt": receipt, "generation": generation + 1 })),
+                Ok(None) => Err(Failure::refused("somebody else revoked the drill's app".to_owned())),
+                Err(error) => Err(Failure::refused(error.to_string())),
+            };
+        }
+        Step::Passed { rounds, p50_us, p99_us, max_us } => {
+            let [p50, p99, max] = [p50_us, p99_us, max_us].map(Duration::from_micros);
+            Outcome::Passed(Times { rounds, p50, p99, max })
+        }
+        Step::Failed { rounds } => Outcome::Failed { rounds },
+    };
+    Ok(json!({ "kept": drill::end(&app.store, outcome, now).await? }))
+}
+
+/// Drills the server that runs on the database of `config`.
+///
+/// # Errors
+/// With the exit code; 1 when the guard had not learned of a revocation long after its answer.
+pub async fn run(config: Config, options: Options) -> Result<Value, Failure> {
+    match holder(&config.database).await? {
+        Holder::Server(stream) => drive(&config.database, stream, options.rounds, options.server).await,
+        Holder::Us(_) => Err(Failure::refused(format!(
+            "no server runs on the database {}: start it, or give --standalone",
+            config.database.display()
+        ))),
+    }
+}
+
+/// Drills a server that is started for it, on a database that goes with it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_standalone(options: Options) -> Result<Value, Failure> {
+    let folder = tempfile::tempdir().context("a temporary folder")?;
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("a port on loopback")?;
+    let issuer = format!("http://{}", listener.local_addr().context("a port on loopback")?);
+    let database = folder.path().join("rescind.db");
+    let config = Config::read(&|name| match name {
+        "RESCIND_DATABASE_URL" => Some(format!("sqlite://{}", database.display())),
+        "RESCIND_ISSUER" => Some(issuer.clone()),
+        _ => None,
+    })
+    .map_err(|faults| Failure::usage(faults.to_string()))?;
+    let server = Server::start_on(config, listener).await?;
+    let (done, told) = tokio::sync::oneshot::channel();
+    let driving = async {
+        let result = match connect(&database).await {
+            Ok(stream) => drive(&database, stream, options.rounds, None).await,
+            Err(failure) => Err(failure),
+        };
+        // An error means that the server has ended already.
+        let _ = done.send(());
+        result
+    };
+    let (served, result) = tokio::join!(server.run_until(told), driving);
+    served.and(result)
+}
+
+async fn connect(database: &Path) -> Result<UnixStream, Failure> {
+    Ok(socket::connect(database).await.context("the server's local socket")?)
+}
+
+/// Has the server that holds `database` do a step; each has a connection of its own.
+async fn ask(database: &Path, step: Step) -> Result<Value, Failure> {
+    socket::ask(connect(database).await?, &Command::Drill(step)).await
+}
+
+async fn drive(
+    database: &Path,
+    stream: UnixStream,
+    rounds: u32,
+    server: Option<String>,
+) -> Result<Value, Failure> {
+    let canary = socket::ask(stream, &Command::Drill(Step::Begin)).await?;
+    let canary: Canary =
+        serde_json::from_value(canary).context("the server's answer: are the versions the same?")?;
+    let server = server.unwrap_or_else(|| canary.issuer.clone());
+    let tokens = TokenEndpoint::new(&server, &canary.client, &canary.client_secret, SCOPE)?;
+    let settings = Settings::new(&canary.issuer, &canary.server, &canary.server_secret, AUDIENCE);
+    let settings = settings.server(&server).opaque_tokens(OpaqueTokens::Refuse);
+    let guard = Guard::start(settings).map_err(|error| Failure::usage(format!("the guard: {error}")))?;
+    let result = measure(database, &canary, &tokens, &guard, rounds).await;
+    guard.shutdown().await;
+    match result {
+        Ok(times) => {
+            let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            let [p50_us, p99_us, max_us] = [times.p50, times.p99, times.max].map(micros);
+            ask(database, Step::Passed { rounds, p50_us, p99_us, max_us }).await?;
+            let ms = |micros: u64| Value::from(micros as f64 / 1000.0);
+            Ok(json!({ "rounds": rounds, "p50_ms": ms(p50_us), "p99_ms": ms(p99_us), "max_ms": ms(max_us) }))
+        }
+        Err(Stopped::Unheard { rounds }) => {
+            ask(database, Step::Failed { rounds }).await?;
+            Err(Failure::refused(format!(
+                "{} seconds after a revocation's answer the guard had not learned of it; good rounds before: {rounds}",
+                PATIENCE.as_secs()
+            )))
+        }
+        Err(Stopped::Failed(failure)) => Err(failure),
+    }
+}
+
+/// Why a drill did not come to its end.
+enum Stopped {
+    /// What it is there to find.
+    Unheard { rounds: u32 },
+    /// Something else went wrong, which says nothing about revocations.
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+async fn measure(
+    database: &Path,
+    canary: &Canary,
+    tokens: &TokenEndpoint,
+    guard: &Guard,
+    rounds: u32,
+) -> Result<Times, Stopped> {
+    let mut generation = canary.generation;
+    let mut times = Vec::new();
+    for round in 0..rounds {
+        let token = tokens.token().await?;
+        let claims = accepted(guard, &token).await?;
+        let step = Step::Revoke { client: canary.client.clone(), generation };
+        let answer = ask(database, step).await?;
+        let answered = Instant::now();
+        match tokio::time::timeout(PATIENCE, refused(guard, &token, &claims)).await {
+            Ok(refused) => refused?,
+            Err(_) => return Err(Stopped::Unheard { rounds: round }),
+        }
+        times.push(answered.elapsed());
+        generation = answer["generation"].as_i64().context("the server's answer")?;
+    }
+    Ok(Times::of(times).context("a round")?)
+}
+
+/// The claims of a fresh token, once the guard knows enough to accept it.
+async fn accepted(guard: &Guard, token: &str) -> Result<Claims, Failure> {
+    let accept = async {
+        loop {
+            match guard.verify(token) {
+                Err(Refusal::Stale) => guard.ready().await,
+                verified => return verified,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, accept).await {
+        Ok(verified) => {
+            verified.map_err(|refusal| Failure::refused(format!("a fresh token was refused: {refusal}")))
+        }
+        Err(_) => {
+            let trouble = guard.state().trouble.unwrap_or_else(|| "it hears nothing".to_owned());
+            Err(Failure::refused(format!("the guard did not get ready: {trouble}")))
+        }
+    }
+}
+
+/// Returns once the guard refuses the token because it was revoked. What a guard refuses only because it knows
+/// nothing does not count.
+async fn refused(guard: &Guard, token: &str, claims: &Claims) -> Result<(), Failure> {
+    loop {
+        match guard.verify(token) {
+            Err(Refusal::Revoked(_)) => return Ok(()),
+            Err(Refusal::Stale) => guard.ready().await,
+            Err(refusal) => {
+                return Err(Failure::refused(format!("the guard refused for another reason: {refusal}")));
+            }
+            Ok(_) => {
+                if guard.watch(claims).await == Ended::Expired {
+                    return Err(Failure::refused("the token expired before it was refused".to_owned()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a drill needs and leaves: one client, one resource server, and how it went.
+
+use crate::clock::Timestamp;
+use crate::model::canary::{AUDIENCE, NAME, Outcome, PUBLISHER, SCOPE};
+use crate::model::client::{AppName, Client, ClientKind, ClientStatus, GrantType, GrantTypes, TokenFormat};
+use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId, random62};
+use crate::model::resource_server::{Guarding, ResourceServer};
+use crate::model::scope::Scope;
+use crate::model::secret::{ClientSecret, ResourceServerSecret};
+use crate::model::user::{Role, UserStatus, Username};
+use crate::store::{self, Store, Tx};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Somebody suspended it, or a restoration did.
+    #[error("the drill's app {0} is suspended: reinstate it at /admin/apps/{0}")]
+    Suspended(ClientId),
+    #[error("a constant of the drill is not what it should be")]
+    Constant,
+}
+
+/// The canary, ready for one drill; the secrets of earlier ones open nothing any more.
+#[derive(Debug)]
+pub struct Canary {
+    pub client: ClientId,
+    pub client_secret: ClientSecret,
+    /// Of the client, now.
+    pub generation: i64,
+    pub server: ResourceServerId,
+    pub server_secret: ResourceServerSecret,
+}
+
+/// Prepares a drill. Client and resource server are made once and used again each time, so that any number of drills
+/// leaves two of them.
+///
+/// # Errors
+/// `Suspended`; `store::Error::Exists` where the canary's scope is another resource server's.
+pub async fn begin(store: &Store, now: Timestamp) -> Result<Canary, Error> {
+    let (client_secret, server_secret) = (ClientSecret::generate(), ResourceServerSecret::generate());
+    store
+        .write(move |tx| {
+            let server = guarded(tx, &server_secret, now)?;
+            let Client { id: client, generation, .. } = client(tx, now)?;
+            tx.delete_client_secrets(&client)?;
+            tx.insert_client_secret(&ClientSecretId::generate(now), &client, &client_secret.digest(), now)?;
+            Ok(Canary { client, client_secret, generation, server, server_secret })
+        })
+        .await
+}
+
+fn guarded(tx: &Tx<'_>, secret: &ResourceServerSecret, now: Timestamp) -> Result<ResourceServerId, Error> {
+    if let Some(known) = tx.replace_resource_server_secret(AUDIENCE, &secret.digest())? {
+        return Ok(known);
+    }
+    let server = ResourceServer {
+        id: ResourceServerId::generate(now),
+        name: NAME.to_owned(),
+        audience: AUDIENCE.to_owned(),
+        secret: secret.digest(),
+        guarding: Guarding::default(),
+        guard_seen_at: None,
+    };
+    tx.insert_resource_server(&server, now)?;
+    tx.insert_scope(SCOPE, &server.id, NAME)?;
+    Ok(server.id)
+}
+
+/// The app of earlier drills, or another one if that was banned.
+fn client(tx: &Tx<'_>, now: Timestamp) -> Result<Client, Error> {
+    let known = tx.canary_client()?.map(|id| tx.client(&id)).transpose()?.flatten();
+    let owner = match known {
+        Some(client) if client.status.is_active() => return Ok(client),
+        Some(Client { id, status: ClientStatus::Suspended { .. }, .. }) => return Err(Error::Suspended(id)),
+        Some(Client { owner, .. }) => owner,
+        None => nobody(tx, now)?,
+    };
+    let client = Client {
+        id: ClientId::generate(now),
+        owner,
+        name: AppName::parse(NAME).map_err(|_| Error::Constant)?,
+        publisher: PUBLISHER.to_owned(),
+        kind: ClientKind::Confidential,
+        status: ClientStatus::Active,
+        generation: 1,
+        token_format: TokenFormat::Jwt,
+        grant_types: GrantTypes::new(vec![GrantType::ClientCredentials]),
+        scope: Some(Scope::from_iter([SCOPE.to_owned()])),
+        redirect_uris: Vec::new(),
+        created_at: now,
+    };
+    tx.insert_client(&client)?;
+    tx.set_canary_client(&client.id)?;
+    Ok(client)
+}
+
+/// Its owner: an account that nobody can sign in to, since it has no password and is disabled.
+fn nobody(tx: &Tx<'_>, now: Timestamp) -> Result<UserId, Error> {
+    let id = UserId::generate(now);
+    let username = Username::parse(&format!("rescind-drill-{}", random62(8))).ok_or(Error::Constant)?;
+    tx.insert_user(&id, &username, None, Role::User, "", now)?;
+    tx.shut_user(&id, &UserStatus::Disabled { at: now })?;
+    Ok(id)
+}
+
+/// Keeps how a drill went, in the place of the one before.
+///
+/// # Errors
+/// When the store fails.
+pub async fn end(store: &Store, outcome: Outcome, now: Timestamp) -> store::Result<bool> {
+    store.write(move |tx| tx.end_drill(outcome, now)).await
+}

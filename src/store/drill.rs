@@ -1,0 +1,71 @@
+//! The `drill` table: the canary's client, and how the last drill went.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::clock::Timestamp;
+use crate::model::canary::{Drill, Outcome, Times};
+use crate::model::id::ClientId;
+
+use super::{Result, Store, Tx};
+
+const CLIENT: &str = "SELECT client_id FROM drill WHERE id = 1";
+const SET_CLIENT: &str = "INSERT INTO drill (id, client_id) VALUES (1, ?1) \
+    ON CONFLICT (id) DO UPDATE SET client_id = excluded.client_id";
+const END: &str =
+    "UPDATE drill SET at = ?1, outcome = ?2, rounds = ?3, p50_us = ?4, p99_us = ?5, max_us = ?6 WHERE id = 1";
+const LAST: &str =
+    "SELECT at, outcome, rounds, p50_us, p99_us, max_us FROM drill WHERE id = 1 AND at IS NOT NULL";
+
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[CLIENT, LAST];
+
+fn drill(row: &Row<'_>) -> rusqlite::Result<Drill> {
+    let took = |column| -> rusqlite::Result<Duration> {
+        Ok(Duration::from_micros(row.get::<_, i64>(column)?.unsigned_abs()))
+    };
+    let rounds = row.get(2)?;
+    let outcome = match row.get_ref(1)?.as_str()? {
+        "passed" => Outcome::Passed(Times { rounds, p50: took(3)?, p99: took(4)?, max: took(5)? }),
+        _ => Outcome::Failed { rounds },
+    };
+    Ok(Drill { at: row.get(0)?, outcome })
+}
+
+impl Store {
+    /// How the last drill went, if there was any.
+    pub fn last_drill(&self) -> Result<Option<Drill>> {
+        self.lookup(|c| c.prepare_cached(LAST)?.query_row([], drill).optional())
+    }
+}
+
+impl Tx<'_> {
+    pub fn canary_client(&self) -> Result<Option<ClientId>> {
+        Ok(self.connection.prepare_cached(CLIENT)?.query_row([], |row| row.get(0)).optional()?)
+    }
+
+    pub fn set_canary_client(&self, client: &ClientId) -> Result<()> {
+        self.connection.prepare_cached(SET_CLIENT)?.execute([client])?;
+        Ok(())
+    }
+
+    /// `false` where none ever began.
+    pub fn end_drill(&self, outcome: Outcome, now: Timestamp) -> Result<bool> {
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let (word, rounds, times) = match outcome {
+            Outcome::Passed(times) => ("passed", times.rounds, Some(times)),
+            Outcome::Failed { rounds } => ("failed", rounds, None),
+        };
+        let rows = self.connection.prepare_cached(END)?.execute(params![
+            now,
+            word,
+            rounds,
+            times.map(|times| micros(times.p50)),
+            times.map(|times| micros(times.p99)),
+            times.map(|times| micros(times.max)),
+        ])?;
+        Ok(rows == 1)
+    }
+}
