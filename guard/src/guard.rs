@@ -110,7 +110,7 @@ impl Guard {
                 introspect::opaque(shared, token).await
             }
             Err(Refusal::Stale) if shared.settings.when_stale == WhenStale::Introspect => {
-                introspect::ask(shared, token).await
+                introspect::stale(shared, token).await
             }
             judged => judged,
         };
@@ -291,7 +291,7 @@ impl Shared {
             keys_version: progress.keys_version,
             keys: self.state.keys().len(),
             entries: self.state.entries(),
-            is_connected: self.is_connected.load(Ordering::Relaxed),
+            is_connected: !progress.is_closed && self.is_connected.load(Ordering::Relaxed),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             counters: self.counts.read(),
         }

@@ -123,6 +123,10 @@ impl State {
         self.clock.boot().nanos() < self.fresh_until.load(Ordering::Acquire)
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.progress.borrow().is_closed
+    }
+
     pub fn covering(&self, marks: &Marks) -> Option<Revoked> {
         read(&self.entries).covering(marks)
     }

@@ -19,6 +19,7 @@ mod http {
 mod keys;
 mod line;
 mod middle;
+mod opaque;
 mod restart;
 mod snapshots;
 mod stage;
