@@ -119,7 +119,7 @@ impl Guard {
 
     /// A tower layer that lets only requests with a good token through.
     pub fn layer(&self) -> GuardLayer {
-        GuardLayer::new(self.clone())
+        GuardLayer::new(self.clone(), &self.0.shared.settings.audience)
     }
 
     /// Waits until a token that was accepted dies: for answers that go on and on, such as event streams and web sockets.

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod answers;
 #[path = "../cli"]
 mod cli {
     #[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
