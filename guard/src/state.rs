@@ -237,10 +237,14 @@ impl State {
                 standing = Standing::Behind;
                 return;
             }
+            standing = Standing::Fresh;
+            // Of several under way an earlier one may be answered later: it knows nothing new.
+            if sent < progress.confirmed {
+                return;
+            }
             progress.max_staleness = self.staleness(answer.max_staleness);
             progress.confirmed = sent;
             progress.fresh_until = sent.plus(progress.max_staleness);
-            standing = Standing::Fresh;
         });
         standing
     }

@@ -38,6 +38,8 @@ struct Rules {
     came: watch::Sender<Vec<String>>,
     /// Those whose answers the server has given.
     answered: watch::Sender<Vec<String>>,
+    /// Those who wait for an answer that is held.
+    waiting: watch::Sender<usize>,
 }
 
 impl Middle {
@@ -50,6 +52,7 @@ impl Middle {
             kept: Mutex::default(),
             came: watch::Sender::default(),
             answered: watch::Sender::default(),
+            waiting: watch::Sender::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -86,6 +89,12 @@ impl Middle {
     pub async fn is_asked_again(&self, path: &str, before: usize) {
         let mut came = self.rules.came.subscribe();
         came.wait_for(|came| count(came, path) > before).await.unwrap();
+    }
+
+    /// Waits until so many wait for held answers at the same time.
+    pub async fn keeps_waiting(&self, number: usize) {
+        let mut waiting = self.rules.waiting.subscribe();
+        waiting.wait_for(|waiting| *waiting >= number).await.unwrap();
     }
 
     /// Waits until the server has answered this many requests for this path, whether or not the answers went on.
@@ -134,7 +143,24 @@ async fn pass(State(rules): State<Arc<Rules>>, request: Request) -> Response {
 /// Waits until answers of this path may go on.
 async fn free(rules: &Rules, path: &str) {
     let mut held = rules.held.subscribe();
+    let _waiting = Waiting::new(rules);
     held.wait_for(|held| !held.contains(path)).await.unwrap();
+}
+
+/// Somebody who waits, until the answer goes on or they go away.
+struct Waiting<'r>(&'r Rules);
+
+impl<'r> Waiting<'r> {
+    fn new(rules: &'r Rules) -> Self {
+        rules.waiting.send_modify(|waiting| *waiting += 1);
+        Self(rules)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.send_modify(|waiting| *waiting -= 1);
+    }
 }
 
 /// A stream that is passed on, event by event.

@@ -144,6 +144,27 @@ async fn answers_that_come_late_count_from_when_they_were_asked_for() {
     accepts(&guard, &live);
 }
 
+/// As with a connection that died without a word: nobody waits for that answer when the network is whole again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_without_an_answer_keeps_no_later_one_waiting() {
+    let stage = Stage::new().await;
+    let middle = Middle::to(stage.address).await;
+    let (guard, clock) = stage.guard_and_clock(&middle.url).await;
+    let [dead, live] = stage.tokens().await;
+    middle.holds(ACK);
+    within(middle.keeps_waiting(3)).await;
+    clock.sleep(SHORTER);
+    stage.app.revokes(&dead).await.is(200);
+    stage.reaches(&guard).await;
+    accepts(&guard, &live);
+    // All are answered at once, in whatever order.
+    middle.releases(ACK);
+    confirmed(&guard).await;
+    assert!(guard.state().age.unwrap() < SHORTER);
+    refuses(&guard, &dead, Revoked::Token);
+    accepts(&guard, &live);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_cut_off_from_its_database_makes_nobody_look_fresh() {
     let stage = Stage::new().await;
