@@ -136,13 +136,16 @@ impl Guard {
     pub fn watch(&self, claims: &Claims) -> impl Future<Output = Ended> + Send + 'static + use<> {
         let shared = Arc::clone(&self.0.shared);
         let marks = shared.state.prints().of_claims(claims);
-        let exp = claims.exp;
+        let (exp, kid) = (claims.exp, claims.kid.clone());
         async move {
             let mut progress = shared.state.subscribe();
             loop {
                 progress.mark_unchanged();
                 if let Some(revoked) = shared.state.covering(&marks) {
                     return Ended::Revoked(revoked);
+                }
+                if kid.as_ref().is_some_and(|kid| !shared.state.keys().has(kid)) {
+                    return Ended::Revoked(Revoked::Key);
                 }
                 let left = exp - shared.state.clock().wall();
                 if left <= 0 {
@@ -234,7 +237,8 @@ impl Shared {
             now: u64::try_from(wall).unwrap_or(0),
             leeway: self.settings.leeway.as_secs(),
         };
-        let claims = read_claims(&parsed.payload()?, expected)?;
+        let mut claims = read_claims(&parsed.payload()?, expected)?;
+        claims.kid = Some(parsed.kid);
         let marks = self.state.prints().of_claims(&claims);
         if !self.state.is_fresh() {
             return Err(Refusal::Stale);

@@ -250,6 +250,7 @@ fn claims(answer: Answer) -> Option<Claims> {
             client_generation: answer.client_generation?,
             user,
         },
+        kid: None,
     })
 }
 
@@ -293,6 +294,7 @@ mod tests {
             iat: 0,
             exp: 1,
             stamp: Stamp { server_generation: 1, client_generation: 1, user: None },
+            kid: None,
         };
         let marks = crate::entries::Prints::new().unwrap().of_claims(&claims);
         for number in 0..6 {

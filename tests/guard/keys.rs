@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rescind::model::id::KeyId;
-use rescind_guard::Refusal;
+use rescind_guard::{Ended, Refusal, Revoked};
 
 use crate::middle::{FEED, Middle, SNAPSHOT};
 use crate::stage::{Stage, accepts, confirmed, is_stale, until, within};
@@ -42,6 +42,26 @@ async fn a_withdrawn_key_is_refused_by_every_connected_guard() {
     let newcomer = stage.guard(&stage.url()).await;
     assert_eq!(newcomer.verify(&old), Err(Refusal::UnknownKey));
     accepts(&newcomer, &new);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_token_opened_closes_when_the_key_that_signed_it_is_withdrawn() {
+    let stage = Stage::new().await;
+    let (guard, clock) = stage.guard_and_clock(&stage.url()).await;
+    let watch = async || tokio::spawn(guard.watch(&guard.verify(&stage.token("read").await).unwrap()));
+    let (old, first) = (watch().await, stage.signing_key());
+    let app = &stage.world.app;
+    app.keys.rotate(&app.store, app.clock.now()).await.unwrap();
+    stage.world.advances(60);
+    clock.set_wall(60);
+    until(|| guard.state().keys == 2).await;
+    let new = watch().await;
+    stage.withdraws(first).await;
+    assert_eq!(within(old).await.unwrap(), Ended::Revoked(Revoked::Key));
+    confirmed(&guard).await;
+    assert!(!new.is_finished(), "another key signed that one");
+    stage.world.ends_all_tokens_of(&stage.app).await;
+    assert_eq!(within(new).await.unwrap(), Ended::Revoked(Revoked::Client));
 }
 
 /// Withdrawals are revocations: who has not heard of one is not fresh.
