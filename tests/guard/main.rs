@@ -22,6 +22,7 @@ mod line;
 mod middle;
 mod opaque;
 mod restart;
+mod slow;
 mod snapshots;
 mod stage;
 mod staleness;
