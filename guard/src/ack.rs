@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::clock::Boot;
 use crate::guard::Shared;
@@ -15,69 +17,122 @@ use crate::wire::{Ack, Acknowledged, Seen};
 const LEAVING: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_millis(500);
 
+/// What became of an acknowledgement.
+struct Answered {
+    sent: Boot,
+    /// Where the guard stood.
+    told: Progress,
+    /// Kept in case that it did not arrive.
+    seen: Vec<Seen>,
+    answer: Result<Acknowledged, Failure>,
+}
+
 /// Runs until the guard is dropped; ends by itself once it was closed.
+///
+/// One that gets no answer keeps no later one waiting: a connection that died without a word would otherwise make a
+/// guard stale long after the network is whole again.
 pub async fn run(shared: Arc<Shared>) {
     let mut behind_since: Option<Boot> = None;
+    let mut under_way: JoinSet<Answered> = JoinSet::new();
+    let (mut due, mut last) = (Instant::now(), Instant::now());
+    let (mut has_news, mut is_failing) = (false, false);
     loop {
-        wait(&shared).await;
+        tokio::select! {
+            Some(answered) = under_way.join_next() => {
+                // An error means that the runtime ends.
+                let Ok(answered) = answered else { continue };
+                is_failing = answered.answer.is_err();
+                due = due.min(last + pause(&shared, &answered.told));
+                weigh(&shared, answered, &mut behind_since);
+            }
+            () = shared.changed.notified() => has_news = true,
+            () = tokio::time::sleep_until(due) => {}
+        }
         let told = shared.state.progress();
         if told.is_closed {
+            // What arrives after the last word would be a new lease.
+            let _ =
+                tokio::time::timeout(LEAVING, async { while under_way.join_next().await.is_some() {} }).await;
+            under_way.abort_all();
             leave(&shared).await;
             return;
         }
-        shared.state.sweep();
+        let pause = pause(&shared, &told);
+        let is_due = Instant::now() >= due;
+        // A later one overtakes what died, not what is only slow.
+        if is_due && !under_way.is_empty() && last.elapsed() < pause.max(SHORTEST) {
+            due = last + pause.max(SHORTEST);
+            continue;
+        }
+        // Not at once after a failure, even where entries come in: the server has trouble enough.
+        if !is_due && (!has_news || is_failing || !under_way.is_empty()) {
+            continue;
+        }
+        if is_due {
+            shared.state.sweep();
+        }
+        has_news = false;
+        last = Instant::now();
+        due = last + pause;
         if told.position.is_none() {
             continue;
         }
-        let seen = shared.seen.take(shared.state.clock().boot());
-        let sent = shared.state.clock().boot();
-        let patience = (told.max_staleness / 2).clamp(SHORTEST, Duration::from_secs(5));
-        match send(&shared, &told, seen.clone(), patience).await {
-            Ok(answer) => {
-                count(&shared.counts.acknowledged);
-                match shared.state.confirm(sent, &told, &answer) {
-                    Standing::Fresh => {
-                        behind_since = None;
-                        shared.no_trouble();
-                    }
-                    // The stream may be about to bring it; if it does not, somebody holds it back.
-                    Standing::Behind => {
-                        let since = *behind_since.get_or_insert(sent);
-                        if shared.state.clock().boot().since(since) >= shared.settings.timing.behind {
-                            behind_since = None;
-                            shared.trouble("the stream is held back".to_owned());
-                            shared.resync.notify_one();
-                        }
-                    }
-                    Standing::Elsewhere => {
-                        shared.trouble("the server has another history than this guard".to_owned());
-                        shared.resync.notify_one();
-                    }
-                }
-            }
-            Err(failure) => {
-                shared.seen.put_back(seen);
-                if let Failure::Status { status: StatusCode::CONFLICT, .. } = failure {
-                    shared.resync.notify_one();
-                }
-                shared.trouble(format!("acknowledgement: {failure}"));
-                // Not at once, even where entries come in: the server has trouble enough.
-                tokio::time::sleep(shared.settings.timing.acknowledge.min(told.max_staleness / 3)).await;
-            }
-        }
+        under_way.spawn(acknowledge(Arc::clone(&shared), told));
     }
 }
 
-/// Until something was applied, or it is time again.
-async fn wait(shared: &Shared) {
-    let staleness = shared.state.progress().max_staleness;
-    let mut pause = shared.settings.timing.acknowledge;
-    if !staleness.is_zero() {
-        pause = pause.min(staleness / 3);
-    }
-    tokio::select! {
-        () = shared.changed.notified() => {}
-        () = tokio::time::sleep(pause) => {}
+/// Between acknowledgements while nothing happens.
+fn pause(shared: &Shared, told: &Progress) -> Duration {
+    let pause = shared.settings.timing.acknowledge;
+    if told.max_staleness.is_zero() { pause } else { pause.min(told.max_staleness / 3) }
+}
+
+async fn acknowledge(shared: Arc<Shared>, told: Progress) -> Answered {
+    let seen = shared.seen.take(shared.state.clock().boot());
+    let sent = shared.state.clock().boot();
+    let patience = (told.max_staleness / 2).clamp(SHORTEST, Duration::from_secs(5));
+    let answer = send(&shared, &told, seen.clone(), patience).await;
+    Answered { sent, told, seen, answer }
+}
+
+fn weigh(shared: &Shared, answered: Answered, behind_since: &mut Option<Boot>) {
+    let Answered { sent, told, seen, answer } = answered;
+    // What was said of a history that was replaced meanwhile is old.
+    let incarnation = |progress: &Progress| progress.position.map(|position| position.incarnation);
+    let is_of_before = incarnation(&told) != incarnation(&shared.state.progress());
+    match answer {
+        Ok(answer) => {
+            count(&shared.counts.acknowledged);
+            match shared.state.confirm(sent, &told, &answer) {
+                Standing::Fresh => {
+                    *behind_since = None;
+                    shared.no_trouble();
+                }
+                // The stream may be about to bring it; if it does not, somebody holds it back.
+                Standing::Behind => {
+                    let since = *behind_since.get_or_insert(sent);
+                    if shared.state.clock().boot().since(since) >= shared.settings.timing.behind {
+                        *behind_since = None;
+                        shared.trouble("the stream is held back".to_owned());
+                        shared.resync.notify_one();
+                    }
+                }
+                Standing::Elsewhere if is_of_before => {}
+                Standing::Elsewhere => {
+                    shared.trouble("the server has another history than this guard".to_owned());
+                    shared.resync.notify_one();
+                }
+            }
+        }
+        Err(failure) => {
+            shared.seen.put_back(seen);
+            if let Failure::Status { status: StatusCode::CONFLICT, .. } = failure
+                && !is_of_before
+            {
+                shared.resync.notify_one();
+            }
+            shared.trouble(format!("acknowledgement: {failure}"));
+        }
     }
 }
 

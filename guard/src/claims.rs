@@ -18,6 +18,9 @@ pub struct Claims {
     pub exp: i64,
     #[serde(flatten)]
     pub stamp: Stamp,
+    /// The key that signed it, if the guard has checked that itself: a token dies with its key.
+    #[serde(skip)]
+    pub kid: Option<String>,
 }
 
 /// What the token hangs on, and the generations at which it was made: it dies with any of them.

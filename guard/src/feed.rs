@@ -225,3 +225,36 @@ fn take(shared: &Shared, items: &[Item], pauses: &mut Pauses) -> Result<(), End>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pauses(failures: u32) -> Vec<Duration> {
+        let (retry, longest) = (Duration::from_secs(1), Duration::from_secs(10));
+        (0..10_000).map(|_| Pauses { retry, longest, failures }.next(Duration::ZERO)).collect()
+    }
+
+    #[test]
+    fn guards_that_lose_a_server_at_once_come_back_one_by_one() {
+        for (failures, most) in [(0, 2), (1, 4), (2, 8), (3, 10), (40, 10)] {
+            let pauses = pauses(failures);
+            let tenth = Duration::from_secs(most) / 10;
+            for part in 0..10 {
+                let within = tenth * part..tenth * (part + 1);
+                let number = pauses.iter().filter(|pause| within.contains(pause)).count();
+                // A thousand are expected, and chance moves that by thirty.
+                assert!((800..1_200).contains(&number), "{number} in {within:?} after {failures} failures");
+            }
+        }
+    }
+
+    #[test]
+    fn pauses_grow_with_each_failure_and_are_never_shorter_than_was_asked() {
+        let mut pauses = Pauses { retry: Duration::ZERO, longest: Duration::from_secs(10), failures: 0 };
+        for failures in 1..40 {
+            assert_eq!(pauses.next(Duration::from_secs(5)), Duration::from_secs(5));
+            assert_eq!(pauses.failures, failures);
+        }
+    }
+}

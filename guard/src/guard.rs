@@ -110,7 +110,7 @@ impl Guard {
                 introspect::opaque(shared, token).await
             }
             Err(Refusal::Stale) if shared.settings.when_stale == WhenStale::Introspect => {
-                introspect::ask(shared, token).await
+                introspect::stale(shared, token).await
             }
             judged => judged,
         };
@@ -119,7 +119,7 @@ impl Guard {
 
     /// A tower layer that lets only requests with a good token through.
     pub fn layer(&self) -> GuardLayer {
-        GuardLayer::new(self.clone())
+        GuardLayer::new(self.clone(), &self.0.shared.settings.audience)
     }
 
     /// Waits until a token that was accepted dies: for answers that go on and on, such as event streams and web sockets.
@@ -136,13 +136,16 @@ impl Guard {
     pub fn watch(&self, claims: &Claims) -> impl Future<Output = Ended> + Send + 'static + use<> {
         let shared = Arc::clone(&self.0.shared);
         let marks = shared.state.prints().of_claims(claims);
-        let exp = claims.exp;
+        let (exp, kid) = (claims.exp, claims.kid.clone());
         async move {
             let mut progress = shared.state.subscribe();
             loop {
                 progress.mark_unchanged();
                 if let Some(revoked) = shared.state.covering(&marks) {
                     return Ended::Revoked(revoked);
+                }
+                if kid.as_ref().is_some_and(|kid| !shared.state.keys().has(kid)) {
+                    return Ended::Revoked(Revoked::Key);
                 }
                 let left = exp - shared.state.clock().wall();
                 if left <= 0 {
@@ -234,7 +237,8 @@ impl Shared {
             now: u64::try_from(wall).unwrap_or(0),
             leeway: self.settings.leeway.as_secs(),
         };
-        let claims = read_claims(&parsed.payload()?, expected)?;
+        let mut claims = read_claims(&parsed.payload()?, expected)?;
+        claims.kid = Some(parsed.kid);
         let marks = self.state.prints().of_claims(&claims);
         if !self.state.is_fresh() {
             return Err(Refusal::Stale);
@@ -291,7 +295,7 @@ impl Shared {
             keys_version: progress.keys_version,
             keys: self.state.keys().len(),
             entries: self.state.entries(),
-            is_connected: self.is_connected.load(Ordering::Relaxed),
+            is_connected: !progress.is_closed && self.is_connected.load(Ordering::Relaxed),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             counters: self.counts.read(),
         }

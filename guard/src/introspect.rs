@@ -158,6 +158,19 @@ pub async fn opaque(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
     Ok(claims)
 }
 
+/// Accepts or refuses any token while the guard can't decide by itself.
+///
+/// Entries may come in all the while: what was revoked while the answer was on its way is in force here, whatever the
+/// answer says.
+pub async fn stale(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
+    let claims = ask(shared, token).await?;
+    let marks = shared.state.prints().of_claims(&claims);
+    match shared.state.covering(&marks.of_answer()) {
+        Some(revoked) => Err(Refusal::Revoked(revoked)),
+        None => Ok(claims),
+    }
+}
+
 /// An earlier answer, if the guard knows that the server would repeat it.
 fn cached(shared: &Shared, digest: &[u8; 32]) -> Option<Known> {
     let known = shared.cache.get(digest)?;
@@ -174,10 +187,17 @@ fn cached(shared: &Shared, digest: &[u8; 32]) -> Option<Known> {
 }
 
 /// Asks the server. The token holds nothing that a form would have to escape.
-pub async fn ask(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
+async fn ask(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
+    // Whoever was shut down accepts nothing any more: the server no longer waits for its word.
+    if shared.state.is_closed() {
+        return Err(Refusal::Stale);
+    }
     count(&shared.counts.introspections);
     let answer =
         shared.http.introspect::<Answer>(token).await.map_err(|failure| unreachable(shared, &failure))?;
+    if shared.state.is_closed() {
+        return Err(Refusal::Stale);
+    }
     if !answer.active {
         return Err(Refusal::Inactive);
     }
@@ -230,6 +250,7 @@ fn claims(answer: Answer) -> Option<Claims> {
             client_generation: answer.client_generation?,
             user,
         },
+        kid: None,
     })
 }
 
@@ -273,6 +294,7 @@ mod tests {
             iat: 0,
             exp: 1,
             stamp: Stamp { server_generation: 1, client_generation: 1, user: None },
+            kid: None,
         };
         let marks = crate::entries::Prints::new().unwrap().of_claims(&claims);
         for number in 0..6 {

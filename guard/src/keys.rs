@@ -40,6 +40,10 @@ impl Keys {
         self.0.len()
     }
 
+    pub fn has(&self, kid: &str) -> bool {
+        self.0.iter().any(|key| key.kid == kid)
+    }
+
     /// # Errors
     /// `UnknownKey`, `Algorithm` or `Signature`.
     pub fn verify(&self, token: &Unverified<'_>) -> Result<(), Refusal> {

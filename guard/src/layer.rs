@@ -29,9 +29,10 @@ pub struct GuardLayer {
     challenge: Arc<Challenge>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Challenge {
-    realm: Option<String>,
+    /// Always named: a challenge has at least one attribute (RFC 6750 §3).
+    realm: String,
     scopes: Vec<String>,
 }
 
@@ -43,8 +44,9 @@ pub struct Guarded<S> {
 }
 
 impl GuardLayer {
-    pub(crate) fn new(guard: Guard) -> Self {
-        Self { guard, challenge: Arc::default() }
+    pub(crate) fn new(guard: Guard, realm: &str) -> Self {
+        let challenge = Challenge { realm: realm.to_owned(), scopes: Vec::new() };
+        Self { guard, challenge: Arc::new(challenge) }
     }
 
     /// Requires `scope` too. A text that is no scope (RFC 6749 §3.3) is one that no token has.
@@ -54,10 +56,10 @@ impl GuardLayer {
         self
     }
 
-    /// The realm that challenges name.
+    /// The realm that challenges name, if not the audience.
     #[must_use]
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.challenge).realm = Some(realm.into());
+        Arc::make_mut(&mut self.challenge).realm = realm.into();
         self
     }
 }
@@ -171,13 +173,12 @@ impl Denial {
     fn challenge(self, challenge: &Challenge) -> String {
         let mut attributes = Vec::new();
         let mut attribute = |name: &str, value: &str| {
-            // Neither may stand in a quoted string of these (RFC 6750 §3).
-            let value: String = value.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+            // Nothing else may stand in a quoted string of these (RFC 6750 §3).
+            let is_fit = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+            let value: String = value.chars().filter(is_fit).collect();
             attributes.push(format!("{name}=\"{value}\""));
         };
-        if let Some(realm) = &challenge.realm {
-            attribute("realm", realm);
-        }
+        attribute("realm", &challenge.realm);
         match self {
             // Nothing beside it: who sent no token made no mistake (RFC 6750 §3.1).
             Self::NoToken | Self::Unknown => {}
@@ -197,6 +198,6 @@ impl Denial {
                 attribute("scope", &challenge.scopes.join(" "));
             }
         }
-        if attributes.is_empty() { "Bearer".to_owned() } else { format!("Bearer {}", attributes.join(", ")) }
+        format!("Bearer {}", attributes.join(", "))
     }
 }

@@ -9,6 +9,8 @@ pub enum Revoked {
     Client,
     User,
     Server,
+    /// The key that signed the token was withdrawn.
+    Key,
 }
 
 impl Revoked {
@@ -20,6 +22,7 @@ impl Revoked {
             Self::Client => "client",
             Self::User => "user",
             Self::Server => "server",
+            Self::Key => "key",
         }
     }
 }

@@ -123,6 +123,10 @@ impl State {
         self.clock.boot().nanos() < self.fresh_until.load(Ordering::Acquire)
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.progress.borrow().is_closed
+    }
+
     pub fn covering(&self, marks: &Marks) -> Option<Revoked> {
         read(&self.entries).covering(marks)
     }
@@ -233,10 +237,14 @@ impl State {
                 standing = Standing::Behind;
                 return;
             }
+            standing = Standing::Fresh;
+            // Of several under way an earlier one may be answered later: it knows nothing new.
+            if sent < progress.confirmed {
+                return;
+            }
             progress.max_staleness = self.staleness(answer.max_staleness);
             progress.confirmed = sent;
             progress.fresh_until = sent.plus(progress.max_staleness);
-            standing = Standing::Fresh;
         });
         standing
     }

@@ -155,6 +155,7 @@ pub fn read_claims(payload: &[u8], expected: Expected<'_>) -> Result<Claims, Ref
             client_generation: integer("client_generation")?,
             user: user_stamp(&claims)?,
         },
+        kid: None,
     })
 }
 

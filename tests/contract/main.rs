@@ -5,6 +5,7 @@
 mod chance;
 mod consent;
 mod estate;
+mod guarded;
 mod history;
 mod matrix;
 mod model;

@@ -1,6 +1,7 @@
 //! Random sequences of everything that people, apps and time do, against a model of plain sets.
 //!
-//! After every step every credential that was ever issued has to live exactly where the sets say so.
+//! After every step every credential that was ever issued has to live exactly where the sets say so: at the server, and
+//! JWTs at a guard that is connected to it.
 //! A failure prints its seed and the shortest sequence that was found to fail. A longer run:
 //!
 //! ```text
@@ -33,6 +34,9 @@ struct Tally {
     live: usize,
     own: usize,
     jwts: usize,
+    /// What the guard was asked, and how often it accepted.
+    asked: usize,
+    accepted: usize,
     kinds: BTreeMap<String, usize>,
 }
 
@@ -57,6 +61,8 @@ async fn play(steps: &[Step], tally: &mut Tally) -> Result<(), Failure> {
     tally.issued += issued;
     tally.own += play.of_clients_own();
     tally.jwts += play.jwts();
+    tally.asked += play.verdicts.0;
+    tally.accepted += play.verdicts.1;
     Ok(())
 }
 
@@ -106,12 +112,14 @@ async fn every_credential_lives_exactly_as_long_as_the_sets_say() {
             return;
         }
     }
-    let Tally { steps, issued, live, own, jwts, kinds } = tally;
+    let Tally { steps, issued, live, own, jwts, asked, accepted, kinds } = tally;
     println!(
         "model: {steps} steps, {issued} credentials issued, {own} of them clients' own and \
          {jwts} JWTs, {live} alive at the end"
     );
+    println!("model: a guard was asked {asked} times about JWTs, and accepted {accepted} times");
     println!("model: {kinds:?}");
     assert!(total < STEPS || kinds.len() == Step::kinds(), "kinds that were never drawn");
     assert!(kinds[&format!("{:?}", Kind::Redeem)] > 0 && live > 0 && live < issued && jwts > 0);
+    assert!(0 < accepted && accepted < asked, "the guard was asked too little");
 }

@@ -39,6 +39,9 @@ pub const LIVES: Lives = Lives {
 };
 pub const SESSION_LIFE: Duration = Duration::from_secs(200_000);
 
+pub const ISSUER: &str = "https://id.example";
+pub const AUDIENCE: &str = "https://photos.example";
+
 /// S256 of the verifier in RFC 7636, appendix B: what codes are asked for with here.
 pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -106,6 +109,10 @@ impl Held {
     pub fn is_jwt(&self) -> bool {
         self.0.contains('.')
     }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
 }
 
 fn keys_of(store: &Store) -> Keys {
@@ -122,15 +129,16 @@ impl World {
         Self { store, keys, folder }
     }
 
-    /// An API with these scopes: JWTs have an audience.
-    pub async fn api(&self, scopes: &[&str]) {
+    /// An API with these scopes: JWTs have an audience. Its id and secret.
+    pub async fn api(&self, scopes: &[&str]) -> (String, String) {
         let new = NewResourceServer {
             name: "Photos".to_owned(),
-            audience: "https://photos.example".to_owned(),
+            audience: AUDIENCE.to_owned(),
             scopes: scopes.iter().map(|&name| (name.to_owned(), format!("May {name}"))).collect(),
             guarding: Guarding::default(),
         };
-        register::resource_server(&self.store, new, NOW).await.unwrap();
+        let (id, secret) = register::resource_server(&self.store, new, NOW).await.unwrap();
+        (id.to_string(), secret.expose().to_owned())
     }
 
     pub fn path(&self) -> PathBuf {
@@ -249,10 +257,9 @@ impl World {
     pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
         let making = match self.store.client(client).unwrap().unwrap().token_format {
             TokenFormat::Opaque => Making::Opaque,
-            TokenFormat::Jwt => Making::Jwt {
-                issuer: "https://id.example".into(),
-                signing: self.keys.signing(&self.store).unwrap(),
-            },
+            TokenFormat::Jwt => {
+                Making::Jwt { issuer: ISSUER.into(), signing: self.keys.signing(&self.store).unwrap() }
+            }
         };
         let scopes = self.store.scopes().unwrap();
         Terms { client: client.clone(), making, resources: Vec::new(), lives: LIVES, scopes, now }

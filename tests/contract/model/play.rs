@@ -16,6 +16,7 @@ use rescind::store::users::Credentials;
 
 use super::sets::{Answer, Client, Look, Of, Refreshed, SESSION_LIFE, Secret, Session, Sets, Standing};
 use super::steps::{Kind, Step};
+use crate::guarded::Guarded;
 use crate::world::{self, CHALLENGE, Held, LIVES, NOW, World, copy, copy_refresh, scope};
 
 /// The admin, who can't be shut: somebody has to moderate.
@@ -29,6 +30,9 @@ const SECRETS: usize = 6;
 /// What the server gave, in the order of the sets.
 pub struct Play {
     world: World,
+    guarded: Guarded,
+    /// What the guard was asked, and how often it accepted.
+    pub verdicts: (usize, usize),
     pub sets: Sets,
     users: Vec<UserId>,
     clients: Vec<ClientId>,
@@ -56,8 +60,12 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, expected: &T, found: &T) -> 
 
 impl Play {
     pub async fn new() -> Self {
+        let world = World::new().await;
+        let api = world.api(&["a", "b"]).await;
         let mut play = Self {
-            world: World::new().await,
+            guarded: Guarded::new(&world, api).await,
+            world,
+            verdicts: (0, 0),
             sets: Sets { now: NOW.millis(), ..Sets::default() },
             users: Vec::new(),
             clients: Vec::new(),
@@ -72,7 +80,6 @@ impl Play {
             sign_ins: Vec::new(),
             numbers: Vec::new(),
         };
-        play.world.api(&["a", "b"]).await;
         for user in 0..NAMES {
             play.add_user(user).await;
         }
@@ -266,7 +273,9 @@ impl Play {
                 Ok(())
             }
             Kind::Restart => {
+                self.guarded.stops();
                 self.world.restart().await;
+                self.guarded.serves(&self.world);
                 Ok(())
             }
             // There is nothing yet that it could be done to.
@@ -618,8 +627,20 @@ impl Play {
     // Comparing
 
     /// Holds every credential that was ever issued against the sets.
-    pub async fn compare(&self) -> Verdict {
-        let (now, sets) = (self.now(), &self.sets);
+    pub async fn compare(&mut self) -> Verdict {
+        let now = self.now();
+        self.guarded.follows(now).await;
+        let sets = &self.sets;
+        for (at, (expected, token)) in sets.access.iter().zip(&self.access).enumerate() {
+            let lives = sets.access_lives(expected);
+            // A guard decides by whole seconds, and time goes on while it does.
+            if token.is_jwt() && !(lives && expected.ends < sets.now + 2_000) {
+                let found = self.guarded.accepts(token.expose());
+                same(&format!("access token {at} at a guard"), &lives, &found)?;
+                self.verdicts.0 += 1;
+                self.verdicts.1 += usize::from(found);
+            }
+        }
         for (at, (expected, token)) in sets.access.iter().zip(&self.access).enumerate() {
             same(
                 &format!("access token {at}"),
