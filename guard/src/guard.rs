@@ -117,6 +117,20 @@ impl Guard {
         shared.counted(judged)
     }
 
+    /// Whether a token that was accepted still is: what [`Guard::verify`] looks at beyond form and signature, in a
+    /// fraction of its time. For connections that carry many requests under one token, before each of them.
+    ///
+    /// # Errors
+    /// `Expired`, `Stale` or `Revoked`.
+    pub fn recheck(&self, claims: &Claims) -> Result<(), Refusal> {
+        let shared = &self.0.shared;
+        let leeway = i64::try_from(shared.settings.leeway.as_secs()).unwrap_or(i64::MAX);
+        if shared.state.clock().wall() >= claims.exp.saturating_add(leeway) {
+            return Err(Refusal::Expired);
+        }
+        shared.standing(&shared.state.prints().of_claims(claims))
+    }
+
     /// A tower layer that lets only requests with a good token through.
     pub fn layer(&self) -> GuardLayer {
         GuardLayer::new(self.clone())
@@ -236,15 +250,18 @@ impl Shared {
         };
         let claims = read_claims(&parsed.payload()?, expected)?;
         let marks = self.state.prints().of_claims(&claims);
+        self.standing(&marks)?;
+        self.note_seen(&claims, &marks);
+        Ok(claims)
+    }
+
+    /// Whether nothing that a token hangs on is dead, as far as that can be known here.
+    fn standing(&self, marks: &Marks) -> Result<(), Refusal> {
         if !self.state.is_fresh() {
             return Err(Refusal::Stale);
         }
         // Last, so that an entry applied a moment ago counts.
-        if let Some(revoked) = self.state.covering(&marks) {
-            return Err(Refusal::Revoked(revoked));
-        }
-        self.note_seen(&claims, &marks);
-        Ok(claims)
+        self.state.covering(marks).map_or(Ok(()), |revoked| Err(Refusal::Revoked(revoked)))
     }
 
     fn counted(&self, judged: Result<Claims, Refusal>) -> Result<Claims, Refusal> {
