@@ -95,6 +95,8 @@ struct Running {
 impl Running {
     #[allow(clippy::zombie_processes, reason = "waited for when dropped")]
     fn start(command: &mut Command, port: u16) -> Result<Self> {
+        let is_taken = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        ensure!(!is_taken, "something else listens on {port}");
         let began = Instant::now();
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
