@@ -3,5 +3,6 @@
 pub mod claims;
 pub mod key;
 pub mod key_file;
+pub mod known;
 pub mod statement;
 pub mod token;

@@ -2,10 +2,15 @@
 //!
 //! Every throughput is given as a share of a bare axum server that answers a static JSON, the two alternating in the
 //! same run, medians of three. `cargo bench -- 10000` makes fewer than a million tokens, `cargo bench -- 1000000 refresh`
-//! measures the rows alone whose name holds that word.
+//! measures the rows alone whose name holds that word; `cargo bench -- 1000000 guards` needs no million and makes none.
 
+mod checks;
+mod fleet;
+mod guards;
+mod jwt;
 mod load;
 mod seed;
+mod verify;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -20,15 +25,24 @@ const BARE: &str = "--bare";
 const BARE_PORT: u16 = 18_090;
 const PORT: u16 = 18_091;
 const ROUNDS: usize = 3;
+const JWT_INTROSPECTION: &str = "JWT introspection";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if arguments.first().is_some_and(|argument| argument == BARE) {
-        return load::serve_bare(BARE_PORT);
+    match arguments.first().map(String::as_str) {
+        Some(BARE) => return load::serve_bare(BARE_PORT),
+        Some(fleet::WORD) => return fleet::run(),
+        Some(verify::WORD) => return verify::run(),
+        _ => {}
     }
     let many = arguments.first().map_or(Ok(1_000_000), |text| text.parse()).context("a number of tokens")?;
     let rows = Rows { named: arguments.get(1).cloned().unwrap_or_default() };
     let runtime = tokio::runtime::Runtime::new()?;
+    checks::measure(&runtime, &rows)?;
+    guards::measure(&runtime, &rows)?;
+    if rows.named.starts_with("guards") {
+        return Ok(());
+    }
     let _bare = Running::start(Command::new(std::env::current_exe()?).arg(BARE), BARE_PORT)?;
     let few = few_tokens(&runtime, &rows, 10_000.min(many))?;
     let all = many_tokens(&runtime, &rows, many)?;
@@ -81,6 +95,8 @@ struct Running {
 impl Running {
     #[allow(clippy::zombie_processes, reason = "waited for when dropped")]
     fn start(command: &mut Command, port: u16) -> Result<Self> {
+        let is_taken = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        ensure!(!is_taken, "something else listens on {port}");
         let began = Instant::now();
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -131,6 +147,9 @@ fn few_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> 
 /// Everything else; returns introspection's share of bare axum.
 fn many_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> Result<Option<f64>> {
     let world = World::make(runtime, tokens)?;
+    if rows.hold(JWT_INTROSPECTION) {
+        runtime.block_on(jwt::sign_all(&world, &format!("http://127.0.0.1:{PORT}")))?;
+    }
     let server = Running::rescind(&world.database)?;
     println!("| cold start, s | {:.3} |", server.took.as_secs_f64());
     std::thread::sleep(Duration::from_secs(2));
@@ -140,6 +159,8 @@ fn many_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) ->
     let introspection =
         rows.measure(&format!("introspection, {tokens} tokens"), &world.introspection(PORT))?;
     rows.measure("client_credentials, durable", &world.client_credentials(PORT))?;
+    rows.measure(JWT_INTROSPECTION, &world.jwt_introspection(PORT))?;
+    rows.measure("JWT client_credentials", &world.jwt_client_credentials(PORT))?;
     rows.measure("refresh with rotation, durable", &world.refresh(PORT))?;
     rows.measure("RFC 7009 revocation, durable", &world.revocation(PORT))?;
     println!("| memory after load, MiB | {:.1} |", server.memory()?);

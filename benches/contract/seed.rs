@@ -31,8 +31,12 @@ pub struct World {
     pub database: PathBuf,
     pub large: ClientId,
     pub small: ClientId,
-    client_auth: String,
+    pub client_auth: String,
     server_auth: String,
+    /// Credentials of a client whose tokens are JWTs.
+    jwt_auth: String,
+    /// The resource server's id and secret.
+    pub server: (String, String),
 }
 
 /// Rows in an order that leaves the pages of a table as full as a growing one has them: the first token of every device,
@@ -76,25 +80,29 @@ impl World {
             guarding: Guarding::default(),
         };
         let (server, server_secret) = register::resource_server(&app.store, server, now).await?;
-        let client = |name: &str| NewClient {
+        let client = |name: &str, token_format| NewClient {
             owner: owner.clone(),
             name: AppName::parse(name).unwrap_or_else(|_| unreachable!("a plain name")),
             publisher: "Figures".to_owned(),
             kind: ClientKind::Confidential,
-            token_format: TokenFormat::Opaque,
+            token_format,
             grant_types: GrantTypes::new(GrantType::ALL.to_vec()),
             scope: None,
             redirect_uris: RedirectUri::parse("https://app.example/callback").into_iter().collect(),
         };
-        let (large, secret) = register::client(&app.store, client("Large"), now).await?;
-        let (small, _) = register::client(&app.store, client("Small"), now).await?;
+        let (large, secret) = register::client(&app.store, client("Large", TokenFormat::Opaque), now).await?;
+        let (small, _) = register::client(&app.store, client("Small", TokenFormat::Opaque), now).await?;
+        let (signed, signed_secret) =
+            register::client(&app.store, client("Signed", TokenFormat::Jwt), now).await?;
         app.store.close().await;
-        let secret = secret.context("a secret")?;
+        let (secret, signed_secret) = (secret.context("a secret")?, signed_secret.context("a secret")?);
         Ok(Self {
             folder,
             database,
             client_auth: basic(large.as_str(), secret.expose()),
             server_auth: basic(server.as_str(), server_secret.expose()),
+            jwt_auth: basic(signed.as_str(), signed_secret.expose()),
+            server: (server.to_string(), server_secret.expose().to_owned()),
             large,
             small,
         })
@@ -201,7 +209,7 @@ impl World {
         Ok(())
     }
 
-    fn file(&self, name: &str, kind: &str) -> PathBuf {
+    pub fn file(&self, name: &str, kind: &str) -> PathBuf {
         self.folder.path().join(format!("{name}-{kind}.txt"))
     }
 
@@ -213,6 +221,17 @@ impl World {
     pub fn client_credentials(&self, port: u16) -> Wrk {
         let url = format!("http://127.0.0.1:{port}/oauth/token");
         Wrk::constant(url, self.client_auth.clone(), "grant_type=client_credentials")
+    }
+
+    /// Of the JWTs in the file that `jwt::sign_all` wrote.
+    pub fn jwt_introspection(&self, port: u16) -> Wrk {
+        let url = format!("http://127.0.0.1:{port}/oauth/introspect");
+        Wrk::new(url, self.server_auth.clone(), (self.file("large", "jwt"), "token="), Repeat::Yes)
+    }
+
+    pub fn jwt_client_credentials(&self, port: u16) -> Wrk {
+        let url = format!("http://127.0.0.1:{port}/oauth/token");
+        Wrk::constant(url, self.jwt_auth.clone(), "grant_type=client_credentials")
     }
 
     pub fn refresh(&self, port: u16) -> Wrk {

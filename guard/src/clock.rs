@@ -50,6 +50,11 @@ const BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const TICK: rustix::time::ClockId = rustix::time::ClockId::RealtimeCoarse;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const TICK: rustix::time::ClockId = rustix::time::ClockId::Realtime;
+
 impl Clock {
     pub fn system() -> Self {
         Self::default()
@@ -88,7 +93,16 @@ impl Clock {
 
     /// Unix seconds.
     pub(crate) fn wall(&self) -> i64 {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+        self.wall_by(rustix::time::ClockId::Realtime)
+    }
+
+    /// Unix seconds as of the last tick, some milliseconds ago: a tenth of the price.
+    pub(crate) fn wall_lately(&self) -> i64 {
+        self.wall_by(TICK)
+    }
+
+    fn wall_by(&self, clock: rustix::time::ClockId) -> i64 {
+        let time = rustix::time::clock_gettime(clock);
         let moved = self.moved.as_ref().map_or(0, |moved| moved.wall_seconds.load(Ordering::SeqCst));
         time.tv_sec.saturating_add(moved)
     }

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::error::Unspecified;
 use hashbrown::HashTable;
-use siphasher::sip128::SipHasher13;
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 use crate::claims::Claims;
 use crate::clock::Boot;
@@ -23,14 +23,14 @@ enum Kind {
     User,
 }
 
-/// 128 bits of SipHash-1-3 under a key drawn at the start: nobody can choose ids that collide, and by chance a million
-/// entries meet a given token's once in 10^32.
+/// 96 bits of XXH3 under a secret drawn at the start. Ids are the server's, so nobody chooses them; by chance a million
+/// entries meet a given id once in 10^22, and then one token too many is refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Print([u32; 4]);
+struct Print([u32; 3]);
 
 impl Print {
     const fn shard(self) -> usize {
-        self.0[3] as usize % SHARDS
+        self.0[2] as usize % SHARDS
     }
 
     const fn hash(self) -> u64 {
@@ -39,22 +39,24 @@ impl Print {
 }
 
 /// Makes fingerprints.
-pub struct Prints([SipHasher13; 5]);
+pub struct Prints {
+    secret: [u8; 192],
+    /// One and the same id is another thing in each kind.
+    kinds: [u128; 5],
+}
 
 impl Prints {
-    /// With keys of its own.
+    /// With a secret of its own.
     pub fn new() -> Result<Self, Unspecified> {
-        let mut key = [0; 16];
-        aws_lc_rs::rand::fill(&mut key)?;
-        Ok(Self(std::array::from_fn(|kind| {
-            let mut key = key;
-            key[0] ^= u8::try_from(kind).unwrap_or(u8::MAX);
-            SipHasher13::new_with_key(&key)
-        })))
+        let mut secret = [0; 192];
+        let mut kinds = [[0; 16]; 5];
+        aws_lc_rs::rand::fill(&mut secret)?;
+        kinds.iter_mut().try_for_each(|kind| aws_lc_rs::rand::fill(kind))?;
+        Ok(Self { secret, kinds: kinds.map(u128::from_le_bytes) })
     }
 
     fn of(&self, kind: Kind, id: &str) -> Print {
-        let hash = self.0[kind as usize].hash(id.as_bytes()).as_u128();
+        let hash = xxh3_128_with_secret(id.as_bytes(), &self.secret) ^ self.kinds[kind as usize];
         Print(std::array::from_fn(|word| (hash >> (32 * word)) as u32))
     }
 
@@ -97,7 +99,6 @@ impl Marks {
         Some(words.iter().fold(0, |number, word| number << 32 | u128::from(*word)))
     }
 
-    /// With `generation` where the grant's is not known.
     /// For an answer of the server about an opaque token, which knows the grant as it is now: where it does not name
     /// the grant's generation, only the end of the grant ends it.
     pub fn of_answer(mut self) -> Self {
@@ -108,7 +109,7 @@ impl Marks {
     }
 }
 
-/// 28 bytes: halves instead of whole numbers, so that nothing is lost to alignment.
+/// 24 bytes: halves instead of whole numbers, so that nothing is lost to alignment.
 struct Slot {
     print: Print,
     generation: [u32; 2],

@@ -117,6 +117,20 @@ impl Guard {
         shared.counted(judged)
     }
 
+    /// Whether a token that was accepted still is: what [`Guard::verify`] looks at beyond form and signature, in a
+    /// fraction of its time. For connections that carry many requests under one token, before each of them.
+    ///
+    /// # Errors
+    /// `Expired`, `Stale` or `Revoked`.
+    pub fn recheck(&self, claims: &Claims) -> Result<(), Refusal> {
+        let shared = &self.0.shared;
+        let leeway = i64::try_from(shared.settings.leeway.as_secs()).unwrap_or(i64::MAX);
+        if shared.state.clock().wall_lately() >= claims.exp.saturating_add(leeway) {
+            return Err(Refusal::Expired);
+        }
+        shared.standing(&shared.state.prints().of_claims(claims))
+    }
+
     /// A tower layer that lets only requests with a good token through.
     pub fn layer(&self) -> GuardLayer {
         GuardLayer::new(self.clone(), &self.0.shared.settings.audience)
@@ -240,15 +254,18 @@ impl Shared {
         let mut claims = read_claims(&parsed.payload()?, expected)?;
         claims.kid = Some(parsed.kid);
         let marks = self.state.prints().of_claims(&claims);
+        self.standing(&marks)?;
+        self.note_seen(&claims, &marks);
+        Ok(claims)
+    }
+
+    /// Whether nothing that a token hangs on is dead, as far as that can be known here.
+    fn standing(&self, marks: &Marks) -> Result<(), Refusal> {
         if !self.state.is_fresh() {
             return Err(Refusal::Stale);
         }
         // Last, so that an entry applied a moment ago counts.
-        if let Some(revoked) = self.state.covering(&marks) {
-            return Err(Refusal::Revoked(revoked));
-        }
-        self.note_seen(&claims, &marks);
-        Ok(claims)
+        self.state.covering(marks).map_or(Ok(()), |revoked| Err(Refusal::Revoked(revoked)))
     }
 
     fn counted(&self, judged: Result<Claims, Refusal>) -> Result<Claims, Refusal> {
@@ -299,5 +316,78 @@ impl Shared {
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             counters: self.counts.read(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::{Stamp, UserStamp};
+    use crate::clock::Clock;
+    use crate::state::{Applied, Standing};
+    use crate::wire::{Acknowledged, Entry, EntryEvent, Keys, Position, Snapshot, Subject, VERSION};
+
+    fn claims(exp: i64) -> Claims {
+        let word = str::to_owned;
+        let user = UserStamp {
+            user_generation: 1,
+            grant_id: word("grt_1"),
+            family_id: word("fam_1"),
+            grant_generation: Some(1),
+        };
+        Claims {
+            sub: word("usr_1"),
+            client_id: word("cli_1"),
+            scope: word("read"),
+            jti: Some(word("tok_1")),
+            iat: exp - 600,
+            exp,
+            stamp: Stamp { server_generation: 1, client_generation: 1, user: Some(user) },
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_is_accepted_again_until_it_dies() {
+        let clock = Clock::movable();
+        // Nobody listens there: what is known comes from below.
+        let settings = Settings::new("http://127.0.0.1:9", "rs_1", "secret", "https://api.example");
+        let guard = Guard::start(settings.clock(clock.clone())).unwrap();
+        let state = &guard.0.shared.state;
+        let claims = claims(clock.wall() + 600);
+        assert_eq!(guard.recheck(&claims), Err(Refusal::Stale));
+        let snapshot = Snapshot {
+            version: VERSION,
+            issuer: "http://127.0.0.1:9".to_owned(),
+            audience: "https://api.example".to_owned(),
+            incarnation: 1,
+            through: 4,
+            max_staleness: 10,
+            server_generation: 1,
+            keys: Keys { keys_version: 1, keys: Vec::new() },
+            entries: Vec::new(),
+        };
+        state.replace(snapshot).unwrap();
+        let confirm = |through| {
+            let answer = Acknowledged { incarnation: 1, through, keys_version: 1, max_staleness: 10 };
+            assert_eq!(state.confirm(clock.boot(), &state.progress(), &answer), Standing::Fresh);
+        };
+        confirm(4);
+        assert_eq!(guard.recheck(&claims), Ok(()));
+        clock.sleep(Duration::from_secs(11));
+        assert_eq!(guard.recheck(&claims), Err(Refusal::Stale));
+        confirm(4);
+        let subject = Subject::Family { id: "fam_1".to_owned() };
+        let event = EntryEvent { prev: 4, at: 0, entry: Entry { subject, keep: 7_500 } };
+        let at = Position { incarnation: 1, sequence: 5 };
+        assert_eq!(state.apply(at, &event), Applied::New);
+        assert_eq!(guard.recheck(&claims), Err(Refusal::Revoked(Revoked::Family)));
+        let mut other = claims.clone();
+        other.stamp.user.as_mut().unwrap().family_id = "fam_2".to_owned();
+        assert_eq!(guard.recheck(&other), Ok(()));
+        // Its time, and the leeway of five seconds.
+        clock.set_wall(590);
+        assert_eq!(guard.recheck(&other), Ok(()));
+        clock.set_wall(10);
+        assert_eq!(guard.recheck(&other), Err(Refusal::Expired));
     }
 }

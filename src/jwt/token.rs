@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::jwt::claims::Claims;
 use crate::jwt::key::{PrivateKey, Verifier};
+use crate::jwt::known::Known;
 use crate::model::key::PublicKey;
 
 /// Longer than any token that is signed here.
@@ -49,12 +50,17 @@ fn header(key: &PublicKey) -> String {
 /// All that it signs begins with one header for each key, so a token with any other header, whatever
 /// algorithm or key that asks for, is none of its.
 #[derive(Debug, Default)]
-pub struct Reader(Vec<(String, Verifier)>);
+pub struct Reader {
+    keys: Vec<(String, Verifier)>,
+    /// What these keys have signed: with another set of keys there is another reader.
+    known: Known,
+}
 
 impl Reader {
     /// Accepts what `keys` have signed.
     pub fn new(keys: &[PublicKey]) -> Self {
-        Self(keys.iter().filter_map(|key| Some((header(key), Verifier::new(key)?))).collect())
+        let keys = keys.iter().filter_map(|key| Some((header(key), Verifier::new(key)?))).collect();
+        Self { keys, known: Known::default() }
     }
 
     /// The claims of a token that was signed here; it may have expired or been revoked.
@@ -64,10 +70,10 @@ impl Reader {
         }
         let (signed, signature) = text.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
-        let (_, verifier) = self.0.iter().find(|(own, _)| own == header)?;
+        let (_, verifier) = self.keys.iter().find(|(own, _)| own == header)?;
         // Strict by default: no padding, no stray bits, so no second text for one signature.
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
-        if !verifier.accepts(signed.as_bytes(), &signature) {
+        if !self.known.is_good(text, || verifier.accepts(signed.as_bytes(), &signature)) {
             return None;
         }
         serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()

@@ -82,13 +82,15 @@ pub fn authenticate(app: &App, headers: &HeaderMap, form: &Params, now: Timestam
 fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Client, Error> {
     let unknown = || Error::invalid_client("unknown client, wrong secret, or a client that may not act");
     let id = ClientId::parse(id).ok_or_else(unknown)?;
-    let client = app.store.client(&id)?.filter(|client| client.status.is_active()).ok_or_else(unknown)?;
+    let (client, valid) = app.store.client_and_secrets(&id, now)?.ok_or_else(unknown)?;
+    if !client.status.is_active() {
+        return Err(unknown());
+    }
     match (client.kind, secret) {
         (ClientKind::Public, None) => Ok(client),
         (ClientKind::Public, Some(_)) | (ClientKind::Confidential, None) => Err(unknown()),
         (ClientKind::Confidential, Some(secret)) => {
             let shown = ClientSecret::parse(secret).ok_or_else(unknown)?.digest();
-            let valid = app.store.client_secrets(&id, now)?;
             // Every one is compared, so that the time does not tell which one matched.
             let matches = valid.iter().filter(|digest| Digest::matches(digest, &shown)).count();
             if matches == 0 { Err(unknown()) } else { Ok(client) }

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde_json::json;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
@@ -62,16 +62,25 @@ fn terms(app: &App, form: &Params, client: &Client, now: Timestamp) -> Result<Te
     Ok(Terms { client: client.id.clone(), making, resources, lives: app.config.lives, scopes, now })
 }
 
+/// The members of RFC 6749 §5.1.
+#[derive(Serialize)]
+struct Answer<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}
+
 fn answer(issued: &Issued) -> Response {
-    let mut body = json!({
-        "access_token": issued.access_token.expose(),
-        "token_type": "Bearer",
-        "expires_in": issued.expires_in.as_secs(),
-        "scope": issued.scope.to_string(),
-    });
-    if let Some(token) = &issued.refresh_token {
-        body["refresh_token"] = token.expose().into();
-    }
+    let body = Answer {
+        access_token: issued.access_token.expose(),
+        token_type: "Bearer",
+        expires_in: issued.expires_in.as_secs(),
+        scope: issued.scope.to_string(),
+        refresh_token: issued.refresh_token.as_ref().map(RefreshToken::expose),
+    };
     ([(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], Json(body)).into_response()
 }
 

@@ -128,9 +128,20 @@ impl Store {
         })
     }
 
-    /// The digests of a client's valid secrets: two while a rotation overlaps.
-    pub fn client_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Vec<Digest>> {
-        self.lookup(|c| c.prepare_cached(SECRETS)?.query_map(params![id, now], |row| row.get(0))?.collect())
+    /// A client and the digests of its valid secrets, two while a rotation overlaps, from one read.
+    pub fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<(Client, Vec<Digest>)>> {
+        self.lookup(|c| {
+            let mut by_id = c.prepare_cached(BY_ID)?;
+            // As long as these rows are open, the read goes on.
+            let mut rows = by_id.query([id])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            let client = client(row)?;
+            let mut secrets = c.prepare_cached(SECRETS)?;
+            let secrets = secrets.query_map(params![id, now], |row| row.get(0))?;
+            let secrets = secrets.collect::<rusqlite::Result<_>>()?;
+            drop(rows);
+            Ok(Some((client, secrets)))
+        })
     }
 
     /// What changed in a client's registration after `since`, oldest first.

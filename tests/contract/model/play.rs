@@ -574,8 +574,8 @@ impl Play {
     }
 
     async fn rotate(&mut self, client: usize, a: usize, c: usize) -> Verdict {
-        let listed = self.world.store.client_secrets(&self.clients[client], self.now()).unwrap().len();
-        if listed >= SECRETS {
+        let found = self.world.store.client_and_secrets(&self.clients[client], self.now()).unwrap();
+        if found.unwrap().1.len() >= SECRETS {
             return Ok(());
         }
         let developer = self.developer(client, a);
@@ -669,9 +669,9 @@ impl Play {
         }
         for (at, (expected, secret)) in sets.secrets.iter().zip(&self.secrets).enumerate() {
             let client = &self.clients[expected.client];
-            let may_act = self.world.store.client(client).unwrap().unwrap().status.is_active();
-            let valid = self.world.store.client_secrets(client, now).unwrap();
-            let found = may_act && valid.iter().any(|digest| digest.matches(&secret.digest()));
+            let (client, valid) = self.world.store.client_and_secrets(client, now).unwrap().unwrap();
+            let found =
+                client.status.is_active() && valid.iter().any(|digest| digest.matches(&secret.digest()));
             same(&format!("client secret {at}"), &sets.secret_opens(expected), &found)?;
         }
         Ok(())
