@@ -168,11 +168,16 @@ impl<'a> Tokens<'a> {
     fn signed_again(&self, chance: &mut Chance) -> Input {
         let kid = *chance.pick(&["ed", "ec"]);
         let (mut header, mut claims) = (header(kid), claims(chance));
-        if chance.once_in(4) {
-            change(&mut header, chance);
+        match chance.below(8) {
+            0 => change(&mut header, chance),
+            1 => disguise(&mut header, chance),
+            _ => {}
         }
         for _ in 0..chance.below(3) {
-            change(&mut claims, chance);
+            match chance.below(4) {
+                0 => press(&mut claims, chance),
+                _ => change(&mut claims, chance),
+            }
         }
         let header = part(&header, chance);
         let payload = part(&claims, chance);
@@ -377,14 +382,6 @@ fn change(of: &mut Json, chance: &mut Chance) {
             let other = chance.below(members.len());
             members.swap(at, other);
         }
-        7 | 8 if !is_header => {
-            let name = *chance.pick(&["exp", "iat", "nbf"]);
-            let moment = moment(chance);
-            match members.iter_mut().find(|member| member.0 == name) {
-                Some(member) => member.1 = moment,
-                None => members.push((name.to_owned(), moment)),
-            }
-        }
         9 if chance.once_in(10) => members.push(("pad".to_owned(), text("x".repeat(chance.below(9000))))),
         10 => members[at].0 = (*chance.pick(if is_header { HEADERS } else { CLAIMS })).to_owned(),
         _ => members[at].1 = value,
@@ -399,10 +396,74 @@ fn value(chance: &mut Chance, words: &[&str]) -> Json {
     }
 }
 
-/// Around the edges of what a time may be.
-fn moment(chance: &mut Chance) -> Json {
-    let around = *chance.pick(&[0, 5, 600, 3595, 3600, 3605, 7200]) + chance.below(3) as u64;
-    number(if chance.once_in(2) { NOW + around - 1 } else { NOW + 1 - around })
+/// Sets a member, or adds it.
+fn set(of: &mut Json, name: &str, value: Json) {
+    let Json::Object(members) = of else { return };
+    match members.iter_mut().find(|member| member.0 == name) {
+        Some(member) => member.1 = value,
+        None => members.push((name.to_owned(), value)),
+    }
+}
+
+/// Makes a header what attackers make of it (RFC 8725 §2): one thing, and all the rest as it should be.
+fn disguise(header: &mut Json, chance: &mut Chance) {
+    match chance.below(4) {
+        0 => {
+            let other = ["none", "HS256", "RS256", "ES256", "EdDSA", "ES384", "Ed25519"];
+            set(header, "alg", text(*chance.pick(&other)));
+        }
+        1 => set(
+            header,
+            "typ",
+            text(*chance.pick(&["JWT", "id+jwt", "AT+JWT", "application/at+jwt", "receipt+jws"])),
+        ),
+        2 => set(header, "kid", text(*chance.pick(&["ed", "ec", "", "Ed"]))),
+        _ => {
+            let (name, value) = match chance.below(8) {
+                0 => ("jwk", object(vec![("kty", text("OKP"))])),
+                1 => ("jku", text("https://evil.example/jwks")),
+                2 => ("x5u", text("https://evil.example/x5u")),
+                3 => ("x5c", Json::List(vec![text("MII")])),
+                4 => ("crit", Json::List(vec![text("b64")])),
+                5 => ("b64", Json::Bool(false)),
+                6 => ("cty", text("JWT")),
+                _ => ("zip", text("DEF")),
+            };
+            set(header, name, value);
+        }
+    }
+}
+
+/// Brings a claim to the edge of what it may be, or a step beyond.
+fn press(claims: &mut Json, chance: &mut Chance) {
+    let edge = |chance: &mut Chance, edges: &[u64]| *chance.pick(edges) + chance.below(3) as u64 - 1;
+    match chance.below(4) {
+        0 => {
+            let exp = edge(chance, &[NOW - LEEWAY, NOW, NOW + 600]);
+            set(claims, "exp", number(exp));
+            set(claims, "iat", number(exp - 600));
+        }
+        1 => {
+            let iat = NOW - chance.below(500) as u64;
+            set(claims, "iat", number(iat));
+            set(claims, "exp", number(edge(chance, &[iat + 1, iat + 600, iat + 3600])));
+        }
+        2 => {
+            let moment = edge(chance, &[NOW, NOW + LEEWAY]);
+            set(claims, *chance.pick(&["iat", "nbf"]), number(moment));
+        }
+        _ => {
+            let name = *chance.pick(&[
+                "server_generation",
+                "client_generation",
+                "user_generation",
+                "grant_generation",
+                "nbf",
+            ]);
+            let most = *chance.pick(&[1 << 53, 1 << 63, 1 << 32, 1]);
+            set(claims, name, number(edge(chance, &[most])));
+        }
+    }
 }
 
 /// An object as a part of a token: mostly as it should be written.
