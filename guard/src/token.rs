@@ -334,8 +334,8 @@ mod tests {
             check(&format!("{signed}.{signature}"))
         };
         let own = encoded(header().to_string());
-        let uneven = (0..3).map(|blanks| encoded(format!("{claims}{}", " ".repeat(blanks))));
-        let uneven = uneven.filter(|text| text.len() % 4 != 0).last().unwrap();
+        let mut padded = (0..3).map(|blanks| encoded(format!("{claims}{}", " ".repeat(blanks))));
+        let uneven = padded.rfind(|text| text.len() % 4 != 0).unwrap();
         let stray = |text: &str| {
             let last = text.as_bytes()[text.len() - 1];
             format!("{}{}", &text[..text.len() - 1], char::from(last + 1))

@@ -248,9 +248,9 @@ mod tests {
         let claims = serde_json::to_string(&claims()).unwrap();
         let (own, payload) = (header(key.public()), BASE64_URL_SAFE_NO_PAD.encode(&claims));
         // One blank more or less, so that a last character carries bits that nobody decodes.
-        let uneven =
+        let mut padded =
             (0..3).map(|blanks| BASE64_URL_SAFE_NO_PAD.encode(format!("{claims}{}", " ".repeat(blanks))));
-        let uneven = uneven.filter(|text| text.len() % 4 != 0).last().unwrap();
+        let uneven = padded.rfind(|text| text.len() % 4 != 0).unwrap();
         let stray =
             format!("{}{}", &uneven[..uneven.len() - 1], char::from(uneven.as_bytes()[uneven.len() - 1] + 1));
         let accepts = |payload: &str| {

@@ -450,7 +450,7 @@ fn press(claims: &mut Json, chance: &mut Chance) {
         }
         2 => {
             let moment = edge(chance, &[NOW, NOW + LEEWAY]);
-            set(claims, *chance.pick(&["iat", "nbf"]), number(moment));
+            set(claims, if chance.once_in(2) { "iat" } else { "nbf" }, number(moment));
         }
         _ => {
             let name = *chance.pick(&[
