@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::cli::command::{Failure, Holder, holder};
+use crate::cli::connections;
 use crate::cli::socket;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -83,10 +84,9 @@ pub async fn serve_until_told(
         stop();
         stopped.send_replace(());
     };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serve = axum::serve(listener, service).with_graceful_shutdown(told);
+    let serve = connections::serve(listener, router, connections::PATIENCE, told);
     tokio::select! {
-        result = async { serve.await } => result.context("the server")?,
+        () = serve => {}
         () = async {
             // An error means that the sender went with the finished server.
             if stopping.changed().await.is_ok() {
