@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod command;
+pub mod connections;
 pub mod demo;
 pub mod drill;
 pub mod guard;

@@ -101,6 +101,7 @@ fn check(guard: &Guard) -> Result<f64> {
                 grant_generation: Some(1),
             }),
         },
+        kid: None,
     };
     let strangers: Vec<Claims> = (0..STRANGERS).map(|_| stranger()).collect();
     let mut whole = Duration::ZERO;

@@ -12,6 +12,7 @@ use crate::clock::Boot;
 use crate::guard::Shared;
 use crate::http_client::Failure;
 use crate::report::count;
+use crate::settings::Timing;
 use crate::sse::{Decoder, Event, Item};
 use crate::state::Applied;
 use crate::wire::{EntryEvent, Keys, Position, Snapshot, VERSION};
@@ -43,7 +44,8 @@ pub fn read(event: &Event) -> Result<Message, String> {
 }
 
 /// Why a stream ended.
-enum End {
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
     /// Resumed from where it stood.
     Closed(String),
     /// Something is missing.
@@ -52,13 +54,17 @@ enum End {
 }
 
 /// How long until the next attempt: random, so that a thousand guards do not come at once, and longer each time.
-struct Pauses {
+pub struct Pauses {
     retry: Duration,
     longest: Duration,
     failures: u32,
 }
 
 impl Pauses {
+    pub const fn new(timing: Timing) -> Self {
+        Self { retry: timing.retry, longest: timing.longest_retry, failures: 0 }
+    }
+
     /// Up to twice `retry`, doubled with each failure.
     fn next(&mut self, least: Duration) -> Duration {
         let most = self.retry.saturating_mul(2 << self.failures.min(10)).min(self.longest);
@@ -78,8 +84,7 @@ fn random() -> f64 {
 
 /// Runs until the guard is dropped or shut down.
 pub async fn run(shared: Arc<Shared>) {
-    let timing = shared.settings.timing;
-    let mut pauses = Pauses { retry: timing.retry, longest: timing.longest_retry, failures: 0 };
+    let mut pauses = Pauses::new(shared.settings.timing);
     let mut needs_snapshot = true;
     let mut last_gap: Option<Boot> = None;
     loop {
@@ -122,7 +127,6 @@ pub async fn run(shared: Arc<Shared>) {
                 if is_rare { Duration::ZERO } else { pauses.next(Duration::ZERO) }
             }
             End::Unreadable(why) => {
-                shared.state.distrust();
                 shared.trouble(format!("an event that cannot be read, this guard is too old: {why}"));
                 needs_snapshot = true;
                 pauses.next(Duration::ZERO)
@@ -140,8 +144,21 @@ fn asked_wait(failure: &Failure) -> Duration {
 }
 
 async fn take_snapshot(shared: &Shared) -> Result<(), Failure> {
+    let taken = shared.http.snapshot().await;
+    accept(shared, taken)?;
+    // Whoever asked for a snapshot before now has it.
+    let () =
+        tokio::select! { biased; () = shared.resync.notified() => {}, () = std::future::ready(()) => {} };
+    count(&shared.counts.snapshots);
+    Ok(())
+}
+
+/// Lets a snapshot take the place of all that is held.
+///
+/// # Errors
+/// It is none for this guard, or older than what is held.
+pub fn accept(shared: &Shared, taken: Result<Snapshot, Failure>) -> Result<(), Failure> {
     let refused = |why: &str| Failure::Unreadable(why.to_owned());
-    let taken = shared.http.snapshot::<Snapshot>().await;
     // A snapshot with something unknown in it means what such an event means.
     if let Err(Failure::Unreadable(_)) = taken {
         shared.state.distrust();
@@ -159,10 +176,6 @@ async fn take_snapshot(shared: &Shared) -> Result<(), Failure> {
     }
     shared.state.replace(snapshot).map_err(refused)?;
     shared.cache.clear();
-    // Whoever asked for a snapshot before now has it.
-    let () =
-        tokio::select! { biased; () = shared.resync.notified() => {}, () = std::future::ready(()) => {} };
-    count(&shared.counts.snapshots);
     Ok(())
 }
 
@@ -186,19 +199,30 @@ async fn follow(shared: &Shared, mut stream: Incoming, pauses: &mut Pauses) -> E
             Err(_) => return End::Closed("nothing was heard".to_owned()),
         };
         let Some(bytes) = frame.data_ref() else { continue };
-        let items = match decoder.push(bytes) {
-            Ok(items) => items,
-            Err(broken) => return End::Unreadable(broken.to_string()),
-        };
-        pauses.failures = 0;
-        if let Err(end) = take(shared, &items, pauses) {
+        if let Err(end) = hear(shared, &mut decoder, bytes, pauses) {
             shared.changed.notify_one();
             return end;
         }
     }
 }
 
-/// Applies what came, in order, up to the first that can't be.
+/// Decodes and applies what came, in order, up to the first that can't be.
+///
+/// # Errors
+/// The stream is of no more use. Nothing is trusted any more if that is because something can't be read.
+pub fn hear(shared: &Shared, decoder: &mut Decoder, bytes: &[u8], pauses: &mut Pauses) -> Result<(), End> {
+    let mut items = Vec::new();
+    let decoded = decoder.push(bytes, &mut items).map_err(|broken| End::Unreadable(broken.to_string()));
+    if decoded.is_ok() {
+        pauses.failures = 0;
+    }
+    let end = take(shared, &items, pauses).and(decoded);
+    if let Err(End::Unreadable(_)) = end {
+        shared.state.distrust();
+    }
+    end
+}
+
 fn take(shared: &Shared, items: &[Item], pauses: &mut Pauses) -> Result<(), End> {
     for item in items {
         let event = match item {

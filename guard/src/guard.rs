@@ -66,25 +66,8 @@ impl Guard {
     /// # Errors
     /// The settings can't work, or there is no tokio runtime.
     pub fn start(settings: Settings) -> Result<Self, SettingsError> {
-        let http = Http::new(&settings)?;
+        let shared = Arc::new(Shared::new(settings)?);
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| SettingsError::NoRuntime)?;
-        let no_random = |_| SettingsError::NoRandomness;
-        let mut instance = [0; 18];
-        aws_lc_rs::rand::fill(&mut instance).map_err(no_random)?;
-        let prints = Prints::new().map_err(no_random)?;
-        let shared = Arc::new(Shared {
-            state: State::new(settings.clock.clone(), prints, settings.max_staleness),
-            cache: Cache::new(settings.cached_answers),
-            settings,
-            instance: URL_SAFE_NO_PAD.encode(instance),
-            http,
-            seen: Seen::default(),
-            counts: Counts::default(),
-            changed: Notify::new(),
-            resync: Notify::new(),
-            is_connected: AtomicBool::new(false),
-            trouble: Mutex::default(),
-        });
         let feed = runtime.spawn(feed::run(Arc::clone(&shared)));
         let ack = runtime.spawn(ack::run(Arc::clone(&shared)));
         Ok(Self(Arc::new(Inner { shared, feed, ack: Mutex::new(Some(ack)) })))
@@ -121,12 +104,15 @@ impl Guard {
     /// fraction of its time. For connections that carry many requests under one token, before each of them.
     ///
     /// # Errors
-    /// `Expired`, `Stale` or `Revoked`.
+    /// `Expired`, `UnknownKey`, `Stale` or `Revoked`.
     pub fn recheck(&self, claims: &Claims) -> Result<(), Refusal> {
         let shared = &self.0.shared;
         let leeway = i64::try_from(shared.settings.leeway.as_secs()).unwrap_or(i64::MAX);
         if shared.state.clock().wall_lately() >= claims.exp.saturating_add(leeway) {
             return Err(Refusal::Expired);
+        }
+        if claims.kid.as_ref().is_some_and(|kid| !shared.state.keys().has(kid)) {
+            return Err(if shared.state.is_fresh() { Refusal::UnknownKey } else { Refusal::Stale });
         }
         shared.standing(&shared.state.prints().of_claims(claims))
     }
@@ -232,7 +218,36 @@ impl std::fmt::Debug for Guard {
 }
 
 impl Shared {
-    fn judge(&self, token: &str) -> Result<Claims, Refusal> {
+    /// What a guard holds before it has heard anything.
+    ///
+    /// # Errors
+    /// The settings can't work, or the system gives no randomness.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let http = Http::new(&settings)?;
+        let no_random = |_| SettingsError::NoRandomness;
+        let mut instance = [0; 18];
+        aws_lc_rs::rand::fill(&mut instance).map_err(no_random)?;
+        let prints = Prints::new().map_err(no_random)?;
+        Ok(Self {
+            state: State::new(settings.clock.clone(), prints, settings.max_staleness),
+            cache: Cache::new(settings.cached_answers),
+            settings,
+            instance: URL_SAFE_NO_PAD.encode(instance),
+            http,
+            seen: Seen::default(),
+            counts: Counts::default(),
+            changed: Notify::new(),
+            resync: Notify::new(),
+            is_connected: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// Accepts or refuses a JWT by what is in memory.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn judge(&self, token: &str) -> Result<Claims, Refusal> {
         if token.starts_with(introspect::PREFIX) {
             let is_well_formed = introspect::is_well_formed(token);
             return Err(if is_well_formed { Refusal::Opaque } else { Refusal::Checksum });
@@ -343,6 +358,7 @@ mod tests {
             iat: exp - 600,
             exp,
             stamp: Stamp { server_generation: 1, client_generation: 1, user: Some(user) },
+            kid: None,
         }
     }
 

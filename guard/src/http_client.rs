@@ -204,7 +204,13 @@ async fn read<T: DeserializeOwned>(
             bytes.extend_from_slice(data);
         }
     }
-    serde_json::from_slice(&bytes).map_err(|error| Failure::Unreadable(error.to_string()))
+    parse(&bytes)
+}
+
+/// # Errors
+/// `Unreadable`.
+pub fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(answer).map_err(|error| Failure::Unreadable(error.to_string()))
 }
 
 /// The message of an error with those of what caused it: hyper's own says little.

@@ -24,8 +24,9 @@ impl Keys {
     /// Two keys with one `kid`: which of them is meant is anybody's guess.
     pub fn read(keys: &[wire::Key]) -> Result<Self, &'static str> {
         let mut read: Vec<Key> = Vec::new();
-        for key in keys {
-            if read.iter().any(|other| other.kid == key.kid) {
+        for (at, key) in keys.iter().enumerate() {
+            // Whether either can be used or not: it is no question of their order.
+            if keys[..at].iter().any(|other| other.kid == key.kid) {
                 return Err("two keys have one kid");
             }
             match Key::read(key) {
@@ -73,5 +74,29 @@ impl Key {
         let is_for_signatures = key.usage == "sig";
         let public = public.ok().filter(|_| is_for_signatures)?;
         Some(Self { kid: key.kid.clone(), algorithm, public })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_keys_with_one_kid_are_refused_even_where_only_one_can_be_used() {
+        let key = |alg: &str| wire::Key {
+            kid: "k1".to_owned(),
+            kty: "OKP".to_owned(),
+            crv: "Ed25519".to_owned(),
+            // The base point of the curve.
+            x: "WGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY".to_owned(),
+            y: None,
+            alg: alg.to_owned(),
+            usage: "sig".to_owned(),
+        };
+        assert_eq!(Keys::read(&[key("EdDSA")]).unwrap().len(), 1);
+        assert_eq!(Keys::read(&[key("RS256")]).unwrap().len(), 0);
+        for twins in [["EdDSA", "EdDSA"], ["EdDSA", "RS256"], ["RS256", "EdDSA"]] {
+            assert!(Keys::read(&twins.map(key)).is_err(), "{twins:?}");
+        }
     }
 }

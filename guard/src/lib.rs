@@ -49,6 +49,8 @@ mod claims;
 mod clock;
 mod entries;
 mod feed;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod http_client;
 mod introspect;

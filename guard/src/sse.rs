@@ -38,17 +38,16 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes what came and gives what it completes.
+    /// Takes what came and adds what it completes to `items`: however a stream is cut, they are the same.
     ///
     /// # Errors
-    /// The stream is broken; nothing more can be made of it.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Item>, Broken> {
-        let mut items = Vec::new();
+    /// The stream is broken; nothing more can be made of it. What came before that is in `items`.
+    pub fn push(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> Result<(), Broken> {
         for &byte in bytes {
             let was_return = std::mem::replace(&mut self.after_return, byte == b'\r');
             match byte {
                 b'\n' if was_return => {}
-                b'\n' | b'\r' => self.end_line(&mut items)?,
+                b'\n' | b'\r' => self.end_line(items)?,
                 _ => {
                     if self.line.len() + self.event.data.len() >= MAX_EVENT {
                         return Err(Broken::TooLong);
@@ -57,7 +56,14 @@ impl Decoder {
                 }
             }
         }
-        Ok(items)
+        Ok(())
+    }
+
+    /// Bytes that are held for events to come.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        let id = self.event.id.as_ref().map_or(0, String::capacity);
+        self.line.capacity() + self.event.name.capacity() + self.event.data.capacity() + id
     }
 
     fn end_line(&mut self, items: &mut Vec<Item>) -> Result<(), Broken> {
@@ -102,6 +108,12 @@ mod tests {
         Item::Event(Event { name: name.to_owned(), id: id.map(str::to_owned), data: data.to_owned() })
     }
 
+    fn decoded(stream: &[u8], size: usize) -> (Vec<Item>, Result<(), Broken>) {
+        let (mut decoder, mut items) = (Decoder::default(), Vec::new());
+        let ended = stream.chunks(size).try_for_each(|piece| decoder.push(piece, &mut items));
+        (items, ended)
+    }
+
     #[test]
     fn events_are_the_same_however_they_are_cut() {
         let stream = "\u{feff}retry: 1420\n\nid: 1.5\nevent: entry\ndata: {\"a\":1}\n\n: still here\n\ndata:x\r\ndata: y\r\rfoo\nevent: lost\n\nevent: keys\ndata\n\n";
@@ -111,25 +123,26 @@ mod tests {
             event("", None, "x\ny"),
             event("keys", None, ""),
         ];
-        assert_eq!(Decoder::default().push(stream.as_bytes()), Ok(expected.clone()));
+        assert_eq!(decoded(stream.as_bytes(), stream.len()), (expected.clone(), Ok(())));
         for size in 1..9 {
-            let mut decoder = Decoder::default();
-            let items = stream.as_bytes().chunks(size).flat_map(|piece| decoder.push(piece).unwrap());
-            assert_eq!(items.collect::<Vec<_>>(), expected, "in pieces of {size}");
+            assert_eq!(decoded(stream.as_bytes(), size), (expected.clone(), Ok(())), "in pieces of {size}");
         }
     }
 
     #[test]
     fn an_unfinished_event_is_none() {
-        assert_eq!(Decoder::default().push(b"data: {}\n"), Ok(vec![]));
+        assert_eq!(decoded(b"data: {}\n", 100), (vec![], Ok(())));
     }
 
     #[test]
     fn what_never_ends_is_broken_and_so_is_what_is_no_text() {
         let long = vec![b'x'; MAX_EVENT + 1];
-        assert_eq!(Decoder::default().push(&long), Err(Broken::TooLong));
+        assert_eq!(decoded(&long, 4096).1, Err(Broken::TooLong));
         let lines = b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(MAX_EVENT / 20);
-        assert_eq!(Decoder::default().push(&lines), Err(Broken::TooLong));
-        assert_eq!(Decoder::default().push(b"data: \xff\n"), Err(Broken::NotUtf8));
+        assert_eq!(decoded(&lines, 4096), (vec![], Err(Broken::TooLong)));
+        for size in [1, 100] {
+            let before = vec![event("", None, "x")];
+            assert_eq!(decoded(b"data: x\n\ndata: \xff\n", size), (before, Err(Broken::NotUtf8)));
+        }
     }
 }

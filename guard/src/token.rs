@@ -326,6 +326,33 @@ mod tests {
     }
 
     #[test]
+    fn other_base64_of_the_same_bytes_is_refused_however_it_is_signed() {
+        let mut claims = claims();
+        claims["scope"] = json!("read??>>");
+        let resigned = |header: &str, payload: &str| {
+            let signed = format!("{header}.{payload}");
+            let signature = encoded(pair().sign(signed.as_bytes()));
+            check(&format!("{signed}.{signature}"))
+        };
+        let own = encoded(header().to_string());
+        let mut padded = (0..3).map(|blanks| encoded(format!("{claims}{}", " ".repeat(blanks))));
+        let uneven = padded.rfind(|text| text.len() % 4 != 0).unwrap();
+        let stray = |text: &str| {
+            let last = text.as_bytes()[text.len() - 1];
+            format!("{}{}", &text[..text.len() - 1], char::from(last + 1))
+        };
+        assert!(resigned(&own, &uneven).is_ok());
+        let standard = uneven.replace('-', "+").replace('_', "/");
+        assert_ne!(standard, uneven);
+        for payload in
+            [stray(&uneven), standard, format!("{uneven}="), format!("{uneven}\n"), format!(" {uneven}")]
+        {
+            assert!(matches!(resigned(&own, &payload), Err(Refusal::Malformed(_))), "{payload}");
+        }
+        assert!(matches!(resigned(&format!("{own}="), &uneven), Err(Refusal::Malformed(_))));
+    }
+
+    #[test]
     fn every_claim_has_to_be_there_and_of_its_type() {
         let header = header().to_string();
         let names: Vec<String> = claims().as_object().unwrap().keys().cloned().collect();

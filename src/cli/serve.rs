@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::cli::command::{Failure, Holder, holder};
+use crate::cli::connections;
 use crate::cli::socket;
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -88,17 +88,9 @@ pub async fn serve_until<T: Send>(
         stop();
         stopped.send_replace(());
     };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    // An event of the feed is a small packet after a small packet: it may not wait until the one before was
-    // acknowledged, which the other end puts off for 40 ms.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "server.nodelay_failed");
-        }
-    });
-    let serve = axum::serve(listener, service).with_graceful_shutdown(told);
+    let serve = connections::serve(listener, router, connections::PATIENCE, told);
     tokio::select! {
-        result = async { serve.await } => result.context("the server")?,
+        () = serve => {}
         () = async {
             // An error means that the sender went with the finished server.
             if stopping.changed().await.is_ok() {

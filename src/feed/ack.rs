@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::feed::stream::gap;
 use crate::model::id::{FamilyId, GrantId};
 use crate::model::resource_server::ResourceServer;
-use crate::oauth::error::Error;
+use crate::oauth::error::{Code, Error};
 use crate::oauth::introspect::resource_server;
 use crate::service::guards::{self, Acknowledgement, Lease};
 
@@ -62,6 +62,13 @@ async fn lease(app: &App, caller: &ResourceServer, ack: &Ack, now: Timestamp) ->
     match lease {
         Lease::Known => Ok(()),
         Lease::New(leased) => Ok(guards::write_lease(&app.store, leased, now).await?),
+        Lease::TooMany => {
+            tracing::warn!(resource_server.id = %caller.id, "guards.too_many");
+            Err(Error::new(
+                Code::TemporarilyUnavailable,
+                "instance: this resource server has too many; try again",
+            ))
+        }
     }
 }
 

@@ -143,24 +143,130 @@ mod tests {
         }
     }
 
+    /// Header and claims as they stand, with a good signature over them.
+    fn signed(header: &str, claims: &str, key: &PrivateKey) -> String {
+        let [header, claims] = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+        let signed = format!("{header}.{claims}");
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).unwrap());
+        format!("{signed}.{signature}")
+    }
+
     #[test]
     fn no_other_header_is_read_however_it_is_signed() {
+        for algorithm in Algorithm::ALL {
+            let key = key(algorithm);
+            let reader = Reader::new(&[key.public().clone()]);
+            let claims = serde_json::to_string(&claims()).unwrap();
+            let (alg, kid) = (algorithm.as_str(), &key.public().id);
+            let own = format!(r#"{{"typ":"at+jwt","alg":"{alg}","kid":"{kid}"}}"#);
+            assert!(reader.read(&signed(&own, &claims, &key)).is_some());
+            let mut others = Vec::new();
+            for other in ["none", "None", "HS256", "HS512", "RS256", "PS256", "ES256", "EdDSA", "Ed25519", ""]
+            {
+                if other != alg {
+                    others.push(own.replace(alg, other));
+                }
+            }
+            // An id token or a receipt, say, which the same key may have signed.
+            for other in ["JWT", "jwt", "id+jwt", "receipt+jws", "AT+JWT", "application/at+jwt", ""] {
+                others.push(own.replace("at+jwt", other));
+            }
+            for name in ["jwk", "jku", "x5u", "x5c", "x5t", "crit", "b64", "zip", "cty"] {
+                others.push(own.replace('}', &format!(r#","{name}":["b64"]}}"#)));
+            }
+            for member in [r#""typ":"at+jwt","#.to_owned(), format!(r#""alg":"{alg}","#)] {
+                others.push(own.replace(&member, ""));
+                others.push(own.replace(&member, &member.repeat(2)));
+            }
+            others.push(own.replace(&format!(r#","kid":"{kid}""#), ""));
+            others.push(own.replace("key_", "KEY_"));
+            others.push(format!(" {own}"));
+            others.push(format!("{own}{}", " ".repeat(8_000)));
+            for header in others {
+                let token = signed(&header, &claims, &key);
+                assert_eq!(reader.read(&token), None, "{header}");
+                let (unsigned, _) = token.rsplit_once('.').unwrap();
+                assert_eq!(reader.read(&format!("{unsigned}.")), None, "{header}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mac_by_the_public_key_is_no_signature() {
+        use aws_lc_rs::hmac;
         let key = key(Algorithm::EdDsa);
         let reader = Reader::new(&[key.public().clone()]);
-        let payload = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims()).unwrap());
-        let kid = &key.public().id;
-        for header in [
-            r#"{"typ":"at+jwt","alg":"none"}"#.to_owned(),
-            format!(r#"{{"typ":"at+jwt","alg":"none","kid":"{kid}"}}"#),
-            format!(r#"{{"typ":"at+jwt","alg":"HS256","kid":"{kid}"}}"#),
-            format!(r#"{{"typ":"JWT","alg":"EdDSA","kid":"{kid}"}}"#),
-            format!(r#"{{"typ":"at+jwt","alg":"EdDSA","kid":"{kid}","crit":["b64"],"b64":false}}"#),
-            format!(r#"{{"typ":"at+jwt","alg":"EdDSA","kid":"{kid}","jku":"https://evil.example"}}"#),
-        ] {
-            let signed = format!("{}.{payload}", BASE64_URL_SAFE_NO_PAD.encode(header));
+        let claims = serde_json::to_string(&claims()).unwrap();
+        for alg in ["EdDSA", "HS512"] {
+            let header = format!(r#"{{"typ":"at+jwt","alg":"{alg}","kid":"{}"}}"#, key.public().id);
+            let token = signed(&header, &claims, &key);
+            assert_eq!(reader.read(&token).is_some(), alg == "EdDSA");
+            let (text, _) = token.rsplit_once('.').unwrap();
+            let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA512, &key.public().bytes), text.as_bytes());
+            let mac = BASE64_URL_SAFE_NO_PAD.encode(mac);
+            assert_eq!(reader.read(&format!("{text}.{mac}")), None, "{alg}");
+        }
+    }
+
+    #[test]
+    fn claims_of_another_form_are_not_read_however_they_are_signed() {
+        let key = key(Algorithm::Es256);
+        let reader = Reader::new(&[key.public().clone()]);
+        let own = serde_json::to_string(&claims()).unwrap();
+        let header = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(header(key.public())).unwrap()).unwrap();
+        assert!(reader.read(&signed(&header, &own, &key)).is_some());
+        let names = [
+            "iss",
+            "exp",
+            "aud",
+            "sub",
+            "client_id",
+            "iat",
+            "jti",
+            "scope",
+            "server_generation",
+            "client_generation",
+        ];
+        let read: serde_json::Value = serde_json::from_str(&own).unwrap();
+        for name in names {
+            let mut less = read.clone();
+            less.as_object_mut().unwrap().remove(name).unwrap();
+            assert_eq!(reader.read(&signed(&header, &less.to_string(), &key)), None, "without {name}");
+            let member = format!(r#""{name}":{}"#, read[name]);
+            let twice = own.replace(&member, &format!("{member},{member}"));
+            assert_eq!(reader.read(&signed(&header, &twice, &key)), None, "{name} twice");
+            for other in ["null", "[]", "{}", "true", "1.5", "9223372036854775808", "1e3"] {
+                let other = own.replace(&member, &format!(r#""{name}":{other}"#));
+                assert_eq!(reader.read(&signed(&header, &other, &key)), None, "{other}");
+            }
+        }
+        for text in ["", "[]", "null", &format!("{own}{own}"), &format!("{own} x")] {
+            assert_eq!(reader.read(&signed(&header, text, &key)), None, "{text}");
+        }
+        let long = own.replace("read", &"x".repeat(LONGEST));
+        assert_eq!(reader.read(&signed(&header, &long, &key)), None);
+    }
+
+    #[test]
+    fn other_base64_of_the_same_bytes_is_not_read_however_it_is_signed() {
+        let key = key(Algorithm::EdDsa);
+        let reader = Reader::new(&[key.public().clone()]);
+        let claims = serde_json::to_string(&claims()).unwrap();
+        let (own, payload) = (header(key.public()), BASE64_URL_SAFE_NO_PAD.encode(&claims));
+        // One blank more or less, so that a last character carries bits that nobody decodes.
+        let mut padded =
+            (0..3).map(|blanks| BASE64_URL_SAFE_NO_PAD.encode(format!("{claims}{}", " ".repeat(blanks))));
+        let uneven = padded.rfind(|text| text.len() % 4 != 0).unwrap();
+        let stray =
+            format!("{}{}", &uneven[..uneven.len() - 1], char::from(uneven.as_bytes()[uneven.len() - 1] + 1));
+        let accepts = |payload: &str| {
+            let signed = format!("{own}.{payload}");
             let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes()).unwrap());
-            assert_eq!(reader.read(&format!("{signed}.{signature}")), None);
-            assert_eq!(reader.read(&format!("{signed}.")), None);
+            reader.read(&format!("{signed}.{signature}")).is_some()
+        };
+        assert!(accepts(&payload) && accepts(&uneven));
+        for other in [format!("{payload}="), format!("{payload}=="), format!("{payload}\n"), stray] {
+            assert!(!accepts(&other), "{other}");
         }
     }
 

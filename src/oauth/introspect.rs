@@ -29,7 +29,7 @@ pub async fn introspect(
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     let facts = match AccessToken::parse(token) {
         Some(token) => app.store.live_access_token(&token.digest(), now)?,
-        None => app.keys.live_jwt(&app.store, token, now)?,
+        None => app.keys.live_jwt(&app.store, token, app.config.issuer.as_str(), now)?,
     };
     // A resource server learns about access tokens for its own audience alone.
     let is_visible = |facts: &AccessTokenFacts| facts.audience.split(' ').any(|one| one == caller.audience);

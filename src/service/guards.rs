@@ -31,6 +31,9 @@ const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 const SETTLING: Duration = Duration::from_secs(330);
 /// How long a guard of which nothing is heard any more is shown.
 const SHOWN: Duration = Duration::from_secs(600);
+/// Guards of one resource server whose leases run: every revocation looks at them all, so a secret in wrong hands, or a
+/// program that starts anew each second, may not make them without end.
+const MOST: usize = 5_000;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -92,6 +95,8 @@ pub struct Seen {
 pub enum Lease {
     Known,
     New(Leased),
+    /// There are so many that another one may not go on.
+    TooMany,
 }
 
 impl Watched {
@@ -213,6 +218,12 @@ impl Guards {
             known.acknowledged = acknowledged;
             watched.confirm(before, through, now, &self.metrics);
             return Lease::Known;
+        }
+        if watched.instances.len() >= MOST {
+            watched.instances.retain(|_, known| known.lease > now);
+            if watched.instances.len() >= MOST {
+                return Lease::TooMany;
+            }
         }
         // It accepted nothing until now, so it owes nothing for what ended before.
         let written = lease.plus(AHEAD);
@@ -428,4 +439,36 @@ impl State {
 /// Whether guards answer for this resource server.
 pub fn is_guarded(server: &ResourceServer) -> bool {
     server.guarding.guard == Guard::Expected && server.guard_seen_at.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::resource_server::Guarding;
+    use crate::model::secret::Digest;
+
+    #[test]
+    fn guards_without_end_are_refused_and_those_there_are_go_on() {
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let server = ResourceServer {
+            id: ResourceServerId::generate(now),
+            name: "Photos".to_owned(),
+            audience: "https://photos.example".to_owned(),
+            secret: Digest::of(b""),
+            guarding: Guarding::default(),
+            guard_seen_at: None,
+        };
+        let guards = Guards::new(Duration::from_secs(600));
+        let acknowledges = |instance: &str, at: Timestamp| {
+            guards.acknowledged(&server, instance, Acknowledgement { through: 0, keys_version: 1, at })
+        };
+        for number in 0..MOST {
+            assert!(matches!(acknowledges(&format!("{number:016}"), now), Lease::New(_)), "{number}");
+        }
+        assert!(matches!(acknowledges("another_instance", now), Lease::TooMany));
+        assert!(matches!(acknowledges("0000000000000007", now), Lease::Known));
+        // Once leases have ended there is room, although the silent are still shown.
+        let later = now.plus(server.guarding.max_staleness.duration());
+        assert!(matches!(acknowledges("another_instance", later), Lease::New(_)));
+    }
 }

@@ -167,8 +167,8 @@ impl Keys {
         statement::sign(typ, payload, self.signing(store)?.at(now)?).ok_or(Error::NoKey)
     }
 
-    /// A JWT that was signed here, and what is true now of all that it was stamped with; `None` for
-    /// anything else, and where it was revoked by itself or its grant allows less by now.
+    /// A JWT that was signed here for `issuer`, and what is true now of all that it was stamped with;
+    /// `None` for anything else, and where it was revoked by itself or its grant allows less by now.
     ///
     /// # Errors
     /// When the store fails.
@@ -176,9 +176,14 @@ impl Keys {
         &self,
         store: &Store,
         text: &str,
+        issuer: &str,
         now: Timestamp,
     ) -> store::Result<Option<AccessTokenFacts>> {
         let Some(claims) = self.reader(store)?.read(text) else { return Ok(None) };
+        // A server that was given another name does not answer for its old one; guards refuse such a token too.
+        if claims.iss != issuer {
+            return Ok(None);
+        }
         let (Some(stamp), Some(scope)) = (claims.stamp(), Scope::parse(&claims.scope)) else {
             return Ok(None);
         };

@@ -13,6 +13,7 @@ use super::{Error, Result, Store, Tx};
 
 const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
 const IS_COPY: &str = "SELECT is_copy FROM server WHERE id = 1";
+const IS_OURS: &str = "SELECT generation FROM server WHERE id = 1";
 const LEDGER_AFTER: &str = "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, l.origin, \
     l.subject_kind, l.subject_id, l.grant_id, l.client_id, l.user_id, l.generation, l.audiences, n.reason \
     FROM ledger AS l LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id \
@@ -74,9 +75,14 @@ pub fn is_copy(path: &Path) -> bool {
 /// made from them.
 ///
 /// # Errors
-/// When either file is of no use.
+/// When either file is of no use. An empty file is a database to SQLite, and would become a server without people
+/// and apps: what was cut down to nothing is no backup.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    reader(from)?.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    let from = reader(from)?;
+    if from.query_row(IS_OURS, [], |row| row.get::<_, i64>(0)).is_err() {
+        return Err(Error::Unavailable("it is no database of Rescind".to_owned()));
+    }
+    from.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
     Ok(())
 }
 

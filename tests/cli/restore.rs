@@ -262,7 +262,12 @@ fn a_restoration_that_can_t_be_whole_changes_nothing() {
         assert_eq!(ended.exit, 1, "{says}");
         assert!(ended.err.contains(says), "{says} is not in {}", ended.err);
     }
-    std::fs::write(&bad, "no database at all, whatever its name says").unwrap();
+    for text in ["no database at all, whatever its name says", ""] {
+        std::fs::write(&bad, text).unwrap();
+        let ended = place.run(&["restore", &bad_text, "--replace"]);
+        assert!(ended.exit == 1 && ended.err.contains("no database of Rescind"), "{text:?}: {}", ended.err);
+    }
+    rusqlite::Connection::open(&bad).unwrap().execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
     assert_eq!(place.run(&["restore", &bad_text, "--replace"]).exit, 1);
     assert_eq!(place.run(&["restore", "/nowhere.db", "--replace"]).exit, 3);
     assert_eq!(std::fs::read(place.database()).unwrap(), before);

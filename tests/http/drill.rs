@@ -39,7 +39,8 @@ async fn a_round_ends_the_canary_s_token_once_and_tells_nobody_else() {
     let mut stream = api.follows().await;
     let facts = || {
         let now = world.app.clock.now();
-        world.app.keys.live_jwt(&world.app.store, &token.access, now).unwrap()
+        let issuer = world.app.config.issuer.as_str();
+        world.app.keys.live_jwt(&world.app.store, &token.access, issuer, now).unwrap()
     };
     assert_eq!(facts().expect("a live token").audience, AUDIENCE);
     assert!(revokes(&world, &canary).await);

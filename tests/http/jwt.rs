@@ -424,6 +424,17 @@ async fn what_was_not_signed_here_is_inactive_and_nothing_to_revoke() {
 }
 
 #[tokio::test]
+async fn a_server_of_another_name_does_not_answer_for_its_old_one() {
+    let Stage { world, photos, app, alice, .. } = stage().await;
+    let token = alice.connects(&app).await.access;
+    let now = world.app.clock.now();
+    let is_live =
+        |issuer: &str| world.app.keys.live_jwt(&world.app.store, &token, issuer, now).unwrap().is_some();
+    assert!(is_live(ISSUER) && photos.accepts(&token).await);
+    assert!(!is_live("https://new.example") && !is_live(&format!("{ISSUER}/")) && !is_live(""));
+}
+
+#[tokio::test]
 async fn tokens_of_a_retired_key_stay_good_until_they_expire() {
     let Stage { world, photos, app, alice, .. } = stage().await;
     let (first, published) = (world.signing_key(), world.rotates_keys().await);

@@ -1,0 +1,568 @@
+//! Tokens: good ones, good ones that were changed and signed again, forgeries and rubbish.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+
+use super::chance::Chance;
+use super::json::{Json, number, object, text};
+use super::oracle::{Dead, Here, Signed, Verdict, is_opaque, weigh};
+use super::{AUDIENCE, ISSUER, NOW, Tally};
+use crate::clock::Clock;
+use crate::feed;
+use crate::guard::Shared;
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+use crate::wire::{self, Acknowledged, Entry, Snapshot, Subject};
+
+const LEEWAY: u64 = 5;
+
+/// The server's keys, and a stranger's, who gives his the same names.
+pub struct Mint {
+    ed: Ed25519KeyPair,
+    ec: EcdsaKeyPair,
+    stranger_ed: Ed25519KeyPair,
+    stranger_ec: EcdsaKeyPair,
+}
+
+impl Mint {
+    pub fn new() -> Self {
+        let ec = || EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let ed = |seed| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
+        Self { ed: ed(7), ec: ec(), stranger_ed: ed(8), stranger_ec: ec() }
+    }
+
+    pub fn keys(&self) -> Vec<wire::Key> {
+        let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let key = |kid: &str, kty: &str, crv: &str, alg: &str, x: &[u8], y: Option<&[u8]>| wire::Key {
+            kid: kid.to_owned(),
+            kty: kty.to_owned(),
+            crv: crv.to_owned(),
+            x: encoded(x),
+            y: y.map(encoded),
+            alg: alg.to_owned(),
+            usage: "sig".to_owned(),
+        };
+        let point = self.ec.public_key().as_ref();
+        vec![
+            key("ed", "OKP", "Ed25519", "EdDSA", self.ed.public_key().as_ref(), None),
+            key("ec", "EC", "P-256", "ES256", &point[1..33], Some(&point[33..])),
+        ]
+    }
+
+    fn sign(&self, kid: &str, message: &[u8]) -> Vec<u8> {
+        let ec = |pair: &EcdsaKeyPair| pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
+        match kid {
+            "ed" => self.ed.sign(message).as_ref().to_vec(),
+            "ec" => ec(&self.ec),
+            "stranger's ed" => self.stranger_ed.sign(message).as_ref().to_vec(),
+            _ => ec(&self.stranger_ec),
+        }
+    }
+}
+
+/// A token, and what is known about its signature.
+struct Input {
+    token: String,
+    signed: Signed,
+}
+
+/// A guard with some things dead, and the oracle's copy of these.
+pub struct Tokens<'a> {
+    mint: &'a Mint,
+    shared: Shared,
+    dead: Dead,
+}
+
+impl<'a> Tokens<'a> {
+    pub fn new(mint: &'a Mint) -> Self {
+        let settings = Settings::new(ISSUER, "rse_1", "secret", AUDIENCE)
+            .server("http://127.0.0.1:1")
+            .clock(Clock::movable());
+        let shared = Shared::new(settings).unwrap();
+        let id = str::to_owned;
+        let subjects = [
+            Subject::Token { id: id("tok_2") },
+            Subject::Family { id: id("fam_3") },
+            Subject::Grant { id: id("grt_2"), generation: Some(3) },
+            Subject::Grant { id: id("grt_4"), generation: None },
+            Subject::Client { id: id("cli_2"), generation: 2 },
+            Subject::User { id: id("usr_3"), generation: 4 },
+        ];
+        let mut dead = Dead::default();
+        dead.add(&Subject::Server { generation: 2 });
+        subjects.iter().for_each(|subject| dead.add(subject));
+        let snapshot = Snapshot {
+            version: wire::VERSION,
+            issuer: id(ISSUER),
+            audience: id(AUDIENCE),
+            incarnation: 1,
+            through: 1,
+            max_staleness: 3600,
+            server_generation: 2,
+            keys: wire::Keys { keys_version: 1, keys: mint.keys() },
+            entries: subjects.map(|subject| Entry { subject, keep: u64::from(u32::MAX) }).to_vec(),
+        };
+        feed::accept(&shared, Ok(snapshot)).unwrap();
+        Self { mint, shared, dead }
+    }
+
+    /// One input: whatever it is, the guard and the oracle agree on it.
+    pub fn try_one(&self, chance: &mut Chance, tally: &mut Tally) {
+        let input = self.draw(chance);
+        let is_stale = chance.once_in(64);
+        self.set_clocks(is_stale);
+        let weighed = |now| {
+            let here = Here { issuer: ISSUER, audience: AUDIENCE, now, leeway: LEEWAY, dead: &self.dead };
+            weigh(&input.token, input.signed, &here)
+        };
+        let before = self.shared.state.clock().wall() as u64;
+        let judged = self.shared.judge(&input.token);
+        let after = self.shared.state.clock().wall() as u64;
+        tally.count(match &judged {
+            Ok(_) => "accepted".to_owned(),
+            Err(refusal) => format!("{refusal:?}").split('(').next().unwrap().to_owned(),
+        });
+        let agrees = |verdict: &Verdict| match (verdict, &judged) {
+            (Verdict::Accept(_) | Verdict::Either(_), Err(Refusal::Stale)) => is_stale,
+            (Verdict::Accept(claims), Ok(accepted)) => claims == accepted && !is_stale,
+            (Verdict::Either(claims), Ok(accepted)) => claims == accepted && !is_stale,
+            (Verdict::Either(_) | Verdict::Refuse(_), Err(_)) => true,
+            (Verdict::Accept(_), Err(_)) | (Verdict::Refuse(_), Ok(_)) => false,
+        };
+        // A second may have ended between the two.
+        let verdicts = [weighed(before), weighed(after)];
+        let says =
+            || format!("guard: {judged:?}\noracle: {verdicts:?}\n{:?}: {:?}", input.signed, input.token);
+        assert!(verdicts.iter().any(agrees), "{}", says());
+        if input.token.starts_with("rsc_at_") {
+            let expected = if is_opaque(&input.token) { Refusal::Opaque } else { Refusal::Checksum };
+            assert_eq!(judged, Err(expected), "{:?}", input.token);
+        }
+    }
+
+    fn set_clocks(&self, is_stale: bool) {
+        let state = &self.shared.state;
+        if is_stale {
+            state.clock().sleep(std::time::Duration::from_secs(3601));
+        } else {
+            let answer = Acknowledged { incarnation: 1, through: 1, keys_version: 1, max_staleness: 3600 };
+            state.confirm(state.clock().boot(), &state.progress(), &answer);
+        }
+        state.clock().set_wall(NOW as i64 - state.clock().wall());
+    }
+
+    fn draw(&self, chance: &mut Chance) -> Input {
+        match chance.below(16) {
+            0..10 => self.signed_again(chance),
+            10 | 11 => self.garbled(chance),
+            12 | 13 => self.forged(chance),
+            14 => Input { token: opaque(chance), signed: Signed::Nobody },
+            _ => Input { token: rubbish(chance), signed: Signed::Nobody },
+        }
+    }
+
+    /// Header and claims changed at will, then signed by the right key: nothing but the reading of it stands in the way.
+    fn signed_again(&self, chance: &mut Chance) -> Input {
+        let kid = *chance.pick(&["ed", "ec"]);
+        let (mut header, mut claims) = (header(kid), claims(chance));
+        match chance.below(8) {
+            0 => change(&mut header, chance),
+            1 => disguise(&mut header, chance),
+            _ => {}
+        }
+        for _ in 0..chance.below(3) {
+            match chance.below(4) {
+                0 => press(&mut claims, chance),
+                _ => change(&mut claims, chance),
+            }
+        }
+        let header = part(&header, chance);
+        let payload = part(&claims, chance);
+        let signed =
+            if chance.once_in(40) { format!("{payload}.{header}") } else { format!("{header}.{payload}") };
+        let signature = URL_SAFE_NO_PAD.encode(self.mint.sign(kid, signed.as_bytes()));
+        Input { token: format!("{signed}.{signature}"), signed: Signed::By(kid) }
+    }
+
+    fn good(&self, kid: &str, chance: &mut Chance) -> (String, Vec<u8>) {
+        let (mut head, mut body) = (String::new(), String::new());
+        header(kid).write(chance, &mut head);
+        claims(chance).write(chance, &mut body);
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(body));
+        let signature = self.mint.sign(kid, signed.as_bytes());
+        (signed, signature)
+    }
+
+    /// A good token, changed as text.
+    fn garbled(&self, chance: &mut Chance) -> Input {
+        let kid = *chance.pick(&["ed", "ec"]);
+        let (signed, signature) = self.good(kid, chance);
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+        let mut bytes = token.clone().into_bytes();
+        match chance.below(12) {
+            0 => bytes.push(*chance.pick(b"=. \nA\0")),
+            1 => bytes.insert(0, *chance.pick(b"=. \nA\0")),
+            2 => bytes.extend_from_within(..),
+            3 => bytes.extend(vec![b'A'; chance.below(9000)]),
+            4 => bytes.splice(..0, *b"Bearer ").for_each(drop),
+            5 => bytes.retain(|byte| *byte != b'.'),
+            _ => chance.garble(&mut bytes),
+        }
+        let changed = String::from_utf8_lossy(&bytes).into_owned();
+        let signed = if changed == token { Signed::By(kid) } else { Signed::Nobody };
+        Input { token: changed, signed }
+    }
+
+    /// A good token with another signature.
+    fn forged(&self, chance: &mut Chance) -> Input {
+        let kid = *chance.pick(&["ed", "ec"]);
+        let (text, signature) = self.good(kid, chance);
+        let mut signed = Signed::Nobody;
+        let signature = match chance.below(10) {
+            0 => Vec::new(),
+            1 => vec![0; 64],
+            2 => self.mint.sign(if kid == "ed" { "stranger's ed" } else { "stranger's ec" }, text.as_bytes()),
+            3 => self.mint.sign(if kid == "ed" { "ec" } else { "ed" }, text.as_bytes()),
+            4 => {
+                let key = if kid == "ed" {
+                    self.mint.ed.public_key().as_ref()
+                } else {
+                    self.mint.ec.public_key().as_ref()
+                };
+                let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA512, key), text.as_bytes());
+                mac.as_ref().to_vec()
+            }
+            5 => digest::digest(&digest::SHA512, text.as_bytes()).as_ref().to_vec(),
+            6 if kid == "ec" => der(&signature),
+            7 => [&signature[32..], &signature[..32]].concat(),
+            8 if kid == "ec" => {
+                signed = Signed::Twisted(kid);
+                [signature[..32].to_vec(), less(&P256_ORDER, &signature[32..])].concat()
+            }
+            8 => [signature[..32].to_vec(), plus_order(&signature[32..])].concat(),
+            _ => {
+                let mut other = signature.clone();
+                other[chance.below(64)] ^= 1 << chance.below(8);
+                other
+            }
+        };
+        let token = format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature));
+        Input { token, signed }
+    }
+}
+
+fn header(kid: &str) -> Json {
+    let alg = if kid == "ed" { "EdDSA" } else { "ES256" };
+    object(vec![("typ", text("at+jwt")), ("alg", text(alg)), ("kid", text(kid))])
+}
+
+/// What the server may say. Some of it is dead.
+fn claims(chance: &mut Chance) -> Json {
+    let mut one_of = |kind: &str| text(format!("{kind}_{}", 1 + chance.below(4)));
+    let (client, user, grant, family, token) =
+        (one_of("cli"), one_of("usr"), one_of("grt"), one_of("fam"), one_of("tok"));
+    let mut generation = || number(chance.below(4) + 2);
+    let generations: [Json; 4] = std::array::from_fn(|_| generation());
+    let [server, of_client, of_user, of_grant] = generations;
+    let iat = NOW - chance.below(500) as u64;
+    let mut members = vec![
+        ("iss", text(ISSUER)),
+        ("exp", number(iat + 600)),
+        ("aud", text(AUDIENCE)),
+        ("sub", if chance.once_in(4) { client.clone() } else { user }),
+        ("client_id", client),
+        ("iat", number(iat)),
+        ("jti", token),
+        ("scope", text(*chance.pick(&["", "read", "read write"]))),
+        ("server_generation", server),
+        ("client_generation", of_client),
+    ];
+    if members[3].1 != members[4].1 {
+        members.extend([
+            ("user_generation", of_user),
+            ("grant_id", grant),
+            ("grant_generation", of_grant),
+            ("family_id", family),
+        ]);
+    }
+    object(members)
+}
+
+/// Changes one thing of an object.
+fn change(of: &mut Json, chance: &mut Chance) {
+    const HEADERS: &[&str] =
+        &["alg", "typ", "kid", "jwk", "jku", "x5u", "x5c", "x5t", "crit", "b64", "cty", "zip", "enc", "ALG"];
+    const CLAIMS: &[&str] = &[
+        "iss",
+        "aud",
+        "exp",
+        "iat",
+        "nbf",
+        "jti",
+        "sub",
+        "scope",
+        "client_id",
+        "cnf",
+        "act",
+        "azp",
+        "nonce",
+        "grant_id",
+        "family_id",
+        "user_generation",
+        "grant_generation",
+        "server_generation",
+        "client_generation",
+        "Exp",
+        "exp ",
+    ];
+    const VALUES: &[&str] = &[
+        "none",
+        "HS256",
+        "HS512",
+        "RS256",
+        "PS256",
+        "ES256",
+        "ES384",
+        "EdDSA",
+        "Ed25519",
+        "ed",
+        "ec",
+        "ED",
+        "JWT",
+        "jwt",
+        "id+jwt",
+        "AT+JWT",
+        "application/at+jwt",
+        "at+jwt",
+        "https://api.example/",
+        "https://mail.example",
+        "https://id.example",
+        "https://evil.example",
+        "HTTPS://ID.EXAMPLE",
+        "cli_1",
+        "cli_2",
+        "usr_3",
+        "tok_2",
+        "fam_3",
+    ];
+    let Json::Object(members) = of else { return };
+    let is_header = members.len() == 3;
+    let at = chance.below(members.len().max(1));
+    let value = value(chance, VALUES);
+    match chance.below(12) {
+        _ if members.is_empty() => members.push(("a".to_owned(), value)),
+        0 => drop(members.remove(at)),
+        1 => {
+            let twin = (members[at].0.clone(), if chance.once_in(2) { members[at].1.clone() } else { value });
+            members.insert(chance.below(members.len() + 1), twin);
+        }
+        2 => {
+            let name = (*chance.pick(if is_header { HEADERS } else { CLAIMS })).to_owned();
+            members.push((name, value));
+        }
+        3 => {
+            let other = chance.below(members.len());
+            let held = members[at].1.clone();
+            members[at].1 = std::mem::replace(&mut members[other].1, held);
+        }
+        4 => members[at].1 = Json::List(vec![members[at].1.clone()]),
+        5 => {
+            members[at].1 = match &members[at].1 {
+                Json::Number(digits) => chance.pick(&[text(digits), number(format!("{digits}.0"))]).clone(),
+                Json::Text(word) => {
+                    text(chance.pick(&[format!("{word} "), word.to_uppercase(), format!("{word}\0")]))
+                }
+                other => other.clone(),
+            };
+        }
+        6 => {
+            let other = chance.below(members.len());
+            members.swap(at, other);
+        }
+        9 if chance.once_in(10) => members.push(("pad".to_owned(), text("x".repeat(chance.below(9000))))),
+        10 => members[at].0 = (*chance.pick(if is_header { HEADERS } else { CLAIMS })).to_owned(),
+        _ => members[at].1 = value,
+    }
+}
+
+fn value(chance: &mut Chance, words: &[&str]) -> Json {
+    match chance.below(3) {
+        0 => text(*chance.pick(words)),
+        1 => number(chance.below(8)),
+        _ => Json::any(chance),
+    }
+}
+
+/// Sets a member, or adds it.
+fn set(of: &mut Json, name: &str, value: Json) {
+    let Json::Object(members) = of else { return };
+    match members.iter_mut().find(|member| member.0 == name) {
+        Some(member) => member.1 = value,
+        None => members.push((name.to_owned(), value)),
+    }
+}
+
+/// Makes a header what attackers make of it (RFC 8725 §2): one thing, and all the rest as it should be.
+fn disguise(header: &mut Json, chance: &mut Chance) {
+    match chance.below(4) {
+        0 => {
+            let other = ["none", "HS256", "RS256", "ES256", "EdDSA", "ES384", "Ed25519"];
+            set(header, "alg", text(*chance.pick(&other)));
+        }
+        1 => set(
+            header,
+            "typ",
+            text(*chance.pick(&["JWT", "id+jwt", "AT+JWT", "application/at+jwt", "receipt+jws"])),
+        ),
+        2 => set(header, "kid", text(*chance.pick(&["ed", "ec", "", "Ed"]))),
+        _ => {
+            let (name, value) = match chance.below(8) {
+                0 => ("jwk", object(vec![("kty", text("OKP"))])),
+                1 => ("jku", text("https://evil.example/jwks")),
+                2 => ("x5u", text("https://evil.example/x5u")),
+                3 => ("x5c", Json::List(vec![text("MII")])),
+                4 => ("crit", Json::List(vec![text("b64")])),
+                5 => ("b64", Json::Bool(false)),
+                6 => ("cty", text("JWT")),
+                _ => ("zip", text("DEF")),
+            };
+            set(header, name, value);
+        }
+    }
+}
+
+/// Brings a claim to the edge of what it may be, or a step beyond.
+fn press(claims: &mut Json, chance: &mut Chance) {
+    let edge = |chance: &mut Chance, edges: &[u64]| *chance.pick(edges) + chance.below(3) as u64 - 1;
+    match chance.below(4) {
+        0 => {
+            let exp = edge(chance, &[NOW - LEEWAY, NOW, NOW + 600]);
+            set(claims, "exp", number(exp));
+            set(claims, "iat", number(exp - 600));
+        }
+        1 => {
+            let iat = NOW - chance.below(500) as u64;
+            set(claims, "iat", number(iat));
+            set(claims, "exp", number(edge(chance, &[iat + 1, iat + 600, iat + 3600])));
+        }
+        2 => {
+            let moment = edge(chance, &[NOW, NOW + LEEWAY]);
+            set(claims, if chance.once_in(2) { "iat" } else { "nbf" }, number(moment));
+        }
+        _ => {
+            let name = *chance.pick(&[
+                "server_generation",
+                "client_generation",
+                "user_generation",
+                "grant_generation",
+                "nbf",
+            ]);
+            let most = *chance.pick(&[1 << 53, 1 << 63, 1 << 32, 1]);
+            set(claims, name, number(edge(chance, &[most])));
+        }
+    }
+}
+
+/// An object as a part of a token: mostly as it should be written.
+fn part(value: &Json, chance: &mut Chance) -> String {
+    let mut written = String::new();
+    value.write(chance, &mut written);
+    let mut bytes = written.into_bytes();
+    if chance.once_in(24) {
+        chance.garble(&mut bytes);
+    }
+    let plain = URL_SAFE_NO_PAD.encode(&bytes);
+    match chance.below(100) {
+        0 => URL_SAFE.encode(&bytes),
+        1 => STANDARD.encode(&bytes),
+        2 => {
+            // The same bytes with a bit that nobody decodes, where there is one.
+            let mut other = plain.into_bytes();
+            if let (true, Some(last)) = (other.len() % 4 > 1, other.last_mut()) {
+                *last = if last.is_ascii_digit() { b'_' } else { *last + 1 };
+            }
+            String::from_utf8(other).unwrap()
+        }
+        3 => {
+            let mut other = plain;
+            other.insert(chance.below(other.len() + 1), *chance.pick(&[' ', '\n', '=', '+', 'é', '%']));
+            other
+        }
+        _ => plain,
+    }
+}
+
+fn opaque(chance: &mut Chance) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let body: String = (0..43).map(|_| char::from(*chance.pick(DIGITS))).collect();
+    let mut token = format!("rsc_at_{body}").into_bytes();
+    let mut rest = crc32fast::hash(&token) as usize;
+    let mut digits = [b'0'; 6];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[rest % 62];
+        rest /= 62;
+    }
+    token.extend(digits);
+    if chance.once_in(2) {
+        chance.garble(&mut token);
+    }
+    String::from_utf8_lossy(&token).into_owned()
+}
+
+fn rubbish(chance: &mut Chance) -> String {
+    let mut text = String::new();
+    for _ in 0..chance.below(6) {
+        match chance.below(4) {
+            0 => text.push('.'),
+            1 => text.push_str(&URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"at+jwt","kid":"ed"}"#)),
+            2 => Json::any(chance).write(chance, &mut text),
+            _ => {
+                let bytes: Vec<u8> = (0..chance.below(40)).map(|_| chance.number() as u8).collect();
+                text.push_str(&String::from_utf8_lossy(&bytes));
+            }
+        }
+    }
+    text
+}
+
+const P256_ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+const ED25519_ORDER: [u8; 32] = [
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+];
+
+/// `from - number`, big-endian.
+fn less(from: &[u8; 32], number: &[u8]) -> Vec<u8> {
+    let mut result = vec![0; 32];
+    let mut borrow = 0;
+    for at in (0..32).rev() {
+        let difference = i16::from(from[at]) - i16::from(number[at]) - borrow;
+        borrow = i16::from(difference < 0);
+        result[at] = difference.rem_euclid(256) as u8;
+    }
+    result
+}
+
+/// The same number to whoever forgets to check its range, little-endian (RFC 8032 §5.1.7).
+fn plus_order(number: &[u8]) -> Vec<u8> {
+    let mut carry = 0;
+    let add = |(one, other): (&u8, &u8)| {
+        let sum = u16::from(*one) + u16::from(*other) + carry;
+        carry = sum >> 8;
+        sum as u8
+    };
+    number.iter().zip(&ED25519_ORDER).map(add).collect()
+}
+
+/// Two integers as ASN.1 has them, which is how others write ECDSA.
+fn der(signature: &[u8]) -> Vec<u8> {
+    let integer = |number: &[u8]| [&[2, 33, 0][..], number].concat();
+    let body = [integer(&signature[..32]), integer(&signature[32..])].concat();
+    [&[0x30, body.len() as u8][..], &body].concat()
+}
