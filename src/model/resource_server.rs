@@ -20,6 +20,13 @@ pub struct ResourceServer {
     pub guard_seen_at: Option<Timestamp>,
 }
 
+impl ResourceServer {
+    /// Whether guards answer for it.
+    pub fn is_guarded(&self) -> bool {
+        self.guarding.guard == Guard::Expected && self.guard_seen_at.is_some()
+    }
+}
+
 /// How a resource server learns what was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Guarding {

@@ -14,7 +14,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::metrics::FeedMetrics;
 use crate::model::confirmation::{Confirmation, Guarded};
 use crate::model::id::ResourceServerId;
-use crate::model::resource_server::{Guard, ResourceServer};
+use crate::model::resource_server::ResourceServer;
 use crate::store::feed::FeedRow;
 use crate::store::guards::{Leased, Settled};
 use crate::store::{self, Store};
@@ -33,7 +33,7 @@ const SETTLING: Duration = Duration::from_secs(330);
 const SHOWN: Duration = Duration::from_secs(600);
 /// Guards of one resource server whose leases run: every revocation looks at them all, so a secret in wrong hands, or a
 /// program that starts anew each second, may not make them without end.
-const MOST: usize = 5_000;
+pub const MOST: usize = 5_000;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -186,7 +186,7 @@ impl Guards {
     ) {
         for server in servers.filter(|server| row.audiences.concern(&server.audience)) {
             let watched = state.servers.entry(server.id.clone()).or_default();
-            if is_guarded(server) {
+            if server.is_guarded() {
                 watched.await_row(row.sequence, row.at);
             } else {
                 let confirmation = Confirmation::unguarded(row.at, self.longest_life);
@@ -433,42 +433,5 @@ impl State {
         for watched in self.servers.values_mut() {
             watched.instances.retain(|_, known| known.lease.plus(SHOWN) > now);
         }
-    }
-}
-
-/// Whether guards answer for this resource server.
-pub fn is_guarded(server: &ResourceServer) -> bool {
-    server.guarding.guard == Guard::Expected && server.guard_seen_at.is_some()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::resource_server::Guarding;
-    use crate::model::secret::Digest;
-
-    #[test]
-    fn guards_without_end_are_refused_and_those_there_are_go_on() {
-        let now = Timestamp::from_millis(1_790_000_000_000);
-        let server = ResourceServer {
-            id: ResourceServerId::generate(now),
-            name: "Photos".to_owned(),
-            audience: "https://photos.example".to_owned(),
-            secret: Digest::of(b""),
-            guarding: Guarding::default(),
-            guard_seen_at: None,
-        };
-        let guards = Guards::new(Duration::from_secs(600));
-        let acknowledges = |instance: &str, at: Timestamp| {
-            guards.acknowledged(&server, instance, Acknowledgement { through: 0, keys_version: 1, at })
-        };
-        for number in 0..MOST {
-            assert!(matches!(acknowledges(&format!("{number:016}"), now), Lease::New(_)), "{number}");
-        }
-        assert!(matches!(acknowledges("another_instance", now), Lease::TooMany));
-        assert!(matches!(acknowledges("0000000000000007", now), Lease::Known));
-        // Once leases have ended there is room, although the silent are still shown.
-        let later = now.plus(server.guarding.max_staleness.duration());
-        assert!(matches!(acknowledges("another_instance", later), Lease::New(_)));
     }
 }

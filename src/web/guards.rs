@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
-use crate::service::guards::{Seen, is_guarded};
+use crate::service::guards::Seen;
 use crate::service::register;
 use crate::store::feed::Tip;
 use crate::web::error::{Error, Result};
@@ -120,7 +120,7 @@ impl Standing {
         };
         let guarded = match server.guarding.guard {
             Guard::None => Guarded::No,
-            Guard::Expected if is_guarded(server) => Guarded::Yes,
+            Guard::Expected if server.is_guarded() => Guarded::Yes,
             Guard::Expected => Guarded::NotYet,
         };
         let instances = app.guards.of_server(&server.id).into_iter();

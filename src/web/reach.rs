@@ -8,7 +8,6 @@ use crate::clock::Timestamp;
 use crate::model::confirmation::{Confirmation, Guarded};
 use crate::model::id::ClientId;
 use crate::model::resource_server::Audiences;
-use crate::service::guards::is_guarded;
 use crate::store::receipts::LedgerRow;
 use crate::store::{self, Store};
 use crate::web::page::Page;
@@ -215,10 +214,10 @@ pub fn worst_case<'c>(
     let servers = app.store.resource_servers()?;
     let concerned = || servers.iter().filter(|server| audiences.concern(&server.audience));
     let longest_lease = concerned()
-        .filter(|server| is_guarded(server))
+        .filter(|server| server.is_guarded())
         .map(|server| server.guarding.max_staleness.seconds())
         .max();
-    let unguarded = concerned().filter(|server| !is_guarded(server)).count();
+    let unguarded = concerned().filter(|server| !server.is_guarded()).count();
     let jwts = Jwts::of(&app.store, clients, now)?;
     let minutes = app.guards.longest_life().as_secs().div_ceil(60);
     Ok(match (jwts, longest_lease) {

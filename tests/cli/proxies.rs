@@ -118,7 +118,10 @@ async fn nginx_serves_files_until_their_token_is_revoked(format: &str) {
     let with = async |token: &str| file().bearer_auth(token).send().await.unwrap();
 
     let answer = file().send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), challenge(&answer).as_str()), (401, "Bearer"));
+    assert_eq!(
+        (answer.status().as_u16(), challenge(&answer).as_str()),
+        (401, r#"Bearer realm="urn:photos""#)
+    );
     let answer = file().header(AUTHORIZATION, "Bearer two words").send().await.unwrap();
     assert_eq!(answer.status(), 401, "not 500, as nginx makes of 400");
     assert!(challenge(&answer).contains("error=\"invalid_request\""));
@@ -240,7 +243,10 @@ async fn caddy_lets_a_good_token_through_in_its_own_name_until_it_is_revoked() {
 
         let asked = estate.application.asked();
         let answer = get().send().await.unwrap();
-        assert_eq!((answer.status().as_u16(), challenge(&answer).as_str()), (401, "Bearer"));
+        assert_eq!(
+            (answer.status().as_u16(), challenge(&answer).as_str()),
+            (401, r#"Bearer realm="urn:photos""#)
+        );
         let answer = with(&estate.token_for("photos.write").await).await;
         assert_eq!(answer.status(), 403);
         assert_eq!(challenge(&answer), "Bearer error=\"insufficient_scope\", scope=\"photos.read\"");

@@ -104,7 +104,11 @@ async fn a_proxy_that_asks_in_the_way_of_envoy_gets_an_answer_that_only_the_head
         assert_eq!(identity(answer.headers()), [client, client, "photos.read"]);
         assert_eq!(answer.headers()["cache-control"], "no-store");
         let answer = ask().header(name, value).send().await.unwrap();
-        assert_eq!((answer.status().as_u16(), challenge(&answer)), (401, Some("Bearer")), "{method} {path}");
+        assert_eq!(
+            (answer.status().as_u16(), challenge(&answer)),
+            (401, Some(r#"Bearer realm="urn:photos""#)),
+            "{method} {path}"
+        );
         let answer = ask().header(name, "photos.write").bearer_auth(&token).send().await.unwrap();
         assert_eq!(answer.status(), 403, "{method} {path}");
     }
@@ -214,7 +218,7 @@ async fn whoever_has_no_good_token_is_told_what_rfc_6750_says() {
         assert_eq!(answer.status(), 401, "{authorization:?}");
         let said = challenge(&answer).unwrap();
         match error {
-            None => assert_eq!(said, "Bearer", "who sends no token made no mistake"),
+            None => assert_eq!(said, r#"Bearer realm="urn:photos""#, "who sends no token made no mistake"),
             Some(error) => assert!(said.starts_with(&format!("Bearer error=\"{error}\"")), "{said}"),
         }
         assert!(answer.headers().keys().all(|name| !name.as_str().starts_with("x-rescind")));

@@ -15,7 +15,7 @@ use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
 use rescind::model::password::Password;
 use rescind::model::resource_server::Guarding;
-use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
+use rescind::model::secret::{AccessToken, AuthorizationCode, Digest, RefreshToken, SealedSuccessor};
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
 use rescind::service::issue::Terms;
@@ -25,9 +25,8 @@ use rescind::service::{issue, moderate, purge};
 use rusqlite::types::ValueRef;
 use tower::ServiceExt as _;
 
-use crate::world::{Held, LIVES, NOW, Session, World, scope};
+use crate::world::{Held, ISSUER, LIVES, NOW, Session, World, scope};
 
-const ISSUER: &str = "http://127.0.0.1:8080";
 pub const PASSWORD: &str = "correct-horse-battery";
 const AUDIENCE: &str = "https://photos.example";
 
@@ -149,7 +148,8 @@ impl Estate {
     fn keep_digest(&mut self, name: &str, kind: Kind, text: &str, client: Option<ClientId>) {
         let refresh = RefreshToken::parse(text).map(|token| token.digest());
         let access = || AccessToken::parse(text).map(|token| token.digest());
-        let digest = refresh.or_else(access).unwrap_or_else(|| Digest::of(text.as_bytes()));
+        let code = || AuthorizationCode::parse(text).map(|code| code.digest());
+        let digest = refresh.or_else(access).or_else(code).unwrap_or_else(|| Digest::of(text.as_bytes()));
         self.keep(name, kind, text, client, vec![digest.as_bytes().to_vec()]);
     }
 
@@ -382,7 +382,8 @@ impl Estate {
                     self.sends("POST", "/oauth/introspect", None, Some(&api), "token=none").await.0 == 200
                 }
                 Kind::Code | Kind::Used => {
-                    codes.push((name.clone(), (client.clone().unwrap(), Digest::of(text.as_bytes()))));
+                    let digest = AuthorizationCode::parse(text).unwrap().digest();
+                    codes.push((name.clone(), (client.clone().unwrap(), digest)));
                     false
                 }
                 Kind::Refresh | Kind::Spent => {

@@ -39,7 +39,7 @@ pub const LIVES: Lives = Lives {
 };
 pub const SESSION_LIFE: Duration = Duration::from_secs(200_000);
 
-pub const ISSUER: &str = "https://id.example";
+pub const ISSUER: &str = "http://127.0.0.1:8080";
 pub const AUDIENCE: &str = "https://photos.example";
 
 /// S256 of the verifier in RFC 7636, appendix B: what codes are asked for with here.
@@ -294,7 +294,7 @@ impl World {
     pub fn facts(&self, token: &Held, now: Timestamp) -> Option<AccessTokenFacts> {
         match AccessToken::parse(&token.0) {
             Some(token) => self.store.live_access_token(&token.digest(), now).unwrap(),
-            None => self.keys.live_jwt(&self.store, &token.0, "https://id.example", now).unwrap(),
+            None => self.keys.live_jwt(&self.store, &token.0, ISSUER, now).unwrap(),
         }
     }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use rescind::clock::Timestamp;
 use rescind::model::confirmation::{Confirmation, Guarded};
-use rescind::model::resource_server::{Guard, Guarding, MaxStaleness};
+use rescind::model::id::ResourceServerId;
+use rescind::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
+use rescind::model::secret::Digest;
 use rescind::model::user::Role;
-use rescind::service::guards::Guards;
+use rescind::service::guards::{Acknowledgement, Guards, Lease, MOST};
 use rescind::store::guards::Settled;
 use serde_json::{Value, json};
 
@@ -309,4 +312,29 @@ async fn admins_say_what_is_expected_of_guards() {
     max.gets("/admin/resource-servers").await.page(200).shows("No guard");
     let sequence = revokes(&scene).await;
     assert_eq!(known(world, api, sequence).guarded, Guarded::None);
+}
+
+#[test]
+fn guards_without_end_are_refused_and_those_there_are_go_on() {
+    let now = Timestamp::from_millis(1_790_000_000_000);
+    let server = ResourceServer {
+        id: ResourceServerId::generate(now),
+        name: "Photos".to_owned(),
+        audience: "https://photos.example".to_owned(),
+        secret: Digest::of(b""),
+        guarding: Guarding::default(),
+        guard_seen_at: None,
+    };
+    let guards = Guards::new(Duration::from_secs(600));
+    let acknowledges = |instance: &str, at: Timestamp| {
+        guards.acknowledged(&server, instance, Acknowledgement { through: 0, keys_version: 1, at })
+    };
+    for number in 0..MOST {
+        assert!(matches!(acknowledges(&format!("{number:016}"), now), Lease::New(_)), "{number}");
+    }
+    assert!(matches!(acknowledges("another_instance", now), Lease::TooMany));
+    assert!(matches!(acknowledges("0000000000000007", now), Lease::Known));
+    // Once leases have ended there is room, although the silent are still shown.
+    let later = now.plus(server.guarding.max_staleness.duration());
+    assert!(matches!(acknowledges("another_instance", later), Lease::New(_)));
 }
