@@ -28,12 +28,9 @@ pub struct Sidecar {
 
 impl Sidecar {
     pub fn new(config: GuardConfig, guard: Guard, stopping: tokio::sync::watch::Receiver<()>) -> Self {
-        let mut layer = guard.layer();
+        let mut layer = guard.layer().realm(&config.realm);
         for scope in config.scopes.names() {
             layer = layer.require_scope(scope);
-        }
-        if let Some(realm) = &config.realm {
-            layer = layer.realm(realm);
         }
         Self { guard, layer, config: Arc::new(config), stopping }
     }

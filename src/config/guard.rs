@@ -30,7 +30,7 @@ settings! {
     SCOPES = "RESCIND_GUARD_SCOPES", "",
         "Scopes, separated by spaces, that every token must have. The proxy can ask for more at each location, never for less.";
     REALM = "RESCIND_GUARD_REALM", "",
-        "The realm that challenges name, up to 100 characters.";
+        "The realm that challenges name, up to 100 characters; the audience if not set.";
     MAX_STALENESS = "RESCIND_GUARD_MAX_STALENESS", "",
         "Seconds for which tokens are accepted without an answer from the server: 1 to 300. Without it, or where it is more, what the registration says.";
     WHEN_STALE = "RESCIND_GUARD_WHEN_STALE", "refuse",
@@ -54,7 +54,7 @@ pub struct GuardConfig {
     pub audience: String,
     /// What every token must have.
     pub scopes: Scope,
-    pub realm: Option<String>,
+    pub realm: String,
     pub guard: Settings,
 }
 
@@ -100,6 +100,7 @@ enum Wire {
     Open,
 }
 
+/// `None` stands for the audience.
 fn realm(value: &str) -> Result<Option<String>, String> {
     let is_fit = value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
     match value {
@@ -177,9 +178,9 @@ impl GuardConfig {
                 log: log?,
                 metrics_token: metrics_token?,
                 issuer,
+                realm: realm?.unwrap_or_else(|| audience.clone()),
                 audience,
                 scopes: scopes?,
-                realm: realm?,
                 guard,
             })
         };
@@ -212,7 +213,9 @@ mod tests {
     fn it_listens_on_loopback_unless_told_otherwise() {
         let config = read(&[]).unwrap();
         assert!(config.listen.ip().is_loopback());
-        assert!(config.scopes.is_empty() && config.realm.is_none() && config.metrics_token.is_none());
+        assert!(
+            config.scopes.is_empty() && config.realm == config.audience && config.metrics_token.is_none()
+        );
     }
 
     #[test]

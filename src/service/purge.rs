@@ -8,7 +8,7 @@ use crate::store::purges::Slice;
 use crate::store::{self, Store, Tx};
 
 /// How long a slice may hold the writer, its commit included.
-const SLICE: Duration = Duration::from_millis(6);
+const SLICE: Duration = Duration::from_millis(4);
 /// Rows in a slice: as many as the last one's pace lets into that time, between these.
 const FEWEST: i64 = 20;
 const MOST: i64 = 2_000;
@@ -73,7 +73,7 @@ mod tests {
     fn slices_grow_while_they_are_quick_and_shrink_at_once() {
         assert_eq!(paced(20, Duration::from_micros(100)), 40);
         assert_eq!(paced(2_000, Duration::from_micros(100)), 2_000);
-        assert_eq!(paced(400, Duration::from_millis(60)), 40);
+        assert_eq!(paced(400, Duration::from_millis(40)), 40);
         assert_eq!(paced(20, Duration::from_secs(1)), 20);
         assert_eq!(paced(20, Duration::ZERO), 40);
     }

@@ -49,11 +49,11 @@ pub async fn answer(
 ) -> Response {
     demands.read_headers(request.headers());
     let layer = demands.scopes.into_iter().fold(sidecar.layer, |layer, scope| layer.require_scope(scope));
-    let is_elsewhere = demands.audiences.iter().any(|audience| *audience != sidecar.config.audience);
-    let realm = sidecar.config.realm.clone();
+    let config = sidecar.config;
+    let is_elsewhere = demands.audiences.iter().any(|audience| *audience != config.audience);
     let service = service_fn(move |request: Request| {
         let response = match request.extensions().get::<Claims>() {
-            Some(_) if is_elsewhere => for_another_audience(realm.as_deref()),
+            Some(_) if is_elsewhere => for_another_audience(&config.realm),
             Some(claims) => accepted(claims),
             None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         };
@@ -83,10 +83,9 @@ fn identity(claims: &Claims) -> Response {
 }
 
 /// The guard has one audience; a location that wants another gets no token for it here.
-fn for_another_audience(realm: Option<&str>) -> Response {
-    let realm = realm.map_or_else(String::new, |realm| format!("realm=\"{realm}\", "));
+fn for_another_audience(realm: &str) -> Response {
     let challenge = format!(
-        "Bearer {realm}error=\"invalid_token\", error_description=\"The access token is for another audience\""
+        "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"The access token is for another audience\""
     );
     let headers = [(header::WWW_AUTHENTICATE, challenge), (header::CACHE_CONTROL, "no-store".to_owned())];
     (StatusCode::UNAUTHORIZED, headers).into_response()

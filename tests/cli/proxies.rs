@@ -95,7 +95,7 @@ fn challenge(answer: &Response) -> String {
     all[0].to_str().unwrap().to_owned()
 }
 
-const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\", \
+const INVALID_TOKEN: &str = "Bearer realm=\"urn:photos\", error=\"invalid_token\", \
     error_description=\"The access token is not valid here, has expired or was revoked\"";
 
 #[tokio::test]
@@ -135,7 +135,10 @@ async fn nginx_serves_files_until_their_token_is_revoked(format: &str) {
     }
     let answer = with(&estate.token_for("photos.write").await).await;
     assert_eq!(answer.status(), 403);
-    assert_eq!(challenge(&answer), "Bearer error=\"insufficient_scope\", scope=\"photos.read\"");
+    assert_eq!(
+        challenge(&answer),
+        "Bearer realm=\"urn:photos\", error=\"insufficient_scope\", scope=\"photos.read\""
+    );
 
     let ended = estate.place.run_with(&["revoke", "token", "-"], &revoked.refresh);
     assert_eq!(ended.exit, 0, "{}", ended.err);
@@ -217,7 +220,10 @@ async fn nobody_gets_through_nginx_in_another_s_name() {
     let lacking = estate.token_for("photos.read").await;
     let answer = get("/api/upload").bearer_auth(&lacking).send().await.unwrap();
     assert_eq!(answer.status(), 403);
-    assert_eq!(challenge(&answer), "Bearer error=\"insufficient_scope\", scope=\"photos.write\"");
+    assert_eq!(
+        challenge(&answer),
+        "Bearer realm=\"urn:photos\", error=\"insufficient_scope\", scope=\"photos.write\""
+    );
     assert_eq!(get("/.guard/photos.read").bearer_auth(&lacking).send().await.unwrap().status(), 404);
     let more = get("/api/photos").header("x-rescind-require-scope", "photos.fly").bearer_auth(&lacking);
     assert_eq!(more.send().await.unwrap().status(), 403, "who demands more of himself is refused");
@@ -249,7 +255,10 @@ async fn caddy_lets_a_good_token_through_in_its_own_name_until_it_is_revoked() {
         );
         let answer = with(&estate.token_for("photos.write").await).await;
         assert_eq!(answer.status(), 403);
-        assert_eq!(challenge(&answer), "Bearer error=\"insufficient_scope\", scope=\"photos.read\"");
+        assert_eq!(
+            challenge(&answer),
+            "Bearer realm=\"urn:photos\", error=\"insufficient_scope\", scope=\"photos.read\""
+        );
         assert_eq!(estate.application.asked(), asked);
 
         assert_eq!(estate.place.run_with(&["revoke", "token", "-"], &tokens.refresh).exit, 0);
