@@ -11,11 +11,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 
 /// In which the head of a request has to arrive, the next one's on an open connection too. Without it, whoever
-/// connects and says nothing keeps a descriptor for ever, until there is none left for anybody.
+/// connects and says nothing keeps a descriptor for ever, until there is none left for anybody. So long an answer may lie
+/// untaken, too.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 /// After an accept that failed: mostly there are no descriptors, and some may be back by then.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -44,10 +46,8 @@ pub async fn serve(
                 continue;
             }
         };
-        // An event of the feed is a small packet after a small packet: it may not wait until the one before was
-        // acknowledged, which the other end puts off for 40 ms.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(error = %error, "server.nodelay_failed");
+        if let Err(error) = set_up(&stream, patience) {
+            tracing::debug!(error = %error, "server.socket_not_set_up");
         }
         let router = router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -66,13 +66,20 @@ pub async fn serve(
     draining.shutdown().await;
 }
 
+fn set_up(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
+    // An event of the feed is a small packet after a small packet: it may not wait until the one before was
+    // acknowledged, which the other end puts off for 40 ms.
+    stream.set_nodelay(true)?;
+    // Whoever takes nothing of an answer for so long is cut off, instead of keeping it in memory for ever.
+    SockRef::from(stream).set_tcp_user_timeout(Some(patience))
+}
+
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
     use axum::routing::get;
     use futures_util::{StreamExt as _, stream};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -111,5 +118,32 @@ mod tests {
         stop.send(()).unwrap();
         server.await.unwrap();
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_of_an_answer_is_cut_off() {
+        let (held, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
+        let endless = move || {
+            let held = held.clone();
+            async move {
+                let pieces = stream::repeat([0; 16 * 1024].to_vec()).map(move |piece| {
+                    let _ = &held;
+                    Ok::<_, std::convert::Infallible>(piece)
+                });
+                Body::from_stream(pieces)
+            }
+        };
+        let router = Router::new().route("/endless", get(endless));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server =
+            tokio::spawn(serve(listener, router, Duration::from_millis(200), std::future::pending()));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        stream.readable().await.unwrap();
+        server.abort();
+        // The router went with the server; what is left of the answer goes with its connection.
+        let gone = tokio::time::timeout(Duration::from_secs(60), dropped.recv()).await;
+        assert_eq!(gone.expect("it is still kept"), None);
     }
 }
