@@ -14,6 +14,7 @@ pub mod clients;
 pub mod copies;
 pub mod dialect;
 pub mod drill;
+pub mod expired;
 pub mod families;
 pub mod feed;
 pub mod grants;

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::{
-    access_tokens, authorization_codes, clients, drill, families, feed, grants, guards, purges, readings,
-    receipts, refresh_tokens, revoked_tokens, sessions,
+    access_tokens, authorization_codes, clients, drill, expired, families, feed, grants, guards, purges,
+    readings, receipts, refresh_tokens, revoked_tokens, sessions,
 };
 
 /// Tables that grow with use; the others hold a few rows, or one.
@@ -72,6 +72,7 @@ fn no_statement_scans_a_table_that_grows() {
         sessions::STATEMENTS,
     ];
     let all = statements.into_iter().flatten().copied().chain(purges::statements());
+    let all = all.chain(expired::statements());
     for statement in all {
         for line in plan(&connection, statement) {
             // A partial index that holds unfinished work alone may be walked from its beginning.

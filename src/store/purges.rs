@@ -1,4 +1,4 @@
-//! The `purges` table, and the statements that remove dead and expired rows slice by slice.
+//! The `purges` table, and the statements that remove dead rows slice by slice.
 
 use std::time::Duration;
 
@@ -121,35 +121,6 @@ const PROGRESS: &str = "UPDATE purges SET access_tokens = access_tokens + ?2, re
     authorization_codes = authorization_codes + ?4, families = families + ?5, sessions = sessions + ?6, step = ?7, \
     updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN ?8 END WHERE ledger_sequence = ?1";
 
-/// Expired rows; of families, those whose last credential has expired.
-macro_rules! expired {
-    ($table:literal, $key:literal) => {
-        concat!(
-            "DELETE FROM ",
-            $table,
-            " WHERE ",
-            $key,
-            " IN (SELECT ",
-            $key,
-            " FROM ",
-            $table,
-            " WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)"
-        )
-    };
-}
-
-const EXPIRED: [&str; 7] = [
-    expired!("access_tokens", "digest"),
-    expired!("refresh_tokens", "digest"),
-    expired!("authorization_codes", "digest"),
-    expired!("sessions", "digest"),
-    expired!("families", "id"),
-    expired!("client_secrets", "id"),
-    expired!("revoked_tokens", "id"),
-];
-const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE digest IN (SELECT digest FROM refresh_tokens \
-    WHERE sealed IS NOT NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)";
-
 /// What `store::plans` looks at.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
@@ -159,7 +130,7 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     let rows = rows.flat_map(|doomed| [doomed.delete, doomed.count]);
     let of_one = [&ACCESS_TOKENS, &REFRESH_TOKENS, &AUTHORIZATION_CODES].into_iter();
     let of_one = of_one.flat_map(|rows| [rows.bound, rows.delete]);
-    families.chain(rows).chain(of_one).chain(EXPIRED).chain([DELETE_FAMILY, NEXT, UNSEAL, PROGRESS])
+    families.chain(rows).chain(of_one).chain([DELETE_FAMILY, NEXT, PROGRESS])
 }
 
 /// What a purge removes, in this order.
@@ -429,22 +400,5 @@ impl Tx<'_> {
             bound.query_row(params![from, end, family, rows], |row| row.get::<_, Digest>(0)).optional()?;
         let until = bound.as_ref().map_or(&end[..], |digest| &digest.as_bytes()[..]);
         self.delete(table.delete, params![from, until, family])
-    }
-
-    /// Removes at most `rows` expired rows of each table.
-    ///
-    /// A used code and a superseded refresh token stay until their own expiry: they prove a replay.
-    pub fn purge_expired_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
-        let mut full = false;
-        for statement in EXPIRED {
-            full |= self.delete(statement, params![now, rows])? == rows;
-        }
-        Ok(if full { Slice::Worked } else { Slice::Idle })
-    }
-
-    /// Forgets the seals of tokens made up to `until`: their predecessors' window is over.
-    pub fn forget_sealed_slice(&self, rows: i64, until: Timestamp) -> Result<Slice> {
-        let forgotten = self.connection.prepare_cached(UNSEAL)?.execute(params![until, rows])?;
-        Ok(if i64::try_from(forgotten).is_ok_and(|n| n == rows) { Slice::Worked } else { Slice::Idle })
     }
 }

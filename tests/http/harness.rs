@@ -12,6 +12,7 @@ pub mod fields;
 pub mod listener;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -168,6 +169,12 @@ impl World {
 
     pub fn advances(&self, seconds: u64) {
         self.app.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Somebody sets the clock.
+    pub fn goes_back(&self, seconds: i64) {
+        let Clock::Fixed(millis) = &self.app.clock else { panic!("the system's clock") };
+        millis.fetch_sub(seconds * 1000, Ordering::SeqCst);
     }
 
     // Who and what there is

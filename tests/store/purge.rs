@@ -269,6 +269,27 @@ async fn a_used_code_and_a_superseded_refresh_token_stay_until_they_expire() {
 }
 
 #[tokio::test]
+async fn a_family_is_swept_after_all_that_is_found_through_it() {
+    let crowd = Crowd::new().await;
+    let clock = Clock::fixed(after(10 * 86_400));
+    let sweep = || {
+        let now = clock.now();
+        crowd.world.store.write(move |tx| tx.purge_expired_slice(1, now))
+    };
+    let found_by_nobody = "SELECT count(*) FROM (SELECT family_id FROM access_tokens UNION ALL \
+        SELECT family_id FROM refresh_tokens UNION ALL SELECT family_id FROM authorization_codes) AS t \
+        WHERE t.family_id NOT IN (SELECT id FROM families)";
+    let mut slices = 0;
+    while sweep().await.unwrap() == Slice::Worked {
+        slices += 1;
+        let left: i64 = crowd.world.beside().query_row(found_by_nobody, [], |row| row.get(0)).unwrap();
+        assert_eq!(left, 0, "after {slices} slices");
+    }
+    assert!(slices > 10);
+    assert_eq!(all_rows(&crowd.world.beside()).len(), 0);
+}
+
+#[tokio::test]
 async fn a_family_outlives_its_access_tokens_even_where_refresh_tokens_are_short() {
     let world = World::new().await;
     let ana = world.user("ana").await;

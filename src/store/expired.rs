@@ -1,0 +1,80 @@
+//! What has expired leaves, slice by slice.
+
+use std::time::Duration;
+
+use rusqlite::params;
+
+use crate::clock::Timestamp;
+
+use super::purges::Slice;
+use super::{Result, Tx};
+
+/// Expired rows; of families, those whose last credential has expired.
+macro_rules! expired {
+    ($table:literal, $key:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ",
+            $key,
+            " IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)"
+        )
+    };
+}
+
+/// What is found through families.
+const EXPIRED_OF_FAMILIES: [&str; 3] = [
+    expired!("access_tokens", "digest"),
+    expired!("refresh_tokens", "digest"),
+    expired!("authorization_codes", "digest"),
+];
+const EXPIRED_FAMILIES: &str = expired!("families", "id");
+const EXPIRED_APART: [&str; 2] = [expired!("sessions", "digest"), expired!("client_secrets", "id")];
+/// Once a JWT has expired, its row matters only if the clock is set back.
+const EXPIRED_REVOCATIONS: &str = expired!("revoked_tokens", "id");
+/// By so much at the most: as long as the feed keeps its entry.
+const SET_BACK: Duration = Duration::from_secs(7_500);
+const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE digest IN (SELECT digest FROM refresh_tokens \
+    WHERE sealed IS NOT NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)";
+
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) fn statements() -> impl Iterator<Item = &'static str> {
+    let expired = EXPIRED_OF_FAMILIES.into_iter().chain(EXPIRED_APART);
+    expired.chain([EXPIRED_FAMILIES, EXPIRED_REVOCATIONS, UNSEAL])
+}
+
+impl Tx<'_> {
+    /// Removes at most `rows` expired rows of each table.
+    ///
+    /// A used code and a superseded refresh token stay until their own expiry: they prove a replay. A family stays while
+    /// anything that has expired is found through it: a clock that is set back would make that live again, and no
+    /// revocation could find it.
+    pub fn purge_expired_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
+        let takes_all = |statement: &str, until: Timestamp| -> Result<bool> {
+            Ok(self.delete(statement, params![until, rows])? < rows)
+        };
+        let mut done = true;
+        for statement in EXPIRED_OF_FAMILIES {
+            done &= takes_all(statement, now)?;
+        }
+        if done {
+            done &= takes_all(EXPIRED_FAMILIES, now)?;
+        }
+        for statement in EXPIRED_APART {
+            done &= takes_all(statement, now)?;
+        }
+        done &= takes_all(EXPIRED_REVOCATIONS, now.minus(SET_BACK))?;
+        Ok(if done { Slice::Idle } else { Slice::Worked })
+    }
+
+    /// Forgets the seals of tokens made up to `until`: their predecessors' window is over.
+    pub fn forget_sealed_slice(&self, rows: i64, until: Timestamp) -> Result<Slice> {
+        let forgotten = self.connection.prepare_cached(UNSEAL)?.execute(params![until, rows])?;
+        Ok(if i64::try_from(forgotten).is_ok_and(|n| n == rows) { Slice::Worked } else { Slice::Idle })
+    }
+}
