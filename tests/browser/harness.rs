@@ -198,6 +198,7 @@ impl Chromedriver {
             "--disable-component-update",
             "--disable-sync",
             "--disable-dev-shm-usage",
+            "--hide-scrollbars",
             "--lang=en",
             "--window-size=1280,900",
         ] {

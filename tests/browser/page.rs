@@ -305,7 +305,9 @@ pub async fn screenshot(driver: &WebDriver, name: &str) -> Result<()> {
     };
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let file = folder.join(format!("{name}.png"));
-    driver.screenshot(&file).await.with_context(|| format!("writing {}", file.display()))
+    // The root element is the whole page, not only what a window of this height would show.
+    let page = driver.find(By::Css("html")).await?;
+    page.screenshot(&file).await.with_context(|| format!("writing {}", file.display()))
 }
 
 /// What the page's `prefers-color-scheme` says. Motion is reduced with it: colours in mid-fade have no contrast to measure.
