@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thirtyfour::common::command::FormatRequestData;
@@ -305,9 +307,13 @@ pub async fn screenshot(driver: &WebDriver, name: &str) -> Result<()> {
     };
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let file = folder.join(format!("{name}.png"));
-    // The root element is the whole page, not only what a window of this height would show.
-    let page = driver.find(By::Css("html")).await?;
-    page.screenshot(&file).await.with_context(|| format!("writing {}", file.display()))
+    // The whole page, not only what a window of this height shows.
+    let size = &ask_devtools(driver, "Page.getLayoutMetrics", json!({})).await?["cssContentSize"];
+    let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+    let whole = json!({ "captureBeyondViewport": true, "clip": clip });
+    let taken = ask_devtools(driver, "Page.captureScreenshot", whole).await?;
+    let picture = BASE64_STANDARD.decode(taken["data"].as_str().context("a picture")?)?;
+    std::fs::write(&file, picture).with_context(|| format!("writing {}", file.display()))
 }
 
 /// What the page's `prefers-color-scheme` says. Motion is reduced with it: colours in mid-fade have no contrast to measure.
@@ -389,6 +395,10 @@ impl FormatRequestData for DevTools {
 }
 
 async fn devtools(driver: &WebDriver, command: &'static str, params: Value) -> Result<()> {
-    driver.handle().cmd(DevTools { command, params }).await.with_context(|| command.to_owned())?;
-    Ok(())
+    ask_devtools(driver, command, params).await.map(drop)
+}
+
+async fn ask_devtools(driver: &WebDriver, command: &'static str, params: Value) -> Result<Value> {
+    let answer = driver.handle().cmd(DevTools { command, params }).await;
+    Ok(answer.with_context(|| command.to_owned())?.value_json()?)
 }
