@@ -306,6 +306,16 @@ mod tests {
     }
 
     #[test]
+    fn a_jwt_lives_an_hour_at_most() {
+        let read = |life: &'static str| {
+            Config::read(&move |name| (name == "RESCIND_JWT_LIFE").then(|| life.to_owned()))
+        };
+        assert_eq!(read("3600").unwrap().lives.jwt.as_secs(), 3600);
+        let faults = read("3601").unwrap_err().to_string();
+        assert!(faults.starts_with("RESCIND_JWT_LIFE"), "{faults}");
+    }
+
+    #[test]
     fn an_issuer_is_an_origin() {
         assert!(Issuer::parse("https://id.example").is_ok());
         assert!(Issuer::parse("http://localhost:8080").is_ok());
