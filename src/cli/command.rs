@@ -90,6 +90,13 @@ pub enum Command {
     Drill(drill::Step),
 }
 
+impl Command {
+    /// Whether it may be the first thing that is done with a database.
+    const fn may_begin(&self) -> bool {
+        matches!(self, Self::UserAdd { .. } | Self::ClientAdd(_) | Self::ResourceServerAdd { .. })
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ClientAdd {
     pub owner: String,
@@ -197,6 +204,15 @@ pub async fn holder(database: &Path) -> Result<Holder, Failure> {
 /// # Errors
 /// With the exit code.
 pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
+    let shown = config.database.display();
+    // An empty one made here would be backed up, and nothing would say that it is not the server's.
+    if !command.may_begin() && !std::fs::metadata(&config.database).is_ok_and(|file| file.len() > 0) {
+        // A server whose file lost its name goes on with it.
+        return match socket::connect(&config.database).await {
+            Ok(stream) => socket::ask(stream, &command).await,
+            Err(_) => Err(Failure::not_found(&format!("database: {shown} (RESCIND_DATABASE_URL)"))),
+        };
+    }
     let _lock = match holder(&config.database).await? {
         Holder::Us(lock) => lock,
         Holder::Server(stream) => return socket::ask(stream, &command).await,

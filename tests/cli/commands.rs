@@ -33,6 +33,43 @@ fn exit_codes_say_done_refused_misused_and_not_found() {
 }
 
 #[test]
+fn a_database_that_is_not_there_is_named_and_not_made() {
+    let place = Place::new();
+    let to = place.folder.path().join("written").display().to_string();
+    let without = |says: &str| {
+        for arguments in [
+            &["backup", &to][..],
+            &["ledger", "export", &to],
+            &["purge", "status"],
+            &["key", "list"],
+            &["key", "rotate"],
+            &["key", "withdraw", "x"],
+            &["revoke", "client", "cli_00000000000000000000"],
+            &["revoke", "user", "alice"],
+            &["revoke", "grant", "grt_00000000000000000000"],
+            &["revoke", "token", "-"],
+            &["user", "set-role", "alice", "admin"],
+            &["user", "set-password", "alice", "--password-stdin"],
+        ] {
+            let ended = place.run_with(arguments, PASSWORD);
+            assert_eq!((ended.exit, ended.out.as_str()), (3, ""), "{says}, {arguments:?}: {}", ended.err);
+            let path = place.database().display().to_string();
+            assert!(ended.err.contains(&path), "{says}, {arguments:?}: {}", ended.err);
+        }
+    };
+    let left = || std::fs::read_dir(place.folder.path()).unwrap().count();
+    without("missing");
+    assert_eq!(left(), 0, "nothing is made");
+    std::fs::write(place.database(), "").unwrap();
+    without("empty");
+    assert_eq!((left(), std::fs::read(place.database()).unwrap().len()), (1, 0), "nothing is made of it");
+    std::fs::remove_file(place.database()).unwrap();
+    // What a first start does may make one.
+    assert_eq!(place.run_with(&["user", "add", "alice", "--password-stdin"], PASSWORD).exit, 0);
+    assert_eq!(place.run(&["backup", &to]).exit, 0);
+}
+
+#[test]
 fn json_is_one_object_and_nothing_else() {
     let place = Place::new();
     let world = World::register(&place);

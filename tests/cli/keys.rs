@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use crate::program::{Ended, Place};
+use crate::visitor::World;
 
 fn keys(place: &Place) -> Vec<Value> {
     place.run(&["key", "list", "--json"]).json()["keys"].as_array().unwrap().clone()
@@ -37,6 +38,7 @@ fn the_first_start_makes_a_key_file_for_its_owner_alone_and_a_key() {
 #[test]
 fn keys_are_rotated_and_withdrawn_with_and_without_a_server() {
     let place = Place::new();
+    World::register(&place);
     let first = place.run(&["key", "rotate", "--json"]).json()["kid"].as_str().unwrap().to_owned();
     assert_eq!(states(&place), ["signing"], "the first signs at once");
     let server = place.serve();
@@ -87,6 +89,7 @@ fn after_the_key_file_is_lost_its_keys_are_withdrawn_and_the_server_starts() {
 #[test]
 fn the_key_file_may_lie_elsewhere_and_the_algorithm_may_be_another() {
     let place = Place::new();
+    World::register(&place);
     let elsewhere = place.folder.path().join("elsewhere");
     let mut rotate = place.program(&["key", "rotate", "--json"]);
     rotate.env("RESCIND_KEY_FILE", &elsewhere).env("RESCIND_SIGNING_ALG", "ES256");
