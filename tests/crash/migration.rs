@@ -4,8 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use crate::program::Place;
 
-/// A command that opens the database, and so migrates it.
-const COMMAND: [&str; 2] = ["purge", "status"];
+/// A command that makes the database where there is none.
+const COMMAND: [&str; 5] = ["resource-server", "add", "Photos", "--audience", "urn:photos"];
 
 fn schema(place: &Place) -> Vec<(String, Option<String>)> {
     let database = place.open();
