@@ -313,7 +313,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             done => Ok(done.map(|()| json!({ "file": file }))?),
         },
         Command::LedgerExport { file } => {
-            let rows = ledger_file::export(&app.store, &file).await;
+            let rows = ledger_file::export(&app.store, &file, now).await;
             let rows = rows.map_err(|error| Failure::refused(error.to_string()))?;
             Ok(json!({ "file": file, "rows": rows }))
         }

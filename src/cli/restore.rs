@@ -56,10 +56,20 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
             database.display()
         )));
     }
+    let mut compared = None;
     let since = match &options.ledger {
-        Some(file) => Since::Ledger(
-            ledger_file::read(file).map_err(|error| Failure::refused(format!("--ledger {error}")))?,
-        ),
+        Some(file) => {
+            let ledger = ledger_file::read(file);
+            let ledger = ledger.map_err(|error| Failure::refused(format!("--ledger {error}")))?;
+            if database.exists() && !copies::is_copy(&database) {
+                // What can't be read any more is what the ledger is for.
+                let taken_away = copies::taken_away(&database).ok();
+                compared = Some(taken_away.is_some());
+                let covered = ledger.covers(&taken_away.unwrap_or_default());
+                covered.map_err(|unfit| Failure::refused(format!("--ledger {}: {unfit}", file.display())))?;
+            }
+            Since::Ledger(ledger)
+        }
         None => Since::Unknown { reason: t("restored-suspended") },
     };
     let now = clock.now();
@@ -74,6 +84,7 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
     Ok(json!({
         "receipt": restored.receipt, "replayed": restored.replayed, "suspended": restored.suspended,
         "passwords_to_set": restored.locked, "voided": restored.voided, "kept": kept,
+        "compared": compared,
     }))
 }
 

@@ -1,14 +1,17 @@
-//! The ledger as a file: JSON lines between a first and a last one, by which a file that was cut short is known.
+//! The ledger as a file: JSON lines between a first one, which says whose it is and how far it reaches, and a
+//! last one. So a file that was cut short is known, and one that belongs to another database or ends too early.
 
+use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::copies::ExportedRow;
+use crate::clock::Timestamp;
+use crate::store::copies::{ExportedRow, LedgerRow};
 use crate::store::{self, Store};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Rows that are read at a time.
 const PAGE: i64 = 5_000;
 
@@ -22,9 +25,92 @@ pub enum Error {
     Line { path: PathBuf, line: usize, what: String },
 }
 
+/// Why a ledger says too little about what was done since a backup.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("it is of another database than the backup, or a restoration lies between the two")]
+    Foreign,
+    #[error("it ends at row {reaches}, and the backup has row {sequence}: it is older than the backup")]
+    Older { reaches: i64, sequence: i64 },
+    #[error("its row {0} is not the backup's: it is of another history")]
+    Differs(i64),
+    #[error(
+        "it lacks {rows} of the ledger of the database that would be replaced, of which the first is row {first}: \
+         give what rescind ledger export writes now"
+    )]
+    Behind { rows: usize, first: i64 },
+}
+
+/// Its fields are the first line: any version can tell which one wrote it.
+#[derive(Deserialize)]
+struct Version {
+    rescind_ledger: u32,
+}
+
 #[derive(Serialize, Deserialize)]
 struct First {
     rescind_ledger: u32,
+    incarnation: u64,
+    /// The sequence of the newest row; 0 where there is none.
+    reaches: i64,
+    made_at: i64,
+}
+
+/// What [`export`] wrote: the rows of one history, oldest first, without a gap.
+#[derive(Debug)]
+pub struct Exported {
+    pub incarnation: u64,
+    pub rows: Vec<ExportedRow>,
+}
+
+impl Exported {
+    fn reaches(&self) -> i64 {
+        self.rows.last().map_or(0, |row| row.sequence)
+    }
+
+    /// That it goes on where the ledger of `backup` ends: it is of the same history, and holds all of it.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn continues(&self, backup: &Store) -> Result<(), Unfit> {
+        if self.incarnation != backup.feed_tip()?.incarnation {
+            return Err(Unfit::Foreign);
+        }
+        let mut after = 0;
+        loop {
+            let page = backup.ledger_after(after, PAGE).await?;
+            for row in &page {
+                let sequence = row.sequence;
+                if sequence > self.reaches() {
+                    return Err(Unfit::Older { reaches: self.reaches(), sequence });
+                }
+                let place = self.rows.binary_search_by_key(&sequence, |row| row.sequence);
+                let same = place.ok().and_then(|place| self.rows.get(place));
+                if same.is_none_or(|same| LedgerRow::from(same) != LedgerRow::from(row)) {
+                    return Err(Unfit::Differs(sequence));
+                }
+            }
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.sequence;
+        }
+    }
+
+    /// That it holds all `rows` of a database which is about to go.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn covers(&self, rows: &[LedgerRow]) -> Result<(), Unfit> {
+        // That database may be one that was restored from an earlier backup, with sequences of its own.
+        let held: HashSet<_> = self.rows.iter().map(|row| LedgerRow { sequence: 0, ..row.into() }).collect();
+        let lacks = |row: &&LedgerRow| !held.contains(&LedgerRow { sequence: 0, ..(*row).clone() });
+        let mut lacking = rows.iter().filter(lacks);
+        match lacking.next() {
+            Some(first) => Err(Unfit::Behind { rows: 1 + lacking.count(), first: first.sequence }),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,22 +118,26 @@ struct Last {
     rows: usize,
 }
 
-/// Writes the whole ledger to `to`, which may not exist, and says how many rows it has. The file appears
-/// whole or not at all.
+/// Writes the whole ledger, as it is `now`, to `to`, which may not exist, and says how many rows it has. The
+/// file appears whole or not at all.
 ///
 /// # Errors
 /// When it can't be read or written.
-pub async fn export(store: &Store, to: &Path) -> Result<usize, Error> {
+pub async fn export(store: &Store, to: &Path, now: Timestamp) -> Result<usize, Error> {
     let fault = |error| Error::File { path: to.to_owned(), error };
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Nobody else can read a new temporary file; it goes if anything fails.
     let file = tempfile::Builder::new().prefix(".rescind-ledger").tempfile_in(folder).map_err(fault)?;
     let mut out = BufWriter::new(file);
     let mut line = |value: serde_json::Result<String>| -> std::io::Result<()> { writeln!(out, "{}", value?) };
-    line(serde_json::to_string(&First { rescind_ledger: VERSION })).map_err(fault)?;
+    let tip = store.feed_tip()?;
+    let (incarnation, reaches) = (tip.incarnation, tip.sequence);
+    let first = First { rescind_ledger: VERSION, incarnation, reaches, made_at: now.millis() };
+    line(serde_json::to_string(&first)).map_err(fault)?;
     let (mut after, mut rows) = (0, 0);
     loop {
-        let page = store.ledger_after(after, PAGE).await?;
+        let mut page = store.ledger_after(after, PAGE).await?;
+        page.retain(|row| row.sequence <= reaches);
         for row in &page {
             line(serde_json::to_string(row)).map_err(fault)?;
         }
@@ -66,17 +156,24 @@ pub async fn export(store: &Store, to: &Path) -> Result<usize, Error> {
 ///
 /// # Errors
 /// Which line is not as it should be: nothing may be passed over that took something away.
-pub fn read(path: &Path) -> Result<Vec<ExportedRow>, Error> {
+pub fn read(path: &Path) -> Result<Exported, Error> {
     let fault = |error| Error::File { path: path.to_owned(), error };
     let wrong = |line: usize, what: String| Error::Line { path: path.to_owned(), line, what };
     let lines = BufReader::new(std::fs::File::open(path).map_err(fault)?).lines();
     let lines = lines.collect::<std::io::Result<Vec<_>>>().map_err(fault)?;
-    let first: Option<First> = lines.first().and_then(|line| serde_json::from_str(line).ok());
-    match first {
-        Some(First { rescind_ledger: VERSION }) => {}
-        Some(_) => return Err(wrong(1, "a newer version of rescind wrote this".to_owned())),
-        None => return Err(wrong(1, "rescind ledger export has not written this".to_owned())),
+    let first = lines.first().map(String::as_str).unwrap_or_default();
+    match serde_json::from_str(first) {
+        Ok(Version { rescind_ledger: VERSION }) => {}
+        Ok(Version { rescind_ledger: 0..VERSION }) => {
+            return Err(wrong(
+                1,
+                "an older version of rescind wrote this, without saying of which database".to_owned(),
+            ));
+        }
+        Ok(_) => return Err(wrong(1, "a newer version of rescind wrote this".to_owned())),
+        Err(_) => return Err(wrong(1, "rescind ledger export has not written this".to_owned())),
     }
+    let first: First = serde_json::from_str(first).map_err(|error| wrong(1, error.to_string()))?;
     let last: Option<Last> = lines.last().and_then(|line| serde_json::from_str(line).ok());
     let between = lines.get(1..lines.len() - 1).unwrap_or_default();
     if last.is_none_or(|last| last.rows != between.len()) {
@@ -85,5 +182,14 @@ pub fn read(path: &Path) -> Result<Vec<ExportedRow>, Error> {
     let row = |(place, line): (usize, &String)| {
         serde_json::from_str(line).map_err(|error| wrong(place + 2, error.to_string()))
     };
-    between.iter().enumerate().map(row).collect()
+    let rows = between.iter().enumerate().map(row).collect::<Result<Vec<ExportedRow>, _>>()?;
+    if let Some(place) = rows.windows(2).position(|two| matches!(two, [a, b] if a.sequence >= b.sequence)) {
+        return Err(wrong(place + 3, "the row is out of order".to_owned()));
+    }
+    let exported = Exported { incarnation: first.incarnation, rows };
+    if exported.reaches() != first.reaches {
+        let what = format!("the file was cut short: it says that it reaches row {}", first.reaches);
+        return Err(wrong(lines.len(), what));
+    }
+    Ok(exported)
 }

@@ -6,6 +6,7 @@ use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
 use crate::service::keys::{self, Keys};
+use crate::service::ledger_file::{Exported, Unfit};
 use crate::service::revoke;
 use crate::store::copies::ExportedRow;
 use crate::store::purges::Tally;
@@ -17,6 +18,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Keys(#[from] keys::Error),
+    #[error("--ledger: {0}")]
+    Ledger(#[from] Unfit),
     /// Passing over it could bring something back.
     #[error("the ledger's row {sequence} can't be read: {what}")]
     Row { sequence: i64, what: String },
@@ -25,7 +28,7 @@ pub enum Error {
 /// What is known of the time after the backup.
 pub enum Since {
     /// The ledger as it was exported: what was done after the backup is done again.
-    Ledger(Vec<ExportedRow>),
+    Ledger(Exported),
     /// Nothing: all apps are suspended with this sentence, until an admin reinstates them.
     Unknown { reason: String },
 }
@@ -46,16 +49,19 @@ pub struct Restored {
 /// signing key, and what was taken away after the backup.
 ///
 /// # Errors
-/// When a row of the ledger can't be read, or the store or the key file fails; then the copy is of no use.
+/// When the ledger does not go on where the backup ends, or a row of it can't be read, or the store or the key file fails; then the copy is of no use.
 pub async fn restore(store: &Store, keys: &Keys, since: Since, now: Timestamp) -> Result<Restored, Error> {
+    if let Since::Ledger(ledger) = &since {
+        ledger.continues(store).await?;
+    }
     keys.replace_all(store, now).await?;
     let by = By::operator(now);
     store
         .write(move |tx| {
             let (mut replayed, mut suspended, mut locked) = (0, 0, Vec::new());
             match &since {
-                Since::Ledger(rows) => {
-                    for row in rows {
+                Since::Ledger(ledger) => {
+                    for row in &ledger.rows {
                         if !tx.ledger_has(row)? {
                             locked.extend(replay(tx, row)?);
                             replayed += 1;

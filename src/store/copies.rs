@@ -19,6 +19,9 @@ const LEDGER_AFTER: &str = "SELECT l.sequence, l.receipt_id, l.at, l.act, l.acto
     FROM ledger AS l LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id \
     WHERE l.sequence > ?1 ORDER BY l.sequence LIMIT ?2";
 const HAS: &str = "SELECT 1 FROM ledger WHERE receipt_id = ?1 AND subject_kind = ?2 AND subject_id = ?3";
+/// That it was restored took nothing away by itself: each restoration does that anew.
+const TAKEN_AWAY: &str = "SELECT sequence, receipt_id, subject_kind, subject_id FROM ledger \
+    WHERE act <> 'database_restored' ORDER BY sequence";
 const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, \
     grant_id, client_id, user_id, generation, audiences) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING sequence";
@@ -56,6 +59,26 @@ pub struct ExportedRow {
     pub reason: Option<String>,
 }
 
+/// What makes a row of the ledger this one: which act it was, and whom it concerned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LedgerRow {
+    pub sequence: i64,
+    pub receipt_id: String,
+    pub subject_kind: String,
+    pub subject_id: String,
+}
+
+impl From<&ExportedRow> for LedgerRow {
+    fn from(row: &ExportedRow) -> Self {
+        Self {
+            sequence: row.sequence,
+            receipt_id: row.receipt_id.clone(),
+            subject_kind: row.subject_kind.clone(),
+            subject_id: row.subject_id.clone(),
+        }
+    }
+}
+
 fn at_path(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |error| Error::Unavailable(format!("{}: {error}", path.display()))
 }
@@ -69,6 +92,24 @@ fn reader(path: &Path) -> Result<Connection> {
 pub fn is_copy(path: &Path) -> bool {
     let marked = |connection: Connection| connection.query_row(IS_COPY, [], |row| row.get::<_, i64>(0)).ok();
     reader(path).ok().and_then(marked) == Some(1)
+}
+
+/// Everything that was taken away in the database at `path`, whichever version wrote it.
+///
+/// # Errors
+/// When it can't be read.
+pub fn taken_away(path: &Path) -> Result<Vec<LedgerRow>> {
+    let database = reader(path)?;
+    let mut statement = database.prepare(TAKEN_AWAY)?;
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok(LedgerRow {
+            sequence: row.get(0)?,
+            receipt_id: row.get(1)?,
+            subject_kind: row.get(2)?,
+            subject_id: row.get(3)?,
+        })
+    };
+    Ok(statement.query_map([], row)?.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Writes all that the database at `from` holds into the empty file `to`: its tables anew, its indexes

@@ -253,8 +253,12 @@ fn a_restoration_that_can_t_be_whole_changes_nothing() {
         (lines[..2].join("\n"), "cut short"),
         ([lines[0], lines[2]].join("\n"), "cut short"),
         (whole.replace("user_revoked", "user_promoted"), "unknown to this version"),
-        (whole.replace("usr_", "cli_"), "the user's id"),
-        (whole.replace("\"rescind_ledger\":1", "\"rescind_ledger\":2"), "newer version"),
+        (whole.replace("\"rescind_ledger\":2", "\"rescind_ledger\":3"), "newer version"),
+        (whole.replace("\"rescind_ledger\":2", "\"rescind_ledger\":1"), "older version"),
+        (whole.replace("incarnation", "time"), "missing field `incarnation`"),
+        (lines[1..].join("\n"), "has not written this"),
+        ([lines[0], "{\"rows\":0}"].join("\n"), "reaches row 1"),
+        ([lines[0], lines[1], lines[1], "{\"rows\":2}"].join("\n"), "out of order"),
         (lines[..1].join("\n"), "cut short"),
     ] {
         std::fs::write(&bad, text).unwrap();
@@ -262,6 +266,9 @@ fn a_restoration_that_can_t_be_whole_changes_nothing() {
         assert_eq!(ended.exit, 1, "{says}");
         assert!(ended.err.contains(says), "{says} is not in {}", ended.err);
     }
+    std::fs::write(&bad, whole.replace("usr_", "cli_")).unwrap();
+    let ended = Place::new().run(&["restore", &backup, "--ledger", &bad_text]);
+    assert!(ended.exit == 1 && ended.err.contains("the user's id"), "{}", ended.err);
     for text in ["no database at all, whatever its name says", ""] {
         std::fs::write(&bad, text).unwrap();
         let ended = place.run(&["restore", &bad_text, "--replace"]);
@@ -275,4 +282,88 @@ fn a_restoration_that_can_t_be_whole_changes_nothing() {
     let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with(".rescind")).collect();
     assert!(left.is_empty(), "{left:?}");
     place.run(&["restore", &backup, "--ledger", &ledger_text, "--replace", "--json"]).json();
+}
+
+#[test]
+fn a_ledger_of_another_database_or_that_ends_too_early_is_refused() {
+    let place = Place::new();
+    let other = Place::new();
+    let names = ["ann", "ben", "cem", "dee"];
+    for place in [&place, &other] {
+        World::register(place);
+        for name in names {
+            add_user(place, name, "user");
+        }
+    }
+    let revoke = |place: &Place, name: &str| place.run(&["revoke", "user", name, "--json"]).json();
+    let export = |from: &Place, name: &str| {
+        let (_, text) = path(&place, name);
+        from.run(&["ledger", "export", &text, "--json"]).json();
+        text
+    };
+    let none = export(&place, "none.jsonl");
+    revoke(&place, "ann");
+    let before = export(&place, "before.jsonl");
+    revoke(&place, "ben");
+    let (_, backup) = path(&place, "backup.db");
+    place.run(&["backup", &backup, "--json"]).json();
+    revoke(&place, "cem");
+    let after = export(&place, "after.jsonl");
+    revoke(&place, "dee");
+    let newest = export(&place, "newest.jsonl");
+    for name in names {
+        revoke(&other, name);
+    }
+    let foreign = export(&other, "foreign.jsonl");
+    let text = |file: &str| std::fs::read_to_string(file).unwrap();
+    let first = |file: &str| text(file).lines().next().unwrap().to_owned();
+    let (forged, forged_text) = path(&place, "forged.jsonl");
+    std::fs::write(&forged, text(&foreign).replace(&first(&foreign), &first(&newest))).unwrap();
+
+    let files = || {
+        let mut files: Vec<_> =
+            std::fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.retain(|name| !["rescind.db-wal", "rescind.db-shm"].contains(&&*name.to_string_lossy()));
+        files.sort();
+        files
+    };
+    let (held, there) = (std::fs::read(place.database()).unwrap(), files());
+    for (ledger, says) in [
+        (&none, "lacks 4"),
+        (&before, "lacks 3"),
+        (&after, "lacks 1 of the ledger of the database that would be replaced, of which the first is row 4"),
+        (&foreign, "lacks 4"),
+        (&forged_text, "lacks 4"),
+    ] {
+        let ended = place.run(&["restore", &backup, "--ledger", ledger, "--replace"]);
+        assert_eq!(ended.exit, 1, "{ledger}");
+        assert!(ended.err.contains(says), "{says} is not in {}", ended.err);
+    }
+    assert_eq!(std::fs::read(place.database()).unwrap(), held);
+    assert_eq!(files(), there);
+    // Where no database is, the backup alone says what is enough.
+    let empty = Place::new();
+    for (ledger, says) in [
+        (&none, "ends at row 0, and the backup has row 1"),
+        (&before, "ends at row 1, and the backup has row 2"),
+        (&foreign, "of another database than the backup"),
+        (&forged_text, "row 1 is not the backup's"),
+    ] {
+        let ended = empty.run(&["restore", &backup, "--ledger", ledger]);
+        assert_eq!(ended.exit, 1, "{ledger}");
+        assert!(ended.err.contains(says), "{says} is not in {}", ended.err);
+        assert!(!empty.database().exists() && !empty.beside("key").exists());
+    }
+    let restored = empty.run(&["restore", &backup, "--ledger", &after, "--json"]).json();
+    assert_eq!((&restored["replayed"], &restored["compared"]), (&json!(1), &Value::Null));
+    let replacing = ["restore", &backup, "--ledger", &newest, "--replace", "--json"];
+    for _ in 0..2 {
+        // A second time too: that the first one happened is nothing that a ledger must know.
+        let restored = place.run(&replacing).json();
+        assert_eq!((&restored["replayed"], &restored["compared"]), (&json!(2), &json!(true)));
+    }
+    // What can't be read can't be compared, and is no reason to stay without a server.
+    std::fs::write(place.database(), "no database any more").unwrap();
+    let restored = place.run(&["restore", &backup, "--ledger", &after, "--replace", "--json"]).json();
+    assert_eq!((&restored["replayed"], &restored["compared"]), (&json!(1), &json!(false)));
 }
