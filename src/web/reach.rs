@@ -24,7 +24,8 @@ pub enum Jwts {
 }
 
 impl Jwts {
-    /// Of these clients; of any at all where none is named.
+    /// Of these clients, at that time; of any at all where none is named. What a client became later doesn't count, so
+    /// that a receipt never changes.
     ///
     /// # Errors
     /// When the store fails.
@@ -36,8 +37,8 @@ impl Jwts {
         let since = at.minus(LONGEST_JWT);
         for client in clients.into_iter().collect::<BTreeSet<_>>() {
             let has = match client {
-                Some(client) => store.has_jwts(client, since)?,
-                None => store.any_jwts(since)?,
+                Some(client) => store.had_jwts(client, at, since)?,
+                None => store.any_had_jwts(at, since)?,
             };
             if has {
                 return Ok(Self::Possible);

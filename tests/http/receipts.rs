@@ -172,11 +172,8 @@ async fn without_a_guard_jwts_work_until_they_expire() {
     let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
     alice.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
     // What was given before the app's format was changed is still about.
-    world.forces(&format!(
-        "UPDATE clients SET token_format = 'opaque', left_jwt_at = {} WHERE id = '{}'",
-        world.app.clock.now().millis(),
-        app.id
-    ));
+    world.forces(&format!("UPDATE clients SET token_format = 'opaque' WHERE id = '{}'", app.id));
+    world.forces(&format!("UPDATE jwt_spells SET left_at = {}", world.app.clock.now().millis()));
     alice.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
     alice.revokes(&app).await.is(303);
     let page = alice.gets(&newest(&world)).await.page(200);
@@ -205,6 +202,74 @@ async fn a_format_that_changes_is_remembered() {
     dana.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
     world.advances(3901);
     dana.gets(&revoke).await.page(200).shows("It takes effect at once, everywhere.");
+}
+
+#[tokio::test]
+async fn what_a_receipt_says_stays_whatever_the_app_becomes() {
+    let Scene { world, alice, .. } = scene().await;
+    let dana = world.with_role("dana", Role::Developer).await;
+    let app = world.client(ClientKind::Confidential, |new| new.owner = dana.id.clone()).await;
+    let becomes = async |format: &str| {
+        let fields = Fields::new(&[
+            ("name", "Prints"),
+            ("publisher", "Paper Ltd"),
+            ("redirect_uri", &app.redirect_uri),
+        ]);
+        dana.posts(&format!("/apps/{}", app.id), &fields.and("token_format", format)).await.is(303);
+        world.advances(5_000);
+    };
+    let revokes = async || {
+        alice.connects(&app).await;
+        alice.revokes(&app).await.is(303);
+        let receipt = newest(&world);
+        world.purges().await;
+        world.advances(5_000);
+        receipt
+    };
+    let state = async |receipt: &str| {
+        let answer = alice.gets(&format!("{receipt}/jws")).await.is(200);
+        let payload = answer.body.split('.').nth(1).unwrap();
+        let payload: Value =
+            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+        payload["resource_servers"][0]["state"].as_str().unwrap().to_owned()
+    };
+    let first = revokes().await;
+    assert_eq!(state(&first).await, "looked_up");
+    becomes("jwt").await;
+    assert_eq!(state(&first).await, "looked_up", "no JWT of it was about then");
+    alice.gets(&first).await.page(200).shows("looks every token of this app up").hides("May still work");
+    let second = revokes().await;
+    assert_eq!(state(&second).await, "unguarded");
+    becomes("opaque").await;
+    let third = revokes().await;
+    becomes("jwt").await;
+    becomes("opaque").await;
+    let max = world.with_role("max", Role::Admin).await;
+    let reason = Fields::new(&[("reason", "It lied.")]);
+    max.posts(&format!("/admin/apps/{}/ban", app.id), &reason).await.is(303);
+    let states = [state(&first).await, state(&second).await, state(&third).await];
+    assert_eq!(states, ["looked_up", "unguarded", "looked_up"]);
+}
+
+#[tokio::test]
+async fn only_apps_that_are_left_count_for_a_whole_account() {
+    let Scene { world, alice, .. } = scene().await;
+    let max = world.with_role("max", Role::Admin).await;
+    let revoke = format!("/admin/users/{}/revoke", alice.id);
+    let at_once = "It takes effect at once, everywhere.";
+    rescind::service::drill::begin(&world.app.store, world.app.clock.now()).await.unwrap();
+    max.gets(&revoke).await.page(200).shows(at_once);
+    let ended = max.posts(&revoke, &Fields::default()).await.is(303).location().to_owned();
+    max.gets(&ended).await.page(200).hides("may work until they expire").shows("badge confirmed");
+    world.advances(1);
+    let app = app_with_jwts(&world).await;
+    max.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
+    max.gets(&ended).await.page(200).hides("may work until they expire");
+    let reason = Fields::new(&[("reason", "It lied.")]);
+    max.posts(&format!("/admin/apps/{}/ban", app.id), &reason).await.is(303);
+    max.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
+    world.advances(3901);
+    max.gets(&revoke).await.page(200).shows(at_once);
 }
 
 #[tokio::test]
