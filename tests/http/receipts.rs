@@ -108,13 +108,20 @@ async fn every_kind_of_act_counts_what_is_left() {
 async fn a_long_receipt_lists_each_app() {
     let Scene { world, app, alice, .. } = scene().await;
     alice.connects(&app).await;
-    for _ in 0..2 {
-        alice.connects(&world.public_client().await).await;
+    for name in ["Frames", "Albums"] {
+        let client = world.public_client().await;
+        world.forces(&format!("UPDATE clients SET name = '{name}' WHERE id = '{}'", client.id));
+        alice.connects(&client).await;
     }
     let all = Fields::new(&[("all", "1")]);
     let list = alice.posts("/authorizations/revoke", &all).await.location().to_owned();
     let receipt = format!("/receipts/{}", list.split_once("receipt=").unwrap().1);
     let page = alice.gets(&receipt).await.page(200).shows("The access of 3 apps ended");
+    let page = page.hides("The app’s access was revoked");
+    for name in ["Prints", "Frames", "Albums"] {
+        let item = format!("<li>{name}’s access ended</li>");
+        assert!(page.body.contains(&item), "{item} in {}", page.body);
+    }
     assert_eq!(page.body.matches("<progress").count(), 3);
     world.purges().await;
     assert_eq!(alice.gets(&receipt).await.page(200).body.matches("All deleted at").count(), 3);
@@ -319,7 +326,10 @@ async fn silence_is_said_with_its_end() {
         .shows("0 of 1 instance confirmed it. What has not may accept it until");
     world.advances(10);
     let page = max.gets(&receipt).await.page(200).shows("accepts nothing until it has learned of it");
-    page.shows("badge confirmed").hides("data-live aria-labelledby=\"services\"");
+    let page =
+        page.shows("The lease of what had not ran out by").shows("it is refused there since leases ran out");
+    let page = page.shows("<span class=\"badge silent\">Refused, not confirmed</span>");
+    page.hides("badge confirmed").hides("aria-labelledby=\"services\" data-live");
     world.ends_all_tokens_of(&app).await;
     max.gets(&newest(&world)).await.page(200).shows("No instance was running there");
 }
