@@ -12,7 +12,7 @@ use crate::harness::client::Client;
 use crate::harness::described::is_a;
 use crate::harness::fields::Fields;
 use crate::harness::listener::acknowledgement;
-use crate::harness::{ISSUER, Scene, World, scene};
+use crate::harness::{ISSUER, PASSWORD, Scene, World, scene};
 
 #[tokio::test]
 async fn a_receipt_is_for_those_concerned() {
@@ -137,6 +137,34 @@ async fn an_act_that_gives_back_has_nothing_to_delete() {
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'client_reinstated'");
     let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("Prints was reinstated");
     shown.hides("Deleted for good");
+}
+
+#[tokio::test]
+async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
+    let Scene { world, app, alice, .. } = scene().await;
+    alice.connects(&app).await;
+    let grant = alice.grant_of(&app).await;
+    let device: String = world.value("SELECT id FROM families");
+    let path = format!("/authorizations/{grant}/devices/{device}/revoke");
+    let result = alice.posts(&path, &Fields::default()).await.is(303).location().to_owned();
+    let receipt = newest(&world);
+    assert_eq!(result, format!("/authorizations/{grant}?receipt={}", receipt.rsplit_once('/').unwrap().1));
+    let page = alice.gets(&result).await.page(200).shows("A device of Prints was signed out at");
+    page.shows("Your other devices stay signed in.").shows(&format!("href=\"{receipt}\""));
+    // It had ended before: there is no other receipt.
+    alice.posts(&path, &Fields::default()).await.is(303).leads_to(&format!("/authorizations/{grant}"));
+
+    alice.connects(&app).await;
+    let changes = Fields::new(&[("current_password", PASSWORD), ("new_password", "another long password")]);
+    let result = alice.posts("/account/password", &changes.and("revoke_apps", "1")).await.is(303);
+    let result = result.location().to_owned();
+    let receipt = newest(&world);
+    let page = alice.gets(&result).await.page(200).shows("Your password is changed");
+    page.shows("Prints’s access ended at").shows(&format!("href=\"{receipt}\""));
+    alice.gets(&receipt).await.page(200).shows("Prints’s access ended");
+    let bob = world.signed_in("bob").await;
+    let shown = bob.gets(&result.replace("done=password&", "")).await.page(200);
+    shown.hides("Prints").hides(&receipt);
 }
 
 // Where it is refused
