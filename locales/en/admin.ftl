@@ -367,7 +367,12 @@ told-none = Something it covers may still work at { $total ->
    *[other] { $total } services
 }. The receipt says until when.
 told-refused = Refused
+told-refused-unconfirmed = Refused, not confirmed
 told-open = May still work
+told-unconfirmed = { $count ->
+    [one] One of them never confirmed it: it is refused there since leases ran out.
+   *[other] { $count } of them never confirmed it: it is refused there since leases ran out.
+}
 told-confirmed-after = { $count ->
     [one] Its instance confirmed it after { $ms } ms.
    *[other] All { $count } instances confirmed it, the last after { $ms } ms.
@@ -384,7 +389,7 @@ told-waiting = { $confirmed } of { $count } { $count ->
 told-silent = { $confirmed } of { $count } { $count ->
     [one] instance
    *[other] instances
-} confirmed it. What had not by { $until } accepts nothing until it has learned of it.
+} confirmed it. The lease of what had not ran out by { $until }: since then it accepts nothing until it has learned of it.
 told-unguarded = Tokens that it looks up were refused at once. Tokens that it checks by itself may work until they expire, at { $until } at the latest.
 told-expired = Tokens that it looks up were refused at once. Tokens that it checks by itself had all expired by { $until }.
 told-looked-up = Refused at once: it looks every token of this app up here.

@@ -115,6 +115,9 @@ pub async fn client(
         .write(move |tx| {
             refuse_banned(tx, &client.redirect_uris)?;
             tx.insert_client(&client)?;
+            if client.token_format == TokenFormat::Jwt {
+                tx.note_jwt_begun(&client.id, now)?;
+            }
             if let Some(digest) = digest {
                 tx.insert_client_secret(&ClientSecretId::generate(now), &client.id, &digest, now)?;
             }
@@ -161,8 +164,10 @@ pub async fn edit_client(
             if !tx.update_client(&after, &owner)? {
                 return Err(Error::NotFound);
             }
-            if before.token_format == TokenFormat::Jwt && after.token_format != TokenFormat::Jwt {
-                tx.note_jwt_left(&id, now)?;
+            match (before.token_format, after.token_format) {
+                (TokenFormat::Opaque, TokenFormat::Jwt) => tx.note_jwt_begun(&id, now)?,
+                (TokenFormat::Jwt, TokenFormat::Opaque) => tx.note_jwt_left(&id, now)?,
+                (TokenFormat::Opaque, TokenFormat::Opaque) | (TokenFormat::Jwt, TokenFormat::Jwt) => {}
             }
             if before.name != after.name {
                 tx.insert_client_change(&id, "name", before.name.as_str(), now)?;

@@ -40,11 +40,14 @@ const REINSTATE: &str = "UPDATE clients SET status = 'active', status_at = ?3, s
     WHERE id = ?1 AND status = 'suspended' AND owner_id <> ?2 RETURNING generation";
 const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6, token_format = ?7 \
     WHERE id = ?1 AND owner_id = ?2 AND status IN ('active', 'suspended')";
-const LEAVE_JWT: &str = "UPDATE clients SET left_jwt_at = ?2 WHERE id = ?1";
-/// Whether JWTs of a client may be about: it gets them, or did a while ago.
-const HAS_JWTS: &str = "SELECT 1 FROM clients WHERE id = ?1 AND (token_format = 'jwt' OR left_jwt_at > ?2)";
-const ANY_JWTS: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM clients AS c WHERE c.token_format = 'jwt') \
-    OR EXISTS (SELECT 1 FROM clients AS c WHERE c.token_format = 'opaque' AND c.left_jwt_at > ?1)";
+const BEGIN_JWT: &str = "INSERT INTO jwt_spells (client_id, began_at) VALUES (?1, ?2) \
+    ON CONFLICT (client_id, began_at) DO UPDATE SET left_at = NULL";
+const LEAVE_JWT: &str = "UPDATE jwt_spells SET left_at = ?2 WHERE client_id = ?1 AND left_at IS NULL";
+/// Whether JWTs of a client may have been about at ?2: it got them then, or had since ?3.
+const HAD_JWTS: &str = "SELECT 1 FROM jwt_spells WHERE client_id = ?1 AND began_at <= ?2 \
+    AND (left_at IS NULL OR left_at > ?3)";
+const ANY_HAD_JWTS: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM jwt_spells WHERE left_at IS NULL AND began_at <= ?1) \
+    OR EXISTS (SELECT 1 FROM jwt_spells WHERE left_at > ?2 AND began_at <= ?1)";
 const INSERT_CHANGE: &str = "INSERT INTO client_changes (client_id, at, field, earlier) VALUES (?1, ?2, ?3, ?4) \
     ON CONFLICT DO NOTHING";
 const CHANGES: &str =
@@ -79,7 +82,7 @@ pub struct Change {
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION, HAS_JWTS, ANY_JWTS];
+pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION, HAD_JWTS, ANY_HAD_JWTS];
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
@@ -107,14 +110,14 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
 }
 
 impl Store {
-    /// Whether a client gets JWTs, or did after `since`.
-    pub fn has_jwts(&self, client: &ClientId, since: Timestamp) -> Result<bool> {
-        self.lookup(|c| c.prepare_cached(HAS_JWTS)?.exists(params![client, since]))
+    /// Whether a client got JWTs at `at`, or had after `since`.
+    pub fn had_jwts(&self, client: &ClientId, at: Timestamp, since: Timestamp) -> Result<bool> {
+        self.lookup(|c| c.prepare_cached(HAD_JWTS)?.exists(params![client, at, since]))
     }
 
-    /// Whether any client does.
-    pub fn any_jwts(&self, since: Timestamp) -> Result<bool> {
-        self.lookup(|c| c.prepare_cached(ANY_JWTS)?.exists([since]))
+    /// Whether any client did; a drill's own never counts.
+    pub fn any_had_jwts(&self, at: Timestamp, since: Timestamp) -> Result<bool> {
+        self.lookup(|c| c.prepare_cached(ANY_HAD_JWTS)?.exists([at, since]))
     }
 
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
@@ -217,11 +220,16 @@ impl Tx<'_> {
             ClientStatus::Deleted { at } => (at, ""),
             ClientStatus::Active => return Ok(None),
         };
-        Ok(self
+        let generation = self
             .connection
             .prepare_cached(SHUT)?
             .query_row(params![id, status.as_str(), at, reason], |row| row.get(0))
-            .optional()?)
+            .optional()?;
+        // A suspended one may come back.
+        if generation.is_some() && !matches!(status, ClientStatus::Suspended { .. }) {
+            self.note_jwt_left(id, *at)?;
+        }
+        Ok(generation)
     }
 
     /// Lets a suspended client act again; what died stays dead. `None` if it is not suspended, or
@@ -247,6 +255,12 @@ impl Tx<'_> {
             client.token_format,
         ])?;
         Ok(rows == 1)
+    }
+
+    /// Notes that a client gets JWTs from now on. A drill's does so without a note: no service accepts them.
+    pub fn note_jwt_begun(&self, client: &ClientId, now: Timestamp) -> Result<()> {
+        self.connection.prepare_cached(BEGIN_JWT)?.execute(params![client, now])?;
+        Ok(())
     }
 
     /// Notes that a client gets no more JWTs; it may hold some.

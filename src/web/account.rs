@@ -22,14 +22,16 @@ use crate::service::account::{self, Apps};
 use crate::service::register::{self, NewUser};
 use crate::service::revoke;
 use crate::store;
+use crate::store::receipts::LedgerRow;
 use crate::store::sessions::SignedInBrowser;
 use crate::store::users::User;
 use crate::web::address::Address;
+use crate::web::authorizations::named_receipt;
 use crate::web::device;
 use crate::web::error::{self, Error, Result};
 use crate::web::form::{Faults, Form, Path, Query, local_path};
 use crate::web::page::{Page, Section, iso};
-use crate::web::reach::worst_case_everywhere;
+use crate::web::reach::{Reach, worst_case_everywhere};
 use crate::web::session::{self, SignedIn, Viewer};
 use crate::web::sign_in::go_on;
 
@@ -135,6 +137,8 @@ pub struct AccountPage {
     session: SessionId,
     browsers: Vec<SignedInBrowser>,
     notice: Option<&'static str>,
+    receipt: Vec<LedgerRow>,
+    reach: Reach,
     faults: Faults,
 }
 
@@ -142,10 +146,13 @@ async fn account_page(
     app: &App,
     signed_in: SignedIn,
     notice: Option<&'static str>,
+    receipt: Vec<LedgerRow>,
     faults: Faults,
 ) -> Result<AccountPage> {
     let now = app.clock.now();
     Ok(AccountPage {
+        reach: Reach::of(app, &receipt, now).await?,
+        receipt,
         page: signed_in.page(Section::Account, now),
         browsers: app.store.signed_in_browsers(&signed_in.user.id, now).await?,
         session: signed_in.session,
@@ -165,7 +172,8 @@ pub async fn account(
         Some("session") => Some("account-session-ended"),
         _ => None,
     };
-    account_page(&app, signed_in, notice, Faults::default()).await
+    let receipt = named_receipt(&app, &signed_in, &query).await?;
+    account_page(&app, signed_in, notice, receipt, Faults::default()).await
 }
 
 /// Whether the form's `current_password` is the person's; a fault is noted if not.
@@ -213,15 +221,19 @@ pub async fn change_password(
     let mut faults = Faults::default();
     let hash = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
     let Some(hash) = hash else {
-        let page = account_page(&app, signed_in, None, faults).await?;
+        let page = account_page(&app, signed_in, None, Vec::new(), faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
     let apps = if form.get("revoke_apps") == Some("1") { Apps::Revoke } else { Apps::Keep };
     let User { id, username, .. } = signed_in.user;
     let by = By::user_on_page(&id, app.clock.now());
-    account::change_password(&app.store, id, username.clone(), hash, apps, by).await?;
+    let receipt = account::change_password(&app.store, id, username.clone(), hash, apps, by).await?;
     sign_in_again(&app, &session, &username, &headers).await;
-    Ok(Redirect::to("/account?done=password").into_response())
+    Ok(match receipt {
+        Some(receipt) => Redirect::to(&format!("/account?done=password&receipt={receipt}")),
+        None => Redirect::to("/account?done=password"),
+    }
+    .into_response())
 }
 
 pub async fn end_session(

@@ -89,10 +89,7 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
         .into_iter()
         .map(|grant| Card::new(grant, &scopes, now))
         .collect();
-    let receipt = match query.get("receipt").and_then(ReceiptId::parse) {
-        Some(id) => app.store.receipt(&id, owner).await?,
-        None => Vec::new(),
-    };
+    let receipt = named_receipt(&app, &signed_in, &query).await?;
     Ok(ListPage {
         page: signed_in.page(Section::Authorizations, now),
         reach: Reach::of(&app, &receipt, now).await?,
@@ -106,6 +103,14 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
         receipt,
     }
     .into_response())
+}
+
+/// The rows of the receipt that an address names: what the act that leads there has ended.
+pub async fn named_receipt(app: &App, signed_in: &SignedIn, query: &Params) -> Result<Vec<LedgerRow>> {
+    match query.get("receipt").and_then(ReceiptId::parse) {
+        Some(id) => Ok(app.store.receipt(&id, &signed_in.user.id).await?),
+        None => Ok(Vec::new()),
+    }
 }
 
 #[derive(Template, WebTemplate)]
@@ -133,6 +138,8 @@ async fn card(app: &App, signed_in: &SignedIn, id: &str, now: Timestamp) -> Resu
 pub struct DetailPage {
     page: Page,
     card: Card,
+    receipt: Vec<LedgerRow>,
+    reach: Reach,
     devices: Vec<Device>,
     history: Vec<LedgerRow>,
     /// Whether the app may not ask the user again.
@@ -143,9 +150,11 @@ pub async fn detail(
     State(app): State<App>,
     signed_in: SignedIn,
     Path(id): Path<String>,
+    Query(query): Query,
 ) -> Result<DetailPage> {
     let now = app.clock.now();
     let card = card(&app, &signed_in, &id, now).await?;
+    let receipt = named_receipt(&app, &signed_in, &query).await?;
     Ok(DetailPage {
         page: signed_in.page(Section::Authorizations, now),
         blocked: app.store.is_blocked(&signed_in.user.id, &card.grant.client_id)?,
@@ -160,6 +169,8 @@ pub async fn detail(
             )
             .await?,
         card,
+        reach: Reach::of(&app, &receipt, now).await?,
+        receipt,
     })
 }
 
@@ -340,8 +351,11 @@ pub async fn sign_device_out(
     let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
     let family = FamilyId::parse(&family).ok_or(Error::NotFound)?;
     let by = By::user_on_page(&signed_in.user.id, app.clock.now());
-    revoke::device(&app.store, signed_in.user.id, grant, family, by).await?;
-    Ok(Redirect::to(&format!("/authorizations/{id}")))
+    let receipt = revoke::device(&app.store, signed_in.user.id, grant, family, by).await?;
+    Ok(match receipt {
+        Some(receipt) => Redirect::to(&format!("/authorizations/{id}?receipt={receipt}")),
+        None => Redirect::to(&format!("/authorizations/{id}")),
+    })
 }
 
 /// Where apps send their users; the same answer for unknown, deleted and never authorized apps.

@@ -24,7 +24,8 @@ pub enum Jwts {
 }
 
 impl Jwts {
-    /// Of these clients; of any at all where none is named.
+    /// Of these clients, at that time; of any at all where none is named. What a client became later doesn't count, so
+    /// that a receipt never changes.
     ///
     /// # Errors
     /// When the store fails.
@@ -36,8 +37,8 @@ impl Jwts {
         let since = at.minus(LONGEST_JWT);
         for client in clients.into_iter().collect::<BTreeSet<_>>() {
             let has = match client {
-                Some(client) => store.has_jwts(client, since)?,
-                None => store.any_jwts(since)?,
+                Some(client) => store.had_jwts(client, at, since)?,
+                None => store.any_had_jwts(at, since)?,
             };
             if has {
                 return Ok(Self::Possible);
@@ -89,6 +90,22 @@ impl Told {
     /// Whether nothing that ended is accepted there.
     pub const fn is_refused(&self) -> bool {
         !matches!(self.state, State::Waiting | State::Unguarded)
+    }
+
+    /// Whether it is refused only since the leases of those that never confirmed it are over.
+    fn is_silent(&self) -> bool {
+        self.state == State::Silent
+    }
+
+    /// Its badge: a class and a word. What nobody has confirmed is not green.
+    pub fn badge(&self) -> (&'static str, String) {
+        match self.state {
+            State::Waiting | State::Unguarded => ("silent", t("told-open")),
+            State::Silent => ("silent", t("told-refused-unconfirmed")),
+            State::Confirmed | State::NobodyRan | State::Expired | State::LookedUp => {
+                ("confirmed", t("told-refused"))
+            }
+        }
     }
 
     /// The state's name in signed receipts.
@@ -188,11 +205,19 @@ impl Reach {
             0 => "told-none",
             _ => "told-some",
         };
-        (total > 0).then(|| t_with(key, &[("closed", &closed), ("total", &total)]))
+        let silent = self.told.iter().filter(|told| told.is_silent()).count();
+        (total > 0).then(|| {
+            let sentence = t_with(key, &[("closed", &closed), ("total", &total)]);
+            match silent {
+                0 => sentence,
+                _ => format!("{sentence} {}", t_with("told-unconfirmed", &[("count", &silent)])),
+            }
+        })
     }
 
-    pub fn is_everywhere(&self) -> bool {
-        self.told.iter().all(Told::is_refused)
+    /// Whether it is refused everywhere, and nobody is missing that should have confirmed it.
+    pub fn is_confirmed(&self) -> bool {
+        self.told.iter().all(|told| told.is_refused() && !told.is_silent())
     }
 
     /// Whether guards are still answering.

@@ -9,3 +9,4 @@ mod journey_admin;
 mod journey_developer;
 mod journey_user;
 mod page;
+mod receipt;

@@ -237,7 +237,9 @@ async fn one_device_is_signed_out_and_the_others_stay() {
     let path = device_of(&alice, &grant).await;
     let page = alice.gets(&path).await.page(200).shows("Sign out Firefox on Linux?");
     assert_eq!(page.attribute("<form method=\"post\"", "action"), path);
-    alice.posts(&path, &NONE).await.leads_to(&format!("/authorizations/{grant}"));
+    let signed_out = alice.posts(&path, &NONE).await;
+    let receipt: String = world.value("SELECT receipt_id FROM ledger");
+    signed_out.leads_to(&format!("/authorizations/{grant}?receipt={receipt}"));
     assert!(!api.accepts(&tokens.access).await);
     assert!(!app.can_refresh(&tokens).await);
     assert!(api.accepts(&other.access).await);

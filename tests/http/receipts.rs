@@ -12,7 +12,7 @@ use crate::harness::client::Client;
 use crate::harness::described::is_a;
 use crate::harness::fields::Fields;
 use crate::harness::listener::acknowledgement;
-use crate::harness::{ISSUER, Scene, World, scene};
+use crate::harness::{ISSUER, PASSWORD, Scene, World, scene};
 
 #[tokio::test]
 async fn a_receipt_is_for_those_concerned() {
@@ -108,13 +108,20 @@ async fn every_kind_of_act_counts_what_is_left() {
 async fn a_long_receipt_lists_each_app() {
     let Scene { world, app, alice, .. } = scene().await;
     alice.connects(&app).await;
-    for _ in 0..2 {
-        alice.connects(&world.public_client().await).await;
+    for name in ["Frames", "Albums"] {
+        let client = world.public_client().await;
+        world.forces(&format!("UPDATE clients SET name = '{name}' WHERE id = '{}'", client.id));
+        alice.connects(&client).await;
     }
     let all = Fields::new(&[("all", "1")]);
     let list = alice.posts("/authorizations/revoke", &all).await.location().to_owned();
     let receipt = format!("/receipts/{}", list.split_once("receipt=").unwrap().1);
     let page = alice.gets(&receipt).await.page(200).shows("The access of 3 apps ended");
+    let page = page.hides("The app’s access was revoked");
+    for name in ["Prints", "Frames", "Albums"] {
+        let item = format!("<li>{name}’s access ended</li>");
+        assert!(page.body.contains(&item), "{item} in {}", page.body);
+    }
     assert_eq!(page.body.matches("<progress").count(), 3);
     world.purges().await;
     assert_eq!(alice.gets(&receipt).await.page(200).body.matches("All deleted at").count(), 3);
@@ -130,6 +137,34 @@ async fn an_act_that_gives_back_has_nothing_to_delete() {
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'client_reinstated'");
     let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("Prints was reinstated");
     shown.hides("Deleted for good");
+}
+
+#[tokio::test]
+async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
+    let Scene { world, app, alice, .. } = scene().await;
+    alice.connects(&app).await;
+    let grant = alice.grant_of(&app).await;
+    let device: String = world.value("SELECT id FROM families");
+    let path = format!("/authorizations/{grant}/devices/{device}/revoke");
+    let result = alice.posts(&path, &Fields::default()).await.is(303).location().to_owned();
+    let receipt = newest(&world);
+    assert_eq!(result, format!("/authorizations/{grant}?receipt={}", receipt.rsplit_once('/').unwrap().1));
+    let page = alice.gets(&result).await.page(200).shows("A device of Prints was signed out at");
+    page.shows("Your other devices stay signed in.").shows(&format!("href=\"{receipt}\""));
+    // It had ended before: there is no other receipt.
+    alice.posts(&path, &Fields::default()).await.is(303).leads_to(&format!("/authorizations/{grant}"));
+
+    alice.connects(&app).await;
+    let changes = Fields::new(&[("current_password", PASSWORD), ("new_password", "another long password")]);
+    let result = alice.posts("/account/password", &changes.and("revoke_apps", "1")).await.is(303);
+    let result = result.location().to_owned();
+    let receipt = newest(&world);
+    let page = alice.gets(&result).await.page(200).shows("Your password is changed");
+    page.shows("Prints’s access ended at").shows(&format!("href=\"{receipt}\""));
+    alice.gets(&receipt).await.page(200).shows("Prints’s access ended");
+    let bob = world.signed_in("bob").await;
+    let shown = bob.gets(&result.replace("done=password&", "")).await.page(200);
+    shown.hides("Prints").hides(&receipt);
 }
 
 // Where it is refused
@@ -172,11 +207,8 @@ async fn without_a_guard_jwts_work_until_they_expire() {
     let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
     alice.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
     // What was given before the app's format was changed is still about.
-    world.forces(&format!(
-        "UPDATE clients SET token_format = 'opaque', left_jwt_at = {} WHERE id = '{}'",
-        world.app.clock.now().millis(),
-        app.id
-    ));
+    world.forces(&format!("UPDATE clients SET token_format = 'opaque' WHERE id = '{}'", app.id));
+    world.forces(&format!("UPDATE jwt_spells SET left_at = {}", world.app.clock.now().millis()));
     alice.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
     alice.revokes(&app).await.is(303);
     let page = alice.gets(&newest(&world)).await.page(200);
@@ -205,6 +237,74 @@ async fn a_format_that_changes_is_remembered() {
     dana.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
     world.advances(3901);
     dana.gets(&revoke).await.page(200).shows("It takes effect at once, everywhere.");
+}
+
+#[tokio::test]
+async fn what_a_receipt_says_stays_whatever_the_app_becomes() {
+    let Scene { world, alice, .. } = scene().await;
+    let dana = world.with_role("dana", Role::Developer).await;
+    let app = world.client(ClientKind::Confidential, |new| new.owner = dana.id.clone()).await;
+    let becomes = async |format: &str| {
+        let fields = Fields::new(&[
+            ("name", "Prints"),
+            ("publisher", "Paper Ltd"),
+            ("redirect_uri", &app.redirect_uri),
+        ]);
+        dana.posts(&format!("/apps/{}", app.id), &fields.and("token_format", format)).await.is(303);
+        world.advances(5_000);
+    };
+    let revokes = async || {
+        alice.connects(&app).await;
+        alice.revokes(&app).await.is(303);
+        let receipt = newest(&world);
+        world.purges().await;
+        world.advances(5_000);
+        receipt
+    };
+    let state = async |receipt: &str| {
+        let answer = alice.gets(&format!("{receipt}/jws")).await.is(200);
+        let payload = answer.body.split('.').nth(1).unwrap();
+        let payload: Value =
+            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+        payload["resource_servers"][0]["state"].as_str().unwrap().to_owned()
+    };
+    let first = revokes().await;
+    assert_eq!(state(&first).await, "looked_up");
+    becomes("jwt").await;
+    assert_eq!(state(&first).await, "looked_up", "no JWT of it was about then");
+    alice.gets(&first).await.page(200).shows("looks every token of this app up").hides("May still work");
+    let second = revokes().await;
+    assert_eq!(state(&second).await, "unguarded");
+    becomes("opaque").await;
+    let third = revokes().await;
+    becomes("jwt").await;
+    becomes("opaque").await;
+    let max = world.with_role("max", Role::Admin).await;
+    let reason = Fields::new(&[("reason", "It lied.")]);
+    max.posts(&format!("/admin/apps/{}/ban", app.id), &reason).await.is(303);
+    let states = [state(&first).await, state(&second).await, state(&third).await];
+    assert_eq!(states, ["looked_up", "unguarded", "looked_up"]);
+}
+
+#[tokio::test]
+async fn only_apps_that_are_left_count_for_a_whole_account() {
+    let Scene { world, alice, .. } = scene().await;
+    let max = world.with_role("max", Role::Admin).await;
+    let revoke = format!("/admin/users/{}/revoke", alice.id);
+    let at_once = "It takes effect at once, everywhere.";
+    rescind::service::drill::begin(&world.app.store, world.app.clock.now()).await.unwrap();
+    max.gets(&revoke).await.page(200).shows(at_once);
+    let ended = max.posts(&revoke, &Fields::default()).await.is(303).location().to_owned();
+    max.gets(&ended).await.page(200).hides("may work until they expire").shows("badge confirmed");
+    world.advances(1);
+    let app = app_with_jwts(&world).await;
+    max.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
+    max.gets(&ended).await.page(200).hides("may work until they expire");
+    let reason = Fields::new(&[("reason", "It lied.")]);
+    max.posts(&format!("/admin/apps/{}/ban", app.id), &reason).await.is(303);
+    max.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
+    world.advances(3901);
+    max.gets(&revoke).await.page(200).shows(at_once);
 }
 
 #[tokio::test]
@@ -254,7 +354,10 @@ async fn silence_is_said_with_its_end() {
         .shows("0 of 1 instance confirmed it. What has not may accept it until");
     world.advances(10);
     let page = max.gets(&receipt).await.page(200).shows("accepts nothing until it has learned of it");
-    page.shows("badge confirmed").hides("data-live aria-labelledby=\"services\"");
+    let page =
+        page.shows("The lease of what had not ran out by").shows("it is refused there since leases ran out");
+    let page = page.shows("<span class=\"badge silent\">Refused, not confirmed</span>");
+    page.hides("badge confirmed").hides("aria-labelledby=\"services\" data-live");
     world.ends_all_tokens_of(&app).await;
     max.gets(&newest(&world)).await.page(200).shows("No instance was running there");
 }
