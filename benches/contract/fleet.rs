@@ -118,7 +118,8 @@ async fn watch(guards: &[Guard], token: &str) -> Result<()> {
             let ended = guard.watch(&claims).await;
             ensure!(matches!(ended, Ended::Revoked(_)), "a token ended otherwise: {ended:?}");
             let judged = guard.verify(&token);
-            ensure!(matches!(judged, Err(Refusal::Revoked(_))), "a revoked token: {judged:?}");
+            let is_refused = matches!(judged, Err(Refusal::Revoked(_) | Refusal::UnknownKey));
+            ensure!(is_refused, "a revoked token: {judged:?}");
             Ok(now())
         }));
     }

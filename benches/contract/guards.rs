@@ -1,5 +1,6 @@
 //! From a revocation to its refusal at a hundred guards, and ten thousand revocations at once.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,17 +24,20 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 const ONE_BY_ONE: &str = "guards: from a revocation's answer to refusal at the last of 100, 1000 rounds, ms";
 const AT_ONCE: &str = "guards: 10000 revocations at once, 64 connections, 100 guards";
+const WITHDRAWN: &str = "guards: from a key's withdrawal by command to refusal at the last of 100, ms";
 
 /// A world of its own: every device is revoked once.
 pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows) -> Result<()> {
-    if !rows.hold(ONE_BY_ONE) && !rows.hold(AT_ONCE) {
+    if ![ONE_BY_ONE, AT_ONCE, WITHDRAWN].iter().any(|row| rows.hold(row)) {
         return Ok(());
     }
-    let world = World::make(runtime, (LATENCY_ROUNDS + STORM) * 5)?;
+    let many = LATENCY_ROUNDS + STORM + 1;
+    let world = World::make(runtime, many * 5)?;
     let issuer = format!("http://127.0.0.1:{PORT}");
-    let mut devices = runtime.block_on(jwt::devices(&world, &issuer, LATENCY_ROUNDS + STORM))?;
-    ensure!(devices.len() == LATENCY_ROUNDS + STORM, "too few devices");
-    let storm = devices.split_off(LATENCY_ROUNDS);
+    let mut devices = runtime.block_on(jwt::devices(&world, &issuer, many))?;
+    ensure!(devices.len() == many, "too few devices");
+    let mut storm = devices.split_off(LATENCY_ROUNDS);
+    let unrevoked = storm.split_off(STORM);
     let _server = Running::rescind(&world.database)?;
     let mut fleet = Fleet::start(GUARDS, &issuer, &world.server, "https://api.example")?;
     if rows.hold(ONE_BY_ONE) {
@@ -42,6 +46,31 @@ pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows) -> Result<()> {
     if rows.hold(AT_ONCE) {
         runtime.block_on(at_once(&world, &issuer, storm, &mut fleet))?;
     }
+    if rows.hold(WITHDRAWN) {
+        withdrawn(&world, &unrevoked[0], &mut fleet)?;
+    }
+    Ok(())
+}
+
+/// Once, since all that was signed with the one key dies with it.
+fn withdrawn(world: &World, device: &Device, fleet: &mut Fleet) -> Result<()> {
+    let database = Connection::open(&world.database)?;
+    let key: String = database.query_row("SELECT kid FROM signing_keys", [], |row| row.get(0))?;
+    ensure!(fleet.ask(&format!("watch {}", device.jwt))? == "armed", "the guards are not ready");
+    let began = fleet::now();
+    let status =
+        crate::rescind(&world.database).args(["key", "withdraw", &key]).stdout(Stdio::null()).status()?;
+    let answered = fleet::now();
+    ensure!(status.success(), "the key was not withdrawn");
+    let report = fleet.hear()?;
+    let refused = report.split(' ').map(str::parse::<u64>).collect::<std::result::Result<Vec<_>, _>>()?;
+    let last = *refused.iter().max().context("a time")?;
+    let millis = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64() * 1e3;
+    println!(
+        "| {WITHDRAWN} | {:.2} from the command's end, {:.2} from its start |",
+        millis(last.saturating_sub(answered)),
+        millis(last - began)
+    );
     Ok(())
 }
 

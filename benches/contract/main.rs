@@ -85,6 +85,17 @@ impl Rows {
     }
 }
 
+/// The program, on this database.
+fn rescind(database: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rescind"));
+    command
+        .env("RESCIND_DATABASE_URL", format!("sqlite://{}", database.display()))
+        .env("RESCIND_LISTEN", format!("127.0.0.1:{PORT}"))
+        .env("RESCIND_ISSUER", format!("http://127.0.0.1:{PORT}"))
+        .env("RUST_LOG", "error");
+    command
+}
+
 /// A process that listens; killed when dropped.
 struct Running {
     child: Child,
@@ -107,14 +118,7 @@ impl Running {
     }
 
     fn rescind(database: &Path) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rescind"));
-        command
-            .arg("serve")
-            .env("RESCIND_DATABASE_URL", format!("sqlite://{}", database.display()))
-            .env("RESCIND_LISTEN", format!("127.0.0.1:{PORT}"))
-            .env("RESCIND_ISSUER", format!("http://127.0.0.1:{PORT}"))
-            .env("RUST_LOG", "error");
-        Self::start(&mut command, PORT)
+        Self::start(rescind(database).arg("serve"), PORT)
     }
 
     /// Resident memory in MiB.
