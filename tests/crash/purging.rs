@@ -18,7 +18,7 @@ const POINTS: [&str; 5] = [
 ];
 const DEATHS: usize = 13;
 
-/// Many rows like the one that is there, without their secrets.
+/// Many rows like the one that is there, of the same family and without their secrets.
 fn copy_rows(place: &Place, table: &str, copies: i64) {
     let database = place.open();
     let mut columns =
@@ -28,7 +28,8 @@ fn copy_rows(place: &Place, table: &str, copies: i64) {
     let columns = columns.join(", ");
     let sql = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
-         INSERT INTO {table} (digest, {columns}) SELECT randomblob(32), {columns} \
+         INSERT INTO {table} (digest, {columns}) \
+         SELECT unhex(hex(substr(digest, 1, 6)) || hex(randomblob(26))), {columns} \
          FROM (SELECT * FROM {table} LIMIT 1), n"
     );
     assert_eq!(i64::try_from(database.execute(&sql, [copies]).unwrap()).unwrap(), copies);
