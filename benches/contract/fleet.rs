@@ -55,6 +55,11 @@ impl Fleet {
         ensure!(self.reports.read_line(&mut line)? > 0, "the guards' process has ended");
         Ok(line.trim_end().to_owned())
     }
+
+    /// When each guard refused what it was told to watch.
+    pub fn hear_times(&mut self) -> Result<Vec<u64>> {
+        self.hear()?.split(' ').map(|time| time.parse().context("a time")).collect()
+    }
 }
 
 impl Drop for Fleet {

@@ -62,8 +62,7 @@ fn withdrawn(world: &World, device: &Device, fleet: &mut Fleet) -> Result<()> {
         crate::rescind(&world.database).args(["key", "withdraw", &key]).stdout(Stdio::null()).status()?;
     let answered = fleet::now();
     ensure!(status.success(), "the key was not withdrawn");
-    let report = fleet.hear()?;
-    let refused = report.split(' ').map(str::parse::<u64>).collect::<std::result::Result<Vec<_>, _>>()?;
+    let refused = fleet.hear_times()?;
     let last = *refused.iter().max().context("a time")?;
     let millis = |nanos: u64| Duration::from_nanos(nanos).as_secs_f64() * 1e3;
     println!(
@@ -95,8 +94,7 @@ async fn one_by_one(world: &World, issuer: &str, devices: &[Device], fleet: &mut
         let sent = fleet::now();
         revoke(&client, issuer, &world.client_auth, device).await?;
         let answered = fleet::now();
-        let report = fleet.hear()?;
-        let refused = report.split(' ').map(str::parse::<u64>).collect::<std::result::Result<Vec<_>, _>>()?;
+        let refused = fleet.hear_times()?;
         let newest = *refused.iter().max().context("a time")?;
         // Whoever refused before the answer was out took no time.
         last.add(Duration::from_nanos(newest.saturating_sub(answered)));

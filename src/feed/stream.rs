@@ -17,9 +17,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::App;
+use crate::model::act::RETENTION;
 use crate::oauth::error::Error;
 use crate::oauth::introspect::resource_server;
-use crate::service::feed::{Event, RETENTION};
+use crate::service::feed::Event;
 use crate::store;
 
 const HEARTBEAT: Duration = Duration::from_secs(5);

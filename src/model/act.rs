@@ -1,7 +1,13 @@
 //! Acts that take access away: what a ledger row says.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
+
+/// The longest that a JWT may live, the greatest leeway of a guard, and an hour of slack for clocks:
+/// for so long after its commit an entry of the feed can matter, and the id of a revoked JWT is kept beyond its expiry.
+pub const RETENTION: Duration = Duration::from_secs(3600 + 300 + 3600);
 
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {

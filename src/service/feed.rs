@@ -13,6 +13,7 @@ use rescind_guard::wire::Subject;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Timestamp};
+use crate::model::act::RETENTION;
 use crate::model::resource_server::Audiences;
 use crate::service::guards::Guards;
 use crate::store::feed::{FeedRow, Heads, Tip};
@@ -25,10 +26,6 @@ const BATCH: i64 = 256;
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// How long a request waits for this task to have read what the database holds.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The longest that a JWT may live, the greatest leeway of a guard, and an hour of slack for clocks:
-/// for so long after its commit an entry can matter.
-pub const RETENTION: Duration = Duration::from_secs(3600 + 300 + 3600);
 
 /// The seconds for which an entry of `at` can still matter.
 pub fn keep(at: Timestamp, now: Timestamp) -> u64 {

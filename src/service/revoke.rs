@@ -535,7 +535,7 @@ fn access_token(
 }
 
 /// One token: it concerns those that it was for alone, and the act has removed what rows it had.
-fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: usize) -> store::Result<()> {
+fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: i64) -> store::Result<()> {
     fail::point("revoke.before_ledger");
     let sequence = tx.insert_ledger_for(&Audiences::from_column(Some(audience)), entry, by)?;
     fail::point("revoke.after_ledger");

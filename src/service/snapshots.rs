@@ -8,8 +8,9 @@ use rescind_guard::wire::{Entry, Snapshot, VERSION};
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::model::act::RETENTION;
 use crate::model::resource_server::ResourceServer;
-use crate::service::feed::{RETENTION, keep};
+use crate::service::feed::keep;
 use crate::store::feed::Tip;
 use crate::store::{self, Store};
 

@@ -138,7 +138,7 @@ impl Tx<'_> {
     }
 
     /// How many rows went: one, or none if there was no such token.
-    pub fn delete_access_token(&self, token: &Digest) -> Result<usize> {
-        Ok(self.connection.prepare_cached(DELETE)?.execute([token])?)
+    pub fn delete_access_token(&self, token: &Digest) -> Result<i64> {
+        self.delete(DELETE, [token])
     }
 }

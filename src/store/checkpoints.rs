@@ -73,7 +73,7 @@ fn run(connection: &Connection, commits: &Receiver<()>, is_nearly_done: &AtomicB
             if left >= MANY && move_most(connection)? {
                 is_nearly_done.store(true, Ordering::Relaxed);
             }
-            Ok(left)
+            Ok(())
         });
         note(moved);
     }
@@ -95,7 +95,7 @@ fn left(connection: &Connection, checkpoint: &str) -> rusqlite::Result<i64> {
     connection.query_row(checkpoint, [], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
 }
 
-fn note(moved: rusqlite::Result<i64>) {
+fn note<T>(moved: rusqlite::Result<T>) {
     if let Err(error) = moved {
         tracing::warn!(error = %error, "store.checkpoint_failed");
     }

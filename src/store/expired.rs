@@ -1,10 +1,9 @@
 //! What has expired leaves, slice by slice.
 
-use std::time::Duration;
-
 use rusqlite::params;
 
 use crate::clock::Timestamp;
+use crate::model::act::RETENTION;
 
 use super::purges::Slice;
 use super::{Result, Tx};
@@ -36,8 +35,6 @@ const EXPIRED_FAMILIES: &str = expired!("families", "id");
 const EXPIRED_APART: [&str; 2] = [expired!("sessions", "digest"), expired!("client_secrets", "id")];
 /// Once a JWT has expired, its row matters only if the clock is set back.
 const EXPIRED_REVOCATIONS: &str = expired!("revoked_tokens", "id");
-/// By so much at the most: as long as the feed keeps its entry.
-const SET_BACK: Duration = Duration::from_secs(7_500);
 const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE digest IN (SELECT digest FROM refresh_tokens \
     WHERE sealed IS NOT NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)";
 
@@ -68,7 +65,7 @@ impl Tx<'_> {
         for statement in EXPIRED_APART {
             done &= takes_all(statement, now)?;
         }
-        done &= takes_all(EXPIRED_REVOCATIONS, now.minus(SET_BACK))?;
+        done &= takes_all(EXPIRED_REVOCATIONS, now.minus(RETENTION))?;
         Ok(if done { Slice::Idle } else { Slice::Worked })
     }
 

@@ -288,12 +288,12 @@ impl Tx<'_> {
     pub fn insert_finished_purge(
         &self,
         ledger_sequence: i64,
-        access_tokens: usize,
+        access_tokens: i64,
         now: Timestamp,
     ) -> Result<()> {
         self.connection.prepare_cached(INSERT_FINISHED)?.execute(params![
             ledger_sequence,
-            i64::try_from(access_tokens).unwrap_or(i64::MAX),
+            access_tokens,
             now
         ])?;
         Ok(())
