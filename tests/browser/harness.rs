@@ -19,6 +19,9 @@ use crate::page;
 /// How long a process may take until it is ready: a debug build on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
+/// How often a process is started before the test gives up.
+const STARTS: usize = 5;
+
 /// `cargo test` runs the tests of a binary side by side; two browsers on two cores only make each other late.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -65,8 +68,8 @@ impl World {
 
     async fn start() -> Result<World> {
         let turn = ONE_AT_A_TIME.lock().await;
-        let (server, demo) = Server::start()?;
-        let chromedriver = Chromedriver::start()?;
+        let (server, demo) = tried(Server::start)?;
+        let chromedriver = tried(Chromedriver::start)?;
         let driver = chromedriver.browser().await?;
         Ok(World { driver, demo, _chromedriver: chromedriver, server, _turn: turn })
     }
@@ -113,6 +116,19 @@ impl World {
     }
 }
 
+/// Another process may take a port between the look that found it free and its use: chromedriver chooses one for IPv4 and
+/// then wants the same for IPv6. So a start that fails is tried again.
+fn tried<T>(start: fn() -> Result<T>) -> Result<T> {
+    let mut outcome = start();
+    for _ in 1..STARTS {
+        if outcome.is_ok() {
+            break;
+        }
+        outcome = start();
+    }
+    outcome
+}
+
 /// `rescind demo` with data of its own.
 struct Server {
     child: Child,
@@ -122,18 +138,7 @@ struct Server {
 
 impl Server {
     fn start() -> Result<(Server, Announcement)> {
-        let mut last = anyhow!("no attempt was made");
-        // Another process may take one of the four ports between our look and the server's bind.
-        for _ in 0..2 {
-            match Server::start_on(four_free_ports()?) {
-                Ok(started) => return Ok(started),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    fn start_on(port: u16) -> Result<(Server, Announcement)> {
+        let port = four_free_ports()?;
         let folder = tempfile::tempdir().context("a folder for the demo's data")?;
         let log = folder.path().join("server.log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_rescind"));
