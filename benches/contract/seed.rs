@@ -197,10 +197,12 @@ impl World {
         database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
         access.sort_by_key(|(_, family)| (family * 2_654_435_761) % 4_294_967_291);
         let lines: Vec<&str> = access.iter().map(|(token, _)| token.expose()).collect();
-        // wrk keeps them all in memory; a third of a million is random enough.
+        // By chance, as they end in it.
         let (read, spent) = lines.split_at(lines.len() * 2 / 3);
-        std::fs::write(self.file(name, "read"), read[..read.len().min(300_000)].join("\n"))?;
-        std::fs::write(self.file(name, "spent"), spent[..spent.len().min(300_000)].join("\n"))?;
+        let mut read = read.to_vec();
+        read.sort_unstable_by_key(|token| &token[token.len() - 20..]);
+        std::fs::write(self.file(name, "read"), read.join("\n"))?;
+        std::fs::write(self.file(name, "spent"), spent.join("\n"))?;
         // In no order: neighbours would share pages.
         let mut refresh: Vec<_> = refresh.iter().collect();
         refresh.sort_by_key(|(_, family)| (family * 2_654_435_761) % 4_294_967_291);
