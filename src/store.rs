@@ -1,9 +1,10 @@
 //! All SQL. Reads are methods of [`Store`], writes of [`Tx`]: the type says what needs a transaction.
 //!
-//! Three ways to the one SQLite file:
+//! Four ways to the one SQLite file:
 //! - [`Store::write`]: one thread that alone writes, and commits many requests' work at once;
 //! - look-ups by key for the protocol endpoints, on a few connections of their own, within
 //!   microseconds and so without leaving the caller's thread;
+//! - the same for access tokens, whose rows never change, in views that are kept;
 //! - pages, through an ordinary pool of readers.
 
 pub mod access_tokens;
@@ -36,6 +37,7 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod user_lists;
 pub mod users;
+mod views;
 pub mod writer;
 
 use std::fs::OpenOptions;
@@ -52,6 +54,7 @@ use crate::metrics::StoreMetrics;
 
 use lookup::Lookups;
 use resource_servers::Registry;
+use views::Views;
 pub use writer::Tx;
 use writer::Writer;
 
@@ -105,6 +108,7 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Store {
     writer: Writer,
     lookups: Arc<Lookups>,
+    views: Arc<Views>,
     pages: SqlitePool,
     registry: Arc<Registry>,
     path: Arc<Path>,
@@ -137,7 +141,8 @@ impl Store {
         create_private(path).map_err(|error| Error::Unavailable(error.to_string()))?;
         migrate(options.clone()).await?;
         let metrics = Arc::<StoreMetrics>::default();
-        let writer = Writer::open(path, metrics.clone())?;
+        let views = Arc::new(Views::open(path, metrics.clone())?);
+        let writer = Writer::open(path, metrics.clone(), views.clone())?;
         let lookups = Arc::new(Lookups::open(path, metrics.clone())?);
         let pages = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -147,7 +152,7 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self { writer, lookups, pages, registry: Arc::default(), path: path.into(), metrics })
+        Ok(Self { writer, lookups, views, pages, registry: Arc::default(), path: path.into(), metrics })
     }
 
     /// Runs `work` in a write transaction and answers once it is durable.

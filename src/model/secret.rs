@@ -40,6 +40,12 @@ impl Digest {
         std::array::from_fn(|i| bytes[i + 2])
     }
 
+    /// When the family of the token or code with this digest was born.
+    pub fn born(&self) -> Timestamp {
+        let birth: [u8; 6] = std::array::from_fn(|i| self.0[i]);
+        Timestamp::from_millis(birth.iter().fold(0, |millis, &byte| millis << 8 | i64::from(byte)))
+    }
+
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -216,6 +222,7 @@ mod tests {
         assert_eq!(same.as_bytes()[..6], 1_790_000_000_000_u64.to_be_bytes()[2..]);
         assert_eq!(same.as_bytes()[..6], again.as_bytes()[..6]);
         assert_ne!(same.as_bytes()[6..], again.as_bytes()[6..]);
+        assert_eq!(same.born(), NOW);
         let sha = Digest::of(early.expose().as_bytes());
         assert_eq!(early.digest().as_bytes()[6..], sha.as_bytes()[..26]);
     }

@@ -58,7 +58,9 @@ impl Store {
     /// A live token: its row is there, it has not expired, and nothing in its stamp was revoked.
     pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
         let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
-        let find = || self.lookup(|c| c.prepare_cached(FACTS)?.query_row([token], facts).optional());
+        let find = || {
+            self.views.find(token.born(), |c| c.prepare_cached(FACTS)?.query_row([token], facts).optional())
+        };
         let live = self.writer.revoked().unless_revoked(find, |facts| &facts.stamp)?;
         Ok(live.filter(|facts| now < facts.expires_at))
     }

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
+use super::views::Views;
 use super::{BUSY, Error, Result};
 
 /// Pages in the log before they are moved.
@@ -31,11 +32,12 @@ const MOVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) struct Checkpoints {
     committed: SyncSender<()>,
     is_nearly_done: Arc<AtomicBool>,
+    views: Arc<Views>,
     thread: JoinHandle<()>,
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: &Path) -> Result<Self> {
+    pub(super) fn start(path: &Path, views: Arc<Views>) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -64;")?;
@@ -43,18 +45,21 @@ impl Checkpoints {
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         let (committed, commits) = sync_channel(1);
         let is_nearly_done = Arc::<AtomicBool>::default();
-        let nearly_done = is_nearly_done.clone();
+        let (nearly_done, looking) = (is_nearly_done.clone(), views.clone());
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || run(&connection, &commits, &nearly_done))
+            .spawn(move || run(&connection, &commits, &nearly_done, &looking))
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { committed, is_nearly_done, thread })
+        Ok(Self { committed, is_nearly_done, views, thread })
     }
 
     /// After a commit on `connection`, between two transactions.
     pub(super) fn committed(&self, connection: &Connection) {
         if self.is_nearly_done.swap(false, Ordering::Relaxed) {
+            self.views.end();
             note(left(connection, MOVE));
+            // Views of what was moved hold up the log no more; those of before do.
+            self.views.end();
         }
         // Full means that it will look anyway.
         let _ = self.committed.try_send(());
@@ -67,10 +72,10 @@ impl Checkpoints {
     }
 }
 
-fn run(connection: &Connection, commits: &Receiver<()>, is_nearly_done: &AtomicBool) {
+fn run(connection: &Connection, commits: &Receiver<()>, is_nearly_done: &AtomicBool, views: &Views) {
     while commits.recv().is_ok() {
         let moved = left(connection, LOOK).and_then(|left| {
-            if left >= MANY && move_most(connection)? {
+            if left >= MANY && move_most(connection, views)? {
                 is_nearly_done.store(true, Ordering::Relaxed);
             }
             Ok(())
@@ -80,7 +85,8 @@ fn run(connection: &Connection, commits: &Receiver<()>, is_nearly_done: &AtomicB
 }
 
 /// Whether only few pages are left.
-fn move_most(connection: &Connection) -> rusqlite::Result<bool> {
+fn move_most(connection: &Connection, views: &Views) -> rusqlite::Result<bool> {
+    views.end();
     for _ in 0..PASSES {
         left(connection, MOVE)?;
         if left(connection, LOOK)? <= FEW {
@@ -103,6 +109,8 @@ fn note<T>(moved: rusqlite::Result<T>) {
 
 #[cfg(test)]
 mod tests {
+    use crate::clock::Timestamp;
+
     use super::*;
 
     /// Pages in the log, and of these moved.
@@ -126,7 +134,8 @@ mod tests {
                 "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x BLOB NOT NULL)",
             )
             .unwrap();
-        let checkpoints = Checkpoints::start(&path).unwrap();
+        let views = Arc::new(Views::open(&path, Arc::default()).unwrap());
+        let checkpoints = Checkpoints::start(&path, views.clone()).unwrap();
         let commit = |pages: i64| {
             let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
                 INSERT INTO t SELECT zeroblob(4000) FROM n";
@@ -140,6 +149,12 @@ mod tests {
         let mut longest = 0;
         for _ in 0..10_000 {
             commit(10);
+            // Somebody looks at the table all the time.
+            views
+                .find(Timestamp::from_millis(1), |c| {
+                    c.query_row("SELECT 1 FROM t LIMIT 1", [], |_| Ok(Some(())))
+                })
+                .unwrap();
             let (pages, _) = log(&writer);
             if pages < longest {
                 checkpoints.stop();

@@ -10,6 +10,7 @@ use crate::metrics::StoreMetrics;
 use super::{Result, Store};
 
 const CONNECTIONS: usize = 4;
+const CACHE: i64 = 16 * 1024;
 
 pub(super) struct Lookups {
     connections: Vec<Mutex<Connection>>,
@@ -18,17 +19,8 @@ pub(super) struct Lookups {
 
 impl Lookups {
     pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
-        let open = || -> Result<_> {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(path, flags)?;
-            connection.busy_timeout(std::time::Duration::from_millis(100))?;
-            connection.set_prepared_statement_cache_capacity(64);
-            connection.execute_batch(
-                "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -16384;",
-            )?;
-            Ok(Mutex::new(connection))
-        };
-        let connections = (0..CONNECTIONS).map(|_| open()).collect::<Result<_>>()?;
+        let connections =
+            (0..CONNECTIONS).map(|_| open_reader(path, CACHE).map(Mutex::new)).collect::<Result<_>>()?;
         Ok(Self { connections, metrics })
     }
 
@@ -41,6 +33,17 @@ impl Lookups {
         self.metrics.lookup_waits.add(1);
         self.connections[0].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A connection that only reads, and keeps so many KiB of what it has read.
+pub(super) fn open_reader(path: &Path, cache: i64) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::from_millis(100))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")?;
+    connection.pragma_update(None, "cache_size", -cache)?;
+    Ok(connection)
 }
 
 impl Store {

@@ -20,6 +20,7 @@ use crate::metrics::StoreMetrics;
 
 use super::checkpoints::Checkpoints;
 use super::revoked::{Change, Revoked};
+use super::views::Views;
 use super::{BUSY, Error, Result};
 
 /// Requests that share one commit at the most.
@@ -32,6 +33,8 @@ pub struct Tx<'c> {
     pub(super) connection: &'c Connection,
     pub(super) ledger_head: Cell<i64>,
     pub(super) revoked: RefCell<Vec<Change>>,
+    /// Whether rows were deleted.
+    pub(super) rows_left: Cell<bool>,
     /// Whether a resource server or a scope was registered.
     pub(super) registry_moved: Cell<bool>,
     pub(super) keys_version: Cell<i64>,
@@ -51,7 +54,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
+    pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>, views: Arc<Views>) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(128);
@@ -60,7 +63,7 @@ impl Writer {
              PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 65536;",
         )?;
-        let checkpoints = Checkpoints::start(path)?;
+        let checkpoints = Checkpoints::start(path, views.clone())?;
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
         let keys_version: i64 = connection.query_row(super::signing_keys::VERSION, [], |row| row.get(0))?;
@@ -73,6 +76,7 @@ impl Writer {
         let registry_version = Arc::new(AtomicU64::new(1));
         let revoked = Arc::new(Revoked::load(&connection)?);
         let announce = Announce {
+            views,
             revoked: revoked.clone(),
             registry_version: registry_version.clone(),
             head: head_moving,
@@ -83,7 +87,8 @@ impl Writer {
             .spawn(move || {
                 work_off(&connection, &watched, jobs, &announce, &checkpoints, &metrics);
                 checkpoints.stop();
-                drop(connection);
+                // Whoever waits for the end may need the file for themselves.
+                drop((announce, connection));
                 ending.send_replace(true);
             })
             .map_err(|error| Error::Unavailable(error.to_string()))?;
@@ -224,6 +229,7 @@ fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
 
 /// What the world hears after a commit, before whoever asked for it gets an answer.
 struct Announce {
+    views: Arc<Views>,
     revoked: Arc<Revoked>,
     registry_version: Arc<AtomicU64>,
     head: watch::Sender<i64>,
@@ -232,6 +238,10 @@ struct Announce {
 
 impl Announce {
     fn committed(&self, tx: Tx<'_>) {
+        // First: what was revoked leaves memory once its rows have left, and no older view may bring them back.
+        if tx.rows_left.get() {
+            self.views.rows_left();
+        }
         self.revoked.apply(tx.revoked.into_inner());
         if tx.registry_moved.get() {
             self.registry_version.fetch_add(1, Ordering::SeqCst);
@@ -258,6 +268,7 @@ fn work_off(
             connection,
             ledger_head: Cell::new(*announce.head.borrow()),
             revoked: RefCell::default(),
+            rows_left: Cell::new(false),
             registry_moved: Cell::new(false),
             keys_version: Cell::new(*announce.keys_version.borrow()),
         };
