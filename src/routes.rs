@@ -5,10 +5,10 @@ mod observe;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::util::MapResponseLayer;
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
@@ -168,10 +168,12 @@ pub fn router(app: App) -> Router {
         .merge(protocol)
         .merge(group(Caller::Anybody))
         .fallback(async || Error::NotFound)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| Error::Internal.into_response()))
-        .layer(observe::Observe::new(app.metrics.clone()))
-        .layer(map_response_with_state(app.clone(), secure))
+        // One layer of several: for each that it is given by itself, the router boxes all that lies below.
+        .layer((
+            MapResponseLayer::new(secure(app.config.issuer.transport())),
+            observe::Observe::new(app.metrics.clone()),
+            DefaultBodyLimit::max(LARGEST_BODY),
+        ))
         .with_state(app)
 }
 
@@ -195,24 +197,27 @@ fn cors() -> CorsLayer {
 }
 
 /// Headers of every answer that has not set them itself.
-async fn secure(State(app): State<App>, mut response: Response) -> Response {
-    let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
-    let headers = response.headers_mut();
-    let mut default = |name, value| {
-        headers.entry(name).or_insert(value);
-    };
-    default(header::CONTENT_SECURITY_POLICY, content_security_policy(None));
-    default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    default(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
-    default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    if is_unavailable {
-        default(header::RETRY_AFTER, HeaderValue::from_static("5"));
+fn secure(transport: Transport) -> impl Fn(Response) -> Response + Clone {
+    move |mut response| {
+        let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
+        let headers = response.headers_mut();
+        headers.reserve(8);
+        let mut default = |name, value| {
+            headers.entry(name).or_insert(value);
+        };
+        default(header::CONTENT_SECURITY_POLICY, content_security_policy(None));
+        default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        default(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
+        default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        if is_unavailable {
+            default(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if transport == Transport::Https {
+            default(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+        }
+        response
     }
-    if app.config.issuer.transport() == Transport::Https {
-        default(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
-    }
-    response
 }
 
 /// Pages show who may reach what: no cache keeps them.

@@ -426,7 +426,7 @@ async fn client_add(app: &App, add: ClientAdd) -> Result<Value, Failure> {
     if let Some(unknown) = add.scopes.iter().find(|name| !known.contains(name)) {
         return Err(Failure::usage(format!("--scope: no resource server has a scope {unknown:?}")));
     }
-    let scope = (!add.scopes.is_empty()).then(|| add.scopes.iter().cloned().collect::<Scope>());
+    let scope = (!add.scopes.is_empty()).then(|| add.scopes.iter().map(String::as_str).collect::<Scope>());
     let publisher = match add.publisher {
         Some(text) => AppName::parse(&text).map_err(|key| named("--publisher", key))?.to_string(),
         None => owner_name.to_string(),

@@ -139,7 +139,7 @@ async fn add_client(
         kind: ClientKind::Confidential,
         token_format,
         grant_types: GrantTypes::default(),
-        scope: Some(SCOPES.iter().map(|&name| name.to_owned()).collect::<Scope>()),
+        scope: Some(SCOPES.iter().copied().collect::<Scope>()),
         redirect_uris: vec![RedirectUri::parse(redirect_uri).map_err(anyhow::Error::msg)?],
     };
     let (id, secret) = register::client(&app.store, client, app.clock.now()).await?;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rescind_guard::wire::{Ack, Acknowledged, Seen};
 use serde_json::{Map, Value};
@@ -14,7 +14,6 @@ use crate::feed::stream::gap;
 use crate::model::id::{FamilyId, GrantId};
 use crate::model::resource_server::ResourceServer;
 use crate::oauth::error::{Code, Error};
-use crate::oauth::introspect::resource_server;
 use crate::service::guards::{self, Acknowledgement, Lease};
 
 /// A thousand reports fit in.
@@ -25,11 +24,10 @@ const LARGEST_INTEGER: u64 = (1 << 53) - 1;
 
 pub async fn acknowledge(
     State(app): State<App>,
-    headers: HeaderMap,
+    caller: ResourceServer,
     request: Request,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let caller = resource_server(&app, &headers)?;
     let ack = read(request.into_body()).await?;
     if ack.incarnation != app.feed.incarnation(&app.store).await? {
         return Ok(gap(StatusCode::CONFLICT));

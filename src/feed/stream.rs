@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::model::act::RETENTION;
+use crate::model::resource_server::ResourceServer;
 use crate::oauth::error::Error;
-use crate::oauth::introspect::resource_server;
 use crate::service::feed::Event;
 use crate::store;
 
@@ -31,9 +31,12 @@ const BATCH: usize = 256;
 /// Milliseconds after which a guard that was cut off comes back, at the least and at the most.
 const RETRY: std::ops::Range<u32> = 500..2_000;
 
-pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Response, Error> {
+pub async fn stream(
+    State(app): State<App>,
+    caller: ResourceServer,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let now = app.clock.now();
-    let caller = resource_server(&app, &headers)?;
     let unreadable =
         || Error::invalid_request("Last-Event-ID has to be incarnation.sequence of what was applied last");
     let applied =
@@ -51,7 +54,7 @@ pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Respon
     let follower = Follower {
         position: app.feed.position(),
         stopping: app.feed.stopping(),
-        audience: caller.audience,
+        audience: caller.audience.to_string(),
         incarnation: tip.incarnation,
         seen: sequence,
         sent: sequence,

@@ -2,7 +2,7 @@
 //!
 //! They sort by age, so new rows land at the end of an index. They are no secrets.
 
-use rand::RngExt;
+use rand::distr::{Alphanumeric, SampleString as _};
 
 use crate::clock::Timestamp;
 
@@ -17,7 +17,7 @@ pub fn base62(mut number: u64, width: usize) -> String {
         *place = ALPHABET[(number % 62) as usize];
         number /= 62;
     }
-    text.into_iter().map(char::from).collect()
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// The number that base 62 `text` stands for; other characters count as 0.
@@ -38,26 +38,28 @@ pub fn birth_of(text: &str) -> Timestamp {
 
 /// `count` random characters of the base 62 alphabet.
 pub fn random62(count: usize) -> String {
-    let mut random = rand::rng();
-    (0..count).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
+    Alphanumeric.sample_string(&mut rand::rng(), count)
 }
 
-fn generate(prefix: &str, now: Timestamp) -> String {
-    format!("{prefix}_{}{}", birth_text(now), random62(RANDOM_CHARS))
+/// A kind in three letters, a low line, birth and chance: held in place, since ids go with every credential.
+const LENGTH: usize = 4 + BIRTH_CHARS + RANDOM_CHARS;
+
+fn generate(prefix: &str, now: Timestamp) -> [u8; LENGTH] {
+    let text = format!("{prefix}_{}{}", birth_text(now), random62(RANDOM_CHARS));
+    shaped(prefix, &text).unwrap_or_else(|| unreachable!("a kind has three letters"))
 }
 
-fn has_shape(prefix: &str, text: &str) -> bool {
-    text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| {
-        rest.len() == BIRTH_CHARS + RANDOM_CHARS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    })
+fn shaped(prefix: &str, text: &str) -> Option<[u8; LENGTH]> {
+    let rest = text.strip_prefix(prefix)?.strip_prefix('_')?;
+    let is_id = rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    text.as_bytes().try_into().ok().filter(|_| is_id)
 }
 
 macro_rules! id {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; LENGTH]);
 
         impl $name {
             /// An identifier that nothing else has.
@@ -67,23 +69,35 @@ macro_rules! id {
 
             /// `None` unless `text` has the shape of this kind of identifier.
             pub fn parse(text: &str) -> Option<Self> {
-                has_shape($prefix, text).then(|| Self(text.to_owned()))
+                shaped($prefix, text).map(Self)
             }
 
             pub fn as_str(&self) -> &str {
-                &self.0
+                // It was ASCII when it was made.
+                std::str::from_utf8(&self.0).unwrap_or_default()
             }
 
             /// When it was generated.
             pub fn born(&self) -> Timestamp {
-                let birth = $prefix.len() + 1;
-                birth_of(&self.0[birth..birth + BIRTH_CHARS])
+                birth_of(&self.as_str()[4..4 + BIRTH_CHARS])
             }
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                out.write_str(&self.0)
+                out.write_str(self.as_str())
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(out, "{}({})", stringify!($name), self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
     )+};

@@ -1,5 +1,7 @@
 //! Parameters of a query or a form body (`application/x-www-form-urlencoded`), read strictly.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode;
 
 /// Parameters in the order in which they came.
@@ -15,21 +17,26 @@ pub enum Fault {
     Repeated(String),
 }
 
+/// A name or value, as it was before it was encoded.
+///
+/// # Errors
+/// `Encoding`.
+pub fn decode(part: &[u8]) -> Result<String, Fault> {
+    let spaced: Cow<'_, [u8]> = if part.contains(&b'+') {
+        part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect()
+    } else {
+        part.into()
+    };
+    let text = percent_decode(&spaced).decode_utf8().ok().filter(|text| !text.contains('\0'));
+    text.map(String::from).ok_or(Fault::Encoding)
+}
+
 impl Params {
     /// Reads `raw`; parameters may repeat.
     ///
     /// # Errors
     /// `Encoding`.
     pub fn parse(raw: &[u8]) -> Result<Self, Fault> {
-        let decode = |part: &[u8]| {
-            let spaced: Vec<u8> = part.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
-            percent_decode(&spaced)
-                .decode_utf8()
-                .ok()
-                .filter(|text| !text.contains('\0'))
-                .map(String::from)
-                .ok_or(Fault::Encoding)
-        };
         raw.split(|&byte| byte == b'&')
             .filter(|pair| !pair.is_empty())
             .map(|pair| {

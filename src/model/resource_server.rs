@@ -1,5 +1,6 @@
 //! APIs that accept access tokens of this server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -7,13 +8,13 @@ use crate::model::canary;
 use crate::model::id::ResourceServerId;
 use crate::model::secret::Digest;
 
-/// A registered resource server.
+/// A registered resource server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ResourceServer {
     pub id: ResourceServerId,
-    pub name: String,
+    pub name: Arc<str>,
     /// The `aud` of tokens for it: an absolute URI without fragment (RFC 8707 §2).
-    pub audience: String,
+    pub audience: Arc<str>,
     pub secret: Digest,
     pub guarding: Guarding,
     /// When one of its guards acknowledged for the first time.

@@ -1,10 +1,8 @@
 //! Scopes: what an access token allows (RFC 6749 §3.3).
 
-use std::collections::BTreeSet;
-
-/// A set of scope names; prints them sorted and separated by one space.
+/// A set of scope names, as it prints: sorted and separated by one space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Scope(BTreeSet<String>);
+pub struct Scope(String);
 
 impl Scope {
     /// Names accepted in one value: more than any honest request asks for.
@@ -12,9 +10,18 @@ impl Scope {
 
     /// `None` if a character is outside the RFC's set or there are too many names.
     pub fn parse(text: &str) -> Option<Self> {
-        let names: BTreeSet<String> =
-            text.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        (names.len() <= Self::MOST && names.iter().all(|name| Self::is_name(name))).then_some(Self(names))
+        let names: Vec<&str> = text.split(' ').filter(|name| !name.is_empty()).collect();
+        names
+            .iter()
+            .all(|name| Self::is_name(name))
+            .then(|| Self::of(names))
+            .filter(|it| it.names().count() <= Self::MOST)
+    }
+
+    fn of(mut names: Vec<&str>) -> Self {
+        names.sort_unstable();
+        names.dedup();
+        Self(names.join(" "))
     }
 
     /// scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), 64 characters at most.
@@ -24,46 +31,44 @@ impl Scope {
             && name.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(name)
+        self.names().any(|known| known == name)
     }
 
     pub fn is_subset(&self, of: &Self) -> bool {
-        self.0.is_subset(&of.0)
+        self.names().all(|name| of.contains(name))
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        Self(self.0.intersection(&other.0).cloned().collect())
+        self.names().filter(|name| other.contains(name)).collect()
     }
 
     pub fn union(&self, other: &Self) -> Self {
-        Self(self.0.union(&other.0).cloned().collect())
+        self.names().chain(other.names()).collect()
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.0.split(' ').filter(|name| !name.is_empty())
     }
 }
 
-impl FromIterator<String> for Scope {
-    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
-        Self(names.into_iter().collect())
+impl<'a> FromIterator<&'a str> for Scope {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        Self::of(names.into_iter().collect())
     }
 }
 
 impl std::fmt::Display for Scope {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (place, name) in self.0.iter().enumerate() {
-            if place > 0 {
-                out.write_str(" ")?;
-            }
-            out.write_str(name)?;
-        }
-        Ok(())
+        out.write_str(&self.0)
     }
 }
 

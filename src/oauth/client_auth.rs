@@ -1,5 +1,7 @@
-//! Who calls a protocol endpoint: client authentication by Basic, post or none (RFC 6749 §2.3).
+//! Who calls a protocol endpoint: a client by Basic, post or none (RFC 6749 §2.3), a resource server by Basic.
 
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -7,9 +9,10 @@ use base64::prelude::BASE64_STANDARD;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientKind};
-use crate::model::id::ClientId;
-use crate::model::params::Params;
-use crate::model::secret::{ClientSecret, Digest};
+use crate::model::id::{ClientId, ResourceServerId};
+use crate::model::params::{Params, decode};
+use crate::model::resource_server::ResourceServer;
+use crate::model::secret::{ClientSecret, Digest, ResourceServerSecret};
 use crate::oauth::error::Error;
 
 /// The pair in an `Authorization: Basic` header.
@@ -25,7 +28,7 @@ impl Basic {
     ///
     /// # Errors
     /// When the header is there and is not a readable Basic one.
-    pub fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Error> {
+    fn from_headers(headers: &HeaderMap) -> Result<Option<Self>, Error> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(None) };
         let mut read = || {
@@ -33,12 +36,10 @@ impl Basic {
             if !scheme.eq_ignore_ascii_case("basic") || values.next().is_some() {
                 return None;
             }
-            let text = String::from_utf8(BASE64_STANDARD.decode(encoded.trim()).ok()?).ok()?;
-            let (id, secret) = text.split_once(':')?;
-            let pair =
-                Params::parse_single(format!("id={}&secret={}", escape(id), escape(secret)).as_bytes())
-                    .ok()?;
-            Some(Self { id: pair.get("id")?.to_owned(), secret: pair.get("secret").unwrap_or("").to_owned() })
+            let pair = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+            let colon = pair.iter().position(|&byte| byte == b':')?;
+            let id = decode(&pair[..colon]).ok().filter(|id| !id.is_empty())?;
+            Some(Self { id, secret: decode(&pair[colon + 1..]).ok()? })
         };
         let unreadable =
             || Error::invalid_client("the Authorization header is not a readable Basic one").challenged();
@@ -46,9 +47,12 @@ impl Basic {
     }
 }
 
-/// Keeps separators of the form encoding that stand in a part from splitting it.
-fn escape(part: &str) -> String {
-    part.replace('&', "%26").replace('=', "%3D")
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Basic {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Error> {
+        Self::from_headers(&parts.headers)
+    }
 }
 
 /// The client that sent this request.
@@ -56,8 +60,7 @@ fn escape(part: &str) -> String {
 /// # Errors
 /// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it,
 /// an inactive client included.
-pub fn authenticate(app: &App, headers: &HeaderMap, form: &Params, now: Timestamp) -> Result<Client, Error> {
-    let basic = Basic::from_headers(headers)?;
+pub fn authenticate(app: &App, basic: Option<Basic>, form: &Params, now: Timestamp) -> Result<Client, Error> {
     let posted = form.get("client_secret");
     match basic {
         Some(_) if posted.is_some() => {
@@ -95,6 +98,21 @@ fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Cl
             let matches = valid.iter().filter(|digest| Digest::matches(digest, &shown)).count();
             if matches == 0 { Err(unknown()) } else { Ok(client) }
         }
+    }
+}
+
+/// The resource server that asks: Basic `id:secret`. A client's credentials open nothing there.
+impl FromRequestParts<App> for ResourceServer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let refused =
+            || Error::invalid_client("resource servers authenticate by Basic id:secret").challenged();
+        let basic = Basic::from_headers(&parts.headers)?.ok_or_else(refused)?;
+        let id = ResourceServerId::parse(&basic.id).ok_or_else(refused)?;
+        let secret = ResourceServerSecret::parse(&basic.secret).ok_or_else(refused)?;
+        let server = app.store.resource_server(&id)?;
+        server.filter(|server| server.secret.matches(&secret.digest())).ok_or_else(refused)
     }
 }
 

@@ -2,37 +2,35 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::app::App;
 use crate::config::Issuer;
-use crate::model::id::{FamilyId, GrantId, ResourceServerId, UserId};
+use crate::model::id::{FamilyId, GrantId, UserId};
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
-use crate::model::secret::{AccessToken, ResourceServerSecret};
+use crate::model::secret::AccessToken;
 use crate::model::stamp::Stamp;
-use crate::oauth::client_auth::Basic;
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
 use crate::store::access_tokens::AccessTokenFacts;
 
 pub async fn introspect(
     State(app): State<App>,
-    headers: HeaderMap,
+    caller: ResourceServer,
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let caller = resource_server(&app, &headers)?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     let facts = match AccessToken::parse(token) {
         Some(token) => app.store.live_access_token(&token.digest(), now)?,
         None => app.keys.live_jwt(&app.store, token, app.config.issuer.as_str(), now)?,
     };
     // A resource server learns about access tokens for its own audience alone.
-    let is_visible = |facts: &AccessTokenFacts| facts.audience.split(' ').any(|one| one == caller.audience);
+    let is_visible = |facts: &AccessTokenFacts| facts.audience.split(' ').any(|one| one == &*caller.audience);
     let answer = match facts.filter(is_visible) {
         Some(facts) => {
             app.last_used.note(&facts.stamp, now);
@@ -43,21 +41,6 @@ pub async fn introspect(
         None => Json(json!({ "active": false })).into_response(),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], answer).into_response())
-}
-
-/// The resource server that asks: Basic `id:secret`. A client's credentials open nothing here.
-///
-/// # Errors
-/// `invalid_client` for everything that does not prove it.
-pub fn resource_server(app: &App, headers: &HeaderMap) -> Result<ResourceServer, Error> {
-    let refused = || Error::invalid_client("resource servers authenticate by Basic id:secret").challenged();
-    let basic = Basic::from_headers(headers)?.ok_or_else(refused)?;
-    let id = ResourceServerId::parse(&basic.id).ok_or_else(refused)?;
-    let secret = ResourceServerSecret::parse(&basic.secret).ok_or_else(refused)?;
-    app.store
-        .resource_server(&id)?
-        .filter(|server| server.secret.matches(&secret.digest()))
-        .ok_or_else(refused)
 }
 
 /// The members of RFC 7662 §2.2, and the stamp, by which a cached answer can be ended.

@@ -1,19 +1,23 @@
 //! `POST /oauth/revoke` (RFC 7009).
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 use crate::model::act::By;
-use crate::oauth::client_auth::authenticate;
+use crate::oauth::client_auth::{Basic, authenticate};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::service::revoke::{self, Token, TokenRevocation};
 
-pub async fn revoke(State(app): State<App>, headers: HeaderMap, Form(form): Form) -> Result<Response, Error> {
+pub async fn revoke(
+    State(app): State<App>,
+    basic: Option<Basic>,
+    Form(form): Form,
+) -> Result<Response, Error> {
     let now = app.clock.now();
-    let client = authenticate(&app, &headers, &form, now)?;
+    let client = authenticate(&app, basic, &form, now)?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     // The text tells the type, so a wrong token_type_hint can't hide a token (RFC 7009 §2.1).
     let reader = app.keys.reader(&app.store)?;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,16 +15,20 @@ use crate::model::client::{Client, ClientKind, GrantType, TokenFormat};
 use crate::model::params::Params;
 use crate::model::scope::Scope;
 use crate::model::secret::{AuthorizationCode, RefreshToken};
-use crate::oauth::client_auth::authenticate;
+use crate::oauth::client_auth::{Basic, authenticate};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::oauth::resource::resources;
 use crate::service::issue::{self, CodeRequest, Issued, Making, RefreshRequest, Refreshing, Terms};
 use crate::store::resource_servers::Scopes;
 
-pub async fn token(State(app): State<App>, headers: HeaderMap, Form(form): Form) -> Result<Response, Error> {
+pub async fn token(
+    State(app): State<App>,
+    basic: Option<Basic>,
+    Form(form): Form,
+) -> Result<Response, Error> {
     let now = app.clock.now();
-    let client = authenticate(&app, &headers, &form, now)?;
+    let client = authenticate(&app, basic, &form, now)?;
     let asked = form.get("grant_type").ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
     let grant_type = GrantType::parse(asked).ok_or_else(|| {
         Error::new(

@@ -1,9 +1,10 @@
-//! The outermost layer but one: names each request, bounds its time, counts it.
+//! The outermost layer but one: names each request, bounds its time, counts it, and survives its panic.
 //!
 //! It stands on the path of every introspection, so it is a plain service with one allocation and
 //! no look-up but that of the route.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use tower::{Layer, Service};
 
 use crate::metrics::Metrics;
 use crate::oauth::error::{Code, Error as OauthError};
 use crate::request::Id;
-use crate::web::error::page;
+use crate::web::error::{Error, page};
 
 /// Within this time a request is answered, if only that it took too long.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
@@ -71,9 +73,11 @@ where
         let answer = self.inner.call(request);
         Box::pin(id.scope(async move {
             let path = path.as_ref().map(MatchedPath::as_str);
-            let mut response = match tokio::time::timeout(longest, answer).await {
-                Ok(response) => response?,
-                Err(_) => too_slow(path),
+            let timed = tokio::time::timeout(longest, answer);
+            let mut response = match AssertUnwindSafe(timed).catch_unwind().await {
+                Ok(Ok(response)) => response?,
+                Ok(Err(_)) => too_slow(path),
+                Err(_) => Error::Internal.into_response(),
             };
             if let Ok(id) = HeaderValue::try_from(id.to_string()) {
                 response.headers_mut().insert(X_REQUEST_ID, id);
@@ -117,6 +121,17 @@ mod tests {
 
     use super::*;
     use crate::metrics::{FeedMetrics, Reading, Requests, StoreMetrics};
+
+    #[tokio::test]
+    async fn who_made_a_handler_panic_gets_an_answer() {
+        async fn panics() -> &'static str {
+            panic!("a fault in a handler")
+        }
+        let router = Router::new().route("/", any(panics)).layer(Observe::new(Arc::default()));
+        let response = router.oneshot(Request::builder().body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.headers().contains_key(X_REQUEST_ID));
+    }
 
     #[tokio::test]
     async fn what_takes_too_long_is_answered_in_the_form_that_its_caller_expects() {

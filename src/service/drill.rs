@@ -56,8 +56,8 @@ fn guarded(tx: &Tx<'_>, secret: &ResourceServerSecret, now: Timestamp) -> Result
     }
     let server = ResourceServer {
         id: ResourceServerId::generate(now),
-        name: NAME.to_owned(),
-        audience: AUDIENCE.to_owned(),
+        name: NAME.into(),
+        audience: AUDIENCE.into(),
         secret: secret.digest(),
         guarding: Guarding::default(),
         guard_seen_at: None,
@@ -86,7 +86,7 @@ fn client(tx: &Tx<'_>, now: Timestamp) -> Result<Client, Error> {
         generation: 1,
         token_format: TokenFormat::Jwt,
         grant_types: GrantTypes::new(vec![GrantType::ClientCredentials]),
-        scope: Some(Scope::from_iter([SCOPE.to_owned()])),
+        scope: Some(Scope::from_iter([SCOPE])),
         redirect_uris: Vec::new(),
         created_at: now,
     };

@@ -9,8 +9,8 @@ use crate::model::id::{FamilyId, GrantId};
 use crate::model::stamp::Stamp;
 use crate::store::{self, Store};
 
-/// Devices remembered of this time at the most; a use of one more is not noted.
-const MOST: usize = 100_000;
+/// Devices noted in this time at the most, twice as many as are written in it: a use of one more is not noted.
+const MOST: usize = 2 * FLUSHED * PRECISION.as_secs() as usize;
 /// A device is noted once in this time or twice it: pages show minutes, and an API that asks about
 /// every call would cost a write for each.
 const PRECISION: Duration = Duration::from_secs(30);
@@ -36,7 +36,8 @@ struct Notes {
 }
 
 impl Notes {
-    fn is_noted(&mut self, family: &FamilyId, at: Timestamp) -> bool {
+    /// Begins the next half minute when it is time.
+    fn turn(&mut self, at: Timestamp) {
         let passed = self.began.map(|began| at.since(began));
         if passed.is_none_or(|passed| passed >= PRECISION) {
             let [this, last] = &mut self.noted;
@@ -46,7 +47,6 @@ impl Notes {
             }
             self.began = Some(at);
         }
-        self.noted.iter().any(|noted| noted.contains(family))
     }
 
     fn take(&mut self, most: usize) -> Vec<(FamilyId, GrantId, Timestamp)> {
@@ -75,7 +75,8 @@ impl LastUsed {
     /// The same for a device, as guards report it.
     pub fn note_device(&self, family: &FamilyId, grant: &GrantId, at: Timestamp) {
         let mut notes = self.notes();
-        if notes.is_noted(family, at) || notes.noted[0].len() >= MOST {
+        notes.turn(at);
+        if notes.noted[0].len() >= MOST || notes.noted.iter().any(|noted| noted.contains(family)) {
             return;
         }
         notes.noted[0].insert(family.clone());

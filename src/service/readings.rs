@@ -46,7 +46,7 @@ impl Readings {
         let servers = store.resource_servers()?;
         let server = |server: &ResourceServer| {
             let (running, lag) = guards.lag(&server.id, now);
-            ServerReading { id: server.id.to_string(), name: server.name.clone(), guards: running, lag }
+            ServerReading { id: server.id.to_string(), name: server.name.to_string(), guards: running, lag }
         };
         Ok(Reading {
             acts,

@@ -226,8 +226,8 @@ pub async fn resource_server(
     let secret = ResourceServerSecret::generate();
     let server = ResourceServer {
         id: ResourceServerId::generate(now),
-        name: new.name,
-        audience: new.audience,
+        name: new.name.into(),
+        audience: new.audience.into(),
         secret: secret.digest(),
         guarding: new.guarding,
         guard_seen_at: None,

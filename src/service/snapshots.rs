@@ -46,7 +46,7 @@ impl Snapshots {
         let arrived = Instant::now();
         let slot = {
             let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.entry(server.audience.clone()).or_default().clone()
+            slots.entry(server.audience.to_string()).or_default().clone()
         };
         // While one is being made, the others wait for it.
         let mut slot = slot.lock().await;
@@ -58,12 +58,12 @@ impl Snapshots {
         }
         let began = Instant::now();
         let since = now.minus(RETENTION);
-        let held = store.feed_snapshot(server.audience.clone(), since).await?;
+        let held = store.feed_snapshot(server.audience.to_string(), since).await?;
         let entries = held.entries.into_iter();
         let snapshot = Snapshot {
             version: VERSION,
             issuer: issuer.to_owned(),
-            audience: server.audience.clone(),
+            audience: server.audience.to_string(),
             incarnation: held.tip.incarnation,
             through: held.through.unsigned_abs(),
             max_staleness: server.guarding.max_staleness.seconds(),

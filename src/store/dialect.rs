@@ -1,5 +1,7 @@
 //! How the model's types stand in columns, for both drivers.
 
+use std::borrow::Cow;
+
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteTypeInfo, SqliteValueRef};
 
@@ -40,8 +42,11 @@ macro_rules! text_column {
     ($($type:ty: $parse:expr, $text:expr;)+) => {$(
         impl ToSql for $type {
             fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                let text: fn(&Self) -> String = $text;
-                Ok(ToSqlOutput::from(text(self)))
+                let text: fn(&Self) -> Cow<'_, str> = $text;
+                Ok(match text(self) {
+                    Cow::Borrowed(text) => ToSqlOutput::from(text),
+                    Cow::Owned(text) => ToSqlOutput::from(text),
+                })
             }
         }
 
@@ -71,31 +76,31 @@ macro_rules! text_column {
                 &self,
                 out: &mut SqliteArgumentsBuffer,
             ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
-                let text: fn(&Self) -> String = $text;
-                sqlx::Encode::<Sqlite>::encode(text(self), out)
+                let text: fn(&Self) -> Cow<'_, str> = $text;
+                sqlx::Encode::<Sqlite>::encode(text(self).into_owned(), out)
             }
         }
     )+};
 }
 
 text_column! {
-    UserId: Self::parse, Self::to_string;
-    ClientId: Self::parse, Self::to_string;
-    ClientSecretId: Self::parse, Self::to_string;
-    GrantId: Self::parse, Self::to_string;
-    FamilyId: Self::parse, Self::to_string;
-    ResourceServerId: Self::parse, Self::to_string;
-    SessionId: Self::parse, Self::to_string;
-    ReceiptId: Self::parse, Self::to_string;
-    KeyId: Self::parse, Self::to_string;
-    Algorithm: Self::parse, |algorithm| algorithm.as_str().to_owned();
-    Username: Self::parse, Self::to_string;
-    Role: Self::parse, |role| role.as_str().to_owned();
-    AppName: |text| Self::parse(text).ok(), Self::to_string;
-    ClientKind: Self::parse, |kind| kind.as_str().to_owned();
-    TokenFormat: Self::parse, |format| format.as_str().to_owned();
-    GrantTypes: Self::parse, Self::to_string;
-    Scope: Self::parse, Self::to_string;
+    UserId: Self::parse, |id| id.as_str().into();
+    ClientId: Self::parse, |id| id.as_str().into();
+    ClientSecretId: Self::parse, |id| id.as_str().into();
+    GrantId: Self::parse, |id| id.as_str().into();
+    FamilyId: Self::parse, |id| id.as_str().into();
+    ResourceServerId: Self::parse, |id| id.as_str().into();
+    SessionId: Self::parse, |id| id.as_str().into();
+    ReceiptId: Self::parse, |id| id.as_str().into();
+    KeyId: Self::parse, |id| id.as_str().into();
+    Algorithm: Self::parse, |algorithm| algorithm.as_str().into();
+    Username: Self::parse, |name| name.as_str().into();
+    Role: Self::parse, |role| role.as_str().into();
+    AppName: |text| Self::parse(text).ok(), |name| name.as_str().into();
+    ClientKind: Self::parse, |kind| kind.as_str().into();
+    TokenFormat: Self::parse, |format| format.as_str().into();
+    GrantTypes: Self::parse, |types| types.to_string().into();
+    Scope: Self::parse, |scope| scope.as_str().into();
 }
 
 impl ToSql for Timestamp {

@@ -32,7 +32,7 @@ pub struct ScopeEntry {
     pub audience: String,
 }
 
-/// All scopes that resource servers have registered, and beside them the canary's. Cheap to clone.
+/// All scopes that resource servers have registered, by name, and beside them the canary's. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Scopes {
     entries: Arc<[ScopeEntry]>,
@@ -42,32 +42,37 @@ pub struct Scopes {
 /// All resource servers and their scopes, as last read, and the version that they were read at:
 /// every request needs them, and they change when an API is registered.
 #[derive(Default)]
-pub(super) struct Registry(Mutex<(u64, Registered)>);
+pub(super) struct Registry(Mutex<(u64, Arc<Registered>)>);
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Registered {
     servers: Arc<[ResourceServer]>,
     /// What a drill follows. It is no API: nothing that concerns them all concerns it.
-    canary: Option<Arc<ResourceServer>>,
+    canary: Option<ResourceServer>,
     scopes: Scopes,
 }
 
 impl Scopes {
     /// All that an app may ask for which is bound to nothing.
     pub fn all(&self) -> Scope {
-        self.entries.iter().map(|entry| entry.name.clone()).collect()
+        self.entries.iter().map(|entry| entry.name.as_str()).collect()
     }
 
     /// What a client may ask for that is registered with this scope, or with none.
     pub fn allowed(&self, registered: Option<&Scope>) -> Scope {
         registered
-            .map_or_else(|| self.all(), |scope| self.of(scope).map(|entry| entry.name.clone()).collect())
+            .map_or_else(|| self.all(), |scope| self.of(scope).map(|entry| entry.name.as_str()).collect())
     }
 
     /// The entries of `scope`, in its order; names that nobody registered any more have none.
     pub fn of<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a ScopeEntry> {
-        let known = self.entries.iter().chain(self.canary.as_deref());
-        known.filter(|entry| scope.contains(&entry.name))
+        scope.names().filter_map(|name| {
+            let known = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name));
+            known
+                .map(|place| &self.entries[place])
+                .ok()
+                .or(self.canary.as_deref().filter(|it| it.name == name))
+        })
     }
 
     /// The audiences of `scope`, separated by spaces.
@@ -80,7 +85,7 @@ impl Scopes {
 
     /// The part of `scope` that the resource server with this audience registered.
     pub fn for_audience(&self, scope: &Scope, audience: &str) -> Scope {
-        self.of(scope).filter(|entry| entry.audience == audience).map(|entry| entry.name.clone()).collect()
+        self.of(scope).filter(|entry| entry.audience == audience).map(|entry| entry.name.as_str()).collect()
     }
 
     /// Whether a resource server with this audience has registered anything.
@@ -94,7 +99,7 @@ impl Scopes {
             return scope.clone();
         }
         let is_meant = |entry: &&ScopeEntry| audiences.contains(&entry.audience);
-        self.of(scope).filter(is_meant).map(|entry| entry.name.clone()).collect()
+        self.of(scope).filter(is_meant).map(|entry| entry.name.as_str()).collect()
     }
 
     pub fn entries(&self) -> &[ScopeEntry] {
@@ -125,17 +130,17 @@ fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
         connection.prepare_cached(ALL)?.query_map([], server)?.collect::<rusqlite::Result<_>>()?;
     let mut entries: Vec<ScopeEntry> =
         connection.prepare_cached(SCOPES)?.query_map([], scope)?.collect::<rusqlite::Result<_>>()?;
-    let canary = servers.extract_if(.., |server| server.audience == canary::AUDIENCE).next();
+    let canary = servers.extract_if(.., |server| *server.audience == *canary::AUDIENCE).next();
     let canary_scope = entries.extract_if(.., |entry| entry.audience == canary::AUDIENCE).next();
     Ok(Registered {
         servers: servers.into(),
-        canary: canary.map(Arc::new),
+        canary,
         scopes: Scopes { entries: entries.into(), canary: canary_scope.map(Arc::new) },
     })
 }
 
 impl Store {
-    fn registered(&self) -> Result<Registered> {
+    fn registered(&self) -> Result<Arc<Registered>> {
         // Read before the rows: what is kept is never newer than its version says, and a change
         // that falls in between is read again.
         let version = self.writer.registry_version();
@@ -144,23 +149,24 @@ impl Store {
         if at == version {
             return Ok(registered);
         }
-        let registered = self.lookup(read)?;
+        let registered = Arc::new(self.lookup(read)?);
         *kept() = (version, registered.clone());
         Ok(registered)
     }
 
     pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
-        let Registered { servers, canary, .. } = self.registered()?;
-        Ok(servers.iter().chain(canary.as_deref()).find(|server| server.id == *id).cloned())
+        let registered = self.registered()?;
+        let known = registered.servers.iter().chain(&registered.canary);
+        Ok(known.into_iter().find(|server| server.id == *id).cloned())
     }
 
     /// All APIs, by name.
     pub fn resource_servers(&self) -> Result<Arc<[ResourceServer]>> {
-        Ok(self.registered()?.servers)
+        Ok(self.registered()?.servers.clone())
     }
 
     pub fn scopes(&self) -> Result<Scopes> {
-        Ok(self.registered()?.scopes)
+        Ok(self.registered()?.scopes.clone())
     }
 }
 

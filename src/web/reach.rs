@@ -191,7 +191,7 @@ impl Reach {
         let servers = app.store.resource_servers()?;
         let told = servers.iter().filter_map(|server| {
             let confirmation = *by_server.get(&server.id)?;
-            Some(Told::new(server.name.clone(), server.audience.clone(), confirmation, jwts, now))
+            Some(Told::new(server.name.to_string(), server.audience.to_string(), confirmation, jwts, now))
         });
         Ok(Self { told: told.collect() })
     }

@@ -320,24 +320,32 @@ impl Estate {
         let reason = "Spam".to_owned();
         match verb {
             "wait" => self.app.clock.advance(Duration::from_secs(what.parse().unwrap())),
-            "suspend" => drop(revoke::suspend_client(store, client(), reason, by).await.unwrap()),
-            "ban" => drop(revoke::ban_client(store, client(), reason, by).await.unwrap()),
+            "suspend" => {
+                revoke::suspend_client(store, client(), reason, by).await.unwrap();
+            }
+            "ban" => {
+                revoke::ban_client(store, client(), reason, by).await.unwrap();
+            }
             "reinstate" => moderate::reinstate_client(store, client(), admin, by).await.unwrap(),
-            "disable" => drop(revoke::disable_user(store, user(), Apps::Keep, by).await.unwrap()),
+            "disable" => {
+                revoke::disable_user(store, user(), Apps::Keep, by).await.unwrap();
+            }
             "disable-with-apps" => {
-                drop(revoke::disable_user(store, user(), Apps::Suspend(reason), by).await.unwrap());
+                revoke::disable_user(store, user(), Apps::Suspend(reason), by).await.unwrap();
             }
             "enable" => moderate::enable_user(store, user(), by).await.unwrap(),
-            "revoke-user" => drop(revoke::user(store, user(), None, by).await.unwrap()),
+            "revoke-user" => {
+                revoke::user(store, user(), None, by).await.unwrap();
+            }
             "revoke-client" => {
-                drop(revoke::client_tokens(store, client(), Authority::Provider, None, by).await.unwrap());
+                revoke::client_tokens(store, client(), Authority::Provider, None, by).await.unwrap();
             }
             "revoke-grant" => {
-                drop(revoke::any_grant(store, GrantId::parse(what).unwrap(), by).await.unwrap())
+                revoke::any_grant(store, GrantId::parse(what).unwrap(), by).await.unwrap();
             }
             "revoke-token" => {
                 let token = Token::read(what, &self.app.keys.reader(store).unwrap()).unwrap();
-                drop(revoke::token(store, token, None, by).await.unwrap())
+                revoke::token(store, token, None, by).await.unwrap();
             }
             "withdraw-key" => {
                 let key = store.accepted_keys().unwrap().keys.remove(0).id;

@@ -319,8 +319,8 @@ fn guards_without_end_are_refused_and_those_there_are_go_on() {
     let now = Timestamp::from_millis(1_790_000_000_000);
     let server = ResourceServer {
         id: ResourceServerId::generate(now),
-        name: "Photos".to_owned(),
-        audience: "https://photos.example".to_owned(),
+        name: "Photos".into(),
+        audience: "https://photos.example".into(),
         secret: Digest::of(b""),
         guarding: Guarding::default(),
         guard_seen_at: None,
