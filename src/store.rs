@@ -35,6 +35,7 @@ mod revoked;
 pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;
+pub mod successor_keys;
 pub mod user_lists;
 pub mod users;
 mod views;

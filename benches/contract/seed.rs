@@ -122,6 +122,12 @@ impl World {
         let family_ids: Vec<FamilyId> =
             (0..families).map(|family| FamilyId::generate(born(family))).collect();
         let of = |family: usize| family_ids[family].born();
+        // Refreshed once an hour, a family is written once in twenty-two refreshes: as many are due.
+        let kept_until = |family: usize| {
+            let slack = month.as_secs() / 32 + 3600;
+            let kept = (family as u64).wrapping_mul(2_654_435_761) % slack;
+            now.plus(month).plus(Duration::from_secs(kept)).minus(Duration::from_secs(3600))
+        };
         let mut access: Vec<(AccessToken, usize)> = (0..tokens)
             .map(|place| place / TOKENS_PER_FAMILY)
             .map(|family| (AccessToken::generate(of(family)), family))
@@ -149,17 +155,13 @@ impl World {
             }
             for (place, id) in family_ids.iter().enumerate() {
                 let of = place / FAMILIES_PER_GRANT;
-                // Refreshed once an hour, a family is written once in twenty-two refreshes: as many are due.
-                let slack = month.as_secs() / 32 + 3600;
-                let kept = (place as u64).wrapping_mul(2_654_435_761) % slack;
-                let until = now.plus(month).plus(Duration::from_secs(kept)).minus(Duration::from_secs(3600));
                 family.execute(params![
                     id.as_str(),
                     grant_ids[of].as_str(),
                     client.as_str(),
                     users[of].as_str(),
                     id.born().millis(),
-                    until.millis()
+                    kept_until(place).millis()
                 ])?;
             }
             let row = |family: usize| {
@@ -179,8 +181,9 @@ impl World {
                     later.millis()
                 ])?;
             }
-            let mut token = tx.prepare("INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 'read', ?6, ?7)")?;
+            let mut token = tx.prepare("INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, grant_generation, scope, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 1, 'read', ?6, ?7, ?8)")?;
             for (secret, family) in grown(&refresh) {
+                let until = kept_until(*family);
                 let (family, grant, user) = row(*family);
                 token.execute(params![
                     &secret.digest().as_bytes()[..],
@@ -188,6 +191,7 @@ impl World {
                     grant,
                     client.as_str(),
                     user,
+                    until.millis(),
                     now.millis(),
                     now.plus(month).millis()
                 ])?;

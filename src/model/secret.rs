@@ -8,7 +8,9 @@
 //! digest: a family's rows then stand together, and are found through it without an index. Tokens
 //! outnumber all else, and a page of the database for each row is what makes writing them slow.
 
-use sha2::{Digest as _, Sha256, Sha512};
+use aws_lc_rs::hmac;
+use rand::RngExt;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
 use crate::clock::Timestamp;
@@ -173,37 +175,50 @@ born! {
     AuthorizationCode = "rsc_ac_";
 }
 
-/// A refresh token sealed under its predecessor, so that the predecessor alone opens it.
-///
-/// The pad is SHA-512 over the predecessor, which is random, known to its client alone, and seals
-/// this one successor; the stored SHA-256 digest says nothing about it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedSuccessor(Vec<u8>);
+/// What successors of refresh tokens are derived from: it and the predecessor together give the successor, either alone
+/// says nothing.
+pub struct SuccessorKey([u8; 32]);
 
-impl SealedSuccessor {
-    pub fn seal(successor: &RefreshToken, predecessor: &RefreshToken) -> Self {
-        Self(Self::pad(successor.0.as_bytes(), predecessor))
+impl SuccessorKey {
+    pub fn generate() -> Self {
+        let mut key = [0; 32];
+        rand::rng().fill(&mut key);
+        Self(key)
     }
 
-    /// `None` if this was not sealed under `predecessor`.
-    pub fn open(&self, predecessor: &RefreshToken) -> Option<RefreshToken> {
-        let text = String::from_utf8(Self::pad(&self.0, predecessor)).ok()?;
-        RefreshToken::parse(&text)
-    }
-
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    pub fn as_bytes(&self) -> &[u8] {
+    pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    fn pad(text: &[u8], predecessor: &RefreshToken) -> Vec<u8> {
-        let mut hash = Sha512::new();
-        hash.update(b"rescind refresh successor\0");
-        hash.update(predecessor.0.as_bytes());
-        text.iter().zip(hash.finalize()).map(|(byte, pad)| byte ^ pad).collect()
+    /// The successor of `predecessor`, in the same family: the same whenever it is asked for.
+    pub fn successor(&self, predecessor: &RefreshToken) -> RefreshToken {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        let derived = hmac::sign(&key, predecessor.0.as_bytes());
+        let (kind, random) = predecessor.0.split_at("rsc_rt_".len() + BIRTH_CHARS);
+        let mut text = String::with_capacity(predecessor.0.len() + 1);
+        text.push_str(kind);
+        for word in derived.as_ref().as_chunks().0 {
+            // A word counts up to more than a thousand times 62^9: no nine characters are noticeably likelier than others.
+            text.push_str(&base62(u64::from_be_bytes(*word), 9));
+        }
+        text.truncate(kind.len() + random.len() - CHECKSUM_CHARS);
+        RefreshToken(checked(text))
+    }
+}
+
+impl Drop for SuccessorKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for SuccessorKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("SuccessorKey(..)")
     }
 }
 
@@ -258,11 +273,29 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_successor_opens_under_its_predecessor_alone() {
-        let (first, second) = (RefreshToken::generate(NOW), RefreshToken::generate(NOW));
-        let sealed = SealedSuccessor::seal(&second, &first);
-        assert_eq!(sealed.open(&first).unwrap().expose(), second.expose());
-        assert!(sealed.open(&RefreshToken::generate(NOW)).is_none());
-        assert!(!sealed.as_bytes().starts_with(b"rsc_rt_"));
+    fn a_successor_is_derived_from_its_predecessor_and_one_key() {
+        let (first, other) = (RefreshToken::generate(NOW), RefreshToken::generate(NOW));
+        let key = SuccessorKey::generate();
+        let successor = key.successor(&first);
+        assert_eq!(successor.expose(), SuccessorKey::from_bytes(*key.as_bytes()).successor(&first).expose());
+        assert_eq!(successor.born(), NOW);
+        assert!(RefreshToken::parse(successor.expose()).is_some());
+        for another in [key.successor(&other), SuccessorKey::generate().successor(&first), first] {
+            assert_ne!(successor.expose(), another.expose());
+        }
+    }
+
+    #[test]
+    fn derived_characters_are_spread_evenly() {
+        let (key, mut counts) = (SuccessorKey::from_bytes([7; 32]), [0_u32; 128]);
+        let mut token = RefreshToken(checked(format!("rsc_rt_{}{}", birth_text(NOW), "0".repeat(35))));
+        for _ in 0..10_000 {
+            token = key.successor(&token);
+            token.0.bytes().skip(15).take(35).for_each(|byte| counts[usize::from(byte)] += 1);
+        }
+        let seen: Vec<u32> = counts.into_iter().filter(|&count| count > 0).collect();
+        assert_eq!(seen.len(), 62);
+        // Each is expected 5,645 times, give or take 75.
+        assert!(seen.iter().all(|count| (5_195..6_095).contains(count)), "{seen:?}");
     }
 }

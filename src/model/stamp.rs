@@ -42,8 +42,8 @@ pub struct Now {
 
 /// Whether a credential is live.
 ///
-/// Its twin in SQL is `store::live`; a test holds the two together. Opaque access tokens, whose rows
-/// go once they are dead, are held against `store::revoked` instead.
+/// Its twin in SQL is `store::live`, for authorization codes; a test holds the two together. Opaque access tokens and
+/// refresh tokens, whose rows go once they are dead, are held against `store::revoked` instead.
 pub fn is_live(stamped: Generations, now: Now, expires_at: Timestamp, at: Timestamp) -> bool {
     at < expires_at
         && now.client == Standing::Open

@@ -16,12 +16,13 @@ use crate::jwt::token::Jwt;
 use crate::model::act::{Act, By};
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::scope::Scope;
-use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken, SealedSuccessor};
+use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken};
 use crate::model::stamp::Stamp;
 use crate::service::keys::Signing;
 use crate::service::revoke;
 use crate::store::access_tokens::Allowance;
 use crate::store::authorization_codes::{Exchanged, Redemption};
+use crate::store::refresh_tokens::Repetition;
 use crate::store::resource_servers::Scopes;
 use crate::store::{self, Store, Tx};
 
@@ -121,6 +122,14 @@ impl Terms {
         }
     }
 
+    /// How long the last of the tokens lives that an exchange gives.
+    fn longest(&self, refreshing: Refreshing) -> Duration {
+        match refreshing {
+            Refreshing::Yes => self.life().max(self.lives.refresh_token),
+            Refreshing::No => self.life(),
+        }
+    }
+
     /// What an access token gets of `scope`.
     fn narrowed(&self, scope: &Scope) -> Result<Scope> {
         let audiences = self.scopes.audience(scope);
@@ -194,7 +203,7 @@ pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result
             };
             if let Some(exchanged) = tx.use_authorization_code(&redemption, terms.now)? {
                 fail::point("issue.after_code_used");
-                return first_tokens(tx, &exchanged, request.refreshing, &terms).map(Some);
+                return first_tokens(tx, exchanged, request.refreshing, &terms).map(Some);
             }
             let asked_with_challenge = tx.code_has_challenge(&redemption.code, &terms.client)?;
             if asked_with_challenge == Some(false) && redemption.code_challenge.is_some() {
@@ -211,12 +220,18 @@ pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result
         .sign(&after)
 }
 
-fn first_tokens(tx: &Tx<'_>, exchanged: &Exchanged, refreshing: Refreshing, terms: &Terms) -> Result<Minted> {
-    let mut minted = access_token(tx, &exchanged.stamp, &exchanged.scope, terms)?;
+fn first_tokens(
+    tx: &Tx<'_>,
+    mut exchanged: Exchanged,
+    refreshing: Refreshing,
+    terms: &Terms,
+) -> Result<Minted> {
+    exchanged.kept_until = prolong(tx, &exchanged, terms, terms.longest(refreshing))?;
+    let mut minted = access_token(tx, &exchanged, &exchanged.scope, terms)?;
     fail::point("issue.after_access_token");
     if refreshing == Refreshing::Yes {
         let token = RefreshToken::generate(born(&exchanged.stamp, terms));
-        insert_refresh_token(tx, &token, exchanged, None, terms)?;
+        insert_refresh_token(tx, &token, &exchanged, terms)?;
         fail::point("issue.after_refresh_token");
         minted.refresh_token = Some(token);
     }
@@ -245,27 +260,26 @@ pub async fn refresh(store: &Store, request: RefreshRequest, terms: Terms) -> Re
 }
 
 fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Minted>> {
-    let digest = request.token.digest();
-    let successor = RefreshToken::generate(request.token.born());
-    if let Some(exchanged) =
-        tx.supersede_refresh_token(&digest, &terms.client, &successor.digest(), terms.now)?
-    {
+    let RefreshRequest { token, .. } = request;
+    let grace = terms.lives.refresh_grace;
+    if let Some(mut exchanged) = tx.supersede_refresh_token(&token.digest(), &terms.client, terms.now)? {
         fail::point("refresh.after_superseded");
-        let sealed = SealedSuccessor::seal(&successor, &request.token);
-        insert_refresh_token(tx, &successor, &exchanged, Some(&sealed), terms)?;
+        let successor = tx.derive_successor(token, grace, terms.now)?;
+        exchanged.kept_until = prolong(tx, &exchanged, terms, terms.longest(Refreshing::Yes))?;
+        insert_refresh_token(tx, &successor, &exchanged, terms)?;
         fail::point("refresh.after_successor");
         return answer(tx, &exchanged, successor, request, terms).map(Some);
     }
-    let since = terms.now.minus(terms.lives.refresh_grace);
-    if let Some((exchanged, sealed)) =
-        tx.repeatable_refresh_token(&digest, &terms.client, since, terms.now)?
-    {
-        let Some(successor) = sealed.open(&request.token) else { return Ok(None) };
-        return answer(tx, &exchanged, successor, request, terms).map(Some);
-    }
-    if let Some(family) = tx.superseded_token_family(&digest, &terms.client)? {
-        let by = By::client_by_protocol(&terms.client, terms.now);
-        revoke::close_family(tx, &family, Act::RefreshTokenReused, &by)?;
+    match tx.repeated_refresh_token(token, &terms.client, grace, terms.now)? {
+        Some(Repetition::Repeatable(exchanged, successor)) => {
+            prolong(tx, &exchanged, terms, terms.life())?;
+            return answer(tx, &exchanged, successor, request, terms).map(Some);
+        }
+        Some(Repetition::Reuse(family)) => {
+            let by = By::client_by_protocol(&terms.client, terms.now);
+            revoke::close_family(tx, &family, Act::RefreshTokenReused, &by)?;
+        }
+        Some(Repetition::Unknown) | None => {}
     }
     Ok(None)
 }
@@ -281,7 +295,7 @@ fn answer(
     if !scope.is_subset(&exchanged.scope) {
         return Err(Error::InvalidScope);
     }
-    let minted = access_token(tx, &exchanged.stamp, scope, terms)?;
+    let minted = access_token(tx, exchanged, scope, terms)?;
     Ok(Minted { refresh_token: Some(successor), ..minted })
 }
 
@@ -290,16 +304,16 @@ fn born(stamp: &Stamp, terms: &Terms) -> Timestamp {
     stamp.family.as_ref().map_or(terms.now, FamilyId::born)
 }
 
-fn access_token(tx: &Tx<'_>, stamp: &Stamp, scope: &Scope, terms: &Terms) -> Result<Minted> {
+fn access_token(tx: &Tx<'_>, exchanged: &Exchanged, scope: &Scope, terms: &Terms) -> Result<Minted> {
     let scope = terms.narrowed(scope)?;
-    prolong(tx, stamp, terms.now, terms.now.plus(terms.life()))?;
+    let stamp = &exchanged.stamp;
     match &terms.making {
         Making::Opaque => {
             let token = AccessToken::generate(born(stamp, terms));
             let audience = terms.scopes.audience(&scope);
             let expires_at = terms.now.plus(terms.life());
             let allows = Allowance { scope: &scope, audience: &audience, expires_at };
-            tx.insert_access_token(&token.digest(), stamp, &allows, terms.now)?;
+            tx.insert_access_token(&token.digest(), exchanged, &allows, terms.now)?;
             Ok(Minted { access: Unsigned::Opaque(token), scope, refresh_token: None })
         }
         Making::Jwt { issuer, .. } => {
@@ -331,20 +345,24 @@ fn insert_refresh_token(
     tx: &Tx<'_>,
     token: &RefreshToken,
     exchanged: &Exchanged,
-    sealed: Option<&SealedSuccessor>,
     terms: &Terms,
 ) -> Result<()> {
     let expires_at = terms.now.plus(terms.lives.refresh_token);
-    tx.insert_refresh_token(&token.digest(), exchanged, sealed, terms.now, expires_at)?;
-    prolong(tx, &exchanged.stamp, terms.now, expires_at)
+    Ok(tx.insert_refresh_token(&token.digest(), exchanged, terms.now, expires_at)?)
 }
 
-/// Whatever is minted keeps its family until it expires: without the family it would be dead.
+/// Whatever is minted keeps its family until it expires: without the family it would be dead. Until when it is kept, at
+/// the least.
 ///
 /// A family is kept a 32nd of the life longer, so that not every refresh writes it again.
-fn prolong(tx: &Tx<'_>, stamp: &Stamp, now: Timestamp, until: Timestamp) -> Result<()> {
-    let longer = until.plus(until.since(now) / 32);
-    stamp.family.iter().try_for_each(|family| Ok(tx.prolong_family(family, until, longer)?))
+fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, terms: &Terms, life: Duration) -> Result<Timestamp> {
+    let until = terms.now.plus(life);
+    match &exchanged.stamp.family {
+        Some(family) if exchanged.kept_until < until => {
+            Ok(tx.prolong_family(family, until, until.plus(life / 32))?)
+        }
+        _ => Ok(exchanged.kept_until),
+    }
 }
 
 /// A token for the client itself (RFC 6749 §4.4). If it is a JWT, nothing is written.

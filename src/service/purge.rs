@@ -41,17 +41,16 @@ pub async fn catch_up(store: &Store, clock: &Clock, refresh_grace: Duration) -> 
     let mut rows = FEWEST;
     loop {
         let now = clock.now();
-        let until = now.minus(refresh_grace);
         let slice = move |tx: &Tx<'_>| {
             let began = Instant::now();
             let dead = tx.purge_dead_slice(rows, now)?;
             let expired = tx.purge_expired_slice(rows, now)?;
-            let sealed = tx.forget_sealed_slice(rows, until)?;
-            Ok::<_, store::Error>((began, [dead, expired, sealed]))
+            tx.forget_successor_keys(refresh_grace, now)?;
+            Ok::<_, store::Error>((began, [dead, expired]))
         };
         let (began, slices) = store.write(slice).await?;
         fail::point("purge.between_slices");
-        if slices == [Slice::Idle; 3] {
+        if slices == [Slice::Idle; 2] {
             return Ok(());
         }
         rows = paced(rows, began.elapsed());

@@ -8,12 +8,13 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
 
+use super::authorization_codes::Exchanged;
 use super::live::stamp_from_row;
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, \
     client_generation, user_generation, scope, audience, created_at, expires_at, grant_generation) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, (SELECT generation FROM grants WHERE id = ?3))";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const INSERT_FOR_CLIENT: &str = "INSERT INTO access_tokens (digest, client_id, server_generation, client_generation, \
     scope, audience, created_at, expires_at) \
     SELECT ?1, c.id, s.generation, c.generation, ?3, ?4, ?5, ?6 FROM clients AS c, server AS s \
@@ -86,10 +87,11 @@ impl Tx<'_> {
     pub fn insert_access_token(
         &self,
         token: &Digest,
-        stamp: &Stamp,
+        of: &Exchanged,
         allows: &Allowance<'_>,
         now: Timestamp,
     ) -> Result<()> {
+        let Exchanged { stamp, grant_generation, .. } = of;
         self.connection.prepare_cached(INSERT)?.execute(params![
             token,
             stamp.family,
@@ -103,6 +105,7 @@ impl Tx<'_> {
             allows.audience,
             now,
             allows.expires_at,
+            grant_generation,
         ])?;
         Ok(())
     }

@@ -18,7 +18,8 @@ const USE: &str = concat!(
     "UPDATE authorization_codes SET used_at = ?5 WHERE digest = ?1 AND client_id = ?2 ",
     "AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NULL AND expires_at > ?5 AND ",
     live!("authorization_codes"),
-    " RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope"
+    " RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
+    "(SELECT generation FROM grants WHERE id = grant_id), (SELECT expires_at FROM families WHERE id = family_id)"
 );
 const REPLAYED: &str = "SELECT family_id FROM authorization_codes WHERE digest = ?1 AND client_id = ?2 \
     AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NOT NULL AND expires_at > ?5";
@@ -51,12 +52,22 @@ pub struct Redemption {
 pub struct Exchanged {
     pub stamp: Stamp,
     pub scope: Scope,
+    /// What the grant's generation was when its code was exchanged.
+    pub grant_generation: i64,
+    /// The family stays at least until then.
+    pub kept_until: Timestamp,
 }
 
 impl Exchanged {
-    /// From the columns family_id, grant_id, client_id, user_id, the three generations, scope.
+    /// From the columns family_id, grant_id, client_id, user_id, the three generations, scope, the grant's generation, and
+    /// until when the family is kept.
     pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { stamp: stamp_from_row(row)?, scope: row.get(7)? })
+        Ok(Self {
+            stamp: stamp_from_row(row)?,
+            scope: row.get(7)?,
+            grant_generation: row.get(8)?,
+            kept_until: row.get(9)?,
+        })
     }
 }
 

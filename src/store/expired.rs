@@ -35,14 +35,12 @@ const EXPIRED_FAMILIES: &str = expired!("families", "id");
 const EXPIRED_APART: [&str; 2] = [expired!("sessions", "digest"), expired!("client_secrets", "id")];
 /// Once a JWT has expired, its row matters only if the clock is set back.
 const EXPIRED_REVOCATIONS: &str = expired!("revoked_tokens", "id");
-const UNSEAL: &str = "UPDATE refresh_tokens SET sealed = NULL WHERE digest IN (SELECT digest FROM refresh_tokens \
-    WHERE sealed IS NOT NULL AND created_at <= ?1 ORDER BY created_at LIMIT ?2)";
 
 /// What `store::plans` looks at.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     let expired = EXPIRED_OF_FAMILIES.into_iter().chain(EXPIRED_APART);
-    expired.chain([EXPIRED_FAMILIES, EXPIRED_REVOCATIONS, UNSEAL])
+    expired.chain([EXPIRED_FAMILIES, EXPIRED_REVOCATIONS])
 }
 
 impl Tx<'_> {
@@ -67,11 +65,5 @@ impl Tx<'_> {
         }
         done &= takes_all(EXPIRED_REVOCATIONS, now.minus(RETENTION))?;
         Ok(if done { Slice::Idle } else { Slice::Worked })
-    }
-
-    /// Forgets the seals of tokens made up to `until`: their predecessors' window is over.
-    pub fn forget_sealed_slice(&self, rows: i64, until: Timestamp) -> Result<Slice> {
-        let forgotten = self.connection.prepare_cached(UNSEAL)?.execute(params![until, rows])?;
-        Ok(if i64::try_from(forgotten).is_ok_and(|n| n == rows) { Slice::Worked } else { Slice::Idle })
     }
 }

@@ -96,11 +96,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A family lives at least as long as whichever of its credentials lives longest: until `until`
-    /// does already, or is made to until `longer`.
-    pub fn prolong_family(&self, id: &FamilyId, until: Timestamp, longer: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(PROLONG)?.execute(params![id, until, longer])?;
-        Ok(())
+    /// A family lives at least as long as whichever of its credentials lives longest: until `until` it
+    /// does already, or is made to until `longer`. Which of them it is.
+    pub fn prolong_family(&self, id: &FamilyId, until: Timestamp, longer: Timestamp) -> Result<Timestamp> {
+        let rows = self.connection.prepare_cached(PROLONG)?.execute(params![id, until, longer])?;
+        Ok(if rows == 1 { longer } else { until })
     }
 
     /// `None` if it is closed already or gone.

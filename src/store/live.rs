@@ -17,6 +17,8 @@ pub(super) fn stamp_from_row(row: &Row<'_>) -> rusqlite::Result<Stamp> {
 
 /// A condition on the row `$row` of a table whose credentials belong to a user: that all it was
 /// stamped with is open and current. The caller compares `expires_at` besides.
+///
+/// Tokens do without: their own row is enough, held against `store::revoked`.
 macro_rules! live {
     ($row:literal) => {
         concat!(

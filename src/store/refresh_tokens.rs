@@ -1,52 +1,56 @@
 //! The `refresh_tokens` table.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
-use crate::model::secret::{Digest, SealedSuccessor};
+use crate::model::secret::{Digest, RefreshToken};
 
 use super::authorization_codes::Exchanged;
-use super::live::live;
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, \
-    client_generation, user_generation, scope, sealed, created_at, expires_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-const SUPERSEDE: &str = concat!(
-    "UPDATE refresh_tokens SET superseded_at = ?3, successor_digest = ?4 WHERE digest = ?1 AND client_id = ?2 ",
-    "AND superseded_at IS NULL AND expires_at > ?3 AND ",
-    live!("refresh_tokens")
-);
-const EXCHANGED: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, \
-    user_generation, scope FROM refresh_tokens WHERE digest = ?1";
-/// While nobody has refreshed with the successor: from then on, the predecessor is proof of reuse.
-const REPEATED: &str = concat!(
-    "SELECT t.family_id, t.grant_id, t.client_id, t.user_id, t.server_generation, t.client_generation, ",
-    "t.user_generation, t.scope, n.sealed FROM refresh_tokens AS t JOIN refresh_tokens AS n ",
-    "ON n.digest = t.successor_digest WHERE t.digest = ?1 AND t.client_id = ?2 AND t.superseded_at > ?3 ",
-    "AND n.superseded_at IS NULL AND n.sealed IS NOT NULL AND t.expires_at > ?4 AND ",
-    live!("t")
-);
-const REUSED: &str = "SELECT family_id FROM refresh_tokens WHERE digest = ?1 AND client_id = ?2 \
-    AND superseded_at IS NOT NULL";
+    client_generation, user_generation, grant_generation, scope, kept_until, created_at, expires_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+const SHOWN: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, \
+    user_generation, scope, grant_generation, kept_until, expires_at, superseded_at FROM refresh_tokens WHERE digest = ?1";
+const SUPERSEDE: &str =
+    "UPDATE refresh_tokens SET superseded_at = ?2 WHERE digest = ?1 AND superseded_at IS NULL";
+const IS_CURRENT: &str = "SELECT superseded_at IS NULL FROM refresh_tokens WHERE digest = ?1";
 const OWNER: &str = "SELECT client_id, family_id FROM refresh_tokens WHERE digest = ?1";
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SUPERSEDE, EXCHANGED, REPEATED, REUSED, OWNER];
+pub(super) const STATEMENTS: &[&str] = &[SHOWN, SUPERSEDE, IS_CURRENT, OWNER];
+
+/// A refresh token that its own client shows.
+struct Shown {
+    exchanged: Exchanged,
+    superseded_at: Option<Timestamp>,
+    is_live: bool,
+}
+
+/// What it means that a client shows its superseded token again.
+pub enum Repetition {
+    /// An answer was lost, or two requests ran side by side: the client gets this successor again.
+    Repeatable(Exchanged, RefreshToken),
+    /// The window is over, or somebody has refreshed with the successor.
+    Reuse(FamilyId),
+    /// Within the window, no key is left that gives a successor which is there. It proves nothing.
+    Unknown,
+}
 
 impl Tx<'_> {
-    /// `sealed` is the token itself, sealed under its predecessor.
     pub fn insert_refresh_token(
         &self,
         token: &Digest,
         of: &Exchanged,
-        sealed: Option<&SealedSuccessor>,
         now: Timestamp,
         expires_at: Timestamp,
     ) -> Result<()> {
-        let Exchanged { stamp, scope } = of;
+        let Exchanged { stamp, scope, grant_generation, kept_until } = of;
         self.connection.prepare_cached(INSERT)?.execute(params![
             token,
             stamp.family,
@@ -56,12 +60,27 @@ impl Tx<'_> {
             stamp.generations.server,
             stamp.generations.client,
             stamp.generations.user,
+            grant_generation,
             scope,
-            sealed.map(SealedSuccessor::as_bytes),
+            kept_until,
             now,
             expires_at,
         ])?;
         Ok(())
+    }
+
+    fn shown_refresh_token(
+        &self,
+        token: &Digest,
+        client: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<Shown>> {
+        let shown = self.connection.prepare_cached(SHOWN)?.query_row([token], |row| {
+            let exchanged = Exchanged::from_row(row)?;
+            let is_live = now < row.get(10)? && !self.is_revoked(&exchanged.stamp);
+            Ok(Shown { exchanged, superseded_at: row.get(11)?, is_live })
+        });
+        Ok(shown.optional()?.filter(|shown| shown.exchanged.stamp.client == *client))
     }
 
     /// Rotates a refresh token away. `None` unless it is its client's, live, and not yet superseded.
@@ -69,40 +88,42 @@ impl Tx<'_> {
         &self,
         token: &Digest,
         client: &ClientId,
-        successor: &Digest,
         now: Timestamp,
     ) -> Result<Option<Exchanged>> {
-        // Not by RETURNING, for which SQLite makes a table: that costs more than the rest of a refresh.
-        let rows =
-            self.connection.prepare_cached(SUPERSEDE)?.execute(params![token, client, now, successor])?;
-        let exchanged = || self.connection.prepare_cached(EXCHANGED)?.query_row([token], Exchanged::from_row);
-        Ok((rows == 1).then(exchanged).transpose()?)
+        let Some(shown) = self.shown_refresh_token(token, client, now)?.filter(|shown| shown.is_live) else {
+            return Ok(None);
+        };
+        let rows = self.connection.prepare_cached(SUPERSEDE)?.execute(params![token, now])?;
+        Ok((rows == 1).then_some(shown.exchanged))
     }
 
-    /// The sealed successor of a token that was superseded after `since` and may be repeated.
-    pub fn repeatable_refresh_token(
+    /// What a superseded token means that is shown again, by `client` and within `grace` or later. `None` unless it is
+    /// superseded and its client's.
+    pub fn repeated_refresh_token(
         &self,
-        token: &Digest,
+        token: &RefreshToken,
         client: &ClientId,
-        since: Timestamp,
+        grace: Duration,
         now: Timestamp,
-    ) -> Result<Option<(Exchanged, SealedSuccessor)>> {
-        Ok(self
-            .connection
-            .prepare_cached(REPEATED)?
-            .query_row(params![token, client, since, now], |row| {
-                Ok((Exchanged::from_row(row)?, SealedSuccessor::from_bytes(row.get(8)?)))
-            })
-            .optional()?)
-    }
-
-    /// The family of a superseded token, if `client` is its own.
-    pub fn superseded_token_family(&self, token: &Digest, client: &ClientId) -> Result<Option<FamilyId>> {
-        Ok(self
-            .connection
-            .prepare_cached(REUSED)?
-            .query_row(params![token, client], |row| row.get(0))
-            .optional()?)
+    ) -> Result<Option<Repetition>> {
+        let Some(Shown { exchanged, superseded_at: Some(at), is_live }) =
+            self.shown_refresh_token(&token.digest(), client, now)?
+        else {
+            return Ok(None);
+        };
+        if !is_live || grace.is_zero() || at <= now.minus(grace) {
+            return Ok(exchanged.stamp.family.map(Repetition::Reuse));
+        }
+        for successor in self.possible_successors(token)? {
+            let mut is_current = self.connection.prepare_cached(IS_CURRENT)?;
+            match is_current.query_row([successor.digest()], |row| row.get(0)).optional()? {
+                Some(true) => return Ok(Some(Repetition::Repeatable(exchanged, successor))),
+                // From then on the predecessor is proof of reuse.
+                Some(false) => return Ok(exchanged.stamp.family.map(Repetition::Reuse)),
+                None => {}
+            }
+        }
+        Ok(Some(Repetition::Unknown))
     }
 
     pub fn refresh_token_owner(&self, token: &Digest) -> Result<Option<(ClientId, FamilyId)>> {

@@ -2,7 +2,7 @@
 //!
 //! Exact, because one process writes the file: the writer adds an entry after the commit of a
 //! revocation and before its answer, and takes it out after the commit of the slice that ends its
-//! purge, when no row that it covers is left.
+//! purge, when no row that it covers is left. A write transaction knows besides what it has revoked itself.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use rusqlite::{Connection, Row};
 use crate::model::act::Subject;
 use crate::model::stamp::Stamp;
 
-use super::Result;
+use super::{Result, Tx};
 
 const SERVER: &str = "SELECT generation FROM server WHERE id = 1";
 const UNPURGED: &str = "SELECT l.subject_id, l.generation FROM purges AS p \
@@ -40,6 +40,10 @@ impl Below {
 
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self::new(row.get(0)?, row.get(1)?))
+    }
+
+    fn covers(&self, stamp: &Stamp) -> bool {
+        covered(stamp, |id| (id == self.id).then_some(self.generation))
     }
 }
 
@@ -115,17 +119,31 @@ impl Revoked {
     }
 
     fn covers(&self, stamp: &Stamp) -> bool {
-        let Stamp { family, grant, client, user, generations } = stamp;
-        if generations.server != self.server_generation {
+        if stamp.generations.server != self.server_generation {
             return true;
         }
         let below = self.below();
-        let is_below = |id: &str, generation: i64| below.get(id).is_some_and(|&lowest| generation < lowest);
-        !below.is_empty()
-            && (is_below(client.as_str(), generations.client)
-                || family.as_ref().is_some_and(|family| below.contains_key(family.as_str()))
-                || grant.as_ref().is_some_and(|grant| below.contains_key(grant.as_str()))
-                || user.as_ref().zip(generations.user).is_some_and(|(user, at)| is_below(user.as_str(), at)))
+        !below.is_empty() && covered(stamp, |id| below.get(id).copied())
+    }
+}
+
+/// Whether anything that a stamp names is dead; `lowest` says below which generation an id is.
+fn covered(stamp: &Stamp, lowest: impl Fn(&str) -> Option<i64>) -> bool {
+    let Stamp { family, grant, client, user, generations } = stamp;
+    let is_below = |id: &str, generation: i64| lowest(id).is_some_and(|lowest| generation < lowest);
+    is_below(client.as_str(), generations.client)
+        || family.as_ref().is_some_and(|family| lowest(family.as_str()).is_some())
+        || grant.as_ref().is_some_and(|grant| lowest(grant.as_str()).is_some())
+        || user.as_ref().zip(generations.user).is_some_and(|(user, at)| is_below(user.as_str(), at))
+}
+
+impl Tx<'_> {
+    /// Whether anything in the stamp of a row that is there was revoked, be it earlier in this transaction: requests
+    /// that share a commit run one after another.
+    pub(super) fn is_revoked(&self, stamp: &Stamp) -> bool {
+        // What is purged in this transaction is known until its commit, so that alone what comes matters.
+        let comes = |change: &Change| matches!(change, Change::Revoked(below) if below.covers(stamp));
+        self.known.covers(stamp) || self.revoked.borrow().iter().any(comes)
     }
 }
 

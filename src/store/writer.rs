@@ -32,6 +32,9 @@ const QUEUE: usize = 1024;
 pub struct Tx<'c> {
     pub(super) connection: &'c Connection,
     pub(super) ledger_head: Cell<i64>,
+    /// As the last commit left it.
+    pub(super) known: &'c Revoked,
+    /// What this transaction adds to it and takes out.
     pub(super) revoked: RefCell<Vec<Change>>,
     /// Whether rows were deleted.
     pub(super) rows_left: Cell<bool>,
@@ -267,6 +270,7 @@ fn work_off(
         let tx = Tx {
             connection,
             ledger_head: Cell::new(*announce.head.borrow()),
+            known: &announce.revoked,
             revoked: RefCell::default(),
             rows_left: Cell::new(false),
             registry_moved: Cell::new(false),

@@ -15,7 +15,7 @@ use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
 use rescind::model::password::Password;
 use rescind::model::resource_server::Guarding;
-use rescind::model::secret::{AccessToken, AuthorizationCode, Digest, RefreshToken, SealedSuccessor};
+use rescind::model::secret::{AccessToken, AuthorizationCode, Digest, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
 use rescind::service::issue::Terms;
@@ -245,11 +245,7 @@ impl Estate {
         self.keep_access(&format!("{device}/first"), &first.access_token, of.clone());
         self.keep_access(&format!("{device}/access"), &next.access_token, of.clone());
         self.keep_digest(&format!("{device}/spent"), Kind::Spent, spent.expose(), of.clone());
-        let bytes = vec![
-            newest.digest().as_bytes().to_vec(),
-            SealedSuccessor::seal(&newest, &spent).as_bytes().to_vec(),
-        ];
-        self.keep(&format!("{device}/refresh"), Kind::Refresh, newest.expose(), of.clone(), bytes);
+        self.keep_digest(&format!("{device}/refresh"), Kind::Refresh, newest.expose(), of.clone());
         let code = self.world.consent(&client, &user_id, &session).await;
         self.keep_digest(&format!("{device}-new/code"), Kind::Code, code.expose(), of);
     }
@@ -395,8 +391,8 @@ impl Estate {
                     false
                 }
                 Kind::Refresh | Kind::Spent => {
-                    let digest = RefreshToken::parse(text).unwrap().digest();
-                    tokens.push((name.clone(), (client.clone().unwrap(), digest)));
+                    let token = RefreshToken::parse(text).unwrap();
+                    tokens.push((name.clone(), (client.clone().unwrap(), token)));
                     false
                 }
             };
@@ -404,14 +400,12 @@ impl Estate {
                 alive.insert(name.clone());
             }
         }
-        let only =
-            |of: &[(String, (ClientId, Digest))]| of.iter().map(|(_, it)| it.clone()).collect::<Vec<_>>();
-        let tried = self.world.exchangeable(only(&codes), only(&tokens), now).await;
+        let (code_names, codes): (Vec<_>, Vec<_>) = codes.into_iter().unzip();
+        let (names, tokens): (Vec<_>, Vec<_>) = tokens.into_iter().unzip();
+        let tried = self.world.exchangeable(codes, tokens, now).await;
         let usable = tried.current.iter().zip(&tried.again).map(|(current, again)| *current || *again);
-        let codes = codes.into_iter().zip(tried.codes);
-        alive.extend(
-            codes.chain(tokens.into_iter().zip(usable)).filter(|(_, is)| *is).map(|((name, _), _)| name),
-        );
+        let codes = code_names.into_iter().zip(tried.codes);
+        alive.extend(codes.chain(names.into_iter().zip(usable)).filter(|(_, is)| *is).map(|(name, _)| name));
         alive
     }
 
@@ -442,8 +436,9 @@ impl Estate {
             .unwrap();
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (table, column, class) in columns {
-            // A signing key is nobody's credential: it is public in one column, and sealed in the other.
-            let is_key = table == "signing_keys";
+            // A signing key is nobody's credential: it is public in one column, and sealed in the other. Nor is a key from
+            // which successors are derived: it gives one to those alone who have the predecessor.
+            let is_key = ["signing_keys", "successor_keys"].contains(&table.as_str());
             let holds_digests = (class == "BLOB" || column.contains("digest")) && !is_key;
             let place = format!("{table}.{column}");
             if holds_digests {

@@ -222,10 +222,7 @@ async fn check(estate: &Estate, row: &Row, alive: &BTreeSet<String>) -> BTreeMap
             assert!(!left_here.contains(name), "{column} still holds {name} after {what}");
         }
         for name in kept {
-            // Nobody needs a successor's seal when the window is over.
-            let was_unsealed =
-                column.contains("sealed") && !row.dies.iter().all(|it| revoked(row).contains(it));
-            assert!(was_unsealed || left_here.contains(name), "{column} lost {name} after {what}");
+            assert!(left_here.contains(name), "{column} lost {name} after {what}");
         }
         let gone: BTreeSet<String> = names.difference(left_here).cloned().collect();
         taken.insert(column, gone);

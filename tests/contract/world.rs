@@ -23,6 +23,7 @@ use rescind::service::sign_in;
 use rescind::store::access_tokens::AccessTokenFacts;
 use rescind::store::authorization_codes::Redemption;
 use rescind::store::lock::beside;
+use rescind::store::refresh_tokens::Repetition;
 use rescind::store::sessions::NewSession;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
@@ -322,13 +323,11 @@ impl World {
     pub async fn exchangeable(
         &self,
         codes: Vec<(ClientId, Digest)>,
-        refresh: Vec<(ClientId, Digest)>,
+        refresh: Vec<(ClientId, RefreshToken)>,
         now: Timestamp,
     ) -> Exchangeable {
-        let successor = RefreshToken::generate(now).digest();
         let tried = self.store.write(move |tx| {
             let mut tried = Exchangeable::default();
-            let since = now.minus(LIVES.refresh_grace);
             for (client, code) in codes {
                 let code_challenge = Some(CHALLENGE.to_owned());
                 let with = Redemption { code, client, redirect_uri: None, code_challenge };
@@ -336,10 +335,11 @@ impl World {
             }
             // All of these first: what comes after closes windows.
             for (client, token) in &refresh {
-                tried.again.push(tx.repeatable_refresh_token(token, client, since, now)?.is_some());
+                let again = tx.repeated_refresh_token(token, client, LIVES.refresh_grace, now)?;
+                tried.again.push(matches!(again, Some(Repetition::Repeatable(..))));
             }
             for (client, token) in &refresh {
-                tried.current.push(tx.supersede_refresh_token(token, client, &successor, now)?.is_some());
+                tried.current.push(tx.supersede_refresh_token(&token.digest(), client, now)?.is_some());
             }
             Err::<(), _>(Undone::Tried(tried))
         });

@@ -93,7 +93,8 @@ impl Place {
         let half_redeemed = "SELECT count(*) FROM authorization_codes AS c WHERE used_at IS NOT NULL \
             AND NOT EXISTS (SELECT 1 FROM refresh_tokens AS t WHERE t.family_id = c.family_id)";
         let half_refreshed = "SELECT count(*) FROM refresh_tokens AS t WHERE superseded_at IS NOT NULL \
-            AND NOT EXISTS (SELECT 1 FROM refresh_tokens AS s WHERE s.digest = t.successor_digest)";
+            AND NOT EXISTS (SELECT 1 FROM refresh_tokens AS s WHERE s.family_id = t.family_id \
+            AND s.digest <> t.digest AND s.created_at = t.superseded_at)";
         let without_code = "SELECT count(*) FROM families AS f \
             WHERE NOT EXISTS (SELECT 1 FROM authorization_codes AS c WHERE c.family_id = f.id)";
         for half in [half_redeemed, half_refreshed, without_code] {

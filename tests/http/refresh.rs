@@ -201,13 +201,6 @@ async fn refresh_tokens_die_with_every_revocation() {
 
     alice.signs_in().await;
     let tokens = alice.connects(&app).await;
-    // Only a restore moves it, while no server runs.
-    world.forces("UPDATE server SET generation = generation + 1");
-    assert!(!app.can_refresh(&tokens).await);
-    world.forces("UPDATE server SET generation = generation - 1");
-
-    alice.signs_in().await;
-    let tokens = alice.connects(&app).await;
     world.disables(&alice).await;
     assert!(!api.accepts(&tokens.access).await);
     assert!(!app.can_refresh(&tokens).await);

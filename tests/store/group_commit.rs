@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, Mutex, mpsc};
 
-use rescind::model::id::UserId;
+use rescind::model::act::Act;
+use rescind::model::id::{FamilyId, UserId};
+use rescind::model::secret::Digest;
 use rescind::model::user::{Role, Username};
+use rescind::service::revoke::close_family;
 use rescind::store::{Error, Store, Tx};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::world::{NOW, World};
+use crate::world::{NOW, World, operator};
 
 fn insert(tx: &Tx<'_>, name: &str) -> Result<(), Error> {
     tx.insert_user(&UserId::generate(NOW), &Username::parse(name).unwrap(), None, Role::User, "no hash", NOW)
@@ -217,4 +220,37 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
         task.await.unwrap().unwrap();
     }
     assert_eq!(names(&world.beside()).len(), 1100);
+}
+
+#[tokio::test]
+async fn a_refresh_sees_what_an_earlier_request_of_its_commit_revoked_and_not_what_was_undone() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let [closed, spared] = [world.device(&client, &ana, NOW).await, world.device(&client, &ana, NOW).await];
+    let [closed, spared] = [closed, spared].map(|device| device.refresh_token.unwrap().digest());
+    let family =
+        |tx: &Tx<'_>, token: &Digest| -> FamilyId { tx.refresh_token_owner(token).unwrap().unwrap().1 };
+    let gate = Gate::shut(&world.store).await;
+    let before = world.store.metrics().groups.get();
+    let revoked = queue(&world.store, move |tx| {
+        close_family(tx, &family(tx, &closed), Act::DeviceSignedOut, &operator()).map(drop)
+    })
+    .await;
+    let undone = queue(&world.store, move |tx| {
+        close_family(tx, &family(tx, &spared), Act::DeviceSignedOut, &operator())?;
+        Err(Error::Exists)
+    })
+    .await;
+    let refreshed = queue(&world.store, move |tx| {
+        assert!(tx.supersede_refresh_token(&closed, &client, NOW)?.is_none());
+        assert!(tx.supersede_refresh_token(&spared, &client, NOW)?.is_some());
+        Ok(())
+    })
+    .await;
+    gate.open().await;
+    assert!(revoked.await.unwrap().is_ok());
+    assert!(undone.await.unwrap().is_err());
+    refreshed.await.unwrap().unwrap();
+    assert_eq!(world.store.metrics().groups.get(), before + 1, "they did not share a commit");
 }

@@ -1,14 +1,15 @@
-//! `model::stamp::is_live` and its twin in SQL, over every state that a credential can be in; and that memory knows
+//! `model::stamp::is_live` and its twin in SQL, over every state that a code can be in; and that memory knows of tokens
 //! what the tables say.
 
 use rescind::clock::{Clock, Timestamp};
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::scope::Scope;
-use rescind::model::secret::{AccessToken, Digest, RefreshToken, SealedSuccessor};
+use rescind::model::secret::{AccessToken, Digest, RefreshToken};
 use rescind::model::stamp::{Generations, Now, Standing, is_live};
 use rescind::service::issue::{self, Access, Issued};
 use rescind::service::purge::catch_up;
-use rescind::service::revoke::{self, Authority};
+use rescind::service::revoke::{self, Authority, Token};
+use rescind::store::Error;
 use rescind::store::authorization_codes::Redemption;
 use rusqlite::{Connection, Transaction, params};
 
@@ -23,14 +24,10 @@ const USER_STATUSES: [&str; 3] = ["active", "disabled", "deleted"];
 type Thing<Id> = (Id, bool);
 
 struct Case {
-    digest: [Digest; 3],
+    digest: Digest,
     client: ClientId,
     live: bool,
     name: String,
-}
-
-fn digest(name: &str) -> Digest {
-    Digest::of(name.as_bytes())
 }
 
 fn clients(tx: &Transaction<'_>, owner: &UserId) -> Vec<Thing<ClientId>> {
@@ -98,14 +95,9 @@ fn families(tx: &Transaction<'_>, grant: &GrantId) -> Vec<Thing<FamilyId>> {
     families
 }
 
-fn sealed() -> Vec<u8> {
-    let (successor, predecessor) = (RefreshToken::generate(NOW), RefreshToken::generate(NOW));
-    SealedSuccessor::seal(&successor, &predecessor).as_bytes().to_vec()
-}
-
-/// Three credentials of one stamp: a code, a refresh token, one that was just superseded by a successor.
+/// A code with this stamp.
 #[allow(clippy::too_many_arguments, reason = "a stamp has as many parts")]
-fn credentials(
+fn code(
     tx: &Transaction<'_>,
     (family, family_open): &Thing<FamilyId>,
     (grant, grant_open): &Thing<GrantId>,
@@ -115,34 +107,12 @@ fn credentials(
     expires_at: Timestamp,
 ) -> Case {
     let name = format!("{family} {grant} {client} {user} {generations:?} {}", expires_at.millis());
-    let digests = ["code", "refresh", "superseded"].map(|kind| digest(&format!("{kind} {name}")));
-    let successor = digest(&format!("successor {name}"));
+    let digest = Digest::of(name.as_bytes());
     let [server, of_client, of_user] = generations;
-    let stamp = "?2, ?3, ?4, ?5, ?6, ?7, ?8, 'a'";
-    for (digest, statement) in digests.iter().chain([&successor]).zip([
-        format!("INSERT INTO authorization_codes SELECT ?1, {stamp}, NULL, NULL, 0, ?9, NULL"),
-        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, 0, ?9, NULL, NULL, NULL"),
-        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, 0, ?9, ?10, ?11, NULL"),
-        format!("INSERT INTO refresh_tokens SELECT ?1, {stamp}, 0, ?9, NULL, NULL, ?12"),
-    ]) {
-        let mut statement = tx.prepare_cached(&statement).unwrap();
-        let all = params![
-            digest,
-            family,
-            grant,
-            client,
-            user,
-            server,
-            of_client,
-            of_user,
-            expires_at,
-            NOW,
-            successor,
-            sealed()
-        ];
-        let count = statement.parameter_count();
-        statement.execute(&all[..count]).unwrap();
-    }
+    let insert =
+        "INSERT INTO authorization_codes SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'a', NULL, NULL, 0, ?9, NULL";
+    let row = params![digest, family, grant, client, user, server, of_client, of_user, expires_at];
+    tx.prepare_cached(insert).unwrap().execute(row).unwrap();
     let open = *family_open && *grant_open && *client_open && *user_open;
     let live = open && generations == [CURRENT; 3] && NOW < expires_at;
     let standing = |open: bool| if open { Standing::Open } else { Standing::Shut };
@@ -155,7 +125,7 @@ fn credentials(
     };
     let stamped = Generations { server, client: of_client, user: Some(of_user) };
     assert_eq!(is_live(stamped, now, expires_at, NOW), live, "{name}");
-    Case { digest: digests, client: client.clone(), live, name }
+    Case { digest, client: client.clone(), live, name }
 }
 
 fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
@@ -174,15 +144,7 @@ fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
                         for place in 0..27 {
                             let generations =
                                 [place / 9, place / 3 % 3, place % 3].map(|i: usize| GENERATIONS[i]);
-                            cases.push(credentials(
-                                &tx,
-                                &family,
-                                &grant,
-                                &client,
-                                user,
-                                generations,
-                                expires_at,
-                            ));
+                            cases.push(code(&tx, &family, &grant, &client, user, generations, expires_at));
                         }
                     }
                 }
@@ -194,7 +156,7 @@ fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn a_credential_is_live_by_the_rule_exactly_where_it_is_live_by_its_twin_in_sql() {
+async fn a_code_is_live_by_the_rule_exactly_where_it_is_live_by_its_twin_in_sql() {
     let world = World::new().await;
     let owner = world.user("owner").await;
     let cases = matrix(&mut world.beside(), &owner);
@@ -204,22 +166,16 @@ async fn a_credential_is_live_by_the_rule_exactly_where_it_is_live_by_its_twin_i
         .store
         .write(move |tx| {
             for case in &cases {
-                let [code, refresh, superseded] = case.digest;
                 let with = Redemption {
-                    code,
+                    code: case.digest,
                     client: case.client.clone(),
                     redirect_uri: None,
                     code_challenge: None,
                 };
-                let successor = digest("another successor");
                 let used = tx.use_authorization_code(&with, NOW)?.is_some();
-                let refreshed =
-                    tx.supersede_refresh_token(&refresh, &case.client, &successor, NOW)?.is_some();
-                let since = Timestamp::from_millis(NOW.millis() - 1);
-                let repeated = tx.repeatable_refresh_token(&superseded, &case.client, since, NOW)?.is_some();
-                assert_eq!([used, refreshed, repeated], [case.live; 3], "exchange of {}", case.name);
+                assert_eq!(used, case.live, "exchange of {}", case.name);
             }
-            Ok::<_, rescind::store::Error>(())
+            Ok::<_, Error>(())
         })
         .await
         .unwrap();
@@ -229,20 +185,46 @@ fn digest_of(token: &Access) -> Digest {
     AccessToken::parse(token.expose()).unwrap().digest()
 }
 
-/// Tokens by name, and whether they are live: right after an act, after a restart, and once purged.
-async fn lives_through(world: World, tokens: &[(&str, Access, bool)]) {
-    let check = |world: &World, when: &str| {
-        for (name, token, live) in tokens {
-            let found = world.store.live_access_token(&digest_of(token), NOW).unwrap();
-            assert_eq!(found.is_some(), *live, "{name} {when}");
+/// Takes what was tried past the transaction that is undone.
+struct Tried(Result<bool, Error>);
+
+impl From<Error> for Tried {
+    fn from(error: Error) -> Self {
+        Self(Err(error))
+    }
+}
+
+/// Whether a refresh token of that client could be exchanged.
+async fn refreshes(world: &World, client: &ClientId, token: Digest, at: Timestamp) -> bool {
+    let client = client.clone();
+    let tried = world.store.write(move |tx| {
+        let exchanged = tx.supersede_refresh_token(&token, &client, at)?;
+        Err::<(), _>(Tried(Ok(exchanged.is_some())))
+    });
+    tried.await.unwrap_err().0.unwrap()
+}
+
+/// What a client was given, by name, and whether it is live: right after an act, after a restart, and once purged.
+async fn lives_through(world: World, given: &[(&str, &ClientId, Issued, bool)]) {
+    let check = async |world: &World, when: &str| {
+        for (name, client, issued, live) in given {
+            let found = world.store.live_access_token(&digest_of(&issued.access_token), NOW).unwrap();
+            assert_eq!(found.is_some(), *live, "{name} access token {when}");
+            if let Some(token) = &issued.refresh_token {
+                assert_eq!(
+                    refreshes(world, client, token.digest(), NOW).await,
+                    *live,
+                    "{name} refresh token {when}"
+                );
+            }
         }
     };
-    check(&world, "after the act");
+    check(&world, "after the act").await;
     let world = world.reopened().await;
-    check(&world, "after a restart before the purge");
+    check(&world, "after a restart before the purge").await;
     catch_up(&world.store, &Clock::fixed(NOW), LIVES.refresh_grace).await.unwrap();
-    check(&world, "after the purge");
-    check(&world.reopened().await, "after a restart and the purge");
+    check(&world, "after the purge").await;
+    check(&world.reopened().await, "after a restart and the purge").await;
 }
 
 #[tokio::test]
@@ -253,13 +235,13 @@ async fn tokens_of_a_closed_family_and_of_an_ended_grant_are_dead_before_and_aft
     let one = world.device(&client, &ana, NOW).await;
     let other = world.device(&client, &ana, NOW).await;
     let bens = world.device(&client, &ben, NOW).await;
-    let refresh = revoke::Token::Refresh(one.refresh_token.unwrap());
-    revoke::token(&world.store, refresh, Some(client), operator()).await.unwrap();
+    let shown = RefreshToken::parse(one.refresh_token.as_ref().unwrap().expose()).unwrap();
+    revoke::token(&world.store, Token::Refresh(shown), Some(client.clone()), operator()).await.unwrap();
     revoke::all_grants(&world.store, ben, operator()).await.unwrap();
     let tokens = [
-        ("the closed family's", one.access_token, false),
-        ("the other device's", other.access_token, true),
-        ("the ended grant's", bens.access_token, false),
+        ("the closed family's", &client, one, false),
+        ("the other device's", &client, other, true),
+        ("the ended grant's", &client, bens, false),
     ];
     lives_through(world, &tokens).await;
 }
@@ -279,12 +261,12 @@ async fn tokens_under_an_earlier_generation_are_dead_and_later_ones_live() {
     revoke::user(&world.store, ben.clone(), None, operator()).await.unwrap();
     let (after, bens_later) = (of(&client, &ana).await, of(&other, &ben).await);
     let tokens = [
-        ("the client's before", before.access_token, false),
-        ("its own", own.access_token, false),
-        ("the client's after", after.access_token, true),
-        ("the same user's elsewhere", elsewhere.access_token, true),
-        ("the other user's before", bens.access_token, false),
-        ("the other user's after", bens_later.access_token, true),
+        ("the client's before", &client, before, false),
+        ("its own", &client, own, false),
+        ("the client's after", &client, after, true),
+        ("the same user's elsewhere", &other, elsewhere, true),
+        ("the other user's before", &other, bens, false),
+        ("the other user's after", &other, bens_later, true),
     ];
     lives_through(world, &tokens).await;
 }
@@ -294,10 +276,15 @@ async fn tokens_under_another_server_generation_are_dead_and_so_are_expired_ones
     let world = World::new().await;
     let ana = world.user("ana").await;
     let client = world.client(&ana).await;
-    let token = digest_of(&world.device(&client, &ana, NOW).await.access_token);
+    let device = world.device(&client, &ana, NOW).await;
+    let (token, refresh) = (digest_of(&device.access_token), device.refresh_token.unwrap().digest());
     assert!(world.store.live_access_token(&token, after(3599)).unwrap().is_some());
     assert!(world.store.live_access_token(&token, after(3600)).unwrap().is_none());
+    let life = LIVES.refresh_token.as_secs();
+    assert!(refreshes(&world, &client, refresh, after(life - 1)).await);
+    assert!(!refreshes(&world, &client, refresh, after(life)).await);
     world.beside().execute("UPDATE server SET generation = generation + 1", []).unwrap();
     let world = world.reopened().await;
     assert!(world.store.live_access_token(&token, NOW).unwrap().is_none());
+    assert!(!refreshes(&world, &client, refresh, NOW).await);
 }

@@ -5,5 +5,6 @@
 mod group_commit;
 mod live;
 mod purge;
+mod refresh;
 mod schema;
 mod world;

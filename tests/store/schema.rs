@@ -58,3 +58,45 @@ async fn nobody_else_can_read_the_database() {
         assert_eq!(mode & 0o077, 0, "{:?} {mode:o}", entry.file_name());
     }
 }
+
+/// A database as version `last` of the schema has it, and what brings it to the next.
+fn before_migration(last: usize) -> (rusqlite::Connection, String) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let number = |file: &std::path::Path| -> usize {
+        file.file_name().unwrap().to_str().unwrap()[..4].parse().unwrap()
+    };
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    for file in files.iter().filter(|file| number(file) < last) {
+        connection.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
+    }
+    let next = files.iter().find(|file| number(file) == last).unwrap();
+    (connection, std::fs::read_to_string(next).unwrap())
+}
+
+#[test]
+fn refresh_tokens_of_the_earlier_schema_go_on_with_all_that_a_refresh_has_to_know() {
+    let (database, migration) = before_migration(14);
+    database
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF;
+             INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, client_generation,
+                 user_generation, first_authorized_at, authorized_at) VALUES ('g', 'u', 'c', 'a', 'open', 7, 1, 1, 1, 0, 0);
+             INSERT INTO families (id, grant_id, client_id, user_id, server_generation, client_generation, user_generation,
+                 status, device, created_at, expires_at) VALUES ('f', 'g', 'c', 'u', 1, 2, 3, 'open', '', 0, 900);
+             INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation,
+                 client_generation, user_generation, scope, created_at, expires_at, superseded_at, successor_digest, sealed)
+             VALUES (x'01', 'f', 'g', 'c', 'u', 1, 2, 3, 'a', 10, 800, 20, x'02', NULL),
+                 (x'02', 'f', 'g', 'c', 'u', 1, 2, 3, 'a', 20, 810, NULL, NULL, x'77');",
+        )
+        .unwrap();
+    database.execute_batch(&migration).unwrap();
+    let columns = "digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, \
+        user_generation, grant_generation, scope, kept_until, created_at, expires_at, superseded_at";
+    let all =
+        format!("SELECT concat_ws(' ', hex(digest), {}) FROM refresh_tokens ORDER BY digest", &columns[8..]);
+    let mut rows = database.prepare(&all).unwrap();
+    let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows, ["01 f g c u 1 2 3 7 a 900 10 800 20", "02 f g c u 1 2 3 7 a 900 20 810"]);
+}

@@ -613,14 +613,14 @@ impl Play {
     // The purge
 
     async fn purge_slice(&mut self, a: usize, c: usize) -> Verdict {
-        let (now, until) = (self.now(), self.now().minus(LIVES.refresh_grace));
+        let now = self.now();
         let rows = i64::try_from(1 + a % 7).unwrap();
         if c.is_multiple_of(4) {
             self.world.store.write(move |tx| tx.purge_expired_slice(100_000, now)).await.unwrap();
             self.sets.forget_expired();
         }
         self.world.store.write(move |tx| tx.purge_dead_slice(rows, now)).await.unwrap();
-        self.world.store.write(move |tx| tx.forget_sealed_slice(rows, until)).await.unwrap();
+        self.world.store.write(move |tx| tx.forget_successor_keys(LIVES.refresh_grace, now)).await.unwrap();
         Ok(())
     }
 
@@ -651,8 +651,11 @@ impl Play {
         let client_of = |family: usize| self.clients[sets.families[family].client].clone();
         let codes =
             sets.codes.iter().zip(&self.codes).map(|(of, code)| (client_of(of.family), code.digest()));
-        let refresh =
-            sets.refresh.iter().zip(&self.refresh).map(|(of, token)| (client_of(of.family), token.digest()));
+        let refresh = sets
+            .refresh
+            .iter()
+            .zip(&self.refresh)
+            .map(|(of, token)| (client_of(of.family), copy_refresh(token)));
         let found = self.world.exchangeable(codes.collect(), refresh.collect(), now).await;
         for (at, (expected, found)) in sets.codes.iter().zip(&found.codes).enumerate() {
             same(&format!("code {at}"), &sets.code_lives(expected), found)?;
