@@ -36,6 +36,7 @@ pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;
 pub mod successor_keys;
+pub mod tokens;
 pub mod user_lists;
 pub mod users;
 mod views;

@@ -12,12 +12,14 @@ use rescind::model::scope::Scope;
 use rescind::model::secret::RefreshToken;
 use rescind::model::stamp::{Generations, Stamp};
 use rescind::store::Store;
-use rusqlite::Connection;
+use rescind::store::tokens::place;
+use rusqlite::{Connection, params};
 
 use crate::seed::World;
 
 const LIFE: Duration = Duration::from_secs(3600);
-const STAMP: &str = "SELECT family_id, grant_id, user_id FROM refresh_tokens WHERE digest = ?1";
+const STAMP: &str = "SELECT family_id, grant_id, user_id FROM tokens \
+    WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 
 /// A device of the large client.
 pub struct Device {
@@ -39,7 +41,7 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
     let lines = std::fs::read_to_string(world.file("large", "refresh"))?;
     let sign = |line: &str| {
         let digest = RefreshToken::parse(line).context("a refresh token")?.digest();
-        let stamp = stamps.query_row([&digest.as_bytes()[..]], |row| {
+        let stamp = stamps.query_row(params![place(&digest), &digest.as_bytes()[..]], |row| {
             Ok(Stamp {
                 family: row.get(0)?,
                 grant: row.get(1)?,

@@ -17,6 +17,7 @@ use rescind::model::secret::{AccessToken, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::store::Store;
+use rescind::store::tokens::place;
 use rusqlite::{Connection, params};
 
 use crate::load::{Latencies, Repeat, Wrk};
@@ -37,12 +38,6 @@ pub struct World {
     jwt_auth: String,
     /// The resource server's id and secret.
     pub server: (String, String),
-}
-
-/// Rows in an order that leaves the pages of a table as full as a growing one has them: the first token of every device,
-/// and then those that came between.
-fn grown<T>(rows: &[T]) -> impl Iterator<Item = &T> {
-    rows.iter().step_by(2).chain(rows.iter().skip(1).step_by(2))
 }
 
 fn basic(id: &str, secret: &str) -> String {
@@ -168,33 +163,42 @@ impl World {
                 let of = family / FAMILIES_PER_GRANT;
                 (family_ids[family].as_str(), grant_ids[of].as_str(), users[of].as_str())
             };
-            let mut token = tx.prepare("INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, audience, created_at, expires_at, grant_generation) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 'read', 'https://api.example', ?6, ?7, 1)")?;
-            for (secret, family) in grown(&access) {
-                let (family, grant, user) = row(*family);
-                token.execute(params![
-                    &secret.digest().as_bytes()[..],
+            let mut token = tx.prepare("INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, 1, 'read', ?8, ?9, ?10, ?11) ON CONFLICT (place) DO NOTHING")?;
+            let access = access.iter().map(|(secret, family)| {
+                (*family, secret.digest(), "access", Some("https://api.example"), None, later)
+            });
+            let refresh = refresh.iter().map(|(secret, family)| {
+                (
+                    *family,
+                    secret.digest(),
+                    "refresh",
+                    None,
+                    Some(kept_until(*family).millis()),
+                    now.plus(month),
+                )
+            });
+            // Devices came one after another, and what they refreshed since came by chance: that is how full pages are.
+            let mut access: Vec<_> = access.collect();
+            access.sort_unstable_by_key(|(_, digest, ..)| digest.token_id().split_off(12));
+            for (family, digest, kind, audience, kept_until, expires_at) in refresh.chain(access) {
+                let (family, grant, user) = row(family);
+                let mut place = place(&digest);
+                while token.execute(params![
+                    place,
+                    &digest.as_bytes()[..],
+                    kind,
                     family,
                     grant,
                     client.as_str(),
                     user,
+                    audience,
+                    kept_until,
                     now.millis(),
-                    later.millis()
-                ])?;
-            }
-            let mut token = tx.prepare("INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, grant_generation, scope, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, 1, 1, 1, 1, 'read', ?6, ?7, ?8)")?;
-            for (secret, family) in grown(&refresh) {
-                let until = kept_until(*family);
-                let (family, grant, user) = row(*family);
-                token.execute(params![
-                    &secret.digest().as_bytes()[..],
-                    family,
-                    grant,
-                    client.as_str(),
-                    user,
-                    until.millis(),
-                    now.millis(),
-                    now.plus(month).millis()
-                ])?;
+                    expires_at.millis()
+                ])? == 0
+                {
+                    place += 1;
+                }
             }
         }
         tx.commit()?;

@@ -1,4 +1,4 @@
-//! The `access_tokens` table: opaque tokens.
+//! Opaque access tokens, in the `tokens` table.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -10,19 +10,23 @@ use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
 use super::live::stamp_from_row;
+use super::tokens::{here, place};
 use super::{Result, Store, Tx};
 
-const INSERT: &str = "INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, \
-    client_generation, user_generation, scope, audience, created_at, expires_at, grant_generation) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const INSERT_FOR_CLIENT: &str = "INSERT INTO access_tokens (digest, client_id, server_generation, client_generation, \
+const INSERT: &str = "INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, \
+    client_generation, user_generation, grant_generation, scope, audience, created_at, expires_at) \
+    VALUES (?1, ?2, 'access', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (place) DO NOTHING";
+const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, kind, client_id, server_generation, client_generation, \
     scope, audience, created_at, expires_at) \
-    SELECT ?1, c.id, s.generation, c.generation, ?3, ?4, ?5, ?6 FROM clients AS c, server AS s \
-    WHERE s.id = 1 AND c.id = ?2 AND c.status = 'active'";
-const FACTS: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, \
-    user_generation, scope, audience, created_at, expires_at, grant_generation FROM access_tokens WHERE digest = ?1";
-const OWNED: &str = "SELECT client_id, grant_id, user_id, audience FROM access_tokens WHERE digest = ?1";
-const DELETE: &str = "DELETE FROM access_tokens WHERE digest = ?1";
+    SELECT ?1, ?2, 'access', c.id, s.generation, c.generation, ?4, ?5, ?6, ?7 FROM clients AS c, server AS s \
+    WHERE s.id = 1 AND c.id = ?3 AND c.status = 'active' ON CONFLICT (place) DO NOTHING";
+const FACTS: &str = concat!(
+    "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
+    "audience, created_at, expires_at, grant_generation FROM tokens WHERE ",
+    here!()
+);
+const OWNED: &str = concat!("SELECT client_id, grant_id, user_id, audience FROM tokens WHERE ", here!());
+const DELETE: &str = concat!("DELETE FROM tokens WHERE ", here!());
 
 /// What `store::plans` looks at.
 #[cfg(test)]
@@ -60,7 +64,9 @@ impl Store {
     pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
         let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
         let find = || {
-            self.views.find(token.born(), |c| c.prepare_cached(FACTS)?.query_row([token], facts).optional())
+            self.views.find(token.born(), |c| {
+                c.prepare_cached(FACTS)?.query_row(params![place(token), token], facts).optional()
+            })
         };
         let live = self.writer.revoked().unless_revoked(find, |facts| &facts.stamp)?;
         Ok(live.filter(|facts| now < facts.expires_at))
@@ -92,21 +98,25 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         let Exchanged { stamp, grant_generation, .. } = of;
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            token,
-            stamp.family,
-            stamp.grant,
-            stamp.client,
-            stamp.user,
-            stamp.generations.server,
-            stamp.generations.client,
-            stamp.generations.user,
-            allows.scope,
-            allows.audience,
-            now,
-            allows.expires_at,
-            grant_generation,
-        ])?;
+        let mut insert = self.connection.prepare_cached(INSERT)?;
+        self.insert_in_place(token, |place| {
+            insert.execute(params![
+                place,
+                token,
+                stamp.family,
+                stamp.grant,
+                stamp.client,
+                stamp.user,
+                stamp.generations.server,
+                stamp.generations.client,
+                stamp.generations.user,
+                grant_generation,
+                allows.scope,
+                allows.audience,
+                now,
+                allows.expires_at,
+            ])
+        })?;
         Ok(())
     }
 
@@ -119,15 +129,18 @@ impl Tx<'_> {
         allows: &Allowance<'_>,
         now: Timestamp,
     ) -> Result<bool> {
-        let rows = self.connection.prepare_cached(INSERT_FOR_CLIENT)?.execute(params![
-            token,
-            client,
-            allows.scope,
-            allows.audience,
-            now,
-            allows.expires_at,
-        ])?;
-        Ok(rows == 1)
+        let mut insert = self.connection.prepare_cached(INSERT_FOR_CLIENT)?;
+        self.insert_in_place(token, |place| {
+            insert.execute(params![
+                place,
+                token,
+                client,
+                allows.scope,
+                allows.audience,
+                now,
+                allows.expires_at
+            ])
+        })
     }
 
     pub fn owned_access_token(&self, token: &Digest) -> Result<Option<OwnedToken>> {
@@ -139,11 +152,15 @@ impl Tx<'_> {
                 audience: row.get(3)?,
             })
         };
-        Ok(self.connection.prepare_cached(OWNED)?.query_row([token], owned).optional()?)
+        Ok(self
+            .connection
+            .prepare_cached(OWNED)?
+            .query_row(params![place(token), token], owned)
+            .optional()?)
     }
 
     /// How many rows went: one, or none if there was no such token.
     pub fn delete_access_token(&self, token: &Digest) -> Result<i64> {
-        self.delete(DELETE, [token])
+        self.delete(DELETE, params![place(token), token])
     }
 }

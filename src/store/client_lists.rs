@@ -5,7 +5,7 @@ use crate::model::client::{AppName, ClientKind};
 use crate::model::id::{ClientId, UserId};
 use crate::model::user::Username;
 
-use super::dialect::of_family;
+use super::tokens::of_family;
 use super::{Result, Store};
 
 /// Open grants, open families and access tokens of the client `c` that are live but for their expiry.
@@ -16,10 +16,10 @@ macro_rules! numbers {
             "AND g.client_generation = c.generation AND c.status = 'active') AS users, ",
             "(SELECT count(*) FROM families AS f WHERE f.client_id = c.id ",
             "AND f.client_generation = c.generation AND f.status = 'open' AND c.status = 'active') AS devices, ",
-            "(SELECT count(*) FROM families AS f JOIN access_tokens AS t ON ",
+            "(SELECT count(*) FROM families AS f JOIN tokens AS t ON t.kind = 'access' AND ",
             of_family!("t", "f"),
             " WHERE f.client_id = c.id AND f.client_generation = c.generation AND c.status = 'active') ",
-            "+ (SELECT count(*) FROM access_tokens AS t WHERE t.client_id = c.id AND t.family_id IS NULL ",
+            "+ (SELECT count(*) FROM tokens AS t WHERE t.client_id = c.id AND t.family_id IS NULL ",
             "AND t.client_generation = c.generation AND c.status = 'active') AS tokens"
         )
     };

@@ -15,29 +15,6 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::user::{Role, Username};
 
-/// The join of a family `$family` with its rows in a table `$row` of tokens or codes, whose digests
-/// begin with the family's birth.
-macro_rules! of_family {
-    ($row:literal, $family:literal) => {
-        concat!(
-            $row,
-            ".digest >= unhex(format('%012x', ",
-            $family,
-            ".created_at)) AND ",
-            $row,
-            ".digest < unhex(format('%012x', ",
-            $family,
-            ".created_at + 1)) AND ",
-            $row,
-            ".family_id = ",
-            $family,
-            ".id"
-        )
-    };
-}
-
-pub(super) use of_family;
-
 macro_rules! text_column {
     ($($type:ty: $parse:expr, $text:expr;)+) => {$(
         impl ToSql for $type {

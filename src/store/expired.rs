@@ -26,11 +26,8 @@ macro_rules! expired {
 }
 
 /// What is found through families.
-const EXPIRED_OF_FAMILIES: [&str; 3] = [
-    expired!("access_tokens", "digest"),
-    expired!("refresh_tokens", "digest"),
-    expired!("authorization_codes", "digest"),
-];
+const EXPIRED_OF_FAMILIES: [&str; 2] =
+    [expired!("tokens", "place"), expired!("authorization_codes", "digest")];
 const EXPIRED_FAMILIES: &str = expired!("families", "id");
 const EXPIRED_APART: [&str; 2] = [expired!("sessions", "digest"), expired!("client_secrets", "id")];
 /// Once a JWT has expired, its row matters only if the clock is set back.

@@ -9,7 +9,7 @@ use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
 use crate::model::stamp::Generations;
 
-use super::dialect::of_family;
+use super::tokens::of_family;
 use super::{Result, Store, Tx};
 
 const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
@@ -47,7 +47,7 @@ macro_rules! card {
             "(SELECT count(*) FROM families AS f WHERE f.grant_id = g.id AND f.status = 'open' AND f.expires_at > ?2 ",
             "AND f.client_generation = c.generation AND f.user_generation = u.generation ",
             "AND f.server_generation = s.generation) AS devices, ",
-            "(SELECT count(*) FROM families AS f JOIN access_tokens AS t ON ",
+            "(SELECT count(*) FROM families AS f JOIN tokens AS t ON t.kind = 'access' AND ",
             of_family!("t", "f"),
             " WHERE f.grant_id = g.id AND f.status = 'open' AND t.expires_at > ?2 ",
             "AND f.client_generation = c.generation AND f.user_generation = u.generation ",

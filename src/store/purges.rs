@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Params, params};
 
 use crate::clock::Timestamp;
@@ -9,10 +10,9 @@ use crate::fail;
 use crate::model::id::{FamilyId, ReceiptId};
 use crate::model::secret::Digest;
 
-use super::dialect::of_family;
 use super::receipts::LedgerRow;
 use super::revoked::{Below, Change};
-use super::{Result, Store, Tx};
+use super::{Result, Store, Tx, authorization_codes, tokens};
 
 /// Rows of one table that a page counts at the most, so that no page takes long.
 const MOST_COUNTED: i64 = 1_000_000;
@@ -55,25 +55,38 @@ macro_rules! families {
         Families {
             next: concat!("SELECT f.id FROM families AS f WHERE ", $dead, " LIMIT ?3"),
             counts: [
-                families!("access_tokens" through $dead),
-                families!("refresh_tokens" through $dead),
-                families!("authorization_codes" through $dead),
+                families!(
+                    concat!("tokens AS t ON t.kind = 'access' AND ", tokens::of_family!("t", "f")),
+                    $dead
+                ),
+                families!(
+                    concat!("tokens AS t ON t.kind = 'refresh' AND ", tokens::of_family!("t", "f")),
+                    $dead
+                ),
+                families!(
+                    concat!("authorization_codes AS t ON ", authorization_codes::of_family!("t", "f")),
+                    $dead
+                ),
                 count!(concat!("families AS f WHERE ", $dead)),
             ],
         }
     };
-    ($table:literal through $dead:literal) => {
-        count!(concat!("families AS f JOIN ", $table, " AS t ON ", of_family!("t", "f"), " WHERE ", $dead))
+    ($through:expr, $dead:literal) => {
+        count!(concat!("families AS f JOIN ", $through, " WHERE ", $dead))
     };
 }
 
 macro_rules! doomed {
-    ($table:literal, $dead:literal) => {
+    ($table:literal, $key:literal, $dead:literal) => {
         Doomed {
             delete: concat!(
                 "DELETE FROM ",
                 $table,
-                " WHERE digest IN (SELECT digest FROM ",
+                " WHERE ",
+                $key,
+                " IN (SELECT ",
+                $key,
+                " FROM ",
                 $table,
                 " WHERE ",
                 $dead,
@@ -89,31 +102,38 @@ static OF_GRANT: Families = families!("f.grant_id = ?1");
 static OF_CLIENT: Families = families!("f.client_id = ?1 AND f.client_generation < ?2");
 static OF_USER: Families = families!("f.user_id = ?1 AND f.user_generation < ?2");
 static TOKENS_OF_CLIENT: Doomed =
-    doomed!("access_tokens", "client_id = ?1 AND family_id IS NULL AND client_generation < ?2");
-static SESSIONS_OF_USER: Doomed = doomed!("sessions", "user_id = ?1 AND user_generation < ?2");
+    doomed!("tokens", "place", "client_id = ?1 AND family_id IS NULL AND client_generation < ?2");
+static SESSIONS_OF_USER: Doomed = doomed!("sessions", "digest", "user_id = ?1 AND user_generation < ?2");
 
-/// Rows of one family in one table: the first that is left over when so many are taken, and what takes those before it.
+/// Rows of one family, found by its birth: the first that is left over when so many are taken, and what takes those before it.
 struct OfFamily {
     bound: &'static str,
     delete: &'static str,
 }
 
-macro_rules! of_one_family {
-    ($table:literal) => {
+macro_rules! one_family {
+    ($key:literal from $rows:literal) => {
         OfFamily {
             bound: concat!(
-                "SELECT digest FROM ",
-                $table,
-                " WHERE digest >= ?1 AND digest < ?2 AND family_id = ?3 ORDER BY digest LIMIT 1 OFFSET ?4"
+                "SELECT ",
+                $key,
+                " FROM ",
+                one_family!($key, $rows),
+                " ORDER BY ",
+                $key,
+                " LIMIT 1 OFFSET ?4"
             ),
-            delete: concat!("DELETE FROM ", $table, " WHERE digest >= ?1 AND digest < ?2 AND family_id = ?3"),
+            delete: concat!("DELETE FROM ", one_family!($key, $rows)),
         }
+    };
+    ($key:literal, $rows:literal) => {
+        concat!($rows, " family_id = ?3 AND ", $key, " >= ?1 AND ", $key, " < ?2")
     };
 }
 
-static ACCESS_TOKENS: OfFamily = of_one_family!("access_tokens");
-static REFRESH_TOKENS: OfFamily = of_one_family!("refresh_tokens");
-static AUTHORIZATION_CODES: OfFamily = of_one_family!("authorization_codes");
+static ACCESS_TOKENS: OfFamily = one_family!("place" from "tokens WHERE kind = 'access' AND");
+static REFRESH_TOKENS: OfFamily = one_family!("place" from "tokens WHERE kind = 'refresh' AND");
+static AUTHORIZATION_CODES: OfFamily = one_family!("digest" from "authorization_codes WHERE");
 const DELETE_FAMILY: &str = "DELETE FROM families WHERE id = ?1";
 
 /// Adds a slice's rows to the tally and moves on once a step has nothing left.
@@ -380,10 +400,15 @@ impl Tx<'_> {
         while tally.rows() < rows {
             let family = next.query_row(params![id, generation, 1], |row| row.get::<_, FamilyId>(0));
             let Some(family) = family.optional()? else { break };
-            tally.access_tokens += self.take_of_family(&ACCESS_TOKENS, &family, rows - tally.rows())?;
-            tally.refresh_tokens += self.take_of_family(&REFRESH_TOKENS, &family, rows - tally.rows())?;
-            tally.authorization_codes +=
-                self.take_of_family(&AUTHORIZATION_CODES, &family, rows - tally.rows())?;
+            let births = [family.born(), family.born().plus(Duration::from_millis(1))];
+            let take = |of: &OfFamily, keys: &[Value; 2], taken: &Tally| {
+                self.take_of_family(of, keys, &family, rows - taken.rows())
+            };
+            let places = births.map(|born| Value::from(tokens::first_place(born)));
+            tally.access_tokens += take(&ACCESS_TOKENS, &places, &tally)?;
+            tally.refresh_tokens += take(&REFRESH_TOKENS, &places, &tally)?;
+            let digests = births.map(|born| Value::from(Digest::beginning(born).to_vec()));
+            tally.authorization_codes += take(&AUTHORIZATION_CODES, &digests, &tally)?;
             if tally.rows() < rows {
                 tally.families += self.delete(DELETE_FAMILY, [&family])?;
             }
@@ -391,15 +416,12 @@ impl Tx<'_> {
         Ok(tally)
     }
 
-    /// At most `rows` of them.
-    fn take_of_family(&self, table: &OfFamily, family: &FamilyId, rows: i64) -> Result<i64> {
-        let born = family.born();
-        let from = Digest::beginning(born);
-        let end = Digest::beginning(born.plus(Duration::from_millis(1)));
-        let mut bound = self.connection.prepare_cached(table.bound)?;
+    /// At most `rows` of them, whose keys are from the first of `keys` to before the second.
+    fn take_of_family(&self, of: &OfFamily, keys: &[Value; 2], family: &FamilyId, rows: i64) -> Result<i64> {
+        let [from, end] = keys;
+        let mut bound = self.connection.prepare_cached(of.bound)?;
         let bound =
-            bound.query_row(params![from, end, family, rows], |row| row.get::<_, Digest>(0)).optional()?;
-        let until = bound.as_ref().map_or(&end[..], |digest| &digest.as_bytes()[..]);
-        self.delete(table.delete, params![from, until, family])
+            bound.query_row(params![from, end, family, rows], |row| row.get::<_, Value>(0)).optional()?;
+        self.delete(of.delete, params![from, bound.as_ref().unwrap_or(end), family])
     }
 }

@@ -1,4 +1,4 @@
-//! The `refresh_tokens` table.
+//! Refresh tokens, in the `tokens` table.
 
 use std::time::Duration;
 
@@ -9,17 +9,20 @@ use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken};
 
 use super::authorization_codes::Exchanged;
+use super::tokens::{here, place};
 use super::{Result, Tx};
 
-const INSERT: &str = "INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation, \
+const INSERT: &str = "INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, \
     client_generation, user_generation, grant_generation, scope, kept_until, created_at, expires_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const SHOWN: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, \
-    user_generation, scope, grant_generation, kept_until, expires_at, superseded_at FROM refresh_tokens WHERE digest = ?1";
-const SUPERSEDE: &str =
-    "UPDATE refresh_tokens SET superseded_at = ?2 WHERE digest = ?1 AND superseded_at IS NULL";
-const IS_CURRENT: &str = "SELECT superseded_at IS NULL FROM refresh_tokens WHERE digest = ?1";
-const OWNER: &str = "SELECT client_id, family_id FROM refresh_tokens WHERE digest = ?1";
+    VALUES (?1, ?2, 'refresh', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (place) DO NOTHING";
+const SHOWN: &str = concat!(
+    "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
+    "grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE ",
+    here!()
+);
+const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2 WHERE place = ?1 AND superseded_at IS NULL";
+const IS_CURRENT: &str = concat!("SELECT superseded_at IS NULL FROM tokens WHERE ", here!());
+const OWNER: &str = concat!("SELECT client_id, family_id FROM tokens WHERE ", here!());
 
 /// What `store::plans` looks at.
 #[cfg(test)]
@@ -29,6 +32,7 @@ pub(super) const STATEMENTS: &[&str] = &[SHOWN, SUPERSEDE, IS_CURRENT, OWNER];
 struct Shown {
     exchanged: Exchanged,
     superseded_at: Option<Timestamp>,
+    place: i64,
     is_live: bool,
 }
 
@@ -51,21 +55,25 @@ impl Tx<'_> {
         expires_at: Timestamp,
     ) -> Result<()> {
         let Exchanged { stamp, scope, grant_generation, kept_until } = of;
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            token,
-            stamp.family,
-            stamp.grant,
-            stamp.client,
-            stamp.user,
-            stamp.generations.server,
-            stamp.generations.client,
-            stamp.generations.user,
-            grant_generation,
-            scope,
-            kept_until,
-            now,
-            expires_at,
-        ])?;
+        let mut insert = self.connection.prepare_cached(INSERT)?;
+        self.insert_in_place(token, |place| {
+            insert.execute(params![
+                place,
+                token,
+                stamp.family,
+                stamp.grant,
+                stamp.client,
+                stamp.user,
+                stamp.generations.server,
+                stamp.generations.client,
+                stamp.generations.user,
+                grant_generation,
+                scope,
+                kept_until,
+                now,
+                expires_at,
+            ])
+        })?;
         Ok(())
     }
 
@@ -75,10 +83,10 @@ impl Tx<'_> {
         client: &ClientId,
         now: Timestamp,
     ) -> Result<Option<Shown>> {
-        let shown = self.connection.prepare_cached(SHOWN)?.query_row([token], |row| {
+        let shown = self.connection.prepare_cached(SHOWN)?.query_row(params![place(token), token], |row| {
             let exchanged = Exchanged::from_row(row)?;
             let is_live = now < row.get(10)? && !self.is_revoked(&exchanged.stamp);
-            Ok(Shown { exchanged, superseded_at: row.get(11)?, is_live })
+            Ok(Shown { exchanged, superseded_at: row.get(11)?, place: row.get(12)?, is_live })
         });
         Ok(shown.optional()?.filter(|shown| shown.exchanged.stamp.client == *client))
     }
@@ -93,7 +101,7 @@ impl Tx<'_> {
         let Some(shown) = self.shown_refresh_token(token, client, now)?.filter(|shown| shown.is_live) else {
             return Ok(None);
         };
-        let rows = self.connection.prepare_cached(SUPERSEDE)?.execute(params![token, now])?;
+        let rows = self.connection.prepare_cached(SUPERSEDE)?.execute(params![shown.place, now])?;
         Ok((rows == 1).then_some(shown.exchanged))
     }
 
@@ -106,7 +114,7 @@ impl Tx<'_> {
         grace: Duration,
         now: Timestamp,
     ) -> Result<Option<Repetition>> {
-        let Some(Shown { exchanged, superseded_at: Some(at), is_live }) =
+        let Some(Shown { exchanged, superseded_at: Some(at), is_live, .. }) =
             self.shown_refresh_token(&token.digest(), client, now)?
         else {
             return Ok(None);
@@ -116,7 +124,8 @@ impl Tx<'_> {
         }
         for successor in self.possible_successors(token)? {
             let mut is_current = self.connection.prepare_cached(IS_CURRENT)?;
-            match is_current.query_row([successor.digest()], |row| row.get(0)).optional()? {
+            let digest = successor.digest();
+            match is_current.query_row(params![place(&digest), digest], |row| row.get(0)).optional()? {
                 Some(true) => return Ok(Some(Repetition::Repeatable(exchanged, successor))),
                 // From then on the predecessor is proof of reuse.
                 Some(false) => return Ok(exchanged.stamp.family.map(Repetition::Reuse)),
@@ -130,7 +139,7 @@ impl Tx<'_> {
         Ok(self
             .connection
             .prepare_cached(OWNER)?
-            .query_row([token], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![place(token), token], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?)
     }
 }

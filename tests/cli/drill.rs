@@ -47,7 +47,7 @@ fn a_drill_leaves_one_app_and_one_resource_server_however_often_it_is_run() {
     }
     assert_eq!(count(&place, "ledger WHERE act = 'canary_revoked' AND audiences = 'urn:rescind:canary'"), 80);
     assert_eq!(count(&place, "ledger"), 80);
-    for table in ["confirmations", "revoked_tokens", "access_tokens", "families", "grants"] {
+    for table in ["confirmations", "revoked_tokens", "tokens", "families", "grants"] {
         assert_eq!(count(&place, table), 0, "{table}");
     }
     assert_eq!(count(&place, "drill WHERE outcome = 'passed' AND rounds = 40 AND max_us >= p99_us"), 1);

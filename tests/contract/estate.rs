@@ -468,9 +468,7 @@ impl Estate {
     pub fn forget_new(&self) {
         let beside = self.world.beside();
         let known: BTreeSet<&Vec<u8>> = self.credentials.values().flat_map(|it| &it.bytes).collect();
-        for (table, key) in
-            [("sessions", "digest"), ("client_secrets", "digest"), ("access_tokens", "digest")]
-        {
+        for (table, key) in [("sessions", "digest"), ("client_secrets", "digest"), ("tokens", "digest")] {
             let mut all = beside.prepare(&format!("SELECT {key} FROM {table}")).unwrap();
             let all: Vec<Vec<u8>> =
                 all.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();

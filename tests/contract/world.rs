@@ -305,7 +305,7 @@ impl World {
             let claims = self.keys.reader(&self.store).unwrap().read(&token.0).unwrap();
             return claims.stamp().unwrap().generations.client;
         };
-        let row = "SELECT client_generation FROM access_tokens WHERE digest = ?1";
+        let row = "SELECT client_generation FROM tokens WHERE digest = ?1";
         self.beside().query_row(row, [opaque.digest()], |row| row.get(0)).unwrap()
     }
 

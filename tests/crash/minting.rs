@@ -15,8 +15,8 @@ fn counts(place: &Place) -> Counts {
     [
         "SELECT count(*) FROM authorization_codes",
         "SELECT count(*) FROM authorization_codes WHERE used_at IS NOT NULL",
-        "SELECT count(*) FROM access_tokens",
-        "SELECT count(*) FROM refresh_tokens",
+        "SELECT count(*) FROM tokens WHERE kind = 'access'",
+        "SELECT count(*) FROM tokens WHERE kind = 'refresh'",
     ]
     .map(|sql| place.number(sql))
 }

@@ -5,9 +5,15 @@ use std::os::unix::process::ExitStatusExt;
 use crate::program::Place;
 use crate::visitor::World;
 
-const TABLES: [&str; 4] = ["access_tokens", "refresh_tokens", "authorization_codes", "families"];
+/// The tally's columns, and the rows that each counts.
+const COUNTED: [(&str, &str); 4] = [
+    ("access_tokens", "tokens WHERE kind = 'access'"),
+    ("refresh_tokens", "tokens WHERE kind = 'refresh'"),
+    ("authorization_codes", "authorization_codes"),
+    ("families", "families"),
+];
 /// Copies of one access token and of one refresh token: 24 slices.
-const COPIES: [(&str, i64); 2] = [("access_tokens", 9_000), ("refresh_tokens", 3_000)];
+const COPIES: [(&str, i64); 2] = [("access", 9_000), ("refresh", 3_000)];
 /// At each start at least one slice is committed before the process dies in or after another.
 const POINTS: [&str; 5] = [
     "purge.after_deletion:2",
@@ -18,32 +24,36 @@ const POINTS: [&str; 5] = [
 ];
 const DEATHS: usize = 13;
 
-/// Many rows like the one that is there, of the same family and without their secrets.
-fn copy_rows(place: &Place, table: &str, copies: i64) {
+/// Many tokens like the one of this kind that is there, of the same family and without their secrets.
+fn copy_tokens(place: &Place, kind: &str, copies: i64) {
     let database = place.open();
-    let mut columns =
-        database.prepare("SELECT name FROM pragma_table_info(?1) WHERE name <> 'digest'").unwrap();
+    let mut columns = database
+        .prepare("SELECT name FROM pragma_table_info('tokens') WHERE name NOT IN ('place', 'digest')")
+        .unwrap();
     let columns: Vec<String> =
-        columns.query_map([table], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        columns.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     let columns = columns.join(", ");
     let sql = format!(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
-         INSERT INTO {table} (digest, {columns}) \
-         SELECT unhex(hex(substr(digest, 1, 6)) || hex(randomblob(26))), {columns} \
-         FROM (SELECT * FROM {table} LIMIT 1), n"
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000), \
+         original AS (SELECT * FROM tokens WHERE kind = ?1 LIMIT 1), \
+         free AS (SELECT place - place % 2097152 + i AS place FROM original, n \
+             WHERE place - place % 2097152 + i NOT IN (SELECT place FROM tokens) LIMIT ?2) \
+         INSERT INTO tokens (place, digest, {columns}) \
+         SELECT free.place, unhex(hex(substr(digest, 1, 6)) || hex(randomblob(26))), {columns} FROM original, free"
     );
-    assert_eq!(i64::try_from(database.execute(&sql, [copies]).unwrap()).unwrap(), copies);
+    let made = database.execute(&sql, rusqlite::params![kind, copies]).unwrap();
+    assert_eq!(i64::try_from(made).unwrap(), copies);
 }
 
-/// Rows that are there, by table.
+/// Rows that are there, by kind.
 fn rows(place: &Place) -> [i64; 4] {
-    TABLES.map(|table| place.number(&format!("SELECT count(*) FROM {table}")))
+    COUNTED.map(|(_, rows)| place.number(&format!("SELECT count(*) FROM {rows}")))
 }
 
-/// What the last purge says it has taken, by table.
+/// What the last purge says it has taken, by kind.
 fn tally(place: &Place) -> [i64; 4] {
-    TABLES.map(|table| {
-        place.number(&format!("SELECT {table} FROM purges ORDER BY ledger_sequence DESC LIMIT 1"))
+    COUNTED.map(|(column, _)| {
+        place.number(&format!("SELECT {column} FROM purges ORDER BY ledger_sequence DESC LIMIT 1"))
     })
 }
 
@@ -58,7 +68,7 @@ async fn a_purge_killed_a_dozen_times_goes_on_and_its_tally_is_exact() {
     let code = visitor.code(&cookie).await;
     server.kill();
     for (table, copies) in COPIES {
-        copy_rows(&place, table, copies);
+        copy_tokens(&place, table, copies);
     }
     let total = rows(&place);
     assert_eq!(total, [9_001, 3_001, 2, 2]);

@@ -91,7 +91,7 @@ async fn a_fault_s_page_names_its_request() {
     let page = scene.alice.gets("/authorizations").await.page(503);
     let id = page.header("x-request-id").unwrap().to_owned();
     page.shows(&format!("<code>{id}</code>"));
-    scene.world.forces_schema("ALTER TABLE access_tokens RENAME TO lost_tokens");
+    scene.world.forces_schema("ALTER TABLE tokens RENAME TO lost_tokens");
     scene.api.posts(&crate::harness::fields::Fields::new(&[("token", &tokens.access)])).await.is(503);
 }
 

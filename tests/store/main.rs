@@ -7,4 +7,5 @@ mod live;
 mod purge;
 mod refresh;
 mod schema;
+mod tokens;
 mod world;

@@ -14,16 +14,22 @@ use rusqlite::Connection;
 
 use crate::world::{LIVES, NOW, World, after, opaque, operator};
 
-/// Rows that carry a stamp, and the tally's columns for them.
-const TABLES: [&str; 5] = ["access_tokens", "refresh_tokens", "authorization_codes", "families", "sessions"];
+/// The tally's columns, and the rows that carry a stamp.
+const COUNTED: [(&str, &str); 5] = [
+    ("access_tokens", "tokens WHERE kind = 'access' AND"),
+    ("refresh_tokens", "tokens WHERE kind = 'refresh' AND"),
+    ("authorization_codes", "authorization_codes WHERE"),
+    ("families", "families WHERE"),
+    ("sessions", "sessions WHERE"),
+];
 
-/// All rows of [`TABLES`] that `condition` selects, as table and key.
+/// All rows of [`COUNTED`] that `condition` selects, as table and key.
 fn rows(connection: &Connection, condition: impl Fn(&str) -> Option<String>) -> BTreeSet<(usize, Vec<u8>)> {
     let mut rows = BTreeSet::new();
-    for (place, table) in TABLES.iter().enumerate() {
-        let key = if *table == "families" { "id" } else { "digest" };
-        let Some(condition) = condition(table) else { continue };
-        let sql = format!("SELECT CAST({key} AS BLOB) FROM {table} WHERE {condition}");
+    for (place, (name, all)) in COUNTED.iter().enumerate() {
+        let key = if *name == "families" { "id" } else { "digest" };
+        let Some(condition) = condition(name) else { continue };
+        let sql = format!("SELECT CAST({key} AS BLOB) FROM {all} {condition}");
         let mut statement = connection.prepare(&sql).unwrap();
         let keys = statement.query_map([], |row| row.get(0)).unwrap();
         rows.extend(keys.map(|key| (place, key.unwrap())));
@@ -89,8 +95,7 @@ impl Crowd {
         let (column, id) = match act {
             Act::Family => {
                 // One that has refreshed, so that there is something of every kind.
-                let family =
-                    self.one("SELECT family_id FROM refresh_tokens WHERE superseded_at IS NOT NULL LIMIT 1");
+                let family = self.one("SELECT family_id FROM tokens WHERE superseded_at IS NOT NULL LIMIT 1");
                 let grant = self.one(&format!("SELECT grant_id FROM families WHERE id = '{family}'"));
                 let user = self.one(&format!("SELECT user_id FROM families WHERE id = '{family}'"));
                 let (user, grant) = (UserId::parse(&user).unwrap(), grant.parse_id());
@@ -156,11 +161,11 @@ async fn everything_dead_leaves_nothing_live_does_and_the_tally_is_exact_across_
         }
         let beside = crowd.world.beside();
         assert_eq!(all_rows(&beside), live, "{act:?}");
-        for (place, table) in TABLES.iter().enumerate() {
+        for (place, (name, _)) in COUNTED.iter().enumerate() {
             let tally: i64 =
-                beside.query_row(&format!("SELECT {table} FROM purges"), [], |row| row.get(0)).unwrap();
+                beside.query_row(&format!("SELECT {name} FROM purges"), [], |row| row.get(0)).unwrap();
             let gone = dead.iter().filter(|(of, _)| *of == place).count();
-            assert_eq!(tally, i64::try_from(gone).unwrap(), "{act:?} {table}");
+            assert_eq!(tally, i64::try_from(gone).unwrap(), "{act:?} {name}");
         }
         let finished = "SELECT count(*) FROM purges WHERE finished_at IS NOT NULL AND step = 'done'";
         assert_eq!(beside.query_row(finished, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "{act:?}");
@@ -249,7 +254,9 @@ async fn a_used_code_and_a_superseded_refresh_token_stay_until_they_expire() {
         let sql = format!("SELECT count(*) FROM {table}");
         world.beside().query_row(&sql, [], |row| row.get(0)).unwrap()
     };
-    let counts = || ["authorization_codes", "access_tokens", "refresh_tokens", "families"].map(count);
+    let tables =
+        ["authorization_codes", "tokens WHERE kind = 'access'", "tokens WHERE kind = 'refresh'", "families"];
+    let counts = || tables.map(count);
     for (seconds, expected) in [
         (59, [1, 2, 2, 1]),
         // The code expires at 60 s, the access tokens at 3600 s and 3601 s.
@@ -276,8 +283,8 @@ async fn a_family_is_swept_after_all_that_is_found_through_it() {
         let now = clock.now();
         crowd.world.store.write(move |tx| tx.purge_expired_slice(1, now))
     };
-    let found_by_nobody = "SELECT count(*) FROM (SELECT family_id FROM access_tokens UNION ALL \
-        SELECT family_id FROM refresh_tokens UNION ALL SELECT family_id FROM authorization_codes) AS t \
+    let found_by_nobody = "SELECT count(*) FROM (SELECT family_id FROM tokens UNION ALL \
+        SELECT family_id FROM authorization_codes) AS t \
         WHERE t.family_id NOT IN (SELECT id FROM families)";
     let mut slices = 0;
     while sweep().await.unwrap() == Slice::Worked {

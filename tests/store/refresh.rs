@@ -158,7 +158,7 @@ async fn a_family_that_is_refreshed_every_hour_is_written_again_once_a_32nd_of_t
         token = show(&world, &client, &token, after(quarters * 900)).await.unwrap();
         writes += usize::from(until() != last);
         last = until();
-        let short = "SELECT count(*) FROM families AS f WHERE EXISTS (SELECT 1 FROM refresh_tokens AS t \
+        let short = "SELECT count(*) FROM families AS f WHERE EXISTS (SELECT 1 FROM tokens AS t \
             WHERE t.family_id = f.id AND (t.expires_at > f.expires_at OR t.kept_until > f.expires_at))";
         assert_eq!(number(&world, short), 0, "a token outlives its family");
     }

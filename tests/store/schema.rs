@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use rescind::clock::Clock;
+use rescind::model::secret::{AccessToken, Digest, RefreshToken};
 use rescind::service::purge::catch_up;
+use rescind::store::tokens::place;
 
 use crate::world::{LIVES, NOW, World, after};
 
@@ -23,8 +25,7 @@ async fn every_table_with_a_digest_is_emptied_of_what_has_expired() {
         .unwrap();
     let tables: BTreeSet<String> =
         statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    let known = ["access_tokens", "authorization_codes", "client_secrets", "refresh_tokens", "sessions"]
-        .map(str::to_owned);
+    let known = ["authorization_codes", "client_secrets", "sessions", "tokens"].map(str::to_owned);
     assert!(tables.is_superset(&known.into()));
     let count = |table: &str| -> i64 {
         beside.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
@@ -76,27 +77,50 @@ fn before_migration(last: usize) -> (rusqlite::Connection, String) {
 }
 
 #[test]
-fn refresh_tokens_of_the_earlier_schema_go_on_with_all_that_a_refresh_has_to_know() {
+fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_has_to_know() {
     let (database, migration) = before_migration(14);
+    let born = rescind::clock::Timestamp::from_millis(1_790_000_000_123);
+    let [spent, current, access, own] = [
+        RefreshToken::generate(born).digest(),
+        RefreshToken::generate(born).digest(),
+        AccessToken::generate(born).digest(),
+        AccessToken::generate(after(5)).digest(),
+    ];
+    let hex =
+        |digest: &Digest| format!("x'{}'", digest.as_bytes().map(|byte| format!("{byte:02X}")).concat());
     database
-        .execute_batch(
+        .execute_batch(&format!(
             "PRAGMA foreign_keys = OFF;
              INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, client_generation,
                  user_generation, first_authorized_at, authorized_at) VALUES ('g', 'u', 'c', 'a', 'open', 7, 1, 1, 1, 0, 0);
              INSERT INTO families (id, grant_id, client_id, user_id, server_generation, client_generation, user_generation,
-                 status, device, created_at, expires_at) VALUES ('f', 'g', 'c', 'u', 1, 2, 3, 'open', '', 0, 900);
+                 status, device, created_at, expires_at) VALUES ('f', 'g', 'c', 'u', 1, 2, 3, 'open', '', {born}, 900);
              INSERT INTO refresh_tokens (digest, family_id, grant_id, client_id, user_id, server_generation,
                  client_generation, user_generation, scope, created_at, expires_at, superseded_at, successor_digest, sealed)
-             VALUES (x'01', 'f', 'g', 'c', 'u', 1, 2, 3, 'a', 10, 800, 20, x'02', NULL),
-                 (x'02', 'f', 'g', 'c', 'u', 1, 2, 3, 'a', 20, 810, NULL, NULL, x'77');",
-        )
+             VALUES ({}, 'f', 'g', 'c', 'u', 1, 2, 3, 'a', 10, 800, 20, {}, NULL),
+                 ({}, 'f', 'g', 'c', 'u', 1, 2, 3, 'a', 20, 810, NULL, NULL, x'77');
+             INSERT INTO access_tokens (digest, family_id, grant_id, client_id, user_id, server_generation,
+                 client_generation, user_generation, scope, audience, created_at, expires_at, grant_generation)
+             VALUES ({}, 'f', 'g', 'c', 'u', 1, 2, 3, 'a', 'api', 30, 60, 6),
+                 ({}, NULL, NULL, 'c', NULL, 1, 2, NULL, '', '', {own_born}, 70, NULL);",
+            hex(&spent),
+            hex(&current),
+            hex(&current),
+            hex(&access),
+            hex(&own),
+            born = born.millis(),
+            own_born = after(5).millis(),
+        ))
         .unwrap();
     database.execute_batch(&migration).unwrap();
-    let columns = "digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, \
-        user_generation, grant_generation, scope, kept_until, created_at, expires_at, superseded_at";
-    let all =
-        format!("SELECT concat_ws(' ', hex(digest), {}) FROM refresh_tokens ORDER BY digest", &columns[8..]);
-    let mut rows = database.prepare(&all).unwrap();
-    let rows: Vec<String> = rows.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-    assert_eq!(rows, ["01 f g c u 1 2 3 7 a 900 10 800 20", "02 f g c u 1 2 3 7 a 900 20 810"]);
+    let row = |digest: &Digest| -> String {
+        let row = "SELECT concat_ws(' ', kind, family_id, grant_id, client_id, user_id, server_generation, client_generation, \
+            user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at, superseded_at) \
+            FROM tokens WHERE place = ?1 AND digest = ?2";
+        database.query_row(row, rusqlite::params![place(digest), digest], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(row(&spent), "refresh f g c u 1 2 3 7 a 900 10 800 20");
+    assert_eq!(row(&current), "refresh f g c u 1 2 3 7 a 900 20 810");
+    assert_eq!(row(&access), "access f g c u 1 2 3 6 a api 30 60");
+    assert_eq!(row(&own), format!("access c 1 2   {} 70", after(5).millis()));
 }

@@ -1,0 +1,46 @@
+//! Tokens whose places are taken.
+
+use rescind::model::scope::Scope;
+use rescind::model::secret::Digest;
+use rescind::store::access_tokens::Allowance;
+use rescind::store::{self, Tx};
+
+use crate::world::{NOW, World, after};
+
+/// All with the same place.
+fn digest(n: u8) -> Digest {
+    let mut bytes = [n; 32];
+    bytes[..6].copy_from_slice(&Digest::beginning(NOW));
+    bytes[6..9].copy_from_slice(&[1, 2, 3]);
+    Digest::from_bytes(bytes)
+}
+
+#[tokio::test]
+async fn tokens_with_the_same_place_stand_side_by_side_until_eight_are_there() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let insert = async |n: u8| {
+        let client = client.clone();
+        let write = move |tx: &Tx<'_>| {
+            let allows = Allowance { scope: &Scope::default(), audience: "", expires_at: after(60) };
+            tx.insert_client_access_token(&digest(n), &client, &allows, NOW)
+        };
+        world.store.write(write).await
+    };
+    let is_live = |n: u8| world.store.live_access_token(&digest(n), NOW).unwrap().is_some();
+    for n in 0..8 {
+        assert!(insert(n).await.unwrap());
+    }
+    assert!(matches!(insert(8).await, Err(store::Error::Unavailable(_))));
+    assert_eq!([0, 3, 7, 8].map(is_live), [true, true, true, false]);
+    let deleted = world.store.write(|tx| tx.delete_access_token(&digest(3))).await;
+    assert_eq!(deleted.unwrap(), 1);
+    assert_eq!([0, 3, 7].map(is_live), [true, false, true]);
+    assert!(insert(8).await.unwrap(), "the place that became free");
+    assert!(is_live(8));
+    let suspend = "UPDATE clients SET status = 'suspended'";
+    world.beside().execute(suspend, []).unwrap();
+    world.store.write(|tx| tx.delete_access_token(&digest(0))).await.unwrap();
+    assert!(!insert(9).await.unwrap(), "a client that may not act gets none, and no error");
+}
