@@ -16,8 +16,13 @@ use rusqlite::Connection;
 use super::views::Views;
 use super::{BUSY, Error, Result};
 
-/// Pages in the log before they are moved.
-const MANY: i64 = 500;
+/// Pages in the log before they are moved: the more at once, the less each costs the disk.
+const MANY: i64 = 1_000;
+/// Pages in the log before it begins anew, which takes many small moves beside the commits that come in meanwhile.
+const LONG: i64 = 8_000;
+/// Both, while something is purged: a slice fills the log with pages that stand together, and who waits for the disk
+/// behind them shall not wait long.
+const WHILE_PURGING: i64 = 500;
 /// Pages that the writer moves itself: one or two milliseconds.
 const FEW: i64 = 64;
 /// Each pass finds what the writer has added during the one before.
@@ -31,9 +36,17 @@ const MOVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// The writer's side.
 pub(super) struct Checkpoints {
     committed: SyncSender<()>,
-    is_nearly_done: Arc<AtomicBool>,
+    state: Arc<State>,
     views: Arc<Views>,
     thread: JoinHandle<()>,
+}
+
+/// What the writer and the thread tell one another.
+#[derive(Default)]
+struct State {
+    is_purging: AtomicBool,
+    /// Whether so few pages are left that the writer shall move them.
+    is_nearly_done: AtomicBool,
 }
 
 impl Checkpoints {
@@ -44,20 +57,21 @@ impl Checkpoints {
         // Before its first read a connection does not know that there is a log.
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         let (committed, commits) = sync_channel(1);
-        let is_nearly_done = Arc::<AtomicBool>::default();
-        let (nearly_done, looking) = (is_nearly_done.clone(), views.clone());
+        let state = Arc::<State>::default();
+        let (shared, looking) = (state.clone(), views.clone());
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || run(&connection, &commits, &nearly_done, &looking))
+            .spawn(move || run(&connection, &commits, &shared, &looking))
             .map_err(|error| Error::Unavailable(error.to_string()))?;
-        Ok(Self { committed, is_nearly_done, views, thread })
+        Ok(Self { committed, state, views, thread })
     }
 
     /// After a commit on `connection`, between two transactions.
-    pub(super) fn committed(&self, connection: &Connection) {
-        if self.is_nearly_done.swap(false, Ordering::Relaxed) {
+    pub(super) fn committed(&self, connection: &Connection, is_purging: bool) {
+        self.state.is_purging.store(is_purging, Ordering::Relaxed);
+        if self.state.is_nearly_done.swap(false, Ordering::Relaxed) {
             self.views.end();
-            note(left(connection, MOVE));
+            note(Log::after(connection, MOVE));
             // Views of what was moved hold up the log no more; those of before do.
             self.views.end();
         }
@@ -72,33 +86,48 @@ impl Checkpoints {
     }
 }
 
-fn run(connection: &Connection, commits: &Receiver<()>, is_nearly_done: &AtomicBool, views: &Views) {
+fn run(connection: &Connection, commits: &Receiver<()>, state: &State, views: &Views) {
     while commits.recv().is_ok() {
-        let moved = left(connection, LOOK).and_then(|left| {
-            if left >= MANY && move_most(connection, views)? {
-                is_nearly_done.store(true, Ordering::Relaxed);
-            }
-            Ok(())
-        });
-        note(moved);
+        note(look_after(connection, state, views));
     }
 }
 
-/// Whether only few pages are left.
-fn move_most(connection: &Connection, views: &Views) -> rusqlite::Result<bool> {
+fn look_after(connection: &Connection, state: &State, views: &Views) -> rusqlite::Result<()> {
+    let is_purging = state.is_purging.load(Ordering::Relaxed);
+    let (many, long) = if is_purging { (WHILE_PURGING, WHILE_PURGING) } else { (MANY, LONG) };
+    let log = Log::after(connection, LOOK)?;
+    if log.left() < many {
+        return Ok(());
+    }
     views.end();
-    for _ in 0..PASSES {
-        left(connection, MOVE)?;
-        if left(connection, LOOK)? <= FEW {
-            return Ok(true);
-        }
+    Log::after(connection, MOVE)?;
+    if log.pages < long {
+        return Ok(());
     }
-    Ok(false)
+    for _ in 1..PASSES {
+        if Log::after(connection, LOOK)?.left() <= FEW {
+            state.is_nearly_done.store(true, Ordering::Relaxed);
+            break;
+        }
+        Log::after(connection, MOVE)?;
+    }
+    Ok(())
 }
 
-/// Pages of the log that are still to be moved, after `checkpoint`.
-fn left(connection: &Connection, checkpoint: &str) -> rusqlite::Result<i64> {
-    connection.query_row(checkpoint, [], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+/// Pages in the log, and those of them that were moved.
+struct Log {
+    pages: i64,
+    moved: i64,
+}
+
+impl Log {
+    fn after(connection: &Connection, checkpoint: &str) -> rusqlite::Result<Self> {
+        connection.query_row(checkpoint, [], |row| Ok(Self { pages: row.get(1)?, moved: row.get(2)? }))
+    }
+
+    const fn left(&self) -> i64 {
+        self.pages - self.moved
+    }
 }
 
 fn note<T>(moved: rusqlite::Result<T>) {
@@ -113,11 +142,6 @@ mod tests {
 
     use super::*;
 
-    /// Pages in the log, and of these moved.
-    fn log(connection: &Connection) -> (i64, i64) {
-        connection.query_row(LOOK, [], |row| Ok((row.get(1)?, row.get(2)?))).unwrap()
-    }
-
     #[test]
     fn sqlite_is_new_enough_for_a_checkpoint_beside_a_writer() {
         // Up to 3.51.2 the log could begin anew under a checkpoint of another connection, and lose what it held.
@@ -126,6 +150,15 @@ mod tests {
 
     #[test]
     fn a_long_log_is_moved_beside_the_writer_and_begins_anew() {
+        begins_anew(false, LONG);
+    }
+
+    #[test]
+    fn while_something_is_purged_the_log_stays_shorter() {
+        begins_anew(true, WHILE_PURGING);
+    }
+
+    fn begins_anew(is_purging: bool, long: i64) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
         let writer = Connection::open(&path).unwrap();
@@ -140,23 +173,25 @@ mod tests {
             let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
                 INSERT INTO t SELECT zeroblob(4000) FROM n";
             writer.execute(rows, [pages]).unwrap();
-            checkpoints.committed(&writer);
+            checkpoints.committed(&writer, is_purging);
         };
-        commit(MANY / 2);
+        let look = || Log::after(&writer, LOOK).unwrap();
+        commit(WHILE_PURGING / 2);
         std::thread::sleep(std::time::Duration::from_millis(50));
-        assert_eq!(log(&writer).1, 0, "a short log is left alone");
+        assert_eq!(look().moved, 0, "a short log is left alone");
         // Commits go on until the log is shorter than one of them has made it.
         let mut longest = 0;
         for _ in 0..10_000 {
-            commit(10);
+            commit(20);
             // Somebody looks at the table all the time.
             views
                 .find(Timestamp::from_millis(1), |c| {
                     c.query_row("SELECT 1 FROM t LIMIT 1", [], |_| Ok(Some(())))
                 })
                 .unwrap();
-            let (pages, _) = log(&writer);
+            let Log { pages, .. } = look();
             if pages < longest {
+                assert!(longest >= long);
                 checkpoints.stop();
                 return;
             }

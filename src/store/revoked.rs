@@ -114,6 +114,11 @@ impl Revoked {
         }
     }
 
+    /// Whether all that was revoked is purged.
+    pub(super) fn is_empty(&self) -> bool {
+        self.below().is_empty()
+    }
+
     fn below(&self) -> RwLockReadGuard<'_, HashMap<String, i64>> {
         self.below.read().unwrap_or_else(PoisonError::into_inner)
     }

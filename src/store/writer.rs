@@ -64,7 +64,7 @@ impl Writer {
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;
-             PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 65536;",
+             PRAGMA cache_size = -6144; PRAGMA wal_autocheckpoint = 65536;",
         )?;
         let checkpoints = Checkpoints::start(path, views.clone())?;
         let head: i64 =
@@ -291,7 +291,7 @@ fn work_off(
         for job in group.drain(..) {
             job.answer(failure.as_deref());
         }
-        checkpoints.committed(connection);
+        checkpoints.committed(connection, !announce.revoked.is_empty());
     }
 }
 
