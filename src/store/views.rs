@@ -21,7 +21,7 @@ use super::lookup::open_reader;
 const VIEWS: usize = 4;
 /// Pages that one view keeps, in KiB: with four views, all inner pages of a table of two million tokens. Leaves come from
 /// the system's cache as fast as from one of our own, which would only push all else out of the processor's.
-const CACHE: i64 = 4 * 1024;
+const CACHE: i64 = 512;
 /// Tokens born within so many milliseconds (17 minutes) are of one view: those of a device stand together.
 const BLOCK: i64 = 1 << 20;
 
