@@ -38,7 +38,7 @@ pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows) -> Result<()> {
     ensure!(devices.len() == many, "too few devices");
     let mut storm = devices.split_off(LATENCY_ROUNDS);
     let unrevoked = storm.split_off(STORM);
-    let _server = Running::rescind(&world.database)?;
+    let _server = Running::rescind(&world.database, PORT)?;
     let mut fleet = Fleet::start(GUARDS, &issuer, &world.server, "https://api.example")?;
     if rows.hold(ONE_BY_ONE) {
         runtime.block_on(one_by_one(&world, &issuer, &devices, &mut fleet))?;
@@ -58,8 +58,10 @@ fn withdrawn(world: &World, device: &Device, fleet: &mut Fleet) -> Result<()> {
     let key: String = database.query_row("SELECT kid FROM signing_keys", [], |row| row.get(0))?;
     ensure!(fleet.ask(&format!("watch {}", device.jwt))? == "armed", "the guards are not ready");
     let began = fleet::now();
-    let status =
-        crate::rescind(&world.database).args(["key", "withdraw", &key]).stdout(Stdio::null()).status()?;
+    let status = crate::rescind(&world.database, PORT)
+        .args(["key", "withdraw", &key])
+        .stdout(Stdio::null())
+        .status()?;
     let answered = fleet::now();
     ensure!(status.success(), "the key was not withdrawn");
     let refused = fleet.hear_times()?;

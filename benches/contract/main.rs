@@ -1,7 +1,7 @@
 //! The revocation contract in figures: `cargo bench`.
 //!
 //! Every throughput is given as a share of a bare axum server that answers a static JSON, the two alternating in the
-//! same run, medians of three. `cargo bench -- 10000` makes fewer than a million tokens, `cargo bench -- 1000000 refresh`
+//! same run (few tokens and many, too), medians of three. `cargo bench -- 10000` makes fewer than a million tokens, `cargo bench -- 1000000 refresh`
 //! measures the rows alone whose name holds that word; `cargo bench -- 1000000 guards` needs no million and makes none.
 
 mod checks;
@@ -24,7 +24,10 @@ use seed::World;
 const BARE: &str = "--bare";
 const BARE_PORT: u16 = 18_090;
 const PORT: u16 = 18_091;
+const FEW_PORT: u16 = 18_092;
 const ROUNDS: usize = 3;
+const FEW_TOKENS: usize = 10_000;
+const INTROSPECTION: &str = "introspection";
 const JWT_INTROSPECTION: &str = "JWT introspection";
 
 fn main() -> Result<()> {
@@ -44,16 +47,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let _bare = Running::start(Command::new(std::env::current_exe()?).arg(BARE), BARE_PORT)?;
-    let few = few_tokens(&runtime, &rows, 10_000.min(many))?;
-    let all = many_tokens(&runtime, &rows, many)?;
-    if let (Some(few), Some(all)) = (few, all) {
-        let share = all / few;
-        println!(
-            "| introspection with {many} tokens, share of that with {} | {share:.2} |",
-            10_000.min(many)
-        );
-    }
-    Ok(())
+    endpoints(&runtime, &rows, many)
 }
 
 /// Which rows of the table are measured.
@@ -67,31 +61,40 @@ impl Rows {
     }
 
     /// One line of the table: medians of three, alternating with bare axum.
-    fn measure(&self, name: &str, wrk: &Wrk) -> Result<Option<f64>> {
-        if !self.hold(name) {
-            return Ok(None);
+    fn measure(&self, name: &str, wrk: &Wrk) -> Result<()> {
+        if self.hold(name) {
+            alternate(&[(name, wrk)])?;
         }
-        let mut rates = Vec::new();
-        let mut shares = Vec::new();
-        for round in 0..ROUNDS {
-            let bare = Wrk::bare(BARE_PORT).run(round)?;
-            let rate = wrk.run(round)?;
-            rates.push(rate);
-            shares.push(rate / bare);
-        }
-        let (rate, share) = (median(&mut rates), median(&mut shares));
-        println!("| {name} | {share:.3} of bare axum | {rate:.0} requests a second |");
-        Ok(Some(share))
+        Ok(())
     }
 }
 
-/// The program, on this database.
-fn rescind(database: &Path) -> Command {
+/// A line for each of the loads, which take turns with each other and with bare axum; their rates, round by round.
+fn alternate<const LOADS: usize>(loads: &[(&str, &Wrk); LOADS]) -> Result<[Vec<f64>; LOADS]> {
+    let mut rates = [const { Vec::new() }; LOADS];
+    let mut shares = [const { Vec::new() }; LOADS];
+    for round in 0..ROUNDS {
+        let bare = Wrk::bare(BARE_PORT).run(round)?;
+        for (load, (_, wrk)) in loads.iter().enumerate() {
+            let rate = wrk.run(round)?;
+            rates[load].push(rate);
+            shares[load].push(rate / bare);
+        }
+    }
+    for ((name, _), (rates, shares)) in loads.iter().zip(rates.iter().zip(&shares)) {
+        let (rate, share) = (median(rates), median(shares));
+        println!("| {name} | {share:.3} of bare axum | {rate:.0} requests a second |");
+    }
+    Ok(rates)
+}
+
+/// The program, on this database and port.
+fn rescind(database: &Path, port: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rescind"));
     command
         .env("RESCIND_DATABASE_URL", format!("sqlite://{}", database.display()))
-        .env("RESCIND_LISTEN", format!("127.0.0.1:{PORT}"))
-        .env("RESCIND_ISSUER", format!("http://127.0.0.1:{PORT}"))
+        .env("RESCIND_LISTEN", format!("127.0.0.1:{port}"))
+        .env("RESCIND_ISSUER", format!("http://127.0.0.1:{port}"))
         .env("RUST_LOG", "error");
     command
 }
@@ -117,8 +120,8 @@ impl Running {
         Ok(Self { child, took: began.elapsed() })
     }
 
-    fn rescind(database: &Path) -> Result<Self> {
-        Self::start(rescind(database).arg("serve"), PORT)
+    fn rescind(database: &Path, port: u16) -> Result<Self> {
+        Self::start(rescind(database, port).arg("serve"), port)
     }
 
     /// Resident memory in MiB.
@@ -137,31 +140,21 @@ impl Drop for Running {
     }
 }
 
-/// Introspection's share of bare axum with few tokens.
-fn few_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> Result<Option<f64>> {
-    let name = format!("introspection, {tokens} tokens");
-    if !rows.hold(&name) {
-        return Ok(None);
-    }
-    let world = World::make(runtime, tokens)?;
-    let _server = Running::rescind(&world.database)?;
-    rows.measure(&name, &world.introspection(PORT))
-}
-
-/// Everything else; returns introspection's share of bare axum.
-fn many_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> Result<Option<f64>> {
+/// The endpoints with this many tokens, and the release binary.
+fn endpoints(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> Result<()> {
     let world = World::make(runtime, tokens)?;
     if rows.hold(JWT_INTROSPECTION) {
         runtime.block_on(jwt::sign_all(&world, &format!("http://127.0.0.1:{PORT}")))?;
     }
-    let server = Running::rescind(&world.database)?;
+    let server = Running::rescind(&world.database, PORT)?;
     println!("| cold start, s | {:.3} |", server.took.as_secs_f64());
     std::thread::sleep(Duration::from_secs(2));
     println!("| idle memory, MiB | {:.1} |", server.memory()?);
     let binary = std::fs::metadata(env!("CARGO_BIN_EXE_rescind"))?.len();
     println!("| binary, MB | {:.1} |", binary as f64 / 1e6);
-    let introspection =
-        rows.measure(&format!("introspection, {tokens} tokens"), &world.introspection(PORT))?;
+    if rows.hold(INTROSPECTION) {
+        introspection(runtime, &world, tokens)?;
+    }
     rows.measure("client_credentials, durable", &world.client_credentials(PORT))?;
     rows.measure(JWT_INTROSPECTION, &world.jwt_introspection(PORT))?;
     rows.measure("JWT client_credentials", &world.jwt_client_credentials(PORT))?;
@@ -171,12 +164,27 @@ fn many_tokens(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) ->
     if rows.hold("revoke all") {
         runtime.block_on(revoke_all(&world))?;
     }
-    Ok(introspection)
+    Ok(())
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// With many tokens, and beside it with few.
+fn introspection(runtime: &tokio::runtime::Runtime, world: &World, tokens: usize) -> Result<()> {
+    let few_tokens = FEW_TOKENS.min(tokens);
+    let few_world = World::make(runtime, few_tokens)?;
+    let _server = Running::rescind(&few_world.database, FEW_PORT)?;
+    let [few, many] = alternate(&[
+        (&format!("{INTROSPECTION}, {few_tokens} tokens"), &few_world.introspection(FEW_PORT)),
+        (&format!("{INTROSPECTION}, {tokens} tokens"), &world.introspection(PORT)),
+    ])?;
+    let shares: Vec<f64> = many.iter().zip(few).map(|(many, few)| many / few).collect();
+    println!("| {INTROSPECTION} with {tokens} tokens, of that with {few_tokens} | {:.3} |", median(&shares));
+    Ok(())
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 /// The developer's page: "revoke all user tokens" of a client with all the tokens, beside one with ten.

@@ -137,7 +137,7 @@ fn verify(guard: &Guard, signed: &Signed) -> Result<(f64, f64)> {
         whole.push(began.elapsed().as_nanos() as f64 / parts.len() as f64);
         ensure!(good == parts.len(), "a token was refused");
     }
-    Ok((median(&mut bare), median(&mut whole)))
+    Ok((median(&bare), median(&whole)))
 }
 
 fn public_key(key: &Key) -> Result<ParsedPublicKey> {
