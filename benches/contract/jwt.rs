@@ -12,7 +12,7 @@ use rescind::model::scope::Scope;
 use rescind::model::secret::RefreshToken;
 use rescind::model::stamp::{Generations, Stamp};
 use rescind::store::Store;
-use rescind::store::tokens::place;
+use rescind::store::tokens::{Kind, place};
 use rusqlite::{Connection, params};
 
 use crate::seed::World;
@@ -41,15 +41,16 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
     let lines = std::fs::read_to_string(world.file("large", "refresh"))?;
     let sign = |line: &str| {
         let digest = RefreshToken::parse(line).context("a refresh token")?.digest();
-        let stamp = stamps.query_row(params![place(&digest), &digest.as_bytes()[..]], |row| {
-            Ok(Stamp {
-                family: row.get(0)?,
-                grant: row.get(1)?,
-                client: world.large.clone(),
-                user: row.get(2)?,
-                generations: Generations { server: 1, client: 1, user: Some(1) },
-            })
-        })?;
+        let stamp =
+            stamps.query_row(params![place(&digest, Kind::Refresh), &digest.as_bytes()[..]], |row| {
+                Ok(Stamp {
+                    family: row.get(0)?,
+                    grant: row.get(1)?,
+                    client: world.large.clone(),
+                    user: row.get(2)?,
+                    generations: Generations { server: 1, client: 1, user: Some(1) },
+                })
+            })?;
         let allows = Allowance {
             issuer,
             audience: "https://api.example".to_owned(),

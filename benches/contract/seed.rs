@@ -17,7 +17,7 @@ use rescind::model::secret::{AccessToken, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::store::Store;
-use rescind::store::tokens::place;
+use rescind::store::tokens::{Kind, place};
 use rusqlite::{Connection, params};
 
 use crate::load::{Latencies, Repeat, Wrk};
@@ -165,13 +165,13 @@ impl World {
             };
             let mut token = tx.prepare("INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, 1, 'read', ?8, ?9, ?10, ?11) ON CONFLICT (place) DO NOTHING")?;
             let access = access.iter().map(|(secret, family)| {
-                (*family, secret.digest(), "access", Some("https://api.example"), None, later)
+                (*family, secret.digest(), Kind::Access, Some("https://api.example"), None, later)
             });
             let refresh = refresh.iter().map(|(secret, family)| {
                 (
                     *family,
                     secret.digest(),
-                    "refresh",
+                    Kind::Refresh,
                     None,
                     Some(kept_until(*family).millis()),
                     now.plus(month),
@@ -182,11 +182,12 @@ impl World {
             access.sort_unstable_by_key(|(_, digest, ..)| digest.token_id().split_off(12));
             for (family, digest, kind, audience, kept_until, expires_at) in refresh.chain(access) {
                 let (family, grant, user) = row(family);
-                let mut place = place(&digest);
+                let first = place(&digest, kind);
+                let mut place = first;
                 while token.execute(params![
                     place,
                     &digest.as_bytes()[..],
-                    kind,
+                    if kind == Kind::Access { "access" } else { "refresh" },
                     family,
                     grant,
                     client.as_str(),
@@ -198,6 +199,7 @@ impl World {
                 ])? == 0
                 {
                     place += 1;
+                    ensure!(place < first + 8, "no place is free");
                 }
             }
         }

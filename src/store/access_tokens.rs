@@ -10,7 +10,7 @@ use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
 use super::live::stamp_from_row;
-use super::tokens::{here, place};
+use super::tokens::{Kind, is_token, place};
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, \
@@ -23,10 +23,10 @@ const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, kind, client
 const FACTS: &str = concat!(
     "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
     "audience, created_at, expires_at, grant_generation FROM tokens WHERE ",
-    here!()
+    is_token!()
 );
-const OWNED: &str = concat!("SELECT client_id, grant_id, user_id, audience FROM tokens WHERE ", here!());
-const DELETE: &str = concat!("DELETE FROM tokens WHERE ", here!());
+const OWNED: &str = concat!("SELECT client_id, grant_id, user_id, audience FROM tokens WHERE ", is_token!());
+const DELETE: &str = concat!("DELETE FROM tokens WHERE ", is_token!());
 
 /// What `store::plans` looks at.
 #[cfg(test)]
@@ -65,7 +65,9 @@ impl Store {
         let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
         let find = || {
             self.views.find(token.born(), |c| {
-                c.prepare_cached(FACTS)?.query_row(params![place(token), token], facts).optional()
+                c.prepare_cached(FACTS)?
+                    .query_row(params![place(token, Kind::Access), token], facts)
+                    .optional()
             })
         };
         let live = self.writer.revoked().unless_revoked(find, |facts| &facts.stamp)?;
@@ -99,7 +101,7 @@ impl Tx<'_> {
     ) -> Result<()> {
         let Exchanged { stamp, grant_generation, .. } = of;
         let mut insert = self.connection.prepare_cached(INSERT)?;
-        self.insert_in_place(token, |place| {
+        self.insert_in_place(token, Kind::Access, |place| {
             insert.execute(params![
                 place,
                 token,
@@ -130,7 +132,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<bool> {
         let mut insert = self.connection.prepare_cached(INSERT_FOR_CLIENT)?;
-        self.insert_in_place(token, |place| {
+        self.insert_in_place(token, Kind::Access, |place| {
             insert.execute(params![
                 place,
                 token,
@@ -155,12 +157,12 @@ impl Tx<'_> {
         Ok(self
             .connection
             .prepare_cached(OWNED)?
-            .query_row(params![place(token), token], owned)
+            .query_row(params![place(token, Kind::Access), token], owned)
             .optional()?)
     }
 
     /// How many rows went: one, or none if there was no such token.
     pub fn delete_access_token(&self, token: &Digest) -> Result<i64> {
-        self.delete(DELETE, params![place(token), token])
+        self.delete(DELETE, params![place(token, Kind::Access), token])
     }
 }

@@ -16,8 +16,8 @@ macro_rules! numbers {
             "AND g.client_generation = c.generation AND c.status = 'active') AS users, ",
             "(SELECT count(*) FROM families AS f WHERE f.client_id = c.id ",
             "AND f.client_generation = c.generation AND f.status = 'open' AND c.status = 'active') AS devices, ",
-            "(SELECT count(*) FROM families AS f JOIN tokens AS t ON t.kind = 'access' AND ",
-            of_family!("t", "f"),
+            "(SELECT count(*) FROM families AS f JOIN tokens AS t ON ",
+            of_family!(access "t", "f"),
             " WHERE f.client_id = c.id AND f.client_generation = c.generation AND c.status = 'active') ",
             "+ (SELECT count(*) FROM tokens AS t WHERE t.client_id = c.id AND t.family_id IS NULL ",
             "AND t.client_generation = c.generation AND c.status = 'active') AS tokens"

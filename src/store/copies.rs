@@ -33,7 +33,7 @@ const BEGIN: &str = "UPDATE server SET generation = max(generation + 1, ?1), inc
 const ACTIVE_CLIENTS: &str = "SELECT id FROM clients WHERE status = 'active' ORDER BY id";
 const VOID: [&str; 5] = [
     "DELETE FROM tokens WHERE kind = 'access'",
-    "DELETE FROM tokens",
+    "DELETE FROM tokens WHERE kind = 'refresh'",
     "DELETE FROM authorization_codes",
     "DELETE FROM families",
     "DELETE FROM sessions",

@@ -1,5 +1,6 @@
 //! The `purges` table, and the statements that remove dead rows slice by slice.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rusqlite::types::Value;
@@ -12,6 +13,7 @@ use crate::model::secret::Digest;
 
 use super::receipts::LedgerRow;
 use super::revoked::{Below, Change};
+use super::tokens::Kind;
 use super::{Result, Store, Tx, authorization_codes, tokens};
 
 /// Rows of one table that a page counts at the most, so that no page takes long.
@@ -55,14 +57,8 @@ macro_rules! families {
         Families {
             next: concat!("SELECT f.id FROM families AS f WHERE ", $dead, " LIMIT ?3"),
             counts: [
-                families!(
-                    concat!("tokens AS t ON t.kind = 'access' AND ", tokens::of_family!("t", "f")),
-                    $dead
-                ),
-                families!(
-                    concat!("tokens AS t ON t.kind = 'refresh' AND ", tokens::of_family!("t", "f")),
-                    $dead
-                ),
+                families!(concat!("tokens AS t ON ", tokens::of_family!(access "t", "f")), $dead),
+                families!(concat!("tokens AS t ON ", tokens::of_family!(refresh "t", "f")), $dead),
                 families!(
                     concat!("authorization_codes AS t ON ", authorization_codes::of_family!("t", "f")),
                     $dead
@@ -112,28 +108,20 @@ struct OfFamily {
 }
 
 macro_rules! one_family {
-    ($key:literal from $rows:literal) => {
+    ($table:literal, $key:literal) => {
         OfFamily {
-            bound: concat!(
-                "SELECT ",
-                $key,
-                " FROM ",
-                one_family!($key, $rows),
-                " ORDER BY ",
-                $key,
-                " LIMIT 1 OFFSET ?4"
-            ),
-            delete: concat!("DELETE FROM ", one_family!($key, $rows)),
+            bound: concat!("SELECT ", $key, one_family!(from $table, $key), " ORDER BY ", $key, " LIMIT 1 OFFSET ?4"),
+            delete: concat!("DELETE", one_family!(from $table, $key)),
         }
     };
-    ($key:literal, $rows:literal) => {
-        concat!($rows, " family_id = ?3 AND ", $key, " >= ?1 AND ", $key, " < ?2")
+    (from $table:literal, $key:literal) => {
+        concat!(" FROM ", $table, " WHERE ", $key, " >= ?1 AND ", $key, " < ?2 AND family_id = ?3")
     };
 }
 
-static ACCESS_TOKENS: OfFamily = one_family!("place" from "tokens WHERE kind = 'access' AND");
-static REFRESH_TOKENS: OfFamily = one_family!("place" from "tokens WHERE kind = 'refresh' AND");
-static AUTHORIZATION_CODES: OfFamily = one_family!("digest" from "authorization_codes WHERE");
+/// The key range says which kind.
+static TOKENS: OfFamily = one_family!("tokens", "place");
+static AUTHORIZATION_CODES: OfFamily = one_family!("authorization_codes", "digest");
 const DELETE_FAMILY: &str = "DELETE FROM families WHERE id = ?1";
 
 /// Adds a slice's rows to the tally and moves on once a step has nothing left.
@@ -148,7 +136,7 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     let families = families.flat_map(|families| [&[families.next][..], &families.counts].concat());
     let rows = [&TOKENS_OF_CLIENT, &SESSIONS_OF_USER].into_iter();
     let rows = rows.flat_map(|doomed| [doomed.delete, doomed.count]);
-    let of_one = [&ACCESS_TOKENS, &REFRESH_TOKENS, &AUTHORIZATION_CODES].into_iter();
+    let of_one = [&TOKENS, &AUTHORIZATION_CODES].into_iter();
     let of_one = of_one.flat_map(|rows| [rows.bound, rows.delete]);
     families.chain(rows).chain(of_one).chain([DELETE_FAMILY, NEXT, PROGRESS])
 }
@@ -400,15 +388,19 @@ impl Tx<'_> {
         while tally.rows() < rows {
             let family = next.query_row(params![id, generation, 1], |row| row.get::<_, FamilyId>(0));
             let Some(family) = family.optional()? else { break };
-            let births = [family.born(), family.born().plus(Duration::from_millis(1))];
-            let take = |of: &OfFamily, keys: &[Value; 2], taken: &Tally| {
-                self.take_of_family(of, keys, &family, rows - taken.rows())
+            let born = family.born();
+            let take = |of: &OfFamily, keys: Range<Value>, taken: &Tally| {
+                self.take_of_family(of, &keys, &family, rows - taken.rows())
             };
-            let places = births.map(|born| Value::from(tokens::first_place(born)));
-            tally.access_tokens += take(&ACCESS_TOKENS, &places, &tally)?;
-            tally.refresh_tokens += take(&REFRESH_TOKENS, &places, &tally)?;
-            let digests = births.map(|born| Value::from(Digest::beginning(born).to_vec()));
-            tally.authorization_codes += take(&AUTHORIZATION_CODES, &digests, &tally)?;
+            let places = |kind| {
+                let Range { start, end } = tokens::places(born, kind);
+                Value::from(start)..Value::from(end)
+            };
+            tally.access_tokens += take(&TOKENS, places(Kind::Access), &tally)?;
+            tally.refresh_tokens += take(&TOKENS, places(Kind::Refresh), &tally)?;
+            let beginning = |born| Value::from(Digest::beginning(born).to_vec());
+            let digests = beginning(born)..beginning(born.plus(Duration::from_millis(1)));
+            tally.authorization_codes += take(&AUTHORIZATION_CODES, digests, &tally)?;
             if tally.rows() < rows {
                 tally.families += self.delete(DELETE_FAMILY, [&family])?;
             }
@@ -416,12 +408,18 @@ impl Tx<'_> {
         Ok(tally)
     }
 
-    /// At most `rows` of them, whose keys are from the first of `keys` to before the second.
-    fn take_of_family(&self, of: &OfFamily, keys: &[Value; 2], family: &FamilyId, rows: i64) -> Result<i64> {
-        let [from, end] = keys;
+    /// At most `rows` of those with such keys.
+    fn take_of_family(
+        &self,
+        of: &OfFamily,
+        keys: &Range<Value>,
+        family: &FamilyId,
+        rows: i64,
+    ) -> Result<i64> {
+        let Range { start, end } = keys;
         let mut bound = self.connection.prepare_cached(of.bound)?;
         let bound =
-            bound.query_row(params![from, end, family, rows], |row| row.get::<_, Value>(0)).optional()?;
-        self.delete(of.delete, params![from, bound.as_ref().unwrap_or(end), family])
+            bound.query_row(params![start, end, family, rows], |row| row.get::<_, Value>(0)).optional()?;
+        self.delete(of.delete, params![start, bound.as_ref().unwrap_or(end), family])
     }
 }

@@ -9,7 +9,7 @@ use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken};
 
 use super::authorization_codes::Exchanged;
-use super::tokens::{here, place};
+use super::tokens::{Kind, is_token, place};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, \
@@ -18,11 +18,11 @@ const INSERT: &str = "INSERT INTO tokens (place, digest, kind, family_id, grant_
 const SHOWN: &str = concat!(
     "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
     "grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE ",
-    here!()
+    is_token!()
 );
 const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2 WHERE place = ?1 AND superseded_at IS NULL";
-const IS_CURRENT: &str = concat!("SELECT superseded_at IS NULL FROM tokens WHERE ", here!());
-const OWNER: &str = concat!("SELECT client_id, family_id FROM tokens WHERE ", here!());
+const IS_CURRENT: &str = concat!("SELECT superseded_at IS NULL FROM tokens WHERE ", is_token!());
+const OWNER: &str = concat!("SELECT client_id, family_id FROM tokens WHERE ", is_token!());
 
 /// What `store::plans` looks at.
 #[cfg(test)]
@@ -56,7 +56,7 @@ impl Tx<'_> {
     ) -> Result<()> {
         let Exchanged { stamp, scope, grant_generation, kept_until } = of;
         let mut insert = self.connection.prepare_cached(INSERT)?;
-        self.insert_in_place(token, |place| {
+        self.insert_in_place(token, Kind::Refresh, |place| {
             insert.execute(params![
                 place,
                 token,
@@ -83,11 +83,14 @@ impl Tx<'_> {
         client: &ClientId,
         now: Timestamp,
     ) -> Result<Option<Shown>> {
-        let shown = self.connection.prepare_cached(SHOWN)?.query_row(params![place(token), token], |row| {
-            let exchanged = Exchanged::from_row(row)?;
-            let is_live = now < row.get(10)? && !self.is_revoked(&exchanged.stamp);
-            Ok(Shown { exchanged, superseded_at: row.get(11)?, place: row.get(12)?, is_live })
-        });
+        let shown = self.connection.prepare_cached(SHOWN)?.query_row(
+            params![place(token, Kind::Refresh), token],
+            |row| {
+                let exchanged = Exchanged::from_row(row)?;
+                let is_live = now < row.get(10)? && !self.is_revoked(&exchanged.stamp);
+                Ok(Shown { exchanged, superseded_at: row.get(11)?, place: row.get(12)?, is_live })
+            },
+        );
         Ok(shown.optional()?.filter(|shown| shown.exchanged.stamp.client == *client))
     }
 
@@ -125,7 +128,10 @@ impl Tx<'_> {
         for successor in self.possible_successors(token)? {
             let mut is_current = self.connection.prepare_cached(IS_CURRENT)?;
             let digest = successor.digest();
-            match is_current.query_row(params![place(&digest), digest], |row| row.get(0)).optional()? {
+            match is_current
+                .query_row(params![place(&digest, Kind::Refresh), digest], |row| row.get(0))
+                .optional()?
+            {
                 Some(true) => return Ok(Some(Repetition::Repeatable(exchanged, successor))),
                 // From then on the predecessor is proof of reuse.
                 Some(false) => return Ok(exchanged.stamp.family.map(Repetition::Reuse)),
@@ -139,7 +145,7 @@ impl Tx<'_> {
         Ok(self
             .connection
             .prepare_cached(OWNER)?
-            .query_row(params![place(token), token], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![place(token, Kind::Refresh), token], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?)
     }
 }

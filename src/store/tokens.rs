@@ -1,19 +1,21 @@
 //! The `tokens` table: opaque access tokens and refresh tokens, in the order of their families' births.
 //!
-//! A token's place is an integer made of its family's birth and some of its digest: what a refresh reads and writes stands
-//! in one page, and the inner pages of the table are few, because they hold places alone.
+//! A token's place is an integer made of its family's birth, its kind and some of its digest: what a device's refresh reads
+//! and writes stands together, and the inner pages of the table are few, because they hold places alone.
+
+use std::ops::Range;
 
 use crate::clock::Timestamp;
 use crate::model::secret::Digest;
 
 use super::{Error, Result, Tx};
 
-/// Places for the tokens of families born at one millisecond.
-const PLACES: i64 = 1 << 21;
+/// Places for the tokens of one kind, of families born at one millisecond.
+const PLACES: i64 = 1 << 20;
 /// A token whose place is taken takes one of the next; it is looked for in so many.
 const NEIGHBOURS: i64 = 8;
 /// In the year 2109 the milliseconds no longer fit beside the places.
-const LAST_BIRTH: i64 = (1 << 42) - 1;
+const LAST_BIRTH: i64 = (1 << 42) - 2;
 
 const IS_TAKEN: &str = "SELECT 1 FROM tokens WHERE place = ?1";
 
@@ -21,25 +23,42 @@ const IS_TAKEN: &str = "SELECT 1 FROM tokens WHERE place = ?1";
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[IS_TAKEN];
 
-/// The row of the token with digest ?2, whose place is ?1.
-macro_rules! here {
+/// Of the places of a birth, access tokens have the lower half and refresh tokens the upper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Access,
+    Refresh,
+}
+
+/// Where the row of a token is looked for: its digest is ?2, its place ?1.
+macro_rules! is_token {
     () => {
         "place >= ?1 AND place < ?1 + 8 AND digest = ?2"
     };
 }
 
-/// The join of a family `$family` with its rows `$token`.
+/// The join of a family `$family` with its tokens `$token` of one kind.
 macro_rules! of_family {
-    ($token:literal, $family:literal) => {
+    (access $token:literal, $family:literal) => {
+        $crate::store::tokens::of_family!($token, $family, "0", "1048576")
+    };
+    (refresh $token:literal, $family:literal) => {
+        $crate::store::tokens::of_family!($token, $family, "1048576", "2097152")
+    };
+    ($token:literal, $family:literal, $from:literal, $to:literal) => {
         concat!(
             $token,
             ".place >= ",
             $family,
-            ".created_at * 2097152 AND ",
+            ".created_at * 2097152 + ",
+            $from,
+            " AND ",
             $token,
-            ".place < (",
+            ".place < ",
             $family,
-            ".created_at + 1) * 2097152 AND ",
+            ".created_at * 2097152 + ",
+            $to,
+            " AND ",
             $token,
             ".family_id = ",
             $family,
@@ -48,19 +67,20 @@ macro_rules! of_family {
     };
 }
 
-pub(super) use {here, of_family};
+pub(super) use {is_token, of_family};
 
-/// The first place for tokens of families born then.
-pub(super) fn first_place(born: Timestamp) -> i64 {
-    born.millis().clamp(0, LAST_BIRTH) * PLACES
+/// The places for tokens of families born then.
+pub(super) fn places(born: Timestamp, kind: Kind) -> Range<i64> {
+    let first = (2 * born.millis().clamp(0, LAST_BIRTH) + kind as i64) * PLACES;
+    first..first + PLACES
 }
 
 /// Where a token stands, unless another stood there before it.
-pub fn place(token: &Digest) -> i64 {
+pub fn place(token: &Digest, kind: Kind) -> i64 {
     let bytes = token.as_bytes();
-    let chance = i64::from(u32::from_be_bytes([0, bytes[6], bytes[7], bytes[8]]) >> 3);
+    let chance = i64::from(u32::from_be_bytes([0, bytes[6], bytes[7], bytes[8]]) >> 4);
     // The last of them keep room for neighbours: what is found by a birth is found between the places of that birth.
-    first_place(token.born()) + chance.min(PLACES - NEIGHBOURS)
+    places(token.born(), kind).start + chance.min(PLACES - NEIGHBOURS)
 }
 
 impl Tx<'_> {
@@ -69,9 +89,10 @@ impl Tx<'_> {
     pub(super) fn insert_in_place(
         &self,
         token: &Digest,
+        kind: Kind,
         mut insert: impl FnMut(i64) -> rusqlite::Result<usize>,
     ) -> Result<bool> {
-        let first = place(token);
+        let first = place(token, kind);
         for place in first..first + NEIGHBOURS {
             if insert(place)? == 1 {
                 return Ok(true);
@@ -100,23 +121,42 @@ mod tests {
     }
 
     #[test]
-    fn a_token_and_its_neighbours_stand_between_the_places_of_its_birth_and_of_the_next() {
-        let next = first_place(BORN.plus(Duration::from_millis(1)));
-        assert_eq!(place(&digest([0; 3])), first_place(BORN));
-        assert_eq!(place(&digest([0, 0, 8])), first_place(BORN) + 1);
-        assert_eq!(place(&digest([255; 3])) + NEIGHBOURS, next);
+    fn a_token_and_its_neighbours_stand_between_the_places_of_its_kind_and_birth() {
+        let next = places(BORN.plus(Duration::from_millis(1)), Kind::Access);
+        let (access, refresh) = (places(BORN, Kind::Access), places(BORN, Kind::Refresh));
+        assert_eq!((access.end, refresh.end), (refresh.start, next.start));
+        for (kind, places) in [(Kind::Access, access), (Kind::Refresh, refresh)] {
+            assert_eq!(place(&digest([0; 3]), kind), places.start);
+            assert_eq!(place(&digest([0, 0, 16]), kind), places.start + 1);
+            assert_eq!(place(&digest([255; 3]), kind) + NEIGHBOURS, places.end);
+        }
     }
 
     #[test]
     fn statements_say_the_same() {
-        assert!(here!().contains(&format!("place < ?1 + {NEIGHBOURS} ")));
-        assert_eq!(of_family!("t", "f").matches(&format!(" * {PLACES}")).count(), 2);
+        assert!(is_token!().contains(&format!("place < ?1 + {NEIGHBOURS} ")));
+        let database = rusqlite::Connection::open_in_memory().unwrap();
+        for (kind, joined) in
+            [(Kind::Access, of_family!(access "t", "f")), (Kind::Refresh, of_family!(refresh "t", "f"))]
+        {
+            let Range { start, end } = places(BORN, kind);
+            for (place, is_there) in [(start - 1, false), (start, true), (end - 1, true), (end, false)] {
+                let sql = format!(
+                    "SELECT {joined} FROM (SELECT {place} AS place, 'x' AS family_id) AS t, \
+                     (SELECT {} AS created_at, 'x' AS id) AS f",
+                    BORN.millis()
+                );
+                let found: bool = database.query_row(&sql, [], |row| row.get(0)).unwrap();
+                assert_eq!(found, is_there, "{kind:?} {sql}");
+            }
+        }
     }
 
     #[test]
     fn times_that_no_family_was_born_at_have_places_too() {
         for millis in [i64::MIN, -1, LAST_BIRTH + 1, i64::MAX] {
-            assert!(first_place(Timestamp::from_millis(millis)) >= 0);
+            let places = places(Timestamp::from_millis(millis), Kind::Refresh);
+            assert!((0..=places.end).contains(&places.start));
         }
     }
 }

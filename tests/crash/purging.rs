@@ -36,8 +36,8 @@ fn copy_tokens(place: &Place, kind: &str, copies: i64) {
     let sql = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000), \
          original AS (SELECT * FROM tokens WHERE kind = ?1 LIMIT 1), \
-         free AS (SELECT place - place % 2097152 + i AS place FROM original, n \
-             WHERE place - place % 2097152 + i NOT IN (SELECT place FROM tokens) LIMIT ?2) \
+         free AS (SELECT place - place % 1048576 + i AS place FROM original, n \
+             WHERE place - place % 1048576 + i NOT IN (SELECT place FROM tokens) LIMIT ?2) \
          INSERT INTO tokens (place, digest, {columns}) \
          SELECT free.place, unhex(hex(substr(digest, 1, 6)) || hex(randomblob(26))), {columns} FROM original, free"
     );

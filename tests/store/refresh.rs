@@ -165,3 +165,24 @@ async fn a_family_that_is_refreshed_every_hour_is_written_again_once_a_32nd_of_t
     // Tokens live a day here, and a family 45 minutes longer: every fourth refresh is beyond that.
     assert_eq!(writes, 8);
 }
+
+#[tokio::test]
+async fn refresh_tokens_whose_places_were_taken_are_exchanged_repeated_and_purged_like_others() {
+    let world = World::new().await;
+    let (client, first) = device(&world).await;
+    // The last place that a token is looked for at.
+    let displace = || {
+        let current = "UPDATE tokens SET place = place + 7 WHERE kind = 'refresh' AND superseded_at IS NULL";
+        assert_eq!(world.beside().execute(current, []).unwrap(), 1);
+    };
+    displace();
+    let second = show(&world, &client, &first, after(1)).await.unwrap();
+    displace();
+    assert_eq!(show(&world, &client, &first, after(2)).await.as_ref(), Some(&second), "the same successor");
+    let third = show(&world, &client, &second, after(3)).await.unwrap();
+    displace();
+    assert_eq!(show(&world, &client, &first, after(4)).await, None, "reuse");
+    assert_eq!(show(&world, &client, &third, after(5)).await, None, "the family is closed");
+    catch_up(&world.store, &Clock::fixed(after(5)), LIVES.refresh_grace).await.unwrap();
+    assert_eq!(number(&world, "SELECT count(*) FROM tokens"), 0);
+}

@@ -1,11 +1,12 @@
 //! Every table that holds credentials is one that gets emptied.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
 use rescind::clock::Clock;
 use rescind::model::secret::{AccessToken, Digest, RefreshToken};
 use rescind::service::purge::catch_up;
-use rescind::store::tokens::place;
+use rescind::store::tokens::{Kind, place};
 
 use crate::world::{LIVES, NOW, World, after};
 
@@ -60,25 +61,27 @@ async fn nobody_else_can_read_the_database() {
     }
 }
 
-/// A database as version `last` of the schema has it, and what brings it to the next.
-fn before_migration(last: usize) -> (rusqlite::Connection, String) {
+/// Applies migrations by their numbers.
+fn migrate(database: &rusqlite::Connection, numbers: RangeInclusive<usize>) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let number = |file: &std::path::Path| -> usize {
         file.file_name().unwrap().to_str().unwrap()[..4].parse().unwrap()
     };
-    let connection = rusqlite::Connection::open_in_memory().unwrap();
-    for file in files.iter().filter(|file| number(file) < last) {
-        connection.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
+    for file in files.iter().filter(|file| numbers.contains(&number(file))) {
+        database.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
     }
-    let next = files.iter().find(|file| number(file) == last).unwrap();
-    (connection, std::fs::read_to_string(next).unwrap())
+}
+
+fn hex(digest: &Digest) -> String {
+    format!("x'{}'", digest.as_bytes().map(|byte| format!("{byte:02X}")).concat())
 }
 
 #[test]
 fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_has_to_know() {
-    let (database, migration) = before_migration(14);
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    migrate(&database, 1..=13);
     let born = rescind::clock::Timestamp::from_millis(1_790_000_000_123);
     let [spent, current, access, own] = [
         RefreshToken::generate(born).digest(),
@@ -86,8 +89,6 @@ fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_ha
         AccessToken::generate(born).digest(),
         AccessToken::generate(after(5)).digest(),
     ];
-    let hex =
-        |digest: &Digest| format!("x'{}'", digest.as_bytes().map(|byte| format!("{byte:02X}")).concat());
     database
         .execute_batch(&format!(
             "PRAGMA foreign_keys = OFF;
@@ -112,15 +113,51 @@ fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_ha
             own_born = after(5).millis(),
         ))
         .unwrap();
-    database.execute_batch(&migration).unwrap();
-    let row = |digest: &Digest| -> String {
+    migrate(&database, 14..=15);
+    let row = |digest: &Digest, kind| -> String {
         let row = "SELECT concat_ws(' ', kind, family_id, grant_id, client_id, user_id, server_generation, client_generation, \
             user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at, superseded_at) \
             FROM tokens WHERE place = ?1 AND digest = ?2";
-        database.query_row(row, rusqlite::params![place(digest), digest], |row| row.get(0)).unwrap()
+        database.query_row(row, rusqlite::params![place(digest, kind), digest], |row| row.get(0)).unwrap()
     };
-    assert_eq!(row(&spent), "refresh f g c u 1 2 3 7 a 900 10 800 20");
-    assert_eq!(row(&current), "refresh f g c u 1 2 3 7 a 900 20 810");
-    assert_eq!(row(&access), "access f g c u 1 2 3 6 a api 30 60");
-    assert_eq!(row(&own), format!("access c 1 2   {} 70", after(5).millis()));
+    assert_eq!(row(&spent, Kind::Refresh), "refresh f g c u 1 2 3 7 a 900 10 800 20");
+    assert_eq!(row(&current, Kind::Refresh), "refresh f g c u 1 2 3 7 a 900 20 810");
+    assert_eq!(row(&access, Kind::Access), "access f g c u 1 2 3 6 a api 30 60");
+    assert_eq!(row(&own, Kind::Access), format!("access c 1 2   {} 70", after(5).millis()));
+}
+
+#[test]
+fn tokens_that_get_the_same_place_in_the_later_schema_stand_side_by_side() {
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    migrate(&database, 1..=14);
+    // As many bits of them as the later schema keeps are the same, and one more is not.
+    let [first, second] = [0x20, 0x28].map(|chance| {
+        let mut bytes = [chance; 32];
+        bytes[..6].copy_from_slice(&Digest::beginning(NOW));
+        bytes[6..9].copy_from_slice(&[1, 2, chance]);
+        Digest::from_bytes(bytes)
+    });
+    let mut earlier_place = NOW.millis() * 2_097_152;
+    let mut insert = |digest: &Digest, kind: &str, superseded_at: &str| {
+        earlier_place += 1;
+        database
+            .execute_batch(&format!(
+                "INSERT INTO tokens (place, digest, kind, client_id, server_generation, client_generation, scope, \
+                 created_at, expires_at, superseded_at) VALUES ({earlier_place}, {}, '{kind}', 'c', 1, 1, '', 0, 9, \
+                 {superseded_at})",
+                hex(digest)
+            ))
+            .unwrap();
+    };
+    insert(&first, "refresh", "5");
+    insert(&second, "refresh", "NULL");
+    insert(&first, "access", "NULL");
+    migrate(&database, 15..=15);
+    let place_of = |digest: &Digest, kind: &str| -> i64 {
+        let sql = "SELECT place FROM tokens WHERE digest = ?1 AND kind = ?2";
+        database.query_row(sql, rusqlite::params![digest, kind], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(place_of(&second, "refresh"), place(&second, Kind::Refresh));
+    assert_eq!(place_of(&first, "refresh"), place(&first, Kind::Refresh) + 1);
+    assert_eq!(place_of(&first, "access"), place(&first, Kind::Access));
 }
