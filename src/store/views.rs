@@ -1,8 +1,8 @@
 //! Connections that keep their view of the database, for rows that never change.
 //!
 //! To begin and end a read transaction costs as much as to find a row in it, and after every commit a connection forgets
-//! all the pages that it has read. A token's row never changes, so an older view of it is as good as a new one, as long
-//! as no row has left since; and what an older view does not have is looked for in a new one.
+//! all the pages that it has read. An access token's row never changes, so an older view of it is as good as a new one, as
+//! long as no row has left since; and what an older view does not have is looked for in a new one.
 //!
 //! Each view is of the tokens born at certain times, so that no two of them keep the same pages.
 
@@ -19,11 +19,12 @@ use super::Result;
 use super::lookup::open_reader;
 
 const VIEWS: usize = 4;
-/// Pages that one view keeps, in KiB: with four views, all inner pages of a table of two million tokens. Leaves come from
-/// the system's cache as fast as from one of our own, which would only push all else out of the processor's.
-const CACHE: i64 = 512;
-/// Tokens born within so many milliseconds (17 minutes) are of one view: those of a device stand together.
-const BLOCK: i64 = 1 << 20;
+/// Pages that one view keeps, in KiB: with four views, all inner pages of a table of two million tokens, and room for leaves
+/// that pass. Those come from the system's cache as fast as from one of our own, which would only push all else out of the
+/// processor's.
+const CACHE: i64 = 768;
+/// Tokens born within so many milliseconds (18 hours) are of one view, and so is nearly every inner page above them.
+const BLOCK: i64 = 1 << 26;
 
 pub(super) struct Views {
     views: Vec<Mutex<View>>,
