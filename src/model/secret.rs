@@ -1,12 +1,13 @@
-//! Tokens, codes and client secrets: generated once, shown once, kept only as digests.
+//! Tokens, codes and client secrets: generated once and kept only as digests. A refresh token's successor is derived
+//! (`SuccessorKey`), so that a lost answer can be given again.
 //!
 //! Text: a prefix that names the kind, 43 base 62 characters and 6 of CRC-32 over all that stands
 //! before them. Scanners recognise a leak; a typo is refused without a look-up.
 //!
 //! The 43 characters are random (256 bits). Those of tokens and codes begin with the birth of their
 //! family, in 8 characters like an identifier's, before 35 random ones (208 bits), and so does their
-//! digest: a family's rows then stand together, and are found through it without an index. Tokens
-//! outnumber all else, and a page of the database for each row is what makes writing them slow.
+//! digest: a family's rows then stand together (`store::tokens`), and are found through it without an
+//! index. Tokens outnumber all else, and a page of the database for each row is what makes writing them slow.
 
 use aws_lc_rs::hmac;
 use rand::RngExt;
