@@ -1,12 +1,15 @@
-//! The key file: 32 random bytes, beside the database by default, under which private keys are sealed.
+//! The key file: 32 random bytes, beside the database by default, under which private keys are sealed and successors of refresh
+//! tokens derived.
 //!
-//! So a copy of the database alone, such as a backup, signs nothing.
+//! So a copy of the database alone, such as a backup, signs nothing and gives no token.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use zeroize::Zeroizing;
+
+use crate::model::secret::SuccessorSecret;
 
 const LENGTH: usize = 32;
 
@@ -34,6 +37,7 @@ pub enum Error {
 pub struct KeyFile {
     path: PathBuf,
     key: RandomizedNonceKey,
+    pub successors: SuccessorSecret,
 }
 
 impl std::fmt::Debug for KeyFile {
@@ -55,7 +59,7 @@ impl KeyFile {
             return Err(Error::Length(path.to_owned()));
         }
         let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| Error::Randomness)?;
-        Ok(Self { path: path.to_owned(), key })
+        Ok(Self { path: path.to_owned(), key, successors: SuccessorSecret::of_key_file(&bytes) })
     }
 
     /// Makes the file, for its owner alone, unless it is there.

@@ -9,8 +9,9 @@
 //! digest: a family's rows then stand together (`store::tokens`), and are found through it without an
 //! index. Tokens outnumber all else, and a page of the database for each row is what makes writing them slow.
 
+use std::sync::Arc;
+
 use aws_lc_rs::hmac;
-use rand::RngExt;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
@@ -176,29 +177,38 @@ born! {
     AuthorizationCode = "rsc_ac_";
 }
 
+/// What only the server knows of its successor keys; the database holds their salts.
+#[derive(Clone)]
+pub struct SuccessorSecret(Arc<hmac::Key>);
+
+impl SuccessorSecret {
+    /// One that is always the same for a key file with these bytes.
+    pub fn of_key_file(bytes: &[u8]) -> Self {
+        let file = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+        let secret = hmac::sign(&file, b"successors of refresh tokens");
+        Self(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref())))
+    }
+
+    pub fn key(&self, salt: &[u8]) -> SuccessorKey {
+        let key = hmac::sign(&self.0, salt);
+        SuccessorKey(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    }
+}
+
+impl std::fmt::Debug for SuccessorSecret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("SuccessorSecret(..)")
+    }
+}
+
 /// What successors of refresh tokens are derived from: it and the predecessor together give the successor, either alone
 /// says nothing.
-pub struct SuccessorKey([u8; 32]);
+pub struct SuccessorKey(hmac::Key);
 
 impl SuccessorKey {
-    pub fn generate() -> Self {
-        let mut key = [0; 32];
-        rand::rng().fill(&mut key);
-        Self(key)
-    }
-
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// The successor of `predecessor`, in the same family: the same whenever it is asked for.
     pub fn successor(&self, predecessor: &RefreshToken) -> RefreshToken {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
-        let derived = hmac::sign(&key, predecessor.0.as_bytes());
+        let derived = hmac::sign(&self.0, predecessor.0.as_bytes());
         let (kind, random) = predecessor.0.split_at("rsc_rt_".len() + BIRTH_CHARS);
         let mut text = String::with_capacity(predecessor.0.len() + 1);
         text.push_str(kind);
@@ -208,18 +218,6 @@ impl SuccessorKey {
         }
         text.truncate(kind.len() + random.len() - CHECKSUM_CHARS);
         RefreshToken(checked(text))
-    }
-}
-
-impl Drop for SuccessorKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl std::fmt::Debug for SuccessorKey {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("SuccessorKey(..)")
     }
 }
 
@@ -274,21 +272,27 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_is_derived_from_its_predecessor_and_one_key() {
+    fn a_successor_is_derived_from_its_predecessor_a_salt_and_the_key_file() {
         let (first, other) = (RefreshToken::generate(NOW), RefreshToken::generate(NOW));
-        let key = SuccessorKey::generate();
-        let successor = key.successor(&first);
-        assert_eq!(successor.expose(), SuccessorKey::from_bytes(*key.as_bytes()).successor(&first).expose());
+        let derive =
+            |file: &[u8], salt: &[u8], token| SuccessorSecret::of_key_file(file).key(salt).successor(token);
+        let successor = derive(b"file", b"salt", &first);
+        assert_eq!(successor.expose(), derive(b"file", b"salt", &first).expose());
         assert_eq!(successor.born(), NOW);
         assert!(RefreshToken::parse(successor.expose()).is_some());
-        for another in [key.successor(&other), SuccessorKey::generate().successor(&first), first] {
+        let others = [
+            derive(b"file", b"salt", &other),
+            derive(b"file", b"another", &first),
+            derive(b"another", b"salt", &first),
+        ];
+        for another in others.iter().chain([&first]) {
             assert_ne!(successor.expose(), another.expose());
         }
     }
 
     #[test]
     fn derived_characters_are_spread_evenly() {
-        let (key, mut counts) = (SuccessorKey::from_bytes([7; 32]), [0_u32; 128]);
+        let (key, mut counts) = (SuccessorSecret::of_key_file(b"file").key(b"salt"), [0_u32; 128]);
         let mut token = RefreshToken(checked(format!("rsc_rt_{}{}", birth_text(NOW), "0".repeat(35))));
         for _ in 0..10_000 {
             token = key.successor(&token);

@@ -63,7 +63,9 @@ fn terms(app: &App, form: &Params, client: &Client, now: Timestamp) -> Result<Te
         }
     };
     let resources = resources(form, &scopes)?;
-    Ok(Terms { client: client.id.clone(), making, resources, lives: app.config.lives, scopes, now })
+    let successors = app.keys.successors()?;
+    let lives = app.config.lives;
+    Ok(Terms { client: client.id.clone(), making, resources, lives, scopes, successors, now })
 }
 
 /// The members of RFC 6749 §5.1.

@@ -16,7 +16,7 @@ use crate::jwt::token::Jwt;
 use crate::model::act::{Act, By};
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::scope::Scope;
-use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken};
+use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken, SuccessorSecret};
 use crate::model::stamp::Stamp;
 use crate::service::keys::Signing;
 use crate::service::revoke;
@@ -59,6 +59,7 @@ pub struct Terms {
     pub resources: Vec<String>,
     pub lives: Lives,
     pub scopes: Scopes,
+    pub successors: SuccessorSecret,
     pub now: Timestamp,
 }
 
@@ -264,13 +265,13 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Op
     let grace = terms.lives.refresh_grace;
     if let Some(mut exchanged) = tx.supersede_refresh_token(&token.digest(), &terms.client, terms.now)? {
         fail::point("refresh.after_superseded");
-        let successor = tx.derive_successor(token, grace, terms.now)?;
+        let successor = tx.derive_successor(token, &terms.successors, grace, terms.now)?;
         exchanged.kept_until = prolong(tx, &exchanged, terms, terms.longest(Refreshing::Yes))?;
         insert_refresh_token(tx, &successor, &exchanged, terms)?;
         fail::point("refresh.after_successor");
         return answer(tx, &exchanged, successor, request, terms).map(Some);
     }
-    match tx.repeated_refresh_token(token, &terms.client, grace, terms.now)? {
+    match tx.repeated_refresh_token(token, &terms.client, &terms.successors, grace, terms.now)? {
         Some(Repetition::Repeatable(exchanged, successor)) => {
             prolong(tx, &exchanged, terms, terms.life())?;
             return answer(tx, &exchanged, successor, request, terms).map(Some);

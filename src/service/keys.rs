@@ -4,7 +4,7 @@
 //! the times in its row, so a rotation is one transaction and needs nobody when its time comes.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -17,6 +17,7 @@ use crate::jwt::token::Reader;
 use crate::model::id::KeyId;
 use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
 use crate::model::scope::Scope;
+use crate::model::secret::SuccessorSecret;
 use crate::model::stamp::is_live;
 use crate::store::access_tokens::AccessTokenFacts;
 use crate::store::signing_keys::KeyRow;
@@ -107,11 +108,18 @@ pub struct Keys {
     settings: KeySettings,
     signing: Arc<Kept<Signing>>,
     reader: Arc<Kept<Reader>>,
+    successors: Arc<OnceLock<SuccessorSecret>>,
 }
 
 impl Keys {
     pub fn new(file: PathBuf, settings: KeySettings) -> Self {
-        Self { file: file.into(), settings, signing: Arc::default(), reader: Arc::default() }
+        Self {
+            file: file.into(),
+            settings,
+            signing: Arc::default(),
+            reader: Arc::default(),
+            successors: Arc::default(),
+        }
     }
 
     /// Makes the key file and the first key of an empty database, which signs at once: nobody holds
@@ -123,6 +131,7 @@ impl Keys {
         if store.usable_keys()?.is_empty() {
             self.rotate(store, now).await?;
         }
+        self.successors()?;
         self.signing(store).map(drop)
     }
 
@@ -142,6 +151,18 @@ impl Keys {
             };
             Ok(Signing(rows.into_iter().map(open).collect::<Result<_>>()?))
         })
+    }
+
+    /// What successors of refresh tokens are derived with; read once from the key file.
+    ///
+    /// # Errors
+    /// When the key file is missing or of no use.
+    pub fn successors(&self) -> Result<SuccessorSecret> {
+        if let Some(known) = self.successors.get() {
+            return Ok(known.clone());
+        }
+        let read = KeyFile::open(&self.file)?.successors;
+        Ok(self.successors.get_or_init(|| read).clone())
     }
 
     /// Reads tokens that accepted keys have signed.

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
-use crate::model::secret::{Digest, RefreshToken};
+use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 
 use super::authorization_codes::Exchanged;
 use super::tokens::{Kind, is_token, place};
@@ -114,6 +114,7 @@ impl Tx<'_> {
         &self,
         token: &RefreshToken,
         client: &ClientId,
+        secret: &SuccessorSecret,
         grace: Duration,
         now: Timestamp,
     ) -> Result<Option<Repetition>> {
@@ -125,7 +126,7 @@ impl Tx<'_> {
         if !is_live || grace.is_zero() || at <= now.minus(grace) {
             return Ok(exchanged.stamp.family.map(Repetition::Reuse));
         }
-        for successor in self.possible_successors(token)? {
+        for successor in self.possible_successors(token, secret)? {
             let mut is_current = self.connection.prepare_cached(IS_CURRENT)?;
             let digest = successor.digest();
             match is_current

@@ -1,26 +1,26 @@
-//! The `successor_keys` table: what successors of refresh tokens are derived from, while they may be repeated.
+//! The `successor_keys` table: salts of the keys that successors of refresh tokens are derived from, while they may be repeated.
 //!
 //! A refresh takes a key that is younger than the grace, so the predecessor's window is over before the key is twice the
-//! grace old. Then the key goes, and from there on a stolen database and a spent token together give nothing.
+//! grace old. Then its salt goes, and from there on nobody can derive what was derived from it.
 
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
-use crate::model::secret::{RefreshToken, SuccessorKey};
+use crate::model::secret::{RefreshToken, SuccessorSecret};
 
 use super::{Result, Tx};
 
 const NEWEST: &str =
-    "SELECT key FROM successor_keys WHERE made_at > ?1 AND made_at <= ?2 ORDER BY id DESC LIMIT 1";
-const INSERT: &str = "INSERT INTO successor_keys (key, made_at) VALUES (?1, ?2)";
+    "SELECT salt FROM successor_keys WHERE made_at > ?1 AND made_at <= ?2 ORDER BY id DESC LIMIT 1";
+const INSERT: &str = "INSERT INTO successor_keys (salt, made_at) VALUES (?1, ?2)";
 /// Two or three as a rule; more where the clock is set back or requests come late.
-const ALL: &str = "SELECT key FROM successor_keys ORDER BY id DESC LIMIT 100";
+const ALL: &str = "SELECT salt FROM successor_keys ORDER BY id DESC LIMIT 100";
 const FORGET: &str = "DELETE FROM successor_keys WHERE made_at <= ?1";
 
-fn key(row: &Row<'_>) -> rusqlite::Result<SuccessorKey> {
-    row.get(0).map(SuccessorKey::from_bytes)
+fn salt(row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
+    row.get(0)
 }
 
 impl Tx<'_> {
@@ -28,6 +28,7 @@ impl Tx<'_> {
     pub fn derive_successor(
         &self,
         predecessor: &RefreshToken,
+        secret: &SuccessorSecret,
         grace: Duration,
         now: Timestamp,
     ) -> Result<RefreshToken> {
@@ -36,22 +37,26 @@ impl Tx<'_> {
         }
         // One from the future belongs to a clock that was set back: it would be used for longer than the grace.
         let young = params![now.minus(grace), now];
-        let newest = self.connection.prepare_cached(NEWEST)?.query_row(young, key).optional()?;
-        let key = match newest {
-            Some(key) => key,
+        let newest = self.connection.prepare_cached(NEWEST)?.query_row(young, salt).optional()?;
+        let salt = match newest {
+            Some(salt) => salt,
             None => {
-                let key = SuccessorKey::generate();
-                self.connection.prepare_cached(INSERT)?.execute(params![key.as_bytes(), now])?;
-                key
+                let salt = rand::random();
+                self.connection.prepare_cached(INSERT)?.execute(params![salt, now])?;
+                salt
             }
         };
-        Ok(key.successor(predecessor))
+        Ok(secret.key(&salt).successor(predecessor))
     }
 
     /// What may have replaced a refresh token: one for each key that is left.
-    pub(super) fn possible_successors(&self, predecessor: &RefreshToken) -> Result<Vec<RefreshToken>> {
-        let mut keys = self.connection.prepare_cached(ALL)?;
-        let successors = keys.query_map([], |row| Ok(key(row)?.successor(predecessor)))?;
+    pub(super) fn possible_successors(
+        &self,
+        predecessor: &RefreshToken,
+        secret: &SuccessorSecret,
+    ) -> Result<Vec<RefreshToken>> {
+        let mut salts = self.connection.prepare_cached(ALL)?;
+        let successors = salts.query_map([], |row| Ok(secret.key(&salt(row)?).successor(predecessor)))?;
         Ok(successors.collect::<rusqlite::Result<_>>()?)
     }
 

@@ -436,10 +436,10 @@ impl Estate {
             .unwrap();
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (table, column, class) in columns {
-            // A signing key is nobody's credential: it is public in one column, and sealed in the other. Nor is a key from
-            // which successors are derived: it gives one to those alone who have the predecessor.
-            let is_key = ["signing_keys", "successor_keys"].contains(&table.as_str());
-            let holds_digests = (class == "BLOB" || column.contains("digest")) && !is_key;
+            // A signing key is nobody's credential: it is public in one column, and sealed in the other. Nor is a salt from
+            // which keys of successors are derived: it says nothing without the key file.
+            let is_none = ["signing_keys", "successor_keys"].contains(&table.as_str());
+            let holds_digests = (class == "BLOB" || column.contains("digest")) && !is_none;
             let place = format!("{table}.{column}");
             if holds_digests {
                 found.entry(place.clone()).or_default();

@@ -263,7 +263,8 @@ impl World {
             }
         };
         let scopes = self.store.scopes().unwrap();
-        Terms { client: client.clone(), making, resources: Vec::new(), lives: LIVES, scopes, now }
+        let successors = self.keys.successors().unwrap();
+        Terms { client: client.clone(), making, resources: Vec::new(), lives: LIVES, scopes, successors, now }
     }
 
     pub async fn redeem(
@@ -326,6 +327,7 @@ impl World {
         refresh: Vec<(ClientId, RefreshToken)>,
         now: Timestamp,
     ) -> Exchangeable {
+        let successors = self.keys.successors().unwrap();
         let tried = self.store.write(move |tx| {
             let mut tried = Exchangeable::default();
             for (client, code) in codes {
@@ -335,7 +337,8 @@ impl World {
             }
             // All of these first: what comes after closes windows.
             for (client, token) in &refresh {
-                let again = tx.repeated_refresh_token(token, client, LIVES.refresh_grace, now)?;
+                let again =
+                    tx.repeated_refresh_token(token, client, &successors, LIVES.refresh_grace, now)?;
                 tried.again.push(matches!(again, Some(Repetition::Repeatable(..))));
             }
             for (client, token) in &refresh {

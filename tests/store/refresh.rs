@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rescind::clock::{Clock, Timestamp};
 use rescind::model::id::ClientId;
-use rescind::model::secret::RefreshToken;
+use rescind::model::secret::{RefreshToken, SuccessorSecret};
 use rescind::service::issue;
 use rescind::service::purge::catch_up;
 
@@ -185,4 +185,16 @@ async fn refresh_tokens_whose_places_were_taken_are_exchanged_repeated_and_purge
     assert_eq!(show(&world, &client, &third, after(5)).await, None, "the family is closed");
     catch_up(&world.store, &Clock::fixed(after(5)), LIVES.refresh_grace).await.unwrap();
     assert_eq!(number(&world, "SELECT count(*) FROM tokens"), 0);
+}
+
+#[tokio::test]
+async fn under_another_key_file_nothing_is_repeated_and_the_family_goes_on() {
+    let world = World::new().await;
+    let (client, first) = device(&world).await;
+    let second = show(&world, &client, &first, after(1)).await.unwrap();
+    let request = issue::RefreshRequest { token: RefreshToken::parse(&first).unwrap(), scope: None };
+    let successors = SuccessorSecret::of_key_file(b"another file");
+    let terms = issue::Terms { successors, ..world.terms(&client, after(2)) };
+    assert!(matches!(issue::refresh(&world.store, request, terms).await, Err(issue::Error::InvalidGrant)));
+    assert_eq!(show(&world, &client, &first, after(3)).await.as_ref(), Some(&second));
 }

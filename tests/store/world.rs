@@ -8,7 +8,7 @@ use rescind::model::act::By;
 use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, SessionId, UserId};
 use rescind::model::scope::Scope;
-use rescind::model::secret::{AccessToken, Digest};
+use rescind::model::secret::{AccessToken, Digest, SuccessorSecret};
 use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Authorization, Basis, Seen};
 use rescind::service::issue::{
@@ -92,6 +92,7 @@ impl World {
             resources: Vec::new(),
             lives: LIVES,
             scopes: Scopes::default(),
+            successors: SuccessorSecret::of_key_file(b"a file"),
             now,
         }
     }
