@@ -1,8 +1,9 @@
 //! The revocation contract in figures: `cargo bench`.
 //!
 //! Every throughput is given as a share of a bare axum server that answers a static JSON, the two alternating in the
-//! same run (few tokens and many, too), medians of three. `cargo bench -- 10000` makes fewer than a million tokens, `cargo bench -- 1000000 refresh`
-//! measures the rows alone whose name holds that word; `cargo bench -- 1000000 guards` needs no million and makes none.
+//! same run (few tokens and many, too), medians of three. `cargo bench -- 10000` makes fewer than a million tokens,
+//! `cargo bench -- 1000000 refresh` measures the rows alone whose name holds that word; `cargo bench -- 1000000 guards` needs
+//! no million and makes none.
 
 mod checks;
 mod fleet;
