@@ -153,7 +153,8 @@ impl Keys {
         })
     }
 
-    /// What successors of refresh tokens are derived with; read once from the key file.
+    /// What successors of refresh tokens are derived with; read once from the key file, and another file counts after a
+    /// restart alone.
     ///
     /// # Errors
     /// When the key file is missing or of no use.

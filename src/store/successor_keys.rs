@@ -1,7 +1,7 @@
 //! The `successor_keys` table: salts of the keys that successors of refresh tokens are derived from, while they may be repeated.
 //!
 //! A refresh takes a key that is younger than the grace, so the predecessor's window is over before the key is twice the
-//! grace old. Then its salt goes, and from there on nobody can derive what was derived from it.
+//! grace old. Then its salt goes; a backup, and pages that SQLite has freed, may keep it, but say nothing without the key file.
 
 use std::time::Duration;
 

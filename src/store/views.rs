@@ -4,7 +4,8 @@
 //! all the pages that it has read. An access token's row never changes, so an older view of it is as good as a new one, as
 //! long as no row has left since; and what an older view does not have is looked for in a new one.
 //!
-//! Each view is of the tokens born at certain times, so that no two of them keep the same pages.
+//! Each view is of the tokens born at certain times, so that hardly two of them keep the same pages: unless it is taken, and
+//! another stands in.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +20,8 @@ use super::Result;
 use super::lookup::open_reader;
 
 const VIEWS: usize = 4;
-/// Pages that one view keeps, in KiB: with four views, all inner pages of a table of two million tokens, and room for leaves
-/// that pass. Those come from the system's cache as fast as from one of our own, which would only push all else out of the
+/// Pages that one view keeps, in KiB: with four views, all inner pages of a table of two million tokens born over days, and
+/// room for leaves that pass. Those come from the system's cache as fast as from one of our own, which would only push all else out of the
 /// processor's.
 const CACHE: i64 = 768;
 /// Tokens born within so many milliseconds (18 hours) are of one view, and so is nearly every inner page above them.
