@@ -12,14 +12,14 @@ use rescind::model::scope::Scope;
 use rescind::model::secret::RefreshToken;
 use rescind::model::stamp::{Generations, Stamp};
 use rescind::store::Store;
-use rescind::store::tokens::{Kind, place};
+use rescind::store::tokens::{Kind, NEIGHBOURS, place};
 use rusqlite::{Connection, params};
 
 use crate::seed::World;
 
 const LIFE: Duration = Duration::from_secs(3600);
 const STAMP: &str = "SELECT family_id, grant_id, user_id FROM tokens \
-    WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
+    WHERE place >= ?1 AND place < ?2 AND digest = ?3";
 
 /// A device of the large client.
 pub struct Device {
@@ -41,16 +41,17 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
     let lines = std::fs::read_to_string(world.file("large", "refresh"))?;
     let sign = |line: &str| {
         let digest = RefreshToken::parse(line).context("a refresh token")?.digest();
-        let stamp =
-            stamps.query_row(params![place(&digest, Kind::Refresh), &digest.as_bytes()[..]], |row| {
-                Ok(Stamp {
-                    family: row.get(0)?,
-                    grant: row.get(1)?,
-                    client: world.large.clone(),
-                    user: row.get(2)?,
-                    generations: Generations { server: 1, client: 1, user: Some(1) },
-                })
-            })?;
+        let place = place(&digest, Kind::Refresh);
+        let found = params![place, place + NEIGHBOURS, &digest.as_bytes()[..]];
+        let stamp = stamps.query_row(found, |row| {
+            Ok(Stamp {
+                family: row.get(0)?,
+                grant: row.get(1)?,
+                client: world.large.clone(),
+                user: row.get(2)?,
+                generations: Generations { server: 1, client: 1, user: Some(1) },
+            })
+        })?;
         let allows = Allowance {
             issuer,
             audience: "https://api.example".to_owned(),

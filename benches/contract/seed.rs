@@ -17,7 +17,7 @@ use rescind::model::secret::{AccessToken, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::store::Store;
-use rescind::store::tokens::{Kind, place};
+use rescind::store::tokens::{Kind, NEIGHBOURS, place};
 use rusqlite::{Connection, params};
 
 use crate::load::{Latencies, Repeat, Wrk};
@@ -199,7 +199,7 @@ impl World {
                 ])? == 0
                 {
                     place += 1;
-                    ensure!(place < first + 8, "no place is free");
+                    ensure!(place < first + NEIGHBOURS, "no place is free");
                 }
             }
         }

@@ -99,12 +99,12 @@ fn look_after(connection: &Connection, state: &State, views: &Views) -> rusqlite
     if log.left() < many {
         return Ok(());
     }
-    let passes = if log.pages < long { 1 } else { PASSES };
-    for _ in 0..passes {
+    let is_long = log.pages >= long;
+    for _ in 0..if is_long { PASSES } else { 1 } {
         // A page is moved only if every view has seen it.
         views.end();
         Log::after(connection, MOVE)?;
-        if log.pages >= long && Log::after(connection, LOOK)?.left() <= FEW {
+        if is_long && Log::after(connection, LOOK)?.left() <= FEW {
             state.is_nearly_done.store(true, Ordering::Relaxed);
             break;
         }

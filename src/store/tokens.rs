@@ -13,8 +13,8 @@ use super::{Error, Result, Tx};
 /// Places for the tokens of one kind, of families born at one millisecond.
 const PLACES: i64 = 1 << 20;
 /// A token whose place is taken takes one of the next; it is looked for in so many.
-const NEIGHBOURS: i64 = 8;
-/// In the year 2109 the milliseconds no longer fit beside the places.
+pub const NEIGHBOURS: i64 = 8;
+/// In the year 2109 the milliseconds no longer fit beside the places: their end has to be an i64 too.
 const LAST_BIRTH: i64 = (1 << 42) - 2;
 
 const IS_TAKEN: &str = "SELECT 1 FROM tokens WHERE place = ?1";

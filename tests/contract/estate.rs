@@ -438,8 +438,8 @@ impl Estate {
         for (table, column, class) in columns {
             // A signing key is nobody's credential: it is public in one column, and sealed in the other. Nor is a salt from
             // which keys of successors are derived: it says nothing without the key file.
-            let is_none = ["signing_keys", "successor_keys"].contains(&table.as_str());
-            let holds_digests = (class == "BLOB" || column.contains("digest")) && !is_none;
+            let is_no_credential = ["signing_keys", "successor_keys"].contains(&table.as_str());
+            let holds_digests = (class == "BLOB" || column.contains("digest")) && !is_no_credential;
             let place = format!("{table}.{column}");
             if holds_digests {
                 found.entry(place.clone()).or_default();

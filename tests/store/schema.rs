@@ -74,10 +74,6 @@ fn migrate(database: &rusqlite::Connection, numbers: RangeInclusive<usize>) {
     }
 }
 
-fn hex(digest: &Digest) -> String {
-    format!("x'{}'", digest.as_bytes().map(|byte| format!("{byte:02X}")).concat())
-}
-
 #[test]
 fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_has_to_know() {
     let database = rusqlite::Connection::open_in_memory().unwrap();
@@ -89,6 +85,8 @@ fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_ha
         AccessToken::generate(born).digest(),
         AccessToken::generate(after(5)).digest(),
     ];
+    let hex =
+        |digest: &Digest| format!("x'{}'", digest.as_bytes().map(|byte| format!("{byte:02X}")).concat());
     database
         .execute_batch(&format!(
             "PRAGMA foreign_keys = OFF;
@@ -138,20 +136,15 @@ fn tokens_that_get_the_same_place_in_the_later_schema_stand_side_by_side() {
         Digest::from_bytes(bytes)
     });
     let mut earlier_place = NOW.millis() * 2_097_152;
-    let mut insert = |digest: &Digest, kind: &str, superseded_at: &str| {
+    let mut insert = |digest: &Digest, kind: &str, superseded_at: Option<i64>| {
         earlier_place += 1;
-        database
-            .execute_batch(&format!(
-                "INSERT INTO tokens (place, digest, kind, client_id, server_generation, client_generation, scope, \
-                 created_at, expires_at, superseded_at) VALUES ({earlier_place}, {}, '{kind}', 'c', 1, 1, '', 0, 9, \
-                 {superseded_at})",
-                hex(digest)
-            ))
-            .unwrap();
+        let row = "INSERT INTO tokens (place, digest, kind, client_id, server_generation, client_generation, scope, \
+            created_at, expires_at, superseded_at) VALUES (?1, ?2, ?3, 'c', 1, 1, '', 0, 9, ?4)";
+        database.execute(row, rusqlite::params![earlier_place, digest, kind, superseded_at]).unwrap();
     };
-    insert(&first, "refresh", "5");
-    insert(&second, "refresh", "NULL");
-    insert(&first, "access", "NULL");
+    insert(&first, "refresh", Some(5));
+    insert(&second, "refresh", None);
+    insert(&first, "access", None);
     migrate(&database, 15..=15);
     let place_of = |digest: &Digest, kind: &str| -> i64 {
         let sql = "SELECT place FROM tokens WHERE digest = ?1 AND kind = ?2";
