@@ -31,7 +31,7 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     });
     let (stop, stopping) = watch::channel(());
     let sidecar = Sidecar::new(config, guard.clone(), stopping);
-    let served = serve_until(listener, router(sidecar), std::future::pending::<()>(), move || {
+    let served = serve_until(listener, || router(sidecar.clone()), std::future::pending::<()>(), move || {
         stop.send_replace(());
     });
     served.await?;

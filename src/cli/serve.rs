@@ -73,7 +73,7 @@ pub async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpLis
 /// When signals can't be heard.
 pub async fn serve_until<T: Send>(
     listener: TcpListener,
-    router: axum::Router,
+    router: impl Fn() -> axum::Router,
     done: impl Future<Output = T> + Send + 'static,
     stop: impl FnOnce() + Send + 'static,
 ) -> Result<(), Failure> {
@@ -90,7 +90,7 @@ pub async fn serve_until<T: Send>(
     };
     let serve = connections::serve(listener, router, connections::PATIENCE, told);
     tokio::select! {
-        () = serve => {}
+        served = serve => served.context("threads")?,
         () = async {
             // An error means that the sender went with the finished server.
             if stopping.changed().await.is_ok() {
@@ -180,7 +180,7 @@ impl Server {
         let feed = self.app.feed.clone();
         // Streams would never finish by themselves.
         let stop = move || feed.stop();
-        serve_until(self.listener, routes::router(self.app.clone()), done, stop).await?;
+        serve_until(self.listener, || routes::router(self.app.clone()), done, stop).await?;
         for worker in self.workers {
             worker.abort();
         }
