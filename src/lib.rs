@@ -39,4 +39,5 @@ pub mod routes;
 pub mod service;
 pub mod sidecar;
 pub mod store;
+pub mod thread;
 pub mod web;

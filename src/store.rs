@@ -145,7 +145,7 @@ impl Store {
         let metrics = Arc::<StoreMetrics>::default();
         let views = Arc::new(Views::open(path, metrics.clone())?);
         let writer = Writer::open(path, metrics.clone(), views.clone())?;
-        let lookups = Arc::new(Lookups::open(path, metrics.clone())?);
+        let lookups = Arc::new(lookup::open(path, metrics.clone())?);
         let pages = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)

@@ -6,7 +6,6 @@
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +20,8 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tower::Service as _;
+
+use crate::thread;
 
 /// In which the head of a request has to arrive, the next one's on an open connection too. Without it, whoever
 /// connects and says nothing keeps a descriptor for ever, until there is none left for anybody. So long an answer may lie
@@ -40,9 +41,9 @@ pub async fn serve(
     patience: Duration,
     told: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let count = thread::count().get();
     let start = |number| Thread::start(number, router(), patience);
-    let threads: Vec<Thread> = (0..processors).map(start).collect::<std::io::Result<_>>()?;
+    let threads: Vec<Thread> = (0..count).map(start).collect::<std::io::Result<_>>()?;
     let mut told = std::pin::pin!(told);
     let mut accepted_before: usize = 0;
     loop {
@@ -61,7 +62,7 @@ pub async fn serve(
         if let Err(error) = set_up(&stream, patience) {
             tracing::debug!(error = %error, "server.socket_not_set_up");
         }
-        threads[accepted_before % processors].give(stream, address);
+        threads[accepted_before % count].give(stream, address);
         accepted_before = accepted_before.wrapping_add(1);
     }
     drop(listener);
@@ -93,6 +94,7 @@ impl Thread {
         let (end, ended) = oneshot::channel();
         let (held, dropped) = oneshot::channel();
         std::thread::Builder::new().name(format!("http-{number}")).spawn(move || {
+            thread::set_number(number);
             runtime.block_on(async {
                 tokio::select! {
                     () = answer(taken, router, patience) => {}

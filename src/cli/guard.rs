@@ -31,9 +31,14 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     });
     let (stop, stopping) = watch::channel(());
     let sidecar = Sidecar::new(config, guard.clone(), stopping);
-    let served = serve_until(listener, || router(sidecar.clone()), std::future::pending::<()>(), move || {
-        stop.send_replace(());
-    });
+    let served = serve_until(
+        listener,
+        || router(sidecar.clone()),
+        std::future::pending::<()>(),
+        move || {
+            stop.send_replace(());
+        },
+    );
     served.await?;
     told.abort();
     // After the last answer, so that requests under way are not refused for it.

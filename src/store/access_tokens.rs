@@ -64,7 +64,7 @@ impl Store {
     pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
         let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
         let find = || {
-            self.views.find(token.born(), |c| {
+            self.views.find(|c| {
                 c.prepare_cached(FACTS)?
                     .query_row(params![place(token, Kind::Access), token], facts)
                     .optional()

@@ -6,33 +6,53 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::metrics::StoreMetrics;
+use crate::thread;
 
 use super::{Result, Store};
 
 const CONNECTIONS: usize = 4;
 const CACHE: i64 = 16 * 1024;
 
-pub(super) struct Lookups {
-    connections: Vec<Mutex<Connection>>,
+/// Several of a kind. Each thread takes its own, or another while that one is taken.
+pub(super) struct Pool<T> {
+    members: Vec<Mutex<T>>,
     metrics: Arc<StoreMetrics>,
 }
 
-impl Lookups {
-    pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
-        let connections =
-            (0..CONNECTIONS).map(|_| open_reader(path, CACHE).map(Mutex::new)).collect::<Result<_>>()?;
-        Ok(Self { connections, metrics })
+impl<T> Pool<T> {
+    pub(super) fn open(
+        many: usize,
+        member: impl Fn() -> Result<T>,
+        metrics: Arc<StoreMetrics>,
+    ) -> Result<Self> {
+        let members = (0..many).map(|_| member().map(Mutex::new)).collect::<Result<_>>()?;
+        Ok(Self { members, metrics })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        for connection in &self.connections {
-            if let Ok(free) = connection.try_lock() {
-                return free;
-            }
+    pub(super) fn take(&self) -> MutexGuard<'_, T> {
+        let place = thread::number() % self.members.len();
+        let (others, its_own) = self.members.split_at(place);
+        if let Some(free) = its_own.iter().chain(others).find_map(|member| member.try_lock().ok()) {
+            return free;
         }
         self.metrics.lookup_waits.add(1);
-        self.connections[0].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.members[place])
     }
+
+    /// One after the other, each once it is free.
+    pub(super) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
+        self.members.iter().map(lock)
+    }
+}
+
+fn lock<T>(member: &Mutex<T>) -> MutexGuard<'_, T> {
+    member.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) type Lookups = Pool<Connection>;
+
+pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Lookups> {
+    Pool::open(CONNECTIONS, || open_reader(path, CACHE), metrics)
 }
 
 /// A connection that only reads, and keeps so many KiB of what it has read.
@@ -49,7 +69,7 @@ pub(super) fn open_reader(path: &Path, cache: i64) -> Result<Connection> {
 impl Store {
     /// Runs one look-up. `read` takes at most a few rows by key.
     pub(super) fn lookup<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-        Ok(read(&self.lookups.connection())?)
+        Ok(read(&self.lookups.take())?)
     }
 }
 
@@ -58,22 +78,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_finds_all_connections_taken_waits_and_is_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("any.db");
-        Connection::open(&path).unwrap().execute_batch("CREATE TABLE any (id INTEGER)").unwrap();
+    fn who_finds_all_taken_waits_and_is_counted() {
         let metrics = Arc::<StoreMetrics>::default();
-        let lookups = Lookups::open(&path, metrics.clone()).unwrap();
-        let taken: Vec<_> = (0..CONNECTIONS).map(|_| lookups.connection()).collect();
+        let pool = Pool::open(4, || Ok(()), metrics.clone()).unwrap();
+        let taken: Vec<_> = (0..4).map(|_| pool.take()).collect();
         assert_eq!(metrics.lookup_waits.get(), 0);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| lookups.connection().is_autocommit());
+            let waiting = scope.spawn(|| *pool.take());
             while metrics.lookup_waits.get() == 0 {
                 std::thread::yield_now();
             }
             drop(taken);
-            assert!(waiting.join().unwrap());
+            waiting.join().unwrap();
         });
         assert_eq!(metrics.lookup_waits.get(), 1);
+    }
+
+    #[test]
+    fn a_thread_takes_the_one_with_its_number_while_that_is_free() {
+        let opened = std::cell::Cell::new(0);
+        let number = || Ok(opened.replace(opened.get() + 1));
+        let pool = Pool::open(3, number, Arc::default()).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::set_number(4);
+                let own = pool.take();
+                assert_eq!((*own, *pool.take()), (1, 2));
+                drop(own);
+                assert_eq!(*pool.take(), 1);
+            });
+        });
+        assert_eq!(*pool.take(), 0);
     }
 }

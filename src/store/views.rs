@@ -4,34 +4,29 @@
 //! all the pages that it has read. An access token's row never changes, so an older view of it is as good as a new one, as
 //! long as no row has left since; and what an older view does not have is looked for in a new one.
 //!
-//! Each view is of the tokens born at certain times, so that hardly two of them keep the same pages: unless it is taken, and
-//! another stands in.
+//! Each thread has a view of its own; another stands in while it is taken.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use crate::clock::Timestamp;
 use crate::metrics::StoreMetrics;
+use crate::thread;
 
 use super::Result;
-use super::lookup::open_reader;
+use super::lookup::{Pool, open_reader};
 
-const VIEWS: usize = 4;
-/// Pages that one view keeps, in KiB: with four views, all inner pages of a table of two million tokens born over days, and
-/// room for leaves that pass. Those come from the system's cache as fast as from one of our own, which would only push all else out of the
-/// processor's.
-const CACHE: i64 = 768;
-/// Tokens born within so many milliseconds (18 hours) are of one view, and so is nearly every inner page above them.
-const BLOCK: i64 = 1 << 26;
+const MOST: usize = 16;
+/// Pages that one view keeps, in KiB: the inner pages of a table of a million tokens, and room for leaves that pass. Those
+/// come from the system's cache as fast as from one of our own, which would only push all else out of the processor's.
+const CACHE: i64 = 1536;
 
 pub(super) struct Views {
-    views: Vec<Mutex<View>>,
+    views: Pool<View>,
     /// Commits in which rows have left.
     departures: AtomicU64,
-    metrics: Arc<StoreMetrics>,
 }
 
 struct View {
@@ -42,9 +37,9 @@ struct View {
 
 impl Views {
     pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
-        let open = || Ok(Mutex::new(View { connection: open_reader(path, CACHE)?, since: None }));
-        let views = (0..VIEWS).map(|_| open()).collect::<Result<_>>()?;
-        Ok(Self { views, departures: AtomicU64::new(0), metrics })
+        let open = || Ok(View { connection: open_reader(path, CACHE)?, since: None });
+        let views = Pool::open(thread::count().get().min(MOST), open, metrics)?;
+        Ok(Self { views, departures: AtomicU64::new(0) })
     }
 
     /// After a commit in which rows left, before anything is said about it.
@@ -52,13 +47,12 @@ impl Views {
         self.departures.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The row of a token born then, if it is there now.
+    /// A token's row, if it is there now.
     pub(super) fn find<T>(
         &self,
-        born: Timestamp,
         read: impl Fn(&Connection) -> rusqlite::Result<Option<T>>,
     ) -> Result<Option<T>> {
-        let mut view = self.free(born);
+        let mut view = self.views.take();
         let departures = self.departures.load(Ordering::SeqCst);
         let found = view.find(departures, read);
         if found.is_err() {
@@ -69,24 +63,10 @@ impl Views {
 
     /// Ends all views: the log begins anew only once nobody looks at an old part of it.
     pub(super) fn end(&self) {
-        for view in &self.views {
-            lock(view).end();
+        for mut view in self.views.each() {
+            view.end();
         }
     }
-
-    fn free(&self, born: Timestamp) -> MutexGuard<'_, View> {
-        let place = (born.millis() / BLOCK) as usize % VIEWS;
-        let (others, its_own) = self.views.split_at(place);
-        if let Some(free) = its_own.iter().chain(others).find_map(|view| view.try_lock().ok()) {
-            return free;
-        }
-        self.metrics.lookup_waits.add(1);
-        lock(&self.views[place])
-    }
-}
-
-fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
-    view.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl View {
@@ -122,8 +102,6 @@ mod tests {
 
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
-
     fn world() -> (tempfile::TempDir, Connection, Views) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("any.db");
@@ -140,7 +118,7 @@ mod tests {
 
     fn find(views: &Views, id: i64) -> Option<String> {
         views
-            .find(NOW, |c| c.query_row("SELECT x FROM t WHERE id = ?1", [id], |row| row.get(0)).optional())
+            .find(|c| c.query_row("SELECT x FROM t WHERE id = ?1", [id], |row| row.get(0)).optional())
             .unwrap()
     }
 
@@ -176,21 +154,7 @@ mod tests {
     #[test]
     fn a_view_ends_with_an_error_and_the_next_one_works() {
         let (_folder, _writer, views) = world();
-        assert!(views.find(NOW, |c| c.query_row("SELECT nothing", [], |_| Ok(Some(())))).is_err());
+        assert!(views.find(|c| c.query_row("SELECT nothing", [], |_| Ok(Some(())))).is_err());
         assert_eq!(find(&views, 1).as_deref(), Some("first"));
-    }
-
-    #[test]
-    fn who_finds_all_views_taken_waits_and_is_counted() {
-        let (_folder, _writer, views) = world();
-        let taken: Vec<_> = views.views.iter().map(lock).collect();
-        std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| find(&views, 1));
-            while views.metrics.lookup_waits.get() == 0 {
-                std::thread::yield_now();
-            }
-            drop(taken);
-            assert!(waiting.join().unwrap().is_some());
-        });
     }
 }
