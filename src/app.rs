@@ -23,7 +23,10 @@ use crate::store::lock::beside;
 
 /// Cheap to clone: every request and layer has one.
 #[derive(Clone)]
-pub struct App(Arc<Shared>);
+pub struct App(Arc<OfThread>);
+
+/// Clones of one thread are counted here, apart from those of others.
+struct OfThread(Arc<Shared>);
 
 pub struct Shared {
     pub config: Config,
@@ -45,7 +48,7 @@ impl Deref for App {
     type Target = Shared;
 
     fn deref(&self) -> &Shared {
-        &self.0
+        &self.0.0
     }
 }
 
@@ -54,7 +57,7 @@ impl App {
     /// When the system gives no randomness.
     pub fn new(config: Config, store: Store, clock: Clock) -> Result<Self, HashError> {
         let key_file = config.key_file.clone().unwrap_or_else(|| beside(store.path(), "key"));
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(OfThread(Arc::new(Shared {
             keys: Keys::new(key_file, config.keys),
             guards: Guards::new(config.lives.jwt),
             readings: Readings::since_now(&store),
@@ -68,7 +71,13 @@ impl App {
             snapshots: Snapshots::default(),
             sign_in_attempts: Attempts::default(),
             metrics: Arc::default(),
-        })))
+        })))))
+    }
+
+    /// The same, to be cloned by one thread alone.
+    #[must_use]
+    pub fn of_thread(&self) -> Self {
+        Self(Arc::new(OfThread(self.0.0.clone())))
     }
 }
 

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::thread::Each;
+
 /// Upper bounds of the buckets of a histogram, in microseconds.
 const BOUNDS: [u64; 14] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
@@ -48,30 +50,41 @@ impl Histogram {
         self.micros.add(micros);
     }
 
+    fn add(&self, other: &Self) {
+        for (sum, bucket) in self.buckets.iter().zip(&other.buckets) {
+            sum.add(bucket.get());
+        }
+        self.micros.add(other.micros.get());
+    }
+
     fn count(&self) -> u64 {
         self.buckets.iter().map(Counter::get).sum()
     }
 }
 
 /// Requests of one method to one route.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Series {
-    path: &'static str,
-    method: &'static str,
     statuses: [Counter; STATUSES.len() + 1],
     took: Histogram,
 }
 
 impl Series {
-    fn new(path: &'static str, method: &'static str) -> Self {
-        Self { path, method, statuses: Default::default(), took: Histogram::default() }
+    fn add(&self, other: &Self) {
+        for (sum, counter) in self.statuses.iter().zip(&other.statuses) {
+            sum.add(counter.get());
+        }
+        self.took.add(&other.took);
     }
 }
 
 /// Requests by route, method and status, and how long they took until their answer began.
 #[derive(Debug)]
 pub struct Requests {
-    series: Vec<Series>,
+    /// Path and method of each series.
+    labels: Vec<(&'static str, &'static str)>,
+    /// What each thread has counted of them.
+    counted: Each<Box<[Series]>>,
     /// Where a path's series stand: GET, POST, any other method.
     by_path: HashMap<&'static str, [usize; 3]>,
 }
@@ -79,21 +92,22 @@ pub struct Requests {
 impl Requests {
     /// `paths` are the templates of the route table; they may repeat.
     pub fn new(paths: impl Iterator<Item = &'static str>) -> Self {
-        let mut requests = Self { series: Vec::new(), by_path: HashMap::new() };
+        let (mut labels, mut by_path) = (Vec::new(), HashMap::new());
         for path in std::iter::once("none").chain(paths) {
-            requests.by_path.entry(path).or_insert_with(|| {
-                let first = requests.series.len();
-                requests.series.extend(["GET", "POST", "other"].map(|method| Series::new(path, method)));
+            by_path.entry(path).or_insert_with(|| {
+                let first = labels.len();
+                labels.extend(["GET", "POST", "other"].map(|method| (path, method)));
                 [first, first + 1, first + 2]
             });
         }
-        requests
+        let counted = Each::new(|| labels.iter().map(|_| Series::default()).collect());
+        Self { labels, counted, by_path }
     }
 
     /// Notes one request; `path` is the template that it matched, if any.
     pub fn note(&self, method: &str, path: Option<&str>, status: u16, took: Duration) {
         let of_path = path.and_then(|path| self.by_path.get(path)).unwrap_or(&[0, 1, 2]);
-        let series = &self.series[match method {
+        let series = &self.counted.own()[match method {
             "GET" | "HEAD" => of_path[0],
             "POST" => of_path[1],
             _ => of_path[2],
@@ -104,18 +118,26 @@ impl Requests {
     }
 
     fn write(&self, text: &mut Text) {
+        let all: Vec<Series> = self.labels.iter().map(|_| Series::default()).collect();
+        for counted in self.counted.iter() {
+            for (sum, series) in all.iter().zip(counted) {
+                sum.add(series);
+            }
+        }
         text.head("rescind_requests_total", "counter", "Requests by route, method and status.");
-        for series in &self.series {
+        for (&(route, method), series) in self.labels.iter().zip(&all) {
             for (place, count) in series.statuses.iter().enumerate().filter(|(_, count)| count.get() > 0) {
                 let status = STATUSES.get(place).map_or_else(|| "other".to_owned(), u16::to_string);
-                let labels = [("route", series.path), ("method", series.method), ("status", &status)];
+                let labels = [("route", route), ("method", method), ("status", &status)];
                 text.sample("rescind_requests_total", &labels, count.get());
             }
         }
         let name = "rescind_request_duration_seconds";
         text.head(name, "histogram", "Time until an answer began, by route and method.");
-        for series in self.series.iter().filter(|series| series.took.count() > 0) {
-            text.histogram(name, &[("route", series.path), ("method", series.method)], &series.took);
+        for (&(route, method), series) in self.labels.iter().zip(&all) {
+            if series.took.count() > 0 {
+                text.histogram(name, &[("route", route), ("method", method)], &series.took);
+            }
         }
     }
 }

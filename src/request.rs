@@ -1,5 +1,7 @@
 //! The id of the request under way: on its answer, on its error page and in its log lines.
 
+use std::cell::Cell;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,15 +11,28 @@ tokio::task_local! {
     static CURRENT: Id;
 }
 
+/// So many ids a thread takes for itself, so that it does not take turns with others for each.
+const AT_ONCE: u64 = 1024;
+
 /// Names one request of one process: the process by chance, the request by its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(u64);
 
 impl Id {
-    /// The next one.
+    /// The next one of this thread.
     pub fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        static TAKEN: AtomicU64 = AtomicU64::new(1);
+        thread_local! {
+            static OWN: Cell<Range<u64>> = const { Cell::new(0..0) };
+        }
+        let mut own = OWN.take();
+        let next = own.next().unwrap_or_else(|| {
+            let first = TAKEN.fetch_add(AT_ONCE, Ordering::Relaxed);
+            own = first + 1..first + AT_ONCE;
+            first
+        });
+        OWN.set(own);
+        Self(next)
     }
 
     /// The one of the request that this task answers; outside of one, the next.

@@ -61,7 +61,8 @@ fn may_name(module: &str) -> &'static [&'static str] {
     match module {
         "main" | "lib" => &["cli"],
         "cli" => &[
-            "app", "cli", "clock", "config", "demo", "model", "routes", "service", "sidecar", "store", "web",
+            "app", "cli", "clock", "config", "demo", "model", "routes", "service", "sidecar", "store", "thread",
+            "web",
         ],
         "demo" => &["app", "clock", "demo", "model", "service"],
         "sidecar" => &["config", "metrics", "model", "sidecar"],
@@ -74,7 +75,8 @@ fn may_name(module: &str) -> &'static [&'static str] {
         "app" => &["clock", "config", "metrics", "service", "store"],
         "config" => &["model", "service"],
         "service" => &["clock", "fail", "jwt", "metrics", "model", "service", "store"],
-        "store" => &["clock", "fail", "metrics", "model", "store"],
+        "store" => &["clock", "fail", "metrics", "model", "store", "thread"],
+        "metrics" => &["thread"],
         "jwt" => &["clock", "jwt", "model"],
         "model" => &["clock", "model"],
         "request" => &["model"],

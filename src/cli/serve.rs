@@ -180,7 +180,7 @@ impl Server {
         let feed = self.app.feed.clone();
         // Streams would never finish by themselves.
         let stop = move || feed.stop();
-        serve_until(self.listener, || routes::router(self.app.clone()), done, stop).await?;
+        serve_until(self.listener, || routes::router(self.app.of_thread()), done, stop).await?;
         for worker in self.workers {
             worker.abort();
         }

@@ -41,14 +41,14 @@ impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, inner: S) -> Observed<S> {
-        Observed { inner, observe: self.clone() }
+        Observed { inner, observe: Arc::new(self.clone()) }
     }
 }
 
 #[derive(Clone)]
 pub struct Observed<S> {
     inner: S,
-    observe: Observe,
+    observe: Arc<Observe>,
 }
 
 impl<S> Service<Request> for Observed<S>
@@ -69,11 +69,11 @@ where
         let id = Id::next();
         let path = request.extensions().get::<MatchedPath>().cloned();
         let method = request.method().clone();
-        let Observe { metrics, longest } = self.observe.clone();
+        let observe = self.observe.clone();
         let answer = self.inner.call(request);
         Box::pin(id.scope(async move {
             let path = path.as_ref().map(MatchedPath::as_str);
-            let timed = tokio::time::timeout(longest, answer);
+            let timed = tokio::time::timeout(observe.longest, answer);
             let mut response = match AssertUnwindSafe(timed).catch_unwind().await {
                 Ok(Ok(response)) => response?,
                 Ok(Err(_)) => too_slow(path),
@@ -83,7 +83,7 @@ where
                 response.headers_mut().insert(X_REQUEST_ID, id);
             }
             let (status, took) = (response.status().as_u16(), began.elapsed());
-            if let Some(requests) = metrics.requests.get() {
+            if let Some(requests) = observe.metrics.requests.get() {
                 requests.note(method.as_str(), path, status, took);
             }
             // The template, never the path: paths and queries hold ids and codes.

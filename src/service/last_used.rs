@@ -1,6 +1,7 @@
 //! When apps were last used: noted in memory, written in batches, never on the hot path.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,14 @@ const BATCH: usize = 64;
 
 /// Uses that are not written yet. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct LastUsed(Arc<Mutex<Notes>>);
+pub struct LastUsed(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    notes: Mutex<Notes>,
+    /// Until this time (milliseconds) so many are noted that no further one is, and nobody takes the lock to find that out.
+    full_until: AtomicI64,
+}
 
 #[derive(Default)]
 struct Notes {
@@ -36,8 +44,8 @@ struct Notes {
 }
 
 impl Notes {
-    /// Begins the next half minute when it is time.
-    fn turn(&mut self, at: Timestamp) {
+    /// Begins the next half minute when it is time; says when that is for the one after.
+    fn turn(&mut self, at: Timestamp) -> Timestamp {
         let passed = self.began.map(|began| at.since(began));
         if passed.is_none_or(|passed| passed >= PRECISION) {
             let [this, last] = &mut self.noted;
@@ -47,6 +55,7 @@ impl Notes {
             }
             self.began = Some(at);
         }
+        self.began.unwrap_or(at).plus(PRECISION)
     }
 
     fn take(&mut self, most: usize) -> Vec<(FamilyId, GrantId, Timestamp)> {
@@ -63,7 +72,7 @@ impl Notes {
 
 impl LastUsed {
     fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a use, unless one was noted a moment ago.
@@ -74,9 +83,16 @@ impl LastUsed {
 
     /// The same for a device, as guards report it.
     pub fn note_device(&self, family: &FamilyId, grant: &GrantId, at: Timestamp) {
+        if at.millis() < self.0.full_until.load(Ordering::Relaxed) {
+            return;
+        }
         let mut notes = self.notes();
-        notes.turn(at);
-        if notes.noted[0].len() >= MOST || notes.noted.iter().any(|noted| noted.contains(family)) {
+        let next = notes.turn(at);
+        if notes.noted[0].len() >= MOST {
+            self.0.full_until.store(next.millis(), Ordering::Relaxed);
+            return;
+        }
+        if notes.noted.iter().any(|noted| noted.contains(family)) {
             return;
         }
         notes.noted[0].insert(family.clone());

@@ -136,7 +136,6 @@ fn note<T>(moved: rusqlite::Result<T>) {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     #[test]
@@ -175,6 +174,10 @@ mod tests {
                 INSERT INTO t SELECT zeroblob(4000) FROM n";
             writer.execute(rows, [pages]).unwrap();
             checkpoints.committed(&writer, is_purging);
+            if is_purging {
+                // As between the slices of a purge.
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
         };
         let look = || Log::after(&writer, LOOK).unwrap();
         commit(WHILE_PURGING / 2);

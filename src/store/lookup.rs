@@ -1,42 +1,43 @@
 //! Connections for look-ups by key: microseconds each, so the caller's thread does them itself.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags};
 
 use crate::metrics::StoreMetrics;
-use crate::thread;
+use crate::thread::Each;
 
 use super::{Result, Store};
 
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const CACHE: i64 = 16 * 1024;
 
 /// Several of a kind. Each thread takes its own, or another while that one is taken.
 pub(super) struct Pool<T> {
-    members: Vec<Mutex<T>>,
+    members: Each<Mutex<T>>,
     metrics: Arc<StoreMetrics>,
 }
 
 impl<T> Pool<T> {
     pub(super) fn open(
-        many: usize,
+        many: NonZeroUsize,
         member: impl Fn() -> Result<T>,
         metrics: Arc<StoreMetrics>,
     ) -> Result<Self> {
-        let members = (0..many).map(|_| member().map(Mutex::new)).collect::<Result<_>>()?;
-        Ok(Self { members, metrics })
+        Ok(Self { members: Each::several(many, || member().map(Mutex::new))?, metrics })
     }
 
     pub(super) fn take(&self) -> MutexGuard<'_, T> {
-        let place = thread::number() % self.members.len();
-        let (others, its_own) = self.members.split_at(place);
-        if let Some(free) = its_own.iter().chain(others).find_map(|member| member.try_lock().ok()) {
+        let own = self.members.own();
+        if let Some(free) =
+            std::iter::once(own).chain(self.members.iter()).find_map(|one| one.try_lock().ok())
+        {
             return free;
         }
         self.metrics.lookup_waits.add(1);
-        lock(&self.members[place])
+        lock(own)
     }
 
     /// One after the other, each once it is free.
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn who_finds_all_taken_waits_and_is_counted() {
         let metrics = Arc::<StoreMetrics>::default();
-        let pool = Pool::open(4, || Ok(()), metrics.clone()).unwrap();
+        let pool = Pool::open(CONNECTIONS, || Ok(()), metrics.clone()).unwrap();
         let taken: Vec<_> = (0..4).map(|_| pool.take()).collect();
         assert_eq!(metrics.lookup_waits.get(), 0);
         std::thread::scope(|scope| {
@@ -98,12 +99,12 @@ mod tests {
     fn a_thread_takes_the_one_with_its_number_while_that_is_free() {
         let opened = std::cell::Cell::new(0);
         let number = || Ok(opened.replace(opened.get() + 1));
-        let pool = Pool::open(3, number, Arc::default()).unwrap();
+        let pool = Pool::open(CONNECTIONS, number, Arc::default()).unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                thread::set_number(4);
+                crate::thread::set_number(5);
                 let own = pool.take();
-                assert_eq!((*own, *pool.take()), (1, 2));
+                assert_eq!((*own, *pool.take()), (1, 0));
                 drop(own);
                 assert_eq!(*pool.take(), 1);
             });

@@ -10,6 +10,7 @@ use crate::model::id::ResourceServerId;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
+use crate::thread::Each;
 
 use super::{Result, Store, Tx};
 
@@ -39,10 +40,10 @@ pub struct Scopes {
     canary: Option<Arc<ScopeEntry>>,
 }
 
-/// All resource servers and their scopes, as last read, and the version that they were read at:
-/// every request needs them, and they change when an API is registered.
+/// All resource servers and their scopes, as each thread last read them, and the version that it read them at: every
+/// request needs them, and they change when an API is registered.
 #[derive(Default)]
-pub(super) struct Registry(Mutex<(u64, Arc<Registered>)>);
+pub(super) struct Registry(Each<Mutex<(u64, Arc<Registered>)>>);
 
 #[derive(Default)]
 struct Registered {
@@ -144,7 +145,7 @@ impl Store {
         // Read before the rows: what is kept is never newer than its version says, and a change
         // that falls in between is read again.
         let version = self.writer.registry_version();
-        let kept = || self.registry.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = || self.registry.0.own().lock().unwrap_or_else(PoisonError::into_inner);
         let (at, registered) = kept().clone();
         if at == version {
             return Ok(registered);

@@ -5,8 +5,8 @@
 //! purge, when no row that it covers is left. A write transaction knows besides what it has revoked itself.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use rusqlite::{Connection, Row};
 
@@ -57,6 +57,8 @@ pub(super) struct Revoked {
     server_generation: i64,
     /// By the id of a family, grant, client or user; ids of different kinds differ in their prefix.
     below: RwLock<HashMap<String, i64>>,
+    /// How many those are: mostly none, and then nobody takes the lock.
+    many: AtomicUsize,
     removals: AtomicU64,
 }
 
@@ -65,6 +67,7 @@ impl Revoked {
         let revoked = Self {
             server_generation: connection.query_row(SERVER, [], |row| row.get(0))?,
             below: RwLock::default(),
+            many: AtomicUsize::new(0),
             removals: AtomicU64::new(0),
         };
         let mut unpurged = connection.prepare(UNPURGED)?;
@@ -94,6 +97,7 @@ impl Revoked {
                 }
             }
         }
+        self.many.store(known.len(), Ordering::SeqCst);
     }
 
     /// `find` reads a token's row; it is given back unless something in its stamp was revoked.
@@ -116,19 +120,18 @@ impl Revoked {
 
     /// Whether all that was revoked is purged.
     pub(super) fn is_empty(&self) -> bool {
-        self.below().is_empty()
-    }
-
-    fn below(&self) -> RwLockReadGuard<'_, HashMap<String, i64>> {
-        self.below.read().unwrap_or_else(PoisonError::into_inner)
+        self.many.load(Ordering::SeqCst) == 0
     }
 
     fn covers(&self, stamp: &Stamp) -> bool {
         if stamp.generations.server != self.server_generation {
             return true;
         }
-        let below = self.below();
-        !below.is_empty() && covered(stamp, |id| below.get(id).copied())
+        if self.is_empty() {
+            return false;
+        }
+        let below = self.below.read().unwrap_or_else(PoisonError::into_inner);
+        covered(stamp, |id| below.get(id).copied())
     }
 }
 
@@ -174,7 +177,12 @@ mod tests {
     }
 
     fn revoked(changes: impl IntoIterator<Item = Change>) -> Revoked {
-        let revoked = Revoked { server_generation: 1, below: RwLock::default(), removals: AtomicU64::new(0) };
+        let revoked = Revoked {
+            server_generation: 1,
+            below: RwLock::default(),
+            many: AtomicUsize::new(0),
+            removals: AtomicU64::new(0),
+        };
         revoked.apply(changes);
         revoked
     }

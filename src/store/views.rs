@@ -6,6 +6,7 @@
 //!
 //! Each thread has a view of its own; another stands in while it is taken.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::thread;
 use super::Result;
 use super::lookup::{Pool, open_reader};
 
-const MOST: usize = 16;
+const MOST: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// Pages that one view keeps, in KiB: the inner pages of a table of a million tokens, and room for leaves that pass. Those
 /// come from the system's cache as fast as from one of our own, which would only push all else out of the processor's.
 const CACHE: i64 = 1536;
@@ -38,7 +39,7 @@ struct View {
 impl Views {
     pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
         let open = || Ok(View { connection: open_reader(path, CACHE)?, since: None });
-        let views = Pool::open(thread::count().get().min(MOST), open, metrics)?;
+        let views = Pool::open(thread::count().min(MOST), open, metrics)?;
         Ok(Self { views, departures: AtomicU64::new(0) })
     }
 
