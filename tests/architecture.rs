@@ -61,8 +61,8 @@ fn may_name(module: &str) -> &'static [&'static str] {
     match module {
         "main" | "lib" => &["cli"],
         "cli" => &[
-            "app", "cli", "clock", "config", "demo", "model", "routes", "service", "sidecar", "store", "thread",
-            "web",
+            "app", "cli", "clock", "config", "demo", "model", "routes", "service", "sidecar", "store",
+            "thread", "web",
         ],
         "demo" => &["app", "clock", "demo", "model", "service"],
         "sidecar" => &["config", "metrics", "model", "sidecar"],

@@ -1,10 +1,14 @@
 //! Key pairs: making, sealing, signing, and checking a signature.
 
+use std::sync::Arc;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
     KeyPair as _, ParsedPublicKey,
 };
+
+use subtle::ConstantTimeEq as _;
 
 use crate::clock::Timestamp;
 use crate::jwt::key_file::{Error, KeyFile};
@@ -84,8 +88,11 @@ impl PrivateKey {
 }
 
 /// A key, made ready for checking many signatures.
-#[derive(Debug)]
-pub struct Verifier(ParsedPublicKey);
+pub enum Verifier {
+    Public(ParsedPublicKey),
+    /// Makes the signature again, which takes a quarter of the time of checking it.
+    Private(Arc<PrivateKey>),
+}
 
 impl Verifier {
     /// `None` unless `key` is one of its algorithm.
@@ -94,11 +101,25 @@ impl Verifier {
             Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, &key.bytes),
             Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.bytes),
         };
-        parsed.ok().map(Self)
+        parsed.ok().map(Self::Public)
+    }
+
+    /// For a key of this server's own. `None` unless a message has one signature alone, as with EdDSA (RFC 8032 §5.1.6).
+    pub fn of_own(key: &Arc<PrivateKey>) -> Option<Self> {
+        matches!(key.pair, Pair::EdDsa(_)).then(|| Self::Private(key.clone()))
     }
 
     pub fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.0.verify_sig(message, signature).is_ok()
+        match self {
+            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+            Self::Private(key) => key.sign(message).is_some_and(|made| made.ct_eq(signature).into()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Verifier(..)")
     }
 }
 
@@ -112,11 +133,16 @@ mod tests {
         let file = KeyFile::open_or_make(&folder.path().join("key")).unwrap();
         for algorithm in Algorithm::ALL {
             let key = SealedKey::generate(algorithm, &file, Timestamp::from_millis(1)).unwrap();
-            let signature = key.unseal(&file).unwrap().sign(b"message").unwrap();
-            let verifier = Verifier::new(&key.public).unwrap();
-            assert!(verifier.accepts(b"message", &signature));
-            assert!(!verifier.accepts(b"massage", &signature));
-            assert!(!verifier.accepts(b"message", &signature[1..]));
+            let private = Arc::new(key.unseal(&file).unwrap());
+            let signature = private.sign(b"message").unwrap();
+            let own = Verifier::of_own(&private);
+            assert_eq!(own.is_some(), algorithm == Algorithm::EdDsa);
+            for verifier in [Verifier::new(&key.public), own].into_iter().flatten() {
+                assert!(verifier.accepts(b"message", &signature));
+                assert!(!verifier.accepts(b"massage", &signature));
+                assert!(!verifier.accepts(b"message", &signature[1..]));
+                assert!(!verifier.accepts(b"message", b""));
+            }
             let other = SealedKey::generate(algorithm, &file, Timestamp::from_millis(1)).unwrap();
             assert!(!Verifier::new(&other.public).unwrap().accepts(b"message", &signature));
             let jwk = key.public.jwk();

@@ -1,5 +1,7 @@
 //! Tokens as text: signing claims, and reading back what was signed here.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
@@ -57,9 +59,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Accepts what `keys` have signed.
-    pub fn new(keys: &[PublicKey]) -> Self {
-        let keys = keys.iter().filter_map(|key| Some((header(key), Verifier::new(key)?))).collect();
+    /// Accepts what `keys` have signed; of some of them the private part is at hand.
+    pub fn new(keys: &[PublicKey], own: &[Arc<PrivateKey>]) -> Self {
+        let verifier = |key: &PublicKey| {
+            let own = own.iter().find(|own| own.public() == key);
+            own.and_then(Verifier::of_own).or_else(|| Verifier::new(key))
+        };
+        let keys = keys.iter().filter_map(|key| Some((header(key), verifier(key)?))).collect();
         Self { keys, known: Known::default() }
     }
 
@@ -114,10 +120,10 @@ mod tests {
         claims
     }
 
-    fn key(algorithm: Algorithm) -> PrivateKey {
+    fn key(algorithm: Algorithm) -> Arc<PrivateKey> {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::open_or_make(&folder.path().join("key")).unwrap();
-        SealedKey::generate(algorithm, &file, NOW).unwrap().unseal(&file).unwrap()
+        Arc::new(SealedKey::generate(algorithm, &file, NOW).unwrap().unseal(&file).unwrap())
     }
 
     #[test]
@@ -126,19 +132,21 @@ mod tests {
             let (key, other) = (key(algorithm), key(algorithm));
             let claims = claims();
             let jwt = Jwt::sign(&claims, &key).unwrap();
-            let reader = Reader::new(&[other.public().clone(), key.public().clone()]);
-            assert_eq!(reader.read(jwt.expose()), Some(claims));
-            assert_eq!(Reader::new(&[other.public().clone()]).read(jwt.expose()), None);
-            for place in 0..jwt.expose().len() {
-                let mut changed = jwt.expose().as_bytes().to_vec();
-                changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
-                let changed = String::from_utf8(changed).unwrap();
-                assert_eq!(reader.read(&changed), None, "{place}");
-            }
-            for text in
-                [format!("{}=", jwt.expose()), format!("{} ", jwt.expose()), format!(".{}", jwt.expose())]
-            {
-                assert_eq!(reader.read(&text), None, "{text}");
+            let public = [other.public().clone(), key.public().clone()];
+            for own in [vec![], vec![key.clone(), other.clone()]] {
+                let reader = Reader::new(&public, &own);
+                assert_eq!(reader.read(jwt.expose()).as_ref(), Some(&claims));
+                assert_eq!(Reader::new(&public[..1], &own).read(jwt.expose()), None);
+                for place in 0..jwt.expose().len() {
+                    let mut changed = jwt.expose().as_bytes().to_vec();
+                    changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+                    let changed = String::from_utf8(changed).unwrap();
+                    assert_eq!(reader.read(&changed), None, "{place}");
+                }
+                let jwt = jwt.expose();
+                for text in [format!("{jwt}="), format!("{jwt} "), format!(".{jwt}")] {
+                    assert_eq!(reader.read(&text), None, "{text}");
+                }
             }
         }
     }
@@ -155,7 +163,7 @@ mod tests {
     fn no_other_header_is_read_however_it_is_signed() {
         for algorithm in Algorithm::ALL {
             let key = key(algorithm);
-            let reader = Reader::new(&[key.public().clone()]);
+            let reader = Reader::new(&[key.public().clone()], std::slice::from_ref(&key));
             let claims = serde_json::to_string(&claims()).unwrap();
             let (alg, kid) = (algorithm.as_str(), &key.public().id);
             let own = format!(r#"{{"typ":"at+jwt","alg":"{alg}","kid":"{kid}"}}"#);
@@ -195,7 +203,7 @@ mod tests {
     fn a_mac_by_the_public_key_is_no_signature() {
         use aws_lc_rs::hmac;
         let key = key(Algorithm::EdDsa);
-        let reader = Reader::new(&[key.public().clone()]);
+        let reader = Reader::new(&[key.public().clone()], &[]);
         let claims = serde_json::to_string(&claims()).unwrap();
         for alg in ["EdDSA", "HS512"] {
             let header = format!(r#"{{"typ":"at+jwt","alg":"{alg}","kid":"{}"}}"#, key.public().id);
@@ -211,7 +219,7 @@ mod tests {
     #[test]
     fn claims_of_another_form_are_not_read_however_they_are_signed() {
         let key = key(Algorithm::Es256);
-        let reader = Reader::new(&[key.public().clone()]);
+        let reader = Reader::new(&[key.public().clone()], &[]);
         let own = serde_json::to_string(&claims()).unwrap();
         let header = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(header(key.public())).unwrap()).unwrap();
         assert!(reader.read(&signed(&header, &own, &key)).is_some());
@@ -250,7 +258,7 @@ mod tests {
     #[test]
     fn other_base64_of_the_same_bytes_is_not_read_however_it_is_signed() {
         let key = key(Algorithm::EdDsa);
-        let reader = Reader::new(&[key.public().clone()]);
+        let reader = Reader::new(&[key.public().clone()], &[]);
         let claims = serde_json::to_string(&claims()).unwrap();
         let (own, payload) = (header(key.public()), BASE64_URL_SAFE_NO_PAD.encode(&claims));
         // One blank more or less, so that a last character carries bits that nobody decodes.

@@ -52,7 +52,8 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Keys that sign now or will.
-pub struct Signing(Vec<(SigningKey, PrivateKey)>);
+#[derive(Default)]
+pub struct Signing(Vec<(SigningKey, Arc<PrivateKey>)>);
 
 impl std::fmt::Debug for Signing {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -69,7 +70,7 @@ impl Signing {
         let newest = self.0.iter().rev().find(|(key, _)| key.state(now) == Use::Signing);
         // If the clock went back, the one that would be next signs early rather than none.
         let next = || self.0.iter().find(|(key, _)| key.state(now) == Use::Published);
-        newest.or_else(next).map(|(_, key)| key).ok_or(Error::NoKey)
+        newest.or_else(next).map(|(_, key)| &**key).ok_or(Error::NoKey)
     }
 }
 
@@ -147,7 +148,7 @@ impl Keys {
             let open = |row: KeyRow| -> Result<_> {
                 let sealed =
                     SealedKey { public: row.key.public.clone(), sealed: row.sealed.unwrap_or_default() };
-                Ok((row.key, sealed.unseal(&file)?))
+                Ok((row.key, Arc::new(sealed.unseal(&file)?)))
             };
             Ok(Signing(rows.into_iter().map(open).collect::<Result<_>>()?))
         })
@@ -171,7 +172,12 @@ impl Keys {
     /// # Errors
     /// When the store fails.
     pub fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
-        let make = || Ok(Reader::new(&store.accepted_keys()?.keys));
+        let make = || {
+            // Without the key file, signatures can still be checked.
+            let signing = self.signing(store).unwrap_or_default();
+            let own: Vec<_> = signing.0.iter().map(|(_, key)| key.clone()).collect();
+            Ok(Reader::new(&store.accepted_keys()?.keys, &own))
+        };
         self.reader.get(store.keys_version_now(), make)
     }
 
