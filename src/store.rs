@@ -4,7 +4,7 @@
 //! - [`Store::write`]: one thread that alone writes, and commits many requests' work at once;
 //! - look-ups by key for the protocol endpoints, on a few connections of their own, within
 //!   microseconds and so without leaving the caller's thread;
-//! - the same for access tokens, whose rows never change, in views that are kept;
+//! - the same for access tokens, opaque ones and JWTs, in views that are kept;
 //! - pages, through an ordinary pool of readers.
 
 pub mod access_tokens;

@@ -20,6 +20,7 @@ use crate::model::scope::Scope;
 use crate::model::secret::SuccessorSecret;
 use crate::model::stamp::is_live;
 use crate::store::access_tokens::AccessTokenFacts;
+use crate::store::revoked_tokens::JwtStanding;
 use crate::store::signing_keys::KeyRow;
 use crate::store::{self, Store, Tx};
 
@@ -215,13 +216,13 @@ impl Keys {
         let (Some(stamp), Some(scope)) = (claims.stamp(), Scope::parse(&claims.scope)) else {
             return Ok(None);
         };
-        let standing = store.jwt_standing(&claims.jti, &stamp)?;
-        let is_current = claims.grant_generation == standing.grant_generation;
-        let is_live = is_live(stamp.generations, standing.now, claims.expires_at(), now);
-        if standing.is_revoked || !is_current || !is_live {
-            return Ok(None);
-        }
-        Ok(Some(AccessTokenFacts {
+        let is_live = |standing: &JwtStanding| {
+            !standing.is_revoked
+                && claims.grant_generation == standing.grant_generation
+                && is_live(stamp.generations, standing.now, claims.expires_at(), now)
+        };
+        let standing = store.jwt_standing(&claims.jti, &stamp, is_live)?;
+        Ok(standing.map(|standing| AccessTokenFacts {
             stamp,
             scope,
             grant_generation: standing.grant_generation,

@@ -33,11 +33,17 @@ pub struct JwtStanding {
 }
 
 impl Store {
-    /// What has become of a JWT that was minted under `stamp`, from one read.
-    pub fn jwt_standing(&self, id: &str, stamp: &Stamp) -> Result<JwtStanding> {
+    /// What has become of a JWT that was minted under `stamp`, from one read; `None` unless `is_live` holds of it.
+    pub fn jwt_standing(
+        &self,
+        id: &str,
+        stamp: &Stamp,
+        is_live: impl Fn(&JwtStanding) -> bool,
+    ) -> Result<Option<JwtStanding>> {
         let Stamp { family, grant, client, user, .. } = stamp;
-        self.lookup(|connection| {
-            connection.prepare_cached(STANDING)?.query_row(params![client, family, grant, user, id], |row| {
+        self.views.find(|connection| {
+            let mut statement = connection.prepare_cached(STANDING)?;
+            let standing = statement.query_row(params![client, family, grant, user, id], |row| {
                 let standing = |column, open| -> rusqlite::Result<Standing> {
                     let is_open = row.get_ref(column)?.as_str_or_null()? == Some(open);
                     Ok(if is_open { Standing::Open } else { Standing::Shut })
@@ -55,7 +61,8 @@ impl Store {
                     },
                 };
                 Ok(JwtStanding { now, grant_generation: row.get(7)?, is_revoked: row.get(8)? })
-            })
+            })?;
+            Ok(Some(standing).filter(&is_live))
         })
     }
 
@@ -76,6 +83,7 @@ impl Store {
 impl Tx<'_> {
     pub fn insert_revoked_token(&self, id: &str, client: &ClientId, expires_at: Timestamp) -> Result<()> {
         self.connection.prepare_cached(INSERT)?.execute(params![id, client, expires_at])?;
+        self.outdates_views.set(true);
         Ok(())
     }
 

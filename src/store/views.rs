@@ -1,8 +1,9 @@
-//! Connections that keep their view of the database, for rows that never change.
+//! Connections that keep their view of the database, to find what is alive.
 //!
 //! To begin and end a read transaction costs as much as to find a row in it, and after every commit a connection forgets
-//! all the pages that it has read. An access token's row never changes, so an older view of it is as good as a new one, as
-//! long as no row has left since; and what an older view does not have is looked for in a new one.
+//! all the pages that it has read. Nothing dies but by an act, which is written down, or with its row. So what lives in an
+//! older view lives now, as long as nobody has acted and no row has left since; and what does not live there is looked for
+//! in a new one.
 //!
 //! Each thread has a view of its own; another stands in while it is taken.
 
@@ -26,13 +27,13 @@ const CACHE: i64 = 1536;
 
 pub(super) struct Views {
     views: Pool<View>,
-    /// Commits in which rows have left.
-    departures: AtomicU64,
+    /// Commits after which an older view may say of something dead that it lives.
+    outdatings: AtomicU64,
 }
 
 struct View {
     connection: Connection,
-    /// The departures that it is sure to have seen, while it is open.
+    /// The commits that it is sure to have seen, while it is open.
     since: Option<u64>,
 }
 
@@ -40,22 +41,23 @@ impl Views {
     pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
         let open = || Ok(View { connection: open_reader(path, CACHE)?, since: None });
         let views = Pool::open(thread::count().min(MOST), open, metrics)?;
-        Ok(Self { views, departures: AtomicU64::new(0) })
+        Ok(Self { views, outdatings: AtomicU64::new(0) })
     }
 
-    /// After a commit in which rows left, before anything is said about it.
-    pub(super) fn rows_left(&self) {
-        self.departures.fetch_add(1, Ordering::SeqCst);
+    /// After a commit in which rows left or an act was written down, before anything is said about it.
+    pub(super) fn outdate(&self) {
+        self.outdatings.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A token's row, if it is there now.
+    /// What is alive and found now. `read` may see an older view than this moment's, never one from before an act: what it
+    /// does not find there it is asked for again in a new one.
     pub(super) fn find<T>(
         &self,
         read: impl Fn(&Connection) -> rusqlite::Result<Option<T>>,
     ) -> Result<Option<T>> {
         let mut view = self.views.take();
-        let departures = self.departures.load(Ordering::SeqCst);
-        let found = view.find(departures, read);
+        let outdatings = self.outdatings.load(Ordering::SeqCst);
+        let found = view.find(outdatings, read);
         if found.is_err() {
             view.end();
         }
@@ -73,18 +75,18 @@ impl Views {
 impl View {
     fn find<T>(
         &mut self,
-        departures: u64,
+        outdatings: u64,
         read: impl Fn(&Connection) -> rusqlite::Result<Option<T>>,
     ) -> rusqlite::Result<Option<T>> {
-        if self.since == Some(departures)
+        if self.since == Some(outdatings)
             && let Some(found) = read(&self.connection)?
         {
             return Ok(Some(found));
         }
         self.end();
         self.connection.prepare_cached("BEGIN")?.execute([])?;
-        // The view is of the first read, which comes later than the count of departures was taken.
-        self.since = Some(departures);
+        // The view is of the first read, which comes later than the count was taken.
+        self.since = Some(outdatings);
         read(&self.connection)
     }
 
@@ -131,7 +133,7 @@ mod tests {
         assert_eq!(find(&views, 2).as_deref(), Some("second"));
         writer.execute("DELETE FROM t WHERE id = 1", []).unwrap();
         assert_eq!(find(&views, 1).as_deref(), Some("first"), "the view was not kept");
-        views.rows_left();
+        views.outdate();
         assert_eq!(find(&views, 1), None);
         assert_eq!(find(&views, 2).as_deref(), Some("second"));
     }
