@@ -54,6 +54,7 @@ use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
 
+use clients::RecentClients;
 use lookup::Lookups;
 use resource_servers::Registry;
 use views::Views;
@@ -113,6 +114,7 @@ pub struct Store {
     views: Arc<Views>,
     pages: SqlitePool,
     registry: Arc<Registry>,
+    recent_clients: Arc<RecentClients>,
     path: Arc<Path>,
     metrics: Arc<StoreMetrics>,
 }
@@ -154,7 +156,16 @@ impl Store {
             .test_before_acquire(false)
             .connect_with(options.pragma("query_only", "ON"))
             .await?;
-        Ok(Self { writer, lookups, views, pages, registry: Arc::default(), path: path.into(), metrics })
+        Ok(Self {
+            writer,
+            lookups,
+            views,
+            pages,
+            registry: Arc::default(),
+            recent_clients: Arc::default(),
+            path: path.into(),
+            metrics,
+        })
     }
 
     /// Runs `work` in a write transaction and answers once it is durable.

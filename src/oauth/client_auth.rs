@@ -1,5 +1,7 @@
 //! Who calls a protocol endpoint: a client by Basic, post or none (RFC 6749 §2.3), a resource server by Basic.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -8,12 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::model::client::{Client, ClientKind};
+use crate::model::client::ClientKind;
 use crate::model::id::{ClientId, ResourceServerId};
 use crate::model::params::{Params, decode};
 use crate::model::resource_server::ResourceServer;
-use crate::model::secret::{ClientSecret, Digest, ResourceServerSecret};
+use crate::model::secret::{ClientSecret, ResourceServerSecret};
 use crate::oauth::error::Error;
+use crate::store::clients::ClientAndSecrets;
 
 /// The pair in an `Authorization: Basic` header.
 pub struct Basic {
@@ -60,7 +63,12 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Basic {
 /// # Errors
 /// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it,
 /// an inactive client included.
-pub fn authenticate(app: &App, basic: Option<Basic>, form: &Params, now: Timestamp) -> Result<Client, Error> {
+pub fn authenticate(
+    app: &App,
+    basic: Option<Basic>,
+    form: &Params,
+    now: Timestamp,
+) -> Result<Arc<ClientAndSecrets>, Error> {
     let posted = form.get("client_secret");
     match basic {
         Some(_) if posted.is_some() => {
@@ -82,10 +90,10 @@ pub fn authenticate(app: &App, basic: Option<Basic>, form: &Params, now: Timesta
     }
 }
 
-fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Client, Error> {
+fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Arc<ClientAndSecrets>, Error> {
     let unknown = || Error::invalid_client("unknown client, wrong secret, or a client that may not act");
     let id = ClientId::parse(id).ok_or_else(unknown)?;
-    let (client, valid) = app.store.client_and_secrets(&id, now)?.ok_or_else(unknown)?;
+    let client = app.store.client_and_secrets(&id, now)?.ok_or_else(unknown)?;
     if !client.status.is_active() {
         return Err(unknown());
     }
@@ -95,7 +103,7 @@ fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Cl
         (ClientKind::Confidential, Some(secret)) => {
             let shown = ClientSecret::parse(secret).ok_or_else(unknown)?.digest();
             // Every one is compared, so that the time does not tell which one matched.
-            let matches = valid.iter().filter(|digest| Digest::matches(digest, &shown)).count();
+            let matches = client.secrets(now).filter(|digest| digest.matches(&shown)).count();
             if matches == 0 { Err(unknown()) } else { Ok(client) }
         }
     }

@@ -23,7 +23,7 @@ pub async fn revoke(
     let reader = app.keys.reader(&app.store)?;
     let Some(token) = Token::read(token, &reader) else { return Ok(done()) };
     let by = By::client_by_protocol(&client.id, now);
-    let revoked = revoke::token(&app.store, token, Some(client.id), by).await.map_err(refused)?;
+    let revoked = revoke::token(&app.store, token, Some(client.id.clone()), by).await.map_err(refused)?;
     match revoked {
         // An invalid token is no error: it does not work, which is what was asked for (§2.2).
         TokenRevocation::Revoked(_) | TokenRevocation::Nothing => Ok(done()),

@@ -1,11 +1,16 @@
 //! The `clients` and `client_secrets` tables.
 
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientStatus, RedirectUri};
 use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
+use crate::thread::Each;
 
 use super::{Result, Store, Tx};
 
@@ -22,7 +27,7 @@ macro_rules! select {
 const BY_ID: &str = select!("id = ?1");
 const BY_OWNER: &str = select!("id = ?1 AND owner_id = ?2");
 /// The newest has no end; whoever rotates again and again keeps that one and the longest lasting.
-const SECRETS: &str = "SELECT digest FROM client_secrets WHERE client_id = ?1 \
+const SECRETS: &str = "SELECT digest, expires_at FROM client_secrets WHERE client_id = ?1 \
     AND (expires_at IS NULL OR expires_at > ?2) ORDER BY expires_at IS NULL DESC, expires_at DESC LIMIT 8";
 const INSERT: &str = "INSERT INTO clients (id, owner_id, name, publisher, kind, status, status_at, status_reason, \
     generation, token_format, grant_types, scope, redirect_uris, created_at) \
@@ -65,6 +70,9 @@ const OWNS_ANY: &str =
     "SELECT 1 FROM clients WHERE owner_id = ?1 AND status IN ('active', 'suspended') LIMIT 1";
 const ACTIVE_OF_OWNER: &str = "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id";
 
+/// Clients that a thread keeps at the most.
+const MOST: usize = 256;
+
 /// A valid secret, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct SecretRow {
@@ -83,6 +91,50 @@ pub struct Change {
 /// What `store::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION, HAD_JWTS, ANY_HAD_JWTS];
+
+/// A client, and by what it proves itself: two secrets while a rotation overlaps.
+#[derive(Debug)]
+pub struct ClientAndSecrets {
+    client: Client,
+    secrets: Vec<(Digest, Option<Timestamp>)>,
+}
+
+impl ClientAndSecrets {
+    /// Digests of the secrets that are valid at `now`.
+    pub fn secrets(&self, now: Timestamp) -> impl Iterator<Item = &Digest> {
+        let is_valid = move |end: &Option<Timestamp>| end.is_none_or(|end| now < end);
+        self.secrets.iter().filter(move |(_, end)| is_valid(end)).map(|(digest, _)| digest)
+    }
+}
+
+impl Deref for ClientAndSecrets {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// The clients that each thread has asked for, as long as none has changed and nobody has acted since.
+#[derive(Default)]
+pub(super) struct RecentClients(Each<Mutex<Recent>>);
+
+#[derive(Default)]
+struct Recent {
+    outdatings: u64,
+    clients: HashMap<ClientId, Arc<ClientAndSecrets>>,
+}
+
+impl Recent {
+    /// What was read since then.
+    fn at(&mut self, outdatings: u64) -> &mut HashMap<ClientId, Arc<ClientAndSecrets>> {
+        if self.outdatings != outdatings || self.clients.len() >= MOST {
+            self.clients.clear();
+            self.outdatings = outdatings;
+        }
+        &mut self.clients
+    }
+}
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
@@ -109,6 +161,24 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     })
 }
 
+/// From one read.
+fn client_and_secrets(
+    c: &rusqlite::Connection,
+    id: &ClientId,
+    now: Timestamp,
+) -> rusqlite::Result<Option<ClientAndSecrets>> {
+    let mut by_id = c.prepare_cached(BY_ID)?;
+    // As long as these rows are open, the read goes on.
+    let mut rows = by_id.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let client = client(row)?;
+    let mut secrets = c.prepare_cached(SECRETS)?;
+    let secrets = secrets.query_map(params![id, now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let secrets = secrets.collect::<rusqlite::Result<_>>()?;
+    drop(rows);
+    Ok(Some(ClientAndSecrets { client, secrets }))
+}
+
 impl Store {
     /// Whether a client got JWTs at `at`, or had after `since`.
     pub fn had_jwts(&self, client: &ClientId, at: Timestamp, since: Timestamp) -> Result<bool> {
@@ -131,20 +201,19 @@ impl Store {
         })
     }
 
-    /// A client and the digests of its valid secrets, two while a rotation overlaps, from one read.
-    pub fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<(Client, Vec<Digest>)>> {
-        self.lookup(|c| {
-            let mut by_id = c.prepare_cached(BY_ID)?;
-            // As long as these rows are open, the read goes on.
-            let mut rows = by_id.query([id])?;
-            let Some(row) = rows.next()? else { return Ok(None) };
-            let client = client(row)?;
-            let mut secrets = c.prepare_cached(SECRETS)?;
-            let secrets = secrets.query_map(params![id, now], |row| row.get(0))?;
-            let secrets = secrets.collect::<rusqlite::Result<_>>()?;
-            drop(rows);
-            Ok(Some((client, secrets)))
-        })
+    /// A client and its secrets that are valid at `now`.
+    pub fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<Arc<ClientAndSecrets>>> {
+        let recent = || self.recent_clients.0.own().lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the rows: what is kept is never older than it says.
+        let outdatings = self.views.outdatings();
+        if let Some(known) = recent().at(outdatings).get(id) {
+            return Ok(Some(known.clone()));
+        }
+        let read = self.lookup(|c| client_and_secrets(c, id, now))?.map(Arc::new);
+        if let Some(read) = &read {
+            recent().at(outdatings).insert(id.clone(), read.clone());
+        }
+        Ok(read)
     }
 
     /// What changed in a client's registration after `since`, oldest first.
@@ -188,6 +257,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         self.connection.prepare_cached(INSERT_SECRET)?.execute(params![id, client, secret, now])?;
+        self.outdates.set(true);
         Ok(())
     }
 
@@ -254,6 +324,7 @@ impl Tx<'_> {
             client.scope,
             client.token_format,
         ])?;
+        self.outdates.set(true);
         Ok(rows == 1)
     }
 
@@ -289,11 +360,13 @@ impl Tx<'_> {
     /// Lets all secrets of a client end at `at`, unless they end before.
     pub fn expire_client_secrets(&self, client: &ClientId, at: Timestamp) -> Result<()> {
         self.connection.prepare_cached(EXPIRE_SECRETS)?.execute(params![client, at])?;
+        self.outdates.set(true);
         Ok(())
     }
 
     pub fn delete_client_secrets(&self, client: &ClientId) -> Result<()> {
         self.connection.prepare_cached(DELETE_SECRETS)?.execute([client])?;
+        self.outdates.set(true);
         Ok(())
     }
 

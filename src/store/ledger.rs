@@ -57,7 +57,7 @@ impl Tx<'_> {
         ])?;
         let sequence = self.connection.last_insert_rowid();
         self.ledger_head.set(sequence);
-        self.outdates_views.set(true);
+        self.outdates.set(true);
         self.revoked.borrow_mut().extend(Below::of(&entry.subject).map(Change::Revoked));
         Ok(sequence)
     }

@@ -283,7 +283,7 @@ impl Tx<'_> {
     /// How many rows went.
     pub(super) fn delete(&self, statement: &str, which: impl Params) -> Result<i64> {
         let rows = self.connection.prepare_cached(statement)?.execute(which)?;
-        self.outdates_views.set(self.outdates_views.get() || rows > 0);
+        self.outdates.set(self.outdates.get() || rows > 0);
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 

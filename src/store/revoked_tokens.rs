@@ -69,7 +69,7 @@ impl Store {
     /// What a client's own token is minted under; `None` if the client may not act. One statement
     /// checks the one and reads the other.
     pub fn client_generations(&self, client: &ClientId) -> Result<Option<Generations>> {
-        self.lookup(|connection| {
+        self.views.find(|connection| {
             connection
                 .prepare_cached(CLIENT_TERMS)?
                 .query_row([client], |row| {
@@ -83,7 +83,7 @@ impl Store {
 impl Tx<'_> {
     pub fn insert_revoked_token(&self, id: &str, client: &ClientId, expires_at: Timestamp) -> Result<()> {
         self.connection.prepare_cached(INSERT)?.execute(params![id, client, expires_at])?;
-        self.outdates_views.set(true);
+        self.outdates.set(true);
         Ok(())
     }
 

@@ -49,6 +49,11 @@ impl Views {
         self.outdatings.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// How often that was.
+    pub(super) fn outdatings(&self) -> u64 {
+        self.outdatings.load(Ordering::SeqCst)
+    }
+
     /// What is alive and found now. `read` may see an older view than this moment's, never one from before an act: what it
     /// does not find there it is asked for again in a new one.
     pub(super) fn find<T>(
@@ -56,7 +61,7 @@ impl Views {
         read: impl Fn(&Connection) -> rusqlite::Result<Option<T>>,
     ) -> Result<Option<T>> {
         let mut view = self.views.take();
-        let outdatings = self.outdatings.load(Ordering::SeqCst);
+        let outdatings = self.outdatings();
         let found = view.find(outdatings, read);
         if found.is_err() {
             view.end();

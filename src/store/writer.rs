@@ -37,7 +37,7 @@ pub struct Tx<'c> {
     /// What this transaction adds to it and takes out.
     pub(super) revoked: RefCell<Vec<Change>>,
     /// Whether rows were deleted.
-    pub(super) outdates_views: Cell<bool>,
+    pub(super) outdates: Cell<bool>,
     /// Whether a resource server or a scope was registered.
     pub(super) registry_moved: Cell<bool>,
     pub(super) keys_version: Cell<i64>,
@@ -242,7 +242,7 @@ struct Announce {
 impl Announce {
     fn committed(&self, tx: Tx<'_>) {
         // First: what was revoked leaves memory once its rows have left, and no older view may bring them back.
-        if tx.outdates_views.get() {
+        if tx.outdates.get() {
             self.views.outdate();
         }
         self.revoked.apply(tx.revoked.into_inner());
@@ -272,7 +272,7 @@ fn work_off(
             ledger_head: Cell::new(*announce.head.borrow()),
             known: &announce.revoked,
             revoked: RefCell::default(),
-            outdates_views: Cell::new(false),
+            outdates: Cell::new(false),
             registry_moved: Cell::new(false),
             keys_version: Cell::new(*announce.keys_version.borrow()),
         };

@@ -369,6 +369,7 @@ async fn who_allowed_the_app_is_told_what_changed_at_the_next_consent() {
 async fn an_edit_says_what_is_there_and_narrows_what_may_be_asked_for() {
     let desk = desk().await;
     let Desk { world, dana, app, alice, .. } = &desk;
+    let tokens = world.signed_in("bob").await.connects(app).await;
     let page =
         dana.gets(&desk.path("/edit")).await.page(200).shows("value=\"Prints\"").shows("value=\"Paper Ltd\"");
     let page = page.shows(&format!("value=\"{}\"", app.redirect_uri)).hides("name=\"type\"");
@@ -381,7 +382,10 @@ async fn an_edit_says_what_is_there_and_narrows_what_may_be_asked_for() {
     alice.is_asked(&app.request().with("scope", "read")).await;
     // The kind of an app is for life; how its next tokens are made is not.
     let public = registration().with("type", "public").with("token_format", "jwt");
+    let tokens = app.refreshes(&tokens).await;
     dana.posts(&desk.path(""), &public).await.is(303);
+    let next = app.refreshes(&tokens).await;
+    assert_eq!([tokens, next].map(|tokens| tokens.access.contains('.')), [false, true]);
     dana.gets(&desk.path("")).await.page(200).shows("JWT: checked by the API itself");
     dana.gets(&desk.path("/edit")).await.page(200).shows("value=\"jwt\" checked");
     let kinds = format!("SELECT kind FROM clients WHERE id = '{}'", app.id);

@@ -207,6 +207,7 @@ async fn every_answer_that_is_described_is_given_and_no_other() {
     }
     callers.call_everything().await;
     callers.api.posts(&Fields::new(&[("token", &tokens.access)])).await;
+    callers.app.revokes(&tokens.refresh).await;
     callers.api.asks("/revocations/feed", Some(&callers.position)).await;
 
     let feed =

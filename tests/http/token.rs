@@ -5,6 +5,7 @@ use axum::http::header;
 use rescind::model::client::{ClientKind, GrantType};
 use rescind::model::id::{ClientId, SessionId, random62};
 use rescind::model::scope::Scope;
+use rescind::model::user::Role;
 use rescind::service::authorize::{Authorization, Basis, Seen, authorize};
 
 use crate::harness::client::{Tokens, basic};
@@ -259,11 +260,22 @@ async fn a_failed_header_is_401_and_challenged_and_a_failed_form_is_not() {
 
 #[tokio::test]
 async fn a_client_that_may_not_act_is_an_invalid_client() {
-    let Scene { world, app, alice, .. } = scene().await;
-    let tokens = alice.connects(&app).await;
-    let code = alice.authorizes(&app).await;
-    for status in ["suspended", "banned", "deleted"] {
-        world.forces(&format!("UPDATE clients SET status = '{status}'"));
+    let Scene { world, alice, .. } = scene().await;
+    let max = world.with_role("max", Role::Admin).await;
+    let reason = Fields::new(&[("reason", "It misbehaves.")]);
+    for act in ["suspend", "delete", "ban"] {
+        let app = world.confidential_client().await;
+        let tokens = alice.connects(&app).await;
+        let code = alice.authorizes(&app).await;
+        if act == "delete" {
+            let developer = world.with_role("developer", Role::Developer).await;
+            developer
+                .posts(&format!("/apps/{}/delete", app.id), &Fields::new(&[("name", "Prints")]))
+                .await
+                .is(303);
+        } else {
+            max.posts(&format!("/admin/apps/{}/{act}", app.id), &reason).await.is(303);
+        }
         app.presents_code(&code).await.refuses(401, "invalid_client");
         app.presents_refresh(&tokens.refresh).await.refuses(401, "invalid_client");
     }
