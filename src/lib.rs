@@ -17,6 +17,7 @@
 //! - [`model`]: nouns and their rules.
 //! - [`sidecar`]: `rescind guard`, which answers the proxies of resource servers.
 //! - [`metrics`] and [`request`]: what the server counts about itself, and the id of the request under way.
+//! - [`thread`]: the threads that answer requests, and what each has of its own.
 //! - [`fail`]: where crash tests end the process; nothing in ordinary builds.
 //!
 //! Imports go downwards only: cli → routes → oauth, web, feed → service → store → model → clock.

@@ -14,7 +14,7 @@ tokio::task_local! {
 /// So many ids a thread takes for itself, so that it does not take turns with others for each.
 const AT_ONCE: u64 = 1024;
 
-/// Names one request of one process: the process by chance, the request by its turn.
+/// Names one request of one process: the process by chance, the request by its turn on its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(u64);
 

@@ -6,11 +6,13 @@
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use futures_util::future::join_all;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -34,18 +36,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// dropped, all of it ends.
 ///
 /// # Errors
-/// When a thread can't be started.
+/// When a thread can't be started, or none is left.
 pub async fn serve(
     listener: TcpListener,
     router: impl Fn() -> Router,
     patience: Duration,
     told: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let count = thread::count().get();
     let start = |number| Thread::start(number, router(), patience);
-    let threads: Vec<Thread> = (0..count).map(start).collect::<std::io::Result<_>>()?;
+    let threads: Vec<Thread> = (0..thread::count().get()).map(start).collect::<std::io::Result<_>>()?;
     let mut told = std::pin::pin!(told);
-    let mut accepted_before: usize = 0;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -62,13 +62,14 @@ pub async fn serve(
         if let Err(error) = set_up(&stream, patience) {
             tracing::debug!(error = %error, "server.socket_not_set_up");
         }
-        threads[accepted_before % count].give(stream, address);
-        accepted_before = accepted_before.wrapping_add(1);
+        let least = threads.iter().filter(|thread| thread.runs()).min_by_key(|thread| thread.connections());
+        let Some(thread) = least else { return Err(std::io::Error::other("no thread is left")) };
+        thread.give(stream, address);
     }
     drop(listener);
-    for thread in threads {
-        thread.finish().await;
-    }
+    // All are told before the first is waited for.
+    let finished: Vec<_> = threads.into_iter().map(Thread::finish).collect();
+    join_all(finished).await;
     Ok(())
 }
 
@@ -80,11 +81,19 @@ fn set_up(stream: &TcpStream, patience: Duration) -> std::io::Result<()> {
     SockRef::from(stream).set_tcp_user_timeout(Some(patience))
 }
 
+struct Given {
+    stream: StdTcpStream,
+    address: SocketAddr,
+    open: Arc<()>,
+}
+
 /// A thread that answers the connections that it is given. When this is dropped, it ends with all of them.
 struct Thread {
-    given: mpsc::UnboundedSender<(StdTcpStream, SocketAddr)>,
+    given: mpsc::UnboundedSender<Given>,
+    /// Each of its connections has a clone.
+    open: Arc<()>,
     ended: oneshot::Receiver<Infallible>,
-    _held: oneshot::Sender<Infallible>,
+    held: oneshot::Sender<Infallible>,
 }
 
 impl Thread {
@@ -105,34 +114,43 @@ impl Thread {
             drop(runtime);
             drop(end);
         })?;
-        Ok(Self { given, ended, _held: held })
+        Ok(Self { given, open: Arc::default(), ended, held })
+    }
+
+    fn runs(&self) -> bool {
+        !self.given.is_closed()
+    }
+
+    fn connections(&self) -> usize {
+        Arc::strong_count(&self.open)
     }
 
     fn give(&self, stream: TcpStream, address: SocketAddr) {
-        let given = stream.into_std().map(|stream| self.given.send((stream, address)).is_ok());
+        let open = self.open.clone();
+        let given = stream.into_std().map(|stream| self.given.send(Given { stream, address, open }).is_ok());
         if !matches!(given, Ok(true)) {
             tracing::warn!("server.connection_lost");
         }
     }
 
-    /// Lets requests under way finish.
-    async fn finish(self) {
-        drop(self.given);
-        // It says nothing: the other end is dropped.
-        let _ = self.ended.await;
+    /// Tells it that no more connections come; then waits until requests under way are finished.
+    fn finish(self) -> impl Future<Output = ()> {
+        let Self { given, ended, held, .. } = self;
+        drop(given);
+        async move {
+            // It says nothing: the other end is dropped.
+            let _ = ended.await;
+            drop(held);
+        }
     }
 }
 
 /// Answers on these connections; once no more come, until requests under way are finished.
-async fn answer(
-    mut taken: mpsc::UnboundedReceiver<(StdTcpStream, SocketAddr)>,
-    router: Router,
-    patience: Duration,
-) {
+async fn answer(mut taken: mpsc::UnboundedReceiver<Given>, router: Router, patience: Duration) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience);
     let draining = GracefulShutdown::new();
-    while let Some((stream, address)) = taken.recv().await {
+    while let Some(Given { stream, address, open }) = taken.recv().await {
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => {
@@ -151,6 +169,7 @@ async fn answer(
             if let Err(error) = connection.await {
                 tracing::debug!(error = %error, "server.connection_failed");
             }
+            drop(open);
         });
     }
     draining.shutdown().await;
@@ -247,6 +266,27 @@ mod tests {
         stop.send(()).unwrap();
         // It waits for the answers under way.
         soon(server).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_slow_answer_keeps_no_other_connection_from_being_told_of_the_end() {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let told = async {
+            let _ = stopped.await;
+        };
+        let (address, server, _dropped) = endless(PATIENCE, told).await;
+        // Each on a thread of its own, where there is more than one.
+        let _slow = asks_for_what_is_endless(address).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        idle.readable().await.unwrap();
+        stop.send(()).unwrap();
+        let mut text = String::new();
+        let closed = tokio::time::timeout(PATIENCE / 2, idle.read_to_string(&mut text)).await;
+        closed.expect("it is still open").unwrap();
+        assert!(text.starts_with("HTTP/1.1 404"), "{text}");
+        assert!(!server.is_finished());
+        server.abort();
     }
 
     #[tokio::test]

@@ -70,7 +70,7 @@ pub async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpLis
 /// Serves until SIGTERM or SIGINT, or until `done` is; calls `stop`, and lets requests under way finish.
 ///
 /// # Errors
-/// When signals can't be heard.
+/// When signals can't be heard, or threads can't be started.
 pub async fn serve_until<T: Send>(
     listener: TcpListener,
     router: impl Fn() -> axum::Router,
@@ -164,7 +164,7 @@ impl Server {
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
     ///
     /// # Errors
-    /// When signals can't be heard.
+    /// When signals can't be heard, or threads can't be started.
     pub async fn run_until_told(self) -> Result<(), Failure> {
         self.run_until(std::future::pending::<()>()).await
     }
@@ -172,7 +172,7 @@ impl Server {
     /// The same, and until `done` is.
     ///
     /// # Errors
-    /// When signals can't be heard.
+    /// When signals can't be heard, or threads can't be started.
     pub async fn run_until<T: Send>(
         self,
         done: impl Future<Output = T> + Send + 'static,

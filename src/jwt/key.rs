@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
 };
 
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::jwt::key_file::{Error, KeyFile};
@@ -112,7 +113,9 @@ impl Verifier {
     pub fn accepts(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Public(key) => key.verify_sig(message, signature).is_ok(),
-            Self::Private(key) => key.sign(message).is_some_and(|made| made.ct_eq(signature).into()),
+            Self::Private(key) => {
+                key.sign(message).map(Zeroizing::new).is_some_and(|made| made.ct_eq(signature).into())
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Signatures that were found good: an API asks about one token again and again, and checking its
-//! signature costs half of all that the answer costs.
+//! Signatures that were found good: an API asks about one token again and again, and a signature costs a good part of all
+//! that the answer costs.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

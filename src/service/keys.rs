@@ -174,8 +174,11 @@ impl Keys {
     /// When the store fails.
     pub fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
         let make = || {
-            // Without the key file, signatures can still be checked.
-            let signing = self.signing(store).unwrap_or_default();
+            let signing = self.signing(store).unwrap_or_else(|error| {
+                // Signatures can be checked without, if more slowly.
+                tracing::warn!(error = %error, "keys.private_parts_missing");
+                Arc::default()
+            });
             let own: Vec<_> = signing.0.iter().map(|(_, key)| key.clone()).collect();
             Ok(Reader::new(&store.accepted_keys()?.keys, &own))
         };

@@ -127,12 +127,19 @@ struct Recent {
 
 impl Recent {
     /// What was read since then.
-    fn at(&mut self, outdatings: u64) -> &mut HashMap<ClientId, Arc<ClientAndSecrets>> {
-        if self.outdatings != outdatings || self.clients.len() >= MOST {
+    fn at(&mut self, outdatings: u64) -> &mut Self {
+        if self.outdatings != outdatings {
             self.clients.clear();
             self.outdatings = outdatings;
         }
-        &mut self.clients
+        self
+    }
+
+    fn keep(&mut self, client: &Arc<ClientAndSecrets>) {
+        if self.clients.len() >= MOST {
+            self.clients.clear();
+        }
+        self.clients.insert(client.id.clone(), client.clone());
     }
 }
 
@@ -206,12 +213,12 @@ impl Store {
         let recent = || self.recent_clients.0.own().lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the rows: what is kept is never older than it says.
         let outdatings = self.views.outdatings();
-        if let Some(known) = recent().at(outdatings).get(id) {
+        if let Some(known) = recent().at(outdatings).clients.get(id) {
             return Ok(Some(known.clone()));
         }
         let read = self.lookup(|c| client_and_secrets(c, id, now))?.map(Arc::new);
         if let Some(read) = &read {
-            recent().at(outdatings).insert(id.clone(), read.clone());
+            recent().at(outdatings).keep(read);
         }
         Ok(read)
     }

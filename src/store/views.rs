@@ -44,7 +44,7 @@ impl Views {
         Ok(Self { views, outdatings: AtomicU64::new(0) })
     }
 
-    /// After a commit in which rows left or an act was written down, before anything is said about it.
+    /// After a commit that outdates what readers keep ([`super::Tx`]), before anything is said about it.
     pub(super) fn outdate(&self) {
         self.outdatings.fetch_add(1, Ordering::SeqCst);
     }

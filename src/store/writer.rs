@@ -36,7 +36,8 @@ pub struct Tx<'c> {
     pub(super) known: &'c Revoked,
     /// What this transaction adds to it and takes out.
     pub(super) revoked: RefCell<Vec<Change>>,
-    /// Whether rows were deleted.
+    /// Whether rows left, an act was written down, or a client changed: whatever could change an answer that readers keep
+    /// (`super::views`, `super::clients`).
     pub(super) outdates: Cell<bool>,
     /// Whether a resource server or a scope was registered.
     pub(super) registry_moved: Cell<bool>,

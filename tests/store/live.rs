@@ -181,7 +181,7 @@ async fn a_code_is_live_by_the_rule_exactly_where_it_is_live_by_its_twin_in_sql(
         .unwrap();
 }
 
-fn digest_of(token: &Access) -> Digest {
+pub fn digest_of(token: &Access) -> Digest {
     AccessToken::parse(token.expose()).unwrap().digest()
 }
 

@@ -7,5 +7,6 @@ mod live;
 mod purge;
 mod refresh;
 mod schema;
+mod threads;
 mod tokens;
 mod world;
