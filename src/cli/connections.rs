@@ -261,11 +261,12 @@ mod tests {
         let told = async {
             let _ = stopped.await;
         };
-        let (address, server, _dropped) = endless(Duration::from_millis(200), told).await;
+        let (address, server, mut dropped) = endless(Duration::from_millis(200), told).await;
         let _stream = asks_for_what_is_endless(address).await;
         stop.send(()).unwrap();
         // It waits for the answers under way.
         soon(server).await.unwrap().unwrap();
+        assert_eq!(soon(dropped.recv()).await, None);
     }
 
     #[tokio::test]

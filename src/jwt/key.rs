@@ -7,7 +7,6 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair,
     KeyPair as _, ParsedPublicKey,
 };
-
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 

@@ -20,6 +20,7 @@ use crate::thread;
 use super::Result;
 use super::lookup::{Pool, open_reader};
 
+/// Views at the most: threads beyond that share them.
 const MOST: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// Pages that one view keeps, in KiB: the inner pages of a table of a million tokens, and room for leaves that pass. Those
 /// come from the system's cache as fast as from one of our own, which would only push all else out of the processor's.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use rescind::model::client::{AppName, RedirectUri, TokenFormat};
+use rescind::model::id::{ClientId, UserId};
+use rescind::model::secret::Digest;
 use rescind::model::stamp::is_live;
 use rescind::service::register::{self, ClientEdit};
 use rescind::service::revoke;
@@ -11,6 +13,15 @@ use rescind::thread;
 
 use crate::live::digest_of;
 use crate::world::{NOW, World, after, operator};
+
+/// A world with a client and a device of it, and the device's token.
+async fn device() -> (World, UserId, ClientId, Digest) {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    let token = digest_of(&world.device(&client, &ana, NOW).await.access_token);
+    (world, ana, client, token)
+}
 
 /// What `look` finds on each of the threads that answer requests.
 fn everywhere<T: Send + PartialEq + std::fmt::Debug>(look: impl Fn() -> T + Sync) -> T {
@@ -32,12 +43,8 @@ fn everywhere<T: Send + PartialEq + std::fmt::Debug>(look: impl Fn() -> T + Sync
 
 #[tokio::test]
 async fn every_thread_sees_at_once_what_was_answered_on_another() {
-    let world = World::new().await;
+    let (world, ana, client, token) = device().await;
     let store = &world.store;
-    let ana = world.user("ana").await;
-    let client = world.client(&ana).await;
-    let device = world.device(&client, &ana, NOW).await;
-    let token = digest_of(&device.access_token);
     let facts = store.live_access_token(&token, NOW).unwrap().unwrap();
     let opaque = || store.live_access_token(&token, NOW).unwrap().is_some();
     let expires_at = after(600);
@@ -77,12 +84,9 @@ async fn every_thread_sees_at_once_what_was_answered_on_another() {
 
 #[tokio::test]
 async fn every_thread_refuses_a_jwt_that_was_revoked_by_itself() {
-    let world = World::new().await;
+    let (world, _, client, token) = device().await;
     let store = &world.store;
-    let ana = world.user("ana").await;
-    let client = world.client(&ana).await;
-    let device = world.device(&client, &ana, NOW).await;
-    let facts = store.live_access_token(&digest_of(&device.access_token), NOW).unwrap().unwrap();
+    let facts = store.live_access_token(&token, NOW).unwrap().unwrap();
     let lives = || store.jwt_standing("jti", &facts.stamp, |now| !now.is_revoked).unwrap().is_some();
     assert!(everywhere(lives));
     store.write(move |tx| tx.insert_revoked_token("jti", &client, after(600))).await.unwrap();
