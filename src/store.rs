@@ -20,6 +20,7 @@ pub mod families;
 pub mod feed;
 pub mod grants;
 pub mod guards;
+pub mod kept;
 pub mod ledger;
 pub mod live;
 pub mod lock;
@@ -53,10 +54,12 @@ use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, 
 use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
+use crate::thread::Each;
 
 use clients::RecentClients;
+use kept::Kept;
 use lookup::Lookups;
-use resource_servers::Registry;
+use resource_servers::Registered;
 use views::Views;
 pub use writer::Tx;
 use writer::Writer;
@@ -113,8 +116,8 @@ pub struct Store {
     lookups: Arc<Lookups>,
     views: Arc<Views>,
     pages: SqlitePool,
-    registry: Arc<Registry>,
-    recent_clients: Arc<RecentClients>,
+    registry: Arc<Each<Kept<Registered>>>,
+    recent_clients: Arc<Each<Kept<RecentClients>>>,
     path: Arc<Path>,
     metrics: Arc<StoreMetrics>,
 }

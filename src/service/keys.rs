@@ -4,7 +4,7 @@
 //! the times in its row, so a rotation is one transaction and needs nobody when its time comes.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,6 +20,7 @@ use crate::model::scope::Scope;
 use crate::model::secret::SuccessorSecret;
 use crate::model::stamp::is_live;
 use crate::store::access_tokens::AccessTokenFacts;
+use crate::store::kept::Kept;
 use crate::store::revoked_tokens::JwtStanding;
 use crate::store::signing_keys::KeyRow;
 use crate::store::{self, Store, Tx};
@@ -75,34 +76,6 @@ impl Signing {
     }
 }
 
-/// Something made of the keys, and the version that it was made of.
-struct Kept<T>(Mutex<Option<(i64, Arc<T>)>>);
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<T> Kept<T> {
-    fn get<E>(
-        &self,
-        version: i64,
-        make: impl FnOnce() -> std::result::Result<T, E>,
-    ) -> std::result::Result<Arc<T>, E> {
-        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, made)) = &*kept()
-            && *at == version
-        {
-            return Ok(made.clone());
-        }
-        // Made outside the lock; the version was read before, so what is kept is never older than it says.
-        let made = Arc::new(make()?);
-        *kept() = Some((version, made.clone()));
-        Ok(made)
-    }
-}
-
 /// The keys of this server. Cheap to clone.
 #[derive(Clone)]
 pub struct Keys {
@@ -140,7 +113,7 @@ impl Keys {
     /// # Errors
     /// When a key can't be read or opened.
     pub fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
-        self.signing.get(store.keys_version_now(), || -> Result<_> {
+        self.signing.get(store.keys_version_now().cast_unsigned(), || -> Result<_> {
             let rows = store.usable_keys()?;
             if rows.is_empty() {
                 return Ok(Signing(Vec::new()));
@@ -182,7 +155,7 @@ impl Keys {
             let own: Vec<_> = signing.0.iter().map(|(_, key)| key.clone()).collect();
             Ok(Reader::new(&store.accepted_keys()?.keys, &own))
         };
-        self.reader.get(store.keys_version_now(), make)
+        self.reader.get(store.keys_version_now().cast_unsigned(), make)
     }
 
     /// Signs a statement of this server with the key that signs now.

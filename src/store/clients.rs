@@ -10,9 +10,8 @@ use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientStatus, RedirectUri};
 use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
-use crate::thread::Each;
 
-use super::{Result, Store, Tx};
+use super::{Error, Result, Store, Tx};
 
 macro_rules! select {
     ($where:literal) => {
@@ -115,33 +114,8 @@ impl Deref for ClientAndSecrets {
     }
 }
 
-/// The clients that each thread has asked for, as long as none has changed and nobody has acted since.
-#[derive(Default)]
-pub(super) struct RecentClients(Each<Mutex<Recent>>);
-
-#[derive(Default)]
-struct Recent {
-    outdatings: u64,
-    clients: HashMap<ClientId, Arc<ClientAndSecrets>>,
-}
-
-impl Recent {
-    /// What was read since then.
-    fn at(&mut self, outdatings: u64) -> &mut Self {
-        if self.outdatings != outdatings {
-            self.clients.clear();
-            self.outdatings = outdatings;
-        }
-        self
-    }
-
-    fn keep(&mut self, client: &Arc<ClientAndSecrets>) {
-        if self.clients.len() >= MOST {
-            self.clients.clear();
-        }
-        self.clients.insert(client.id.clone(), client.clone());
-    }
-}
+/// Clients that somebody has asked for.
+pub(super) type RecentClients = Mutex<HashMap<ClientId, Arc<ClientAndSecrets>>>;
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
@@ -210,15 +184,20 @@ impl Store {
 
     /// A client and its secrets that are valid at `now`.
     pub fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<Arc<ClientAndSecrets>>> {
-        let recent = || self.recent_clients.0.own().lock().unwrap_or_else(PoisonError::into_inner);
-        // Read before the rows: what is kept is never older than it says.
-        let outdatings = self.views.outdatings();
-        if let Some(known) = recent().at(outdatings).clients.get(id) {
+        // As long as no client has changed and nobody has acted.
+        let recent =
+            self.recent_clients.own().get(self.views.outdatings(), || Ok::<_, Error>(Mutex::default()))?;
+        let recent = || recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = recent().get(id) {
             return Ok(Some(known.clone()));
         }
         let read = self.lookup(|c| client_and_secrets(c, id, now))?.map(Arc::new);
         if let Some(read) = &read {
-            recent().at(outdatings).keep(read);
+            let mut recent = recent();
+            if recent.len() >= MOST {
+                recent.clear();
+            }
+            recent.insert(id.clone(), read.clone());
         }
         Ok(read)
     }

@@ -1,6 +1,6 @@
 //! The `resource_servers` and `scopes` tables.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
@@ -10,7 +10,6 @@ use crate::model::id::ResourceServerId;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
-use crate::thread::Each;
 
 use super::{Result, Store, Tx};
 
@@ -40,13 +39,8 @@ pub struct Scopes {
     canary: Option<Arc<ScopeEntry>>,
 }
 
-/// All resource servers and their scopes, as each thread last read them, and the version that it read them at: every
-/// request needs them, and they change when an API is registered.
-#[derive(Default)]
-pub(super) struct Registry(Each<Mutex<(u64, Arc<Registered>)>>);
-
-#[derive(Default)]
-struct Registered {
+/// All resource servers and their scopes: every request needs them, and they change when an API is registered.
+pub(super) struct Registered {
     servers: Arc<[ResourceServer]>,
     /// What a drill follows. It is no API: nothing that concerns them all concerns it.
     canary: Option<ResourceServer>,
@@ -142,17 +136,7 @@ fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
 
 impl Store {
     fn registered(&self) -> Result<Arc<Registered>> {
-        // Read before the rows: what is kept is never newer than its version says, and a change
-        // that falls in between is read again.
-        let version = self.writer.registry_version();
-        let kept = || self.registry.0.own().lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, registered) = kept().clone();
-        if at == version {
-            return Ok(registered);
-        }
-        let registered = Arc::new(self.lookup(read)?);
-        *kept() = (version, registered.clone());
-        Ok(registered)
+        self.registry.own().get(self.writer.registry_version(), || self.lookup(read))
     }
 
     pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
