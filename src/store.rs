@@ -181,7 +181,7 @@ impl Store {
     /// What `work` returned, or [`Error::Unavailable`].
     pub async fn write<T, E>(
         &self,
-        work: impl FnOnce(&Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+        work: impl Fn(&Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     ) -> std::result::Result<T, E>
     where
         T: Send + 'static,

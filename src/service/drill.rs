@@ -6,7 +6,7 @@ use crate::model::client::{AppName, Client, ClientKind, ClientStatus, GrantType,
 use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId, random62};
 use crate::model::resource_server::{Guarding, ResourceServer};
 use crate::model::scope::Scope;
-use crate::model::secret::{ClientSecret, ResourceServerSecret};
+use crate::model::secret::{ClientSecret, Digest, ResourceServerSecret};
 use crate::model::user::{Role, UserStatus, Username};
 use crate::store::{self, Store, Tx};
 
@@ -39,26 +39,27 @@ pub struct Canary {
 /// `Suspended`; `store::Error::Exists` where the canary's scope is another resource server's.
 pub async fn begin(store: &Store, now: Timestamp) -> Result<Canary, Error> {
     let (client_secret, server_secret) = (ClientSecret::generate(), ResourceServerSecret::generate());
-    store
-        .write(move |tx| {
-            let server = guarded(tx, &server_secret, now)?;
-            let Client { id: client, generation, .. } = client(tx, now)?;
-            tx.delete_client_secrets(&client)?;
-            tx.insert_client_secret(&ClientSecretId::generate(now), &client, &client_secret.digest(), now)?;
-            Ok(Canary { client, client_secret, generation, server, server_secret })
-        })
-        .await
+    let (client_digest, server_digest) = (client_secret.digest(), server_secret.digest());
+    let made = store.write(move |tx| {
+        let server = guarded(tx, &server_digest, now)?;
+        let client = client(tx, now)?;
+        tx.delete_client_secrets(&client.id)?;
+        tx.insert_client_secret(&ClientSecretId::generate(now), &client.id, &client_digest, now)?;
+        Ok::<_, Error>((client, server))
+    });
+    let (Client { id: client, generation, .. }, server) = made.await?;
+    Ok(Canary { client, client_secret, generation, server, server_secret })
 }
 
-fn guarded(tx: &Tx<'_>, secret: &ResourceServerSecret, now: Timestamp) -> Result<ResourceServerId, Error> {
-    if let Some(known) = tx.replace_resource_server_secret(AUDIENCE, &secret.digest())? {
+fn guarded(tx: &Tx<'_>, secret: &Digest, now: Timestamp) -> Result<ResourceServerId, Error> {
+    if let Some(known) = tx.replace_resource_server_secret(AUDIENCE, secret)? {
         return Ok(known);
     }
     let server = ResourceServer {
         id: ResourceServerId::generate(now),
         name: NAME.into(),
         audience: AUDIENCE.into(),
-        secret: secret.digest(),
+        secret: *secret,
         guarding: Guarding::default(),
         guard_seen_at: None,
     };

@@ -194,14 +194,14 @@ pub struct CodeRequest {
 /// replay that anybody could send closes nothing (OAuth 2.1 §4.1.3).
 pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result<Issued> {
     let after = terms.clone();
+    let redemption = Redemption {
+        code: request.code.digest(),
+        client: terms.client.clone(),
+        redirect_uri: request.redirect_uri,
+        code_challenge: request.code_challenge,
+    };
     store
         .write(move |tx| {
-            let redemption = Redemption {
-                code: request.code.digest(),
-                client: terms.client.clone(),
-                redirect_uri: request.redirect_uri,
-                code_challenge: request.code_challenge,
-            };
             if let Some(exchanged) = tx.use_authorization_code(&redemption, terms.now)? {
                 fail::point("issue.after_code_used");
                 return first_tokens(tx, exchanged, request.refreshing, &terms).map(Some);
@@ -389,7 +389,7 @@ pub async fn for_client(store: &Store, scope: Scope, terms: Terms) -> Result<Iss
                 return Err(Error::ClientShut);
             }
             fail::point("issue.after_client_token");
-            Ok(Minted { access: Unsigned::Opaque(token), scope, refresh_token: None })
+            Ok(Minted { access: Unsigned::Opaque(token), scope: scope.clone(), refresh_token: None })
         })
         .await?
         .sign(&after)

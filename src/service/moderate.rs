@@ -38,7 +38,7 @@ pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by
                 act: Act::ClientReinstated,
                 subject: Subject::Client { id: client.clone(), generation },
                 grant: None,
-                client: Some(client),
+                client: Some(client.clone()),
                 user: None,
             };
             tx.insert_ledger(&entry, &by)?;
@@ -62,7 +62,7 @@ pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
                 subject: Subject::User { id: user.clone(), generation },
                 grant: None,
                 client: None,
-                user: Some(user),
+                user: Some(user.clone()),
             };
             tx.insert_ledger(&entry, &by)?;
             Ok(())
@@ -94,7 +94,7 @@ pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result
                 subject: Subject::User { id: user.clone(), generation },
                 grant: None,
                 client: None,
-                user: Some(user),
+                user: Some(user.clone()),
             };
             tx.insert_ledger(&entry, &by)?;
             Ok(tx.insert_receipt_note(&receipt, role.as_str())?)

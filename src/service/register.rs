@@ -154,10 +154,10 @@ pub async fn edit_client(
             refuse_banned(tx, &edit.redirect_uris)?;
             let before = tx.client(&id)?.ok_or(Error::NotFound)?;
             let after = Client {
-                name: edit.name,
-                publisher: edit.publisher,
-                redirect_uris: edit.redirect_uris,
-                scope: edit.scope,
+                name: edit.name.clone(),
+                publisher: edit.publisher.clone(),
+                redirect_uris: edit.redirect_uris.clone(),
+                scope: edit.scope.clone(),
                 token_format: edit.token_format,
                 ..before.clone()
             };
@@ -196,15 +196,13 @@ pub async fn rotate_secret(
 ) -> Result<ClientSecret> {
     let secret = ClientSecret::generate();
     let digest = secret.digest();
-    store
-        .write(move |tx| {
-            let client = tx.client(&id)?.filter(|client| client.owner == owner && client.status.is_active());
-            client.filter(|client| client.kind == ClientKind::Confidential).ok_or(Error::NotFound)?;
-            tx.expire_client_secrets(&id, now.plus(overlap))?;
-            tx.insert_client_secret(&ClientSecretId::generate(now), &id, &digest, now)?;
-            Ok(secret)
-        })
-        .await
+    let rotated = store.write(move |tx| {
+        let client = tx.client(&id)?.filter(|client| client.owner == owner && client.status.is_active());
+        client.filter(|client| client.kind == ClientKind::Confidential).ok_or(Error::NotFound)?;
+        tx.expire_client_secrets(&id, now.plus(overlap))?;
+        Ok(tx.insert_client_secret(&ClientSecretId::generate(now), &id, &digest, now)?)
+    });
+    rotated.await.map(|()| secret)
 }
 
 /// A resource server to be, with its scopes and what each allows in plain words.

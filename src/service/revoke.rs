@@ -270,7 +270,7 @@ pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Resul
 pub async fn delete_client(store: &Store, client: ClientId, owner: UserId, by: By) -> Result<Receipt> {
     store
         .write(move |tx| {
-            Authority::Owner(owner).check(tx, &client)?;
+            Authority::Owner(owner.clone()).check(tx, &client)?;
             let status = ClientStatus::Deleted { at: by.at };
             let Some(generation) = tx.shut_client(&client, &status)? else { return Err(Error::NotFound) };
             tx.delete_client_secrets(&client)?;
@@ -493,13 +493,13 @@ pub enum TokenRevocation {
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
     store
         .write(move |tx| match &token {
-            Token::Access(token) => access_token(tx, token, client, &by),
-            Token::Jwt(claims) => jwt(tx, claims, client, &by),
+            Token::Access(token) => access_token(tx, token, client.as_ref(), &by),
+            Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), &by),
             Token::Refresh(token) => {
                 let Some((owner, family)) = tx.refresh_token_owner(&token.digest())? else {
                     return Ok(TokenRevocation::Nothing);
                 };
-                if client.is_some_and(|client| client != owner) {
+                if client.as_ref().is_some_and(|client| *client != owner) {
                     return Ok(TokenRevocation::NotYours);
                 }
                 Ok(close_family(tx, &family, Act::RefreshTokenRevoked, &by)?
@@ -512,12 +512,12 @@ pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By
 fn access_token(
     tx: &Tx<'_>,
     token: &AccessToken,
-    client: Option<ClientId>,
+    client: Option<&ClientId>,
     by: &By,
 ) -> Result<TokenRevocation> {
     let digest = token.digest();
     let Some(owned) = tx.owned_access_token(&digest)? else { return Ok(TokenRevocation::Nothing) };
-    if client.is_some_and(|client| client != owned.client) {
+    if client.is_some_and(|client| *client != owned.client) {
         return Ok(TokenRevocation::NotYours);
     }
     let rows = tx.delete_access_token(&digest)?;
@@ -550,11 +550,11 @@ fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: i64) 
 /// families instead. Its own tokens (client_credentials) have none: of all that they hang on, the
 /// next is the client itself, and to end its users' access nobody has asked. They are refused then,
 /// and expire within the hour at most.
-fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<ClientId>, by: &By) -> Result<TokenRevocation> {
+fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<&ClientId>, by: &By) -> Result<TokenRevocation> {
     let Some(stamp) = claims.stamp().filter(|_| by.at < claims.expires_at()) else {
         return Ok(TokenRevocation::Nothing);
     };
-    if client.is_some_and(|client| client != stamp.client) {
+    if client.is_some_and(|client| *client != stamp.client) {
         return Ok(TokenRevocation::NotYours);
     }
     if tx.is_revoked_token(&claims.jti)? {

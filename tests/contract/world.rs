@@ -330,7 +330,7 @@ impl World {
         let successors = self.keys.successors().unwrap();
         let tried = self.store.write(move |tx| {
             let mut tried = Exchangeable::default();
-            for (client, code) in codes {
+            for (client, code) in codes.clone() {
                 let code_challenge = Some(CHALLENGE.to_owned());
                 let with = Redemption { code, client, redirect_uri: None, code_challenge };
                 tried.codes.push(tx.use_authorization_code(&with, now)?.is_some());

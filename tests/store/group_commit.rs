@@ -1,5 +1,6 @@
 //! Many requests share a commit, and none of them feels the others.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use rescind::model::act::Act;
@@ -8,7 +9,7 @@ use rescind::model::secret::Digest;
 use rescind::model::user::{Role, Username};
 use rescind::service::revoke::close_family;
 use rescind::store::{Error, Store, Tx};
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::world::{NOW, World, operator};
@@ -31,14 +32,15 @@ struct Gate {
 impl Gate {
     async fn shut(store: &Store) -> Self {
         let (open, opened) = mpsc::channel();
-        let (reached, at_gate) = oneshot::channel();
+        let reached = Arc::new(Notify::new());
+        let at_gate = reached.clone();
         let passed = queue(store, move |_| {
-            reached.send(()).unwrap();
+            reached.notify_one();
             opened.recv().unwrap();
             Ok(())
         })
         .await;
-        at_gate.await.unwrap();
+        at_gate.notified().await;
         Self { open, passed }
     }
 
@@ -51,7 +53,7 @@ impl Gate {
 /// Hands `work` over. On a runtime with one thread a yield lets the new task run until it waits.
 async fn queue(
     store: &Store,
-    work: impl FnOnce(&Tx<'_>) -> Result<(), Error> + Send + 'static,
+    work: impl Fn(&Tx<'_>) -> Result<(), Error> + Send + 'static,
 ) -> JoinHandle<Result<(), Error>> {
     let store = store.clone();
     let task = tokio::spawn(async move { store.write(work).await });
@@ -86,6 +88,33 @@ async fn an_error_or_a_panic_undoes_its_own_request_alone() {
 }
 
 #[tokio::test]
+async fn a_group_runs_once_unless_somebody_fails_after_a_write() {
+    for (writes, runs) in [(false, 1), (true, 2)] {
+        let world = World::new().await;
+        let gate = Gate::shut(&world.store).await;
+        let run = Arc::new(AtomicUsize::new(0));
+        let counting = run.clone();
+        let beside = queue(&world.store, move |tx| {
+            counting.fetch_add(1, Ordering::SeqCst);
+            insert(tx, "beside")
+        })
+        .await;
+        let failing = queue(&world.store, move |tx| {
+            if writes {
+                insert(tx, "failing")?;
+            }
+            Err(Error::Exists)
+        })
+        .await;
+        gate.open().await;
+        assert!(beside.await.unwrap().is_ok());
+        assert!(failing.await.unwrap().is_err());
+        assert_eq!(names(&world.beside()), ["beside"]);
+        assert_eq!(run.load(Ordering::SeqCst), runs);
+    }
+}
+
+#[tokio::test]
 async fn requests_run_in_the_order_of_their_arrival() {
     let world = World::new().await;
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -114,17 +143,18 @@ async fn an_answer_comes_after_the_commit() {
     let world = World::new().await;
     let beside = world.beside();
     let (open, opened) = mpsc::channel();
-    let (reached, at_second) = oneshot::channel();
+    let reached = Arc::new(Notify::new());
+    let at_second = reached.clone();
     let gate = Gate::shut(&world.store).await;
     let first = queue(&world.store, |tx| insert(tx, "first")).await;
     let second = queue(&world.store, move |tx| {
-        reached.send(()).unwrap();
+        reached.notify_one();
         opened.recv().unwrap();
         insert(tx, "second")
     })
     .await;
     gate.open().await;
-    at_second.await.unwrap();
+    at_second.notified().await;
     assert!(!first.is_finished(), "the group has not been committed yet");
     assert_eq!(names(&beside), [""; 0]);
     open.send(()).unwrap();
