@@ -215,6 +215,11 @@ impl Store {
         &self.path
     }
 
+    /// Whether something was revoked and is not purged yet.
+    pub fn is_purging(&self) -> bool {
+        !self.writer.revoked().is_empty()
+    }
+
     /// The sequence of the newest committed ledger row, whenever it moves.
     pub fn ledger_head(&self) -> watch::Receiver<i64> {
         self.writer.ledger_head()

@@ -12,7 +12,7 @@ const SLICE: Duration = Duration::from_millis(4);
 /// Rows in a slice: as many as the last one's pace lets into that time, between these.
 const FEWEST: i64 = 20;
 const MOST: i64 = 2_000;
-/// How often expired rows are looked for when nobody revokes anything.
+/// How often expired rows are looked for when nothing is to be purged.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const BACK_OFF: Duration = Duration::from_secs(5);
 
@@ -25,8 +25,10 @@ pub async fn run(store: Store, clock: Clock, refresh_grace: Duration) {
             tokio::time::sleep(BACK_OFF).await;
             continue;
         }
+        // Most acts that come in masses end one token, and leave nothing to purge.
+        let something_is_dead = async { while ledger.changed().await.is_ok() && !store.is_purging() {} };
         // Either ending is a reason to look again; the store outlives this task.
-        let _ = tokio::time::timeout(SWEEP_EVERY, ledger.changed()).await;
+        let _ = tokio::time::timeout(SWEEP_EVERY, something_is_dead).await;
     }
 }
 
