@@ -4,7 +4,12 @@
 //! the disk, for a tenth of a second when there are many: the writer would hold up everybody. So this
 //! thread moves them while the writer goes on. Once few are left, the writer moves those between two
 //! commits, since the log begins anew only when all have been moved.
+//!
+//! SQLite syncs the database file when all have been moved, and no earlier: the writer would wait for the disk after all.
+//! So this thread does it before.
 
+use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,10 +63,15 @@ impl Checkpoints {
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         let (committed, commits) = sync_channel(1);
         let state = Arc::<State>::default();
-        let (shared, looking) = (state.clone(), views.clone());
+        let mover = Mover {
+            connection,
+            file: ManuallyDrop::new(File::open(path).map_err(|error| Error::Unavailable(error.to_string()))?),
+            state: state.clone(),
+            views: views.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name("checkpoints".to_owned())
-            .spawn(move || run(&connection, &commits, &shared, &looking))
+            .spawn(move || mover.run(&commits))
             .map_err(|error| Error::Unavailable(error.to_string()))?;
         Ok(Self { committed, state, views, thread })
     }
@@ -71,7 +81,9 @@ impl Checkpoints {
         self.state.is_purging.store(is_purging, Ordering::Relaxed);
         if self.state.is_nearly_done.swap(false, Ordering::Relaxed) {
             self.views.end();
-            note(Log::after(connection, MOVE));
+            if let Err(error) = Log::after(connection, MOVE) {
+                tracing::warn!(error = %error, "store.checkpoint_failed");
+            }
             // Views of what was moved hold up the log no more; those of before do.
             self.views.end();
         }
@@ -86,30 +98,54 @@ impl Checkpoints {
     }
 }
 
-fn run(connection: &Connection, commits: &Receiver<()>, state: &State, views: &Views) {
-    while commits.recv().is_ok() {
-        note(look_after(connection, state, views));
-    }
+/// The thread's side.
+struct Mover {
+    connection: Connection,
+    /// Of the database. Stays open: whoever closes a file gives up all locks that the process has on it, SQLite's too.
+    file: ManuallyDrop<File>,
+    state: Arc<State>,
+    views: Arc<Views>,
 }
 
-fn look_after(connection: &Connection, state: &State, views: &Views) -> rusqlite::Result<()> {
-    let is_purging = state.is_purging.load(Ordering::Relaxed);
-    let (many, long) = if is_purging { (WHILE_PURGING, WHILE_PURGING) } else { (MANY, LONG) };
-    let log = Log::after(connection, LOOK)?;
-    if log.left() < many {
-        return Ok(());
-    }
-    let is_long = log.pages >= long;
-    for _ in 0..if is_long { PASSES } else { 1 } {
-        // A page is moved only if every view has seen it.
-        views.end();
-        Log::after(connection, MOVE)?;
-        if is_long && Log::after(connection, LOOK)?.left() <= FEW {
-            state.is_nearly_done.store(true, Ordering::Relaxed);
-            break;
+impl Mover {
+    fn run(&self, commits: &Receiver<()>) {
+        while commits.recv().is_ok() {
+            if let Err(error) = self.look_after() {
+                tracing::warn!(error = %error, "store.checkpoint_failed");
+            }
         }
     }
-    Ok(())
+
+    fn look_after(&self) -> Result<()> {
+        let is_purging = self.state.is_purging.load(Ordering::Relaxed);
+        let (many, long) = if is_purging { (WHILE_PURGING, WHILE_PURGING) } else { (MANY, LONG) };
+        let log = Log::after(&self.connection, LOOK)?;
+        if log.left() < many {
+            return Ok(());
+        }
+        if log.pages < long {
+            self.move_pages()?;
+            return Ok(());
+        }
+        let mut synced = 0;
+        for _ in 0..PASSES {
+            let moved = self.move_pages()?.moved;
+            if moved - synced > MANY {
+                self.file.sync_data().map_err(|error| Error::Unavailable(error.to_string()))?;
+                synced = moved;
+            } else if Log::after(&self.connection, LOOK)?.left() <= FEW {
+                self.state.is_nearly_done.store(true, Ordering::Relaxed);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_pages(&self) -> rusqlite::Result<Log> {
+        // A page is moved only if every view has seen it.
+        self.views.end();
+        Log::after(&self.connection, MOVE)
+    }
 }
 
 /// Pages in the log, and those of them that were moved.
@@ -125,12 +161,6 @@ impl Log {
 
     const fn left(&self) -> i64 {
         self.pages - self.moved
-    }
-}
-
-fn note<T>(moved: rusqlite::Result<T>) {
-    if let Err(error) = moved {
-        tracing::warn!(error = %error, "store.checkpoint_failed");
     }
 }
 
