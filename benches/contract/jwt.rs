@@ -12,13 +12,13 @@ use rescind::model::scope::Scope;
 use rescind::model::secret::RefreshToken;
 use rescind::model::stamp::{Generations, Stamp};
 use rescind::store::Store;
-use rescind::store::tokens::{Kind, NEIGHBOURS, place};
+use rescind::store::tokens::{Kind, NEIGHBOURS, place, rest};
 use rusqlite::{Connection, params};
 
 use crate::seed::World;
 
 const LIFE: Duration = Duration::from_secs(3600);
-const STAMP: &str = "SELECT family_id, grant_id, user_id FROM tokens \
+const STAMP: &str = "SELECT 'fam_' || family, 'grt_' || \"grant\", 'usr_' || user FROM tokens \
     WHERE place >= ?1 AND place < ?2 AND digest = ?3";
 
 /// A device of the large client.
@@ -42,7 +42,7 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
     let sign = |line: &str| {
         let digest = RefreshToken::parse(line).context("a refresh token")?.digest();
         let place = place(&digest, Kind::Refresh);
-        let found = params![place, place + NEIGHBOURS, &digest.as_bytes()[..]];
+        let found = params![place, place + NEIGHBOURS, rest(&digest)];
         let stamp = stamps.query_row(found, |row| {
             Ok(Stamp {
                 family: row.get(0)?,

@@ -10,14 +10,14 @@ use rescind::app::App;
 use rescind::clock::Clock;
 use rescind::config::Config;
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
-use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
+use rescind::model::id::{ClientId, FamilyId, GrantId, Id as _, UserId};
 use rescind::model::password::Password;
 use rescind::model::resource_server::Guarding;
 use rescind::model::secret::{AccessToken, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::store::Store;
-use rescind::store::tokens::{Kind, NEIGHBOURS, place};
+use rescind::store::tokens::{Kind, NEIGHBOURS, place, rest};
 use rusqlite::{Connection, params};
 
 use crate::load::{Latencies, Repeat, Wrk};
@@ -161,9 +161,9 @@ impl World {
             }
             let row = |family: usize| {
                 let of = family / FAMILIES_PER_GRANT;
-                (family_ids[family].as_str(), grant_ids[of].as_str(), users[of].as_str())
+                (family_ids[family].rest(), grant_ids[of].rest(), users[of].rest())
             };
-            let mut token = tx.prepare("INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, 1, 1, 1, 'read', ?8, ?9, ?10, ?11) ON CONFLICT (place) DO NOTHING")?;
+            let mut token = tx.prepare("INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, 1, 1, 1, 'read', ?7, ?8, ?9, ?10) ON CONFLICT (place) DO NOTHING")?;
             let access = access.iter().map(|(secret, family)| {
                 (*family, secret.digest(), Kind::Access, Some("https://api.example"), None, later)
             });
@@ -186,15 +186,14 @@ impl World {
                 let mut place = first;
                 while token.execute(params![
                     place,
-                    &digest.as_bytes()[..],
-                    if kind == Kind::Access { "access" } else { "refresh" },
+                    rest(&digest),
                     family,
                     grant,
-                    client.as_str(),
+                    client.rest(),
                     user,
                     audience,
                     kept_until,
-                    now.millis(),
+                    (kind == Kind::Access).then_some(now.millis()),
                     expires_at.millis()
                 ])? == 0
                 {

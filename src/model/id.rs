@@ -42,17 +42,33 @@ pub fn random62(count: usize) -> String {
 }
 
 /// A kind in three letters, a low line, birth and chance: held in place, since ids go with every credential.
-const LENGTH: usize = 4 + BIRTH_CHARS + RANDOM_CHARS;
+const LENGTH: usize = KIND_CHARS + BIRTH_CHARS + RANDOM_CHARS;
+const KIND_CHARS: usize = 4;
 
 fn generate(prefix: &str, now: Timestamp) -> [u8; LENGTH] {
-    let text = format!("{prefix}_{}{}", birth_text(now), random62(RANDOM_CHARS));
-    shaped(prefix, &text).unwrap_or_else(|| unreachable!("a kind has three letters"))
+    let rest = format!("{}{}", birth_text(now), random62(RANDOM_CHARS));
+    whole(prefix, &rest).unwrap_or_else(|| unreachable!("birth and chance fill it"))
 }
 
 fn shaped(prefix: &str, text: &str) -> Option<[u8; LENGTH]> {
-    let rest = text.strip_prefix(prefix)?.strip_prefix('_')?;
-    let is_id = rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    text.as_bytes().try_into().ok().filter(|_| is_id)
+    whole(prefix, text.strip_prefix(prefix)?.strip_prefix('_')?)
+}
+
+fn whole(prefix: &str, rest: &str) -> Option<[u8; LENGTH]> {
+    let mut id = [b'_'; LENGTH];
+    let (kind, places) = id.split_at_mut(KIND_CHARS);
+    kind.get_mut(..prefix.len())?.copy_from_slice(prefix.as_bytes());
+    let is_id = rest.len() == places.len() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_id.then(|| places.copy_from_slice(rest.as_bytes()))?;
+    Some(id)
+}
+
+/// An identifier without the letters that say its kind, where a column's name says it.
+pub trait Id: Sized {
+    /// Birth and chance.
+    fn rest(&self) -> &str;
+    /// `None` unless `rest` is the rest of an identifier.
+    fn with_rest(rest: &str) -> Option<Self>;
 }
 
 macro_rules! id {
@@ -79,7 +95,17 @@ macro_rules! id {
 
             /// When it was generated.
             pub fn born(&self) -> Timestamp {
-                birth_of(&self.as_str()[4..4 + BIRTH_CHARS])
+                birth_of(&self.rest()[..BIRTH_CHARS])
+            }
+        }
+
+        impl Id for $name {
+            fn rest(&self) -> &str {
+                &self.as_str()[KIND_CHARS..]
+            }
+
+            fn with_rest(rest: &str) -> Option<Self> {
+                whole($prefix, rest).map(Self)
             }
         }
 
@@ -135,6 +161,8 @@ mod tests {
         assert!(early < late);
         assert_eq!(late.born(), Timestamp::from_millis(2_000));
         assert_eq!(GrantId::parse(early.as_str()), Some(early.clone()));
+        assert_eq!(GrantId::with_rest(early.rest()), Some(early.clone()));
+        assert_eq!(GrantId::with_rest(early.as_str()), None);
         assert_eq!(UserId::parse(early.as_str()), None);
         assert_eq!(GrantId::parse("grt_"), None);
         assert_eq!(GrantId::parse(&format!("{early}0")), None);

@@ -349,7 +349,7 @@ fn insert_refresh_token(
     terms: &Terms,
 ) -> Result<()> {
     let expires_at = terms.now.plus(terms.lives.refresh_token);
-    Ok(tx.insert_refresh_token(&token.digest(), exchanged, terms.now, expires_at)?)
+    Ok(tx.insert_refresh_token(&token.digest(), exchanged, expires_at)?)
 }
 
 /// Whatever is minted keeps its family until it expires: without the family it would be dead. Until when it is kept, at

@@ -9,23 +9,22 @@ use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
-use super::live::stamp_from_row;
-use super::tokens::{Kind, is_token, place};
+use super::tokens::{self, Kind, Rest, is_token, place, rest};
 use super::{Result, Store, Tx};
 
-const INSERT: &str = "INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, \
+const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
     client_generation, user_generation, grant_generation, scope, audience, created_at, expires_at) \
-    VALUES (?1, ?2, 'access', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (place) DO NOTHING";
-const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, kind, client_id, server_generation, client_generation, \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (place) DO NOTHING";
+const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, client, server_generation, client_generation, \
     scope, audience, created_at, expires_at) \
-    SELECT ?1, ?2, 'access', c.id, s.generation, c.generation, ?4, ?5, ?6, ?7 FROM clients AS c, server AS s \
+    SELECT ?1, ?2, substr(c.id, 5), s.generation, c.generation, ?4, ?5, ?6, ?7 FROM clients AS c, server AS s \
     WHERE s.id = 1 AND c.id = ?3 AND c.status = 'active' ON CONFLICT (place) DO NOTHING";
 const FACTS: &str = concat!(
-    "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
+    "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, ",
     "audience, created_at, expires_at, grant_generation FROM tokens WHERE ",
     is_token!()
 );
-const OWNED: &str = concat!("SELECT client_id, grant_id, user_id, audience FROM tokens WHERE ", is_token!());
+const OWNED: &str = concat!("SELECT client, \"grant\", user, audience FROM tokens WHERE ", is_token!());
 const DELETE: &str = concat!("DELETE FROM tokens WHERE ", is_token!());
 
 /// What `store::plans` looks at.
@@ -49,7 +48,7 @@ impl AccessTokenFacts {
     fn from_row(token: &Digest, row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: token.token_id(),
-            stamp: stamp_from_row(row)?,
+            stamp: tokens::stamp(row)?,
             scope: row.get(7)?,
             audience: row.get(8)?,
             created_at: row.get(9)?,
@@ -66,7 +65,7 @@ impl Store {
         let find = || {
             self.views.find(|c| {
                 c.prepare_cached(FACTS)?
-                    .query_row(params![place(token, Kind::Access), token], facts)
+                    .query_row(params![place(token, Kind::Access), rest(token)], facts)
                     .optional()
             })
         };
@@ -104,11 +103,11 @@ impl Tx<'_> {
         self.insert_in_place(token, Kind::Access, |place| {
             insert.execute(params![
                 place,
-                token,
-                stamp.family,
-                stamp.grant,
-                stamp.client,
-                stamp.user,
+                rest(token),
+                stamp.family.as_ref().map(Rest),
+                stamp.grant.as_ref().map(Rest),
+                Rest(&stamp.client),
+                stamp.user.as_ref().map(Rest),
                 stamp.generations.server,
                 stamp.generations.client,
                 stamp.generations.user,
@@ -135,7 +134,7 @@ impl Tx<'_> {
         self.insert_in_place(token, Kind::Access, |place| {
             insert.execute(params![
                 place,
-                token,
+                rest(token),
                 client,
                 allows.scope,
                 allows.audience,
@@ -147,22 +146,23 @@ impl Tx<'_> {
 
     pub fn owned_access_token(&self, token: &Digest) -> Result<Option<OwnedToken>> {
         let owned = |row: &Row<'_>| {
+            let Rest(client) = row.get(0)?;
             Ok(OwnedToken {
-                client: row.get(0)?,
-                grant: row.get(1)?,
-                user: row.get(2)?,
+                client,
+                grant: tokens::id(row, 1)?,
+                user: tokens::id(row, 2)?,
                 audience: row.get(3)?,
             })
         };
         Ok(self
             .connection
             .prepare_cached(OWNED)?
-            .query_row(params![place(token, Kind::Access), token], owned)
+            .query_row(params![place(token, Kind::Access), rest(token)], owned)
             .optional()?)
     }
 
     /// How many rows went: one, or none if there was no such token.
     pub fn delete_access_token(&self, token: &Digest) -> Result<i64> {
-        self.delete(DELETE, params![place(token, Kind::Access), token])
+        self.delete(DELETE, params![place(token, Kind::Access), rest(token)])
     }
 }

@@ -81,15 +81,9 @@ pub struct Exchanged {
 }
 
 impl Exchanged {
-    /// From the columns family_id, grant_id, client_id, user_id, the three generations, scope, the grant's generation, and
-    /// until when the family is kept.
-    pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            stamp: stamp_from_row(row)?,
-            scope: row.get(7)?,
-            grant_generation: row.get(8)?,
-            kept_until: row.get(9)?,
-        })
+    /// From the columns that follow a stamp's: scope, the grant's generation, and until when the family is kept.
+    pub(super) fn from_row(stamp: Stamp, row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { stamp, scope: row.get(7)?, grant_generation: row.get(8)?, kept_until: row.get(9)? })
     }
 }
 
@@ -118,10 +112,9 @@ impl Tx<'_> {
         Ok(self
             .connection
             .prepare_cached(USE)?
-            .query_row(
-                params![with.code, with.client, with.redirect_uri, with.code_challenge, now],
-                Exchanged::from_row,
-            )
+            .query_row(params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
+                Exchanged::from_row(stamp_from_row(row)?, row)
+            })
             .optional()?)
     }
 

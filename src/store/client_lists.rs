@@ -19,7 +19,7 @@ macro_rules! numbers {
             "(SELECT count(*) FROM families AS f JOIN tokens AS t ON ",
             of_family!(access "t", "f"),
             " WHERE f.client_id = c.id AND f.client_generation = c.generation AND c.status = 'active') ",
-            "+ (SELECT count(*) FROM tokens AS t WHERE t.client_id = c.id AND t.family_id IS NULL ",
+            "+ (SELECT count(*) FROM tokens AS t WHERE t.client = substr(c.id, 5) AND t.family IS NULL ",
             "AND t.client_generation = c.generation AND c.status = 'active') AS tokens"
         )
     };

@@ -32,8 +32,8 @@ const BEGIN: &str = "UPDATE server SET generation = max(generation + 1, ?1), inc
     is_copy = 0 WHERE id = 1 RETURNING generation";
 const ACTIVE_CLIENTS: &str = "SELECT id FROM clients WHERE status = 'active' ORDER BY id";
 const VOID: [&str; 5] = [
-    "DELETE FROM tokens WHERE kind = 'access'",
-    "DELETE FROM tokens WHERE kind = 'refresh'",
+    "DELETE FROM tokens WHERE place / 1048576 % 2 = 0",
+    "DELETE FROM tokens WHERE place / 1048576 % 2 = 1",
     "DELETE FROM authorization_codes",
     "DELETE FROM families",
     "DELETE FROM sessions",

@@ -98,8 +98,8 @@ fn of_a_family_the_tokens_of_one_kind_are_found_without_a_look_at_the_other() {
     let connection = database();
     let born = Timestamp::from_millis(1_790_000_000_000);
     let refresh = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
-        INSERT INTO tokens (place, digest, kind, family_id, client_id, server_generation, client_generation, scope, \
-        created_at, expires_at) SELECT ?1 + i, x'', 'refresh', 'f', 'c', 1, 1, '', 0, 0 FROM n";
+        INSERT INTO tokens (place, digest, family, client, server_generation, client_generation, scope, expires_at) \
+        SELECT ?1 + i, x'', 'f', 'c', 1, 1, '', 0 FROM n";
     connection.execute(refresh, [tokens::places(born, Kind::Refresh).start]).unwrap();
     let access = tokens::places(born, Kind::Access);
     let of_range = |statement: &&str| statement.contains("FROM tokens WHERE place >= ?1 AND place < ?2");
@@ -108,7 +108,7 @@ fn of_a_family_the_tokens_of_one_kind_are_found_without_a_look_at_the_other() {
         let mut statement = connection.prepare(statement).unwrap();
         statement.raw_bind_parameter(1, access.start).unwrap();
         statement.raw_bind_parameter(2, access.end).unwrap();
-        statement.raw_bind_parameter(3, "f").unwrap();
+        statement.raw_bind_parameter(3, "fam_f").unwrap();
         if statement.parameter_count() == 4 {
             statement.raw_bind_parameter(4, 0).unwrap();
         }

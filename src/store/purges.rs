@@ -98,7 +98,7 @@ static OF_GRANT: Families = families!("f.grant_id = ?1");
 static OF_CLIENT: Families = families!("f.client_id = ?1 AND f.client_generation < ?2");
 static OF_USER: Families = families!("f.user_id = ?1 AND f.user_generation < ?2");
 static TOKENS_OF_CLIENT: Doomed =
-    doomed!("tokens", "place", "client_id = ?1 AND family_id IS NULL AND client_generation < ?2");
+    doomed!("tokens", "place", "client = substr(?1, 5) AND family IS NULL AND client_generation < ?2");
 static SESSIONS_OF_USER: Doomed = doomed!("sessions", "digest", "user_id = ?1 AND user_generation < ?2");
 
 /// Rows of one family, found by its birth: the first that is left over when so many are taken, and what takes those before it.
@@ -108,20 +108,27 @@ struct OfFamily {
 }
 
 macro_rules! one_family {
-    ($table:literal, $key:literal) => {
+    ($table:literal, $key:literal, $family:literal) => {
         OfFamily {
-            bound: concat!("SELECT ", $key, one_family!(from $table, $key), " ORDER BY ", $key, " LIMIT 1 OFFSET ?4"),
-            delete: concat!("DELETE", one_family!(from $table, $key)),
+            bound: concat!(
+                "SELECT ",
+                $key,
+                one_family!(from $table, $key, $family),
+                " ORDER BY ",
+                $key,
+                " LIMIT 1 OFFSET ?4"
+            ),
+            delete: concat!("DELETE", one_family!(from $table, $key, $family)),
         }
     };
-    (from $table:literal, $key:literal) => {
-        concat!(" FROM ", $table, " WHERE ", $key, " >= ?1 AND ", $key, " < ?2 AND family_id = ?3")
+    (from $table:literal, $key:literal, $family:literal) => {
+        concat!(" FROM ", $table, " WHERE ", $key, " >= ?1 AND ", $key, " < ?2 AND ", $family)
     };
 }
 
 /// The key range says which kind.
-static TOKENS: OfFamily = one_family!("tokens", "place");
-static AUTHORIZATION_CODES: OfFamily = one_family!("authorization_codes", "digest");
+static TOKENS: OfFamily = one_family!("tokens", "place", "family = substr(?3, 5)");
+static AUTHORIZATION_CODES: OfFamily = one_family!("authorization_codes", "digest", "family_id = ?3");
 const DELETE_FAMILY: &str = "DELETE FROM families WHERE id = ?1";
 
 /// Adds a slice's rows to the tally and moves on once a step has nothing left.

@@ -2,38 +2,38 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
+use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
-use super::tokens::{Kind, is_token, place};
+use super::tokens::{self, Kind, Rest, is_token, place, rest};
 use super::{Result, Tx};
 
-const INSERT: &str = "INSERT INTO tokens (place, digest, kind, family_id, grant_id, client_id, user_id, server_generation, \
-    client_generation, user_generation, grant_generation, scope, kept_until, created_at, expires_at) \
-    VALUES (?1, ?2, 'refresh', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (place) DO NOTHING";
+const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
+    client_generation, user_generation, grant_generation, scope, kept_until, expires_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (place) DO NOTHING";
 const SHOWN: &str = concat!(
-    "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
+    "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, ",
     "grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE ",
     is_token!()
 );
-const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2 WHERE place = ?1 AND superseded_at IS NULL";
-const IS_CURRENT: &str = concat!("SELECT superseded_at IS NULL FROM tokens WHERE ", is_token!());
-const OWNER: &str = concat!("SELECT client_id, family_id FROM tokens WHERE ", is_token!());
+/// Leaves what proves a reuse: whose token it was, and until when.
+const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2, \"grant\" = NULL, user = NULL, scope = NULL, kept_until = NULL \
+    WHERE place = ?1 AND superseded_at IS NULL";
+const OWNER: &str = concat!("SELECT client, family FROM tokens WHERE ", is_token!());
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SHOWN, SUPERSEDE, IS_CURRENT, OWNER];
+pub(super) const STATEMENTS: &[&str] = &[SHOWN, SUPERSEDE, OWNER];
 
 /// A refresh token that its own client shows.
-struct Shown {
-    exchanged: Exchanged,
-    superseded_at: Option<Timestamp>,
-    place: i64,
-    is_live: bool,
+enum Shown {
+    Current { exchanged: Exchanged, place: i64, is_live: bool },
+    Superseded { family: FamilyId, at: Timestamp, has_expired: bool },
 }
 
 /// What it means that a client shows its superseded token again.
@@ -47,30 +47,23 @@ pub enum Repetition {
 }
 
 impl Tx<'_> {
-    pub fn insert_refresh_token(
-        &self,
-        token: &Digest,
-        of: &Exchanged,
-        now: Timestamp,
-        expires_at: Timestamp,
-    ) -> Result<()> {
+    pub fn insert_refresh_token(&self, token: &Digest, of: &Exchanged, expires_at: Timestamp) -> Result<()> {
         let Exchanged { stamp, scope, grant_generation, kept_until } = of;
         let mut insert = self.connection.prepare_cached(INSERT)?;
         self.insert_in_place(token, Kind::Refresh, |place| {
             insert.execute(params![
                 place,
-                token,
-                stamp.family,
-                stamp.grant,
-                stamp.client,
-                stamp.user,
+                rest(token),
+                stamp.family.as_ref().map(Rest),
+                stamp.grant.as_ref().map(Rest),
+                Rest(&stamp.client),
+                stamp.user.as_ref().map(Rest),
                 stamp.generations.server,
                 stamp.generations.client,
                 stamp.generations.user,
                 grant_generation,
                 scope,
                 kept_until,
-                now,
                 expires_at,
             ])
         })?;
@@ -83,15 +76,26 @@ impl Tx<'_> {
         client: &ClientId,
         now: Timestamp,
     ) -> Result<Option<Shown>> {
-        let shown = self.connection.prepare_cached(SHOWN)?.query_row(
-            params![place(token, Kind::Refresh), token],
-            |row| {
-                let exchanged = Exchanged::from_row(row)?;
-                let is_live = now < row.get(10)? && !self.is_revoked(&exchanged.stamp);
-                Ok(Shown { exchanged, superseded_at: row.get(11)?, place: row.get(12)?, is_live })
-            },
-        );
-        Ok(shown.optional()?.filter(|shown| shown.exchanged.stamp.client == *client))
+        let shown = |row: &Row<'_>| {
+            let stamp = tokens::stamp(row)?;
+            if stamp.client != *client {
+                return Ok(None);
+            }
+            let has_expired = row.get::<_, Timestamp>(10)? <= now;
+            Ok(match (row.get(11)?, stamp.family) {
+                (Some(at), Some(family)) => Some(Shown::Superseded { family, at, has_expired }),
+                (Some(_), None) => None,
+                (None, family) => {
+                    let exchanged = Exchanged::from_row(Stamp { family, ..stamp }, row)?;
+                    let is_live = !has_expired && !self.is_revoked(&exchanged.stamp);
+                    Some(Shown::Current { exchanged, place: row.get(12)?, is_live })
+                }
+            })
+        };
+        let mut statement = self.connection.prepare_cached(SHOWN)?;
+        let found =
+            statement.query_row(params![place(token, Kind::Refresh), rest(token)], shown).optional()?;
+        Ok(found.flatten())
     }
 
     /// Rotates a refresh token away. `None` unless it is its client's, live, and not yet superseded.
@@ -101,11 +105,13 @@ impl Tx<'_> {
         client: &ClientId,
         now: Timestamp,
     ) -> Result<Option<Exchanged>> {
-        let Some(shown) = self.shown_refresh_token(token, client, now)?.filter(|shown| shown.is_live) else {
+        let Some(Shown::Current { exchanged, place, is_live: true }) =
+            self.shown_refresh_token(token, client, now)?
+        else {
             return Ok(None);
         };
-        let rows = self.connection.prepare_cached(SUPERSEDE)?.execute(params![shown.place, now])?;
-        Ok((rows == 1).then_some(shown.exchanged))
+        let rows = self.connection.prepare_cached(SUPERSEDE)?.execute(params![place, now])?;
+        Ok((rows == 1).then_some(exchanged))
     }
 
     /// What a superseded token means that is shown again, by `client` and within `grace` or later. `None` unless it is
@@ -118,24 +124,23 @@ impl Tx<'_> {
         grace: Duration,
         now: Timestamp,
     ) -> Result<Option<Repetition>> {
-        let Some(Shown { exchanged, superseded_at: Some(at), is_live, .. }) =
+        let Some(Shown::Superseded { family, at, has_expired }) =
             self.shown_refresh_token(&token.digest(), client, now)?
         else {
             return Ok(None);
         };
-        if !is_live || grace.is_zero() || at <= now.minus(grace) {
-            return Ok(exchanged.stamp.family.map(Repetition::Reuse));
+        if has_expired || grace.is_zero() || at <= now.minus(grace) {
+            return Ok(Some(Repetition::Reuse(family)));
         }
         for successor in self.possible_successors(token, secret)? {
-            let mut is_current = self.connection.prepare_cached(IS_CURRENT)?;
-            let digest = successor.digest();
-            match is_current
-                .query_row(params![place(&digest, Kind::Refresh), digest], |row| row.get(0))
-                .optional()?
-            {
-                Some(true) => return Ok(Some(Repetition::Repeatable(exchanged, successor))),
+            match self.shown_refresh_token(&successor.digest(), client, now)? {
+                Some(Shown::Current { exchanged, is_live: true, .. }) => {
+                    return Ok(Some(Repetition::Repeatable(exchanged, successor)));
+                }
                 // From then on the predecessor is proof of reuse.
-                Some(false) => return Ok(exchanged.stamp.family.map(Repetition::Reuse)),
+                Some(Shown::Current { .. } | Shown::Superseded { .. }) => {
+                    return Ok(Some(Repetition::Reuse(family)));
+                }
                 None => {}
             }
         }
@@ -146,7 +151,10 @@ impl Tx<'_> {
         Ok(self
             .connection
             .prepare_cached(OWNER)?
-            .query_row(params![place(token, Kind::Refresh), token], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(params![place(token, Kind::Refresh), rest(token)], |row| {
+                let (Rest(client), Rest(family)) = (row.get(0)?, row.get(1)?);
+                Ok((client, family))
+            })
             .optional()?)
     }
 }

@@ -5,8 +5,13 @@
 
 use std::ops::Range;
 
+use rusqlite::Row;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+
 use crate::clock::Timestamp;
+use crate::model::id::Id;
 use crate::model::secret::Digest;
+use crate::model::stamp::{Generations, Stamp};
 
 use super::{Error, Result, Tx};
 
@@ -30,7 +35,7 @@ pub enum Kind {
     Refresh,
 }
 
-/// Where the row of a token is looked for: its digest is ?2, its place ?1.
+/// Where the row of a token is looked for: ?1 is its place, ?2 the rest of its digest.
 macro_rules! is_token {
     () => {
         "place >= ?1 AND place < ?1 + 8 AND digest = ?2"
@@ -60,9 +65,9 @@ macro_rules! of_family {
             $to,
             " AND ",
             $token,
-            ".family_id = ",
+            ".family = substr(",
             $family,
-            ".id"
+            ".id, 5)"
         )
     };
 }
@@ -81,6 +86,42 @@ pub fn place(token: &Digest, kind: Kind) -> i64 {
     let chance = i64::from(u32::from_be_bytes([0, bytes[6], bytes[7], bytes[8]]) >> 4);
     // The last of them keep room for neighbours: what is found by a birth is found between the places of that birth.
     places(token.born(), kind).start + chance.min(PLACES - NEIGHBOURS)
+}
+
+/// The 128 bits of a token's digest that its row holds: those that follow the place's.
+pub fn rest(token: &Digest) -> &[u8] {
+    &token.as_bytes()[8..24]
+}
+
+/// How an id stands in a row.
+pub(super) struct Rest<T>(pub T);
+
+impl<T: Id> ToSql for Rest<&T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0.rest()))
+    }
+}
+
+impl<T: Id> FromSql for Rest<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        T::with_rest(value.as_str()?).map(Self).ok_or(FromSqlError::InvalidType)
+    }
+}
+
+pub(super) fn id<T: Id>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    Ok(row.get::<_, Option<Rest<T>>>(column)?.map(|Rest(id)| id))
+}
+
+/// From the first columns: family, grant, client, user, and the generations of server, client and user.
+pub(super) fn stamp(row: &Row<'_>) -> rusqlite::Result<Stamp> {
+    let Rest(client) = row.get(2)?;
+    Ok(Stamp {
+        family: id(row, 0)?,
+        grant: id(row, 1)?,
+        client,
+        user: id(row, 3)?,
+        generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
+    })
 }
 
 impl Tx<'_> {
@@ -142,8 +183,8 @@ mod tests {
             let Range { start, end } = places(BORN, kind);
             for (place, is_there) in [(start - 1, false), (start, true), (end - 1, true), (end, false)] {
                 let sql = format!(
-                    "SELECT {joined} FROM (SELECT {place} AS place, 'x' AS family_id) AS t, \
-                     (SELECT {} AS created_at, 'x' AS id) AS f",
+                    "SELECT {joined} FROM (SELECT {place} AS place, 'x' AS family) AS t, \
+                     (SELECT {} AS created_at, 'fam_x' AS id) AS f",
                     BORN.millis()
                 );
                 let found: bool = database.query_row(&sql, [], |row| row.get(0)).unwrap();

@@ -22,6 +22,7 @@ use rescind::service::issue::Terms;
 use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
 use rescind::service::{issue, moderate, purge};
+use rescind::store::tokens::rest;
 use rusqlite::types::ValueRef;
 use tower::ServiceExt as _;
 
@@ -150,7 +151,8 @@ impl Estate {
         let access = || AccessToken::parse(text).map(|token| token.digest());
         let code = || AuthorizationCode::parse(text).map(|code| code.digest());
         let digest = refresh.or_else(access).or_else(code).unwrap_or_else(|| Digest::of(text.as_bytes()));
-        self.keep(name, kind, text, client, vec![digest.as_bytes().to_vec()]);
+        // A token's row holds only the rest of it.
+        self.keep(name, kind, text, client, vec![digest.as_bytes().to_vec(), rest(&digest).to_vec()]);
     }
 
     /// A JWT leaves no bytes in the database.
@@ -444,7 +446,7 @@ impl Estate {
             if holds_digests {
                 found.entry(place.clone()).or_default();
             }
-            let mut values = beside.prepare(&format!("SELECT {column} FROM {table}")).unwrap();
+            let mut values = beside.prepare(&format!("SELECT \"{column}\" FROM {table}")).unwrap();
             let mut rows = values.query([]).unwrap();
             while let Some(row) = rows.next().unwrap() {
                 let bytes = match row.get_ref_unwrap(0) {

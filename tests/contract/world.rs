@@ -25,6 +25,7 @@ use rescind::store::authorization_codes::Redemption;
 use rescind::store::lock::beside;
 use rescind::store::refresh_tokens::Repetition;
 use rescind::store::sessions::NewSession;
+use rescind::store::tokens::rest;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
 
@@ -307,7 +308,7 @@ impl World {
             return claims.stamp().unwrap().generations.client;
         };
         let row = "SELECT client_generation FROM tokens WHERE digest = ?1";
-        self.beside().query_row(row, [opaque.digest()], |row| row.get(0)).unwrap()
+        self.beside().query_row(row, [rest(&opaque.digest())], |row| row.get(0)).unwrap()
     }
 
     /// The token as an RFC 7009 request carries it.

@@ -15,8 +15,8 @@ fn counts(place: &Place) -> Counts {
     [
         "SELECT count(*) FROM authorization_codes",
         "SELECT count(*) FROM authorization_codes WHERE used_at IS NOT NULL",
-        "SELECT count(*) FROM tokens WHERE kind = 'access'",
-        "SELECT count(*) FROM tokens WHERE kind = 'refresh'",
+        "SELECT count(*) FROM tokens WHERE place / 1048576 % 2 = 0",
+        "SELECT count(*) FROM tokens WHERE place / 1048576 % 2 = 1",
     ]
     .map(|sql| place.number(sql))
 }

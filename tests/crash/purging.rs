@@ -2,18 +2,20 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use rescind::store::tokens::Kind;
+
 use crate::program::Place;
 use crate::visitor::World;
 
 /// The tally's columns, and the rows that each counts.
 const COUNTED: [(&str, &str); 4] = [
-    ("access_tokens", "tokens WHERE kind = 'access'"),
-    ("refresh_tokens", "tokens WHERE kind = 'refresh'"),
+    ("access_tokens", "tokens WHERE place / 1048576 % 2 = 0"),
+    ("refresh_tokens", "tokens WHERE place / 1048576 % 2 = 1"),
     ("authorization_codes", "authorization_codes"),
     ("families", "families"),
 ];
 /// Copies of one access token and of one refresh token: 24 slices.
-const COPIES: [(&str, i64); 2] = [("access", 9_000), ("refresh", 3_000)];
+const COPIES: [(Kind, i64); 2] = [(Kind::Access, 9_000), (Kind::Refresh, 3_000)];
 /// At each start at least one slice is committed before the process dies in or after another.
 const POINTS: [&str; 5] = [
     "purge.after_deletion:2",
@@ -25,7 +27,7 @@ const POINTS: [&str; 5] = [
 const DEATHS: usize = 13;
 
 /// Many tokens like the one of this kind that is there, of the same family and without their secrets.
-fn copy_tokens(place: &Place, kind: &str, copies: i64) {
+fn copy_tokens(place: &Place, kind: Kind, copies: i64) {
     let database = place.open();
     let mut columns = database
         .prepare("SELECT name FROM pragma_table_info('tokens') WHERE name NOT IN ('place', 'digest')")
@@ -35,13 +37,13 @@ fn copy_tokens(place: &Place, kind: &str, copies: i64) {
     let columns = columns.join(", ");
     let sql = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000), \
-         original AS (SELECT * FROM tokens WHERE kind = ?1 LIMIT 1), \
+         original AS (SELECT * FROM tokens WHERE place / 1048576 % 2 = ?1 LIMIT 1), \
          free AS (SELECT place - place % 1048576 + i AS place FROM original, n \
              WHERE place - place % 1048576 + i NOT IN (SELECT place FROM tokens) LIMIT ?2) \
          INSERT INTO tokens (place, digest, {columns}) \
-         SELECT free.place, unhex(hex(substr(digest, 1, 6)) || hex(randomblob(26))), {columns} FROM original, free"
+         SELECT free.place, randomblob(16), {columns} FROM original, free"
     );
-    let made = database.execute(&sql, rusqlite::params![kind, copies]).unwrap();
+    let made = database.execute(&sql, [kind as i64, copies]).unwrap();
     assert_eq!(i64::try_from(made).unwrap(), copies);
 }
 

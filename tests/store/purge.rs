@@ -16,8 +16,8 @@ use crate::world::{LIVES, NOW, World, after, opaque, operator};
 
 /// The tally's columns, and the rows that carry a stamp.
 const COUNTED: [(&str, &str); 5] = [
-    ("access_tokens", "tokens WHERE kind = 'access' AND"),
-    ("refresh_tokens", "tokens WHERE kind = 'refresh' AND"),
+    ("access_tokens", "tokens WHERE place / 1048576 % 2 = 0 AND"),
+    ("refresh_tokens", "tokens WHERE place / 1048576 % 2 = 1 AND"),
     ("authorization_codes", "authorization_codes WHERE"),
     ("families", "families WHERE"),
     ("sessions", "sessions WHERE"),
@@ -95,7 +95,8 @@ impl Crowd {
         let (column, id) = match act {
             Act::Family => {
                 // One that has refreshed, so that there is something of every kind.
-                let family = self.one("SELECT family_id FROM tokens WHERE superseded_at IS NOT NULL LIMIT 1");
+                let family =
+                    self.one("SELECT 'fam_' || family FROM tokens WHERE superseded_at IS NOT NULL LIMIT 1");
                 let grant = self.one(&format!("SELECT grant_id FROM families WHERE id = '{family}'"));
                 let user = self.one(&format!("SELECT user_id FROM families WHERE id = '{family}'"));
                 let (user, grant) = (UserId::parse(&user).unwrap(), grant.parse_id());
@@ -123,6 +124,11 @@ impl Crowd {
             ("sessions", "user_id") => Some(format!("user_id = '{id}'")),
             ("sessions", _) => None,
             ("families", "family_id") => Some(format!("id = '{id}'")),
+            ("access_tokens" | "refresh_tokens", "family_id") => Some(format!("'fam_' || family = '{id}'")),
+            ("access_tokens" | "refresh_tokens", "client_id") => Some(format!("'cli_' || client = '{id}'")),
+            ("access_tokens" | "refresh_tokens", column) => {
+                Some(format!("'fam_' || family IN (SELECT id FROM families WHERE {column} = '{id}')"))
+            }
             _ => Some(format!("{column} = '{id}'")),
         }
     }
@@ -254,8 +260,12 @@ async fn a_used_code_and_a_superseded_refresh_token_stay_until_they_expire() {
         let sql = format!("SELECT count(*) FROM {table}");
         world.beside().query_row(&sql, [], |row| row.get(0)).unwrap()
     };
-    let tables =
-        ["authorization_codes", "tokens WHERE kind = 'access'", "tokens WHERE kind = 'refresh'", "families"];
+    let tables = [
+        "authorization_codes",
+        "tokens WHERE place / 1048576 % 2 = 0",
+        "tokens WHERE place / 1048576 % 2 = 1",
+        "families",
+    ];
     let counts = || tables.map(count);
     for (seconds, expected) in [
         (59, [1, 2, 2, 1]),
@@ -283,7 +293,7 @@ async fn a_family_is_swept_after_all_that_is_found_through_it() {
         let now = clock.now();
         crowd.world.store.write(move |tx| tx.purge_expired_slice(1, now))
     };
-    let found_by_nobody = "SELECT count(*) FROM (SELECT family_id FROM tokens UNION ALL \
+    let found_by_nobody = "SELECT count(*) FROM (SELECT 'fam_' || family AS family_id FROM tokens UNION ALL \
         SELECT family_id FROM authorization_codes) AS t \
         WHERE t.family_id NOT IN (SELECT id FROM families)";
     let mut slices = 0;

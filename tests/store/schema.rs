@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use rescind::clock::Clock;
 use rescind::model::secret::{AccessToken, Digest, RefreshToken};
 use rescind::service::purge::catch_up;
-use rescind::store::tokens::{Kind, place};
+use rescind::store::tokens::{Kind, place, rest};
 
 use crate::world::{LIVES, NOW, World, after};
 
@@ -153,4 +153,43 @@ fn tokens_that_get_the_same_place_in_the_later_schema_stand_side_by_side() {
     assert_eq!(place_of(&second, "refresh"), place(&second, Kind::Refresh));
     assert_eq!(place_of(&first, "refresh"), place(&first, Kind::Refresh) + 1);
     assert_eq!(place_of(&first, "access"), place(&first, Kind::Access));
+}
+
+#[test]
+fn short_rows_hold_what_their_tokens_are_asked_for_later() {
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    migrate(&database, 1..=16);
+    let [spent, current, access, own] = [
+        RefreshToken::generate(NOW).digest(),
+        RefreshToken::generate(NOW).digest(),
+        AccessToken::generate(NOW).digest(),
+        AccessToken::generate(NOW).digest(),
+    ];
+    let of_family = "'fam_F', 'grt_G', 'cli_C', 'usr_U', 1, 2, 3, 4, 'a'";
+    let insert = |digest: &Digest, kind: Kind, name: &str, rest: &str| {
+        let sql = format!("INSERT INTO tokens VALUES (?1, ?2, '{name}', {rest})");
+        database.execute(&sql, rusqlite::params![place(digest, kind), digest]).unwrap();
+    };
+    insert(&spent, Kind::Refresh, "refresh", &format!("{of_family}, NULL, 900, 10, 800, 20"));
+    insert(&current, Kind::Refresh, "refresh", &format!("{of_family}, NULL, 900, 20, 810, NULL"));
+    insert(&access, Kind::Access, "access", &format!("{of_family}, 'api', NULL, 30, 60, NULL"));
+    insert(
+        &own,
+        Kind::Access,
+        "access",
+        "NULL, NULL, 'cli_C', NULL, 1, 2, NULL, NULL, 'b', '', NULL, 40, 70, NULL",
+    );
+    migrate(&database, 17..=17);
+    let row = |digest: &Digest, kind: Kind| -> String {
+        let row = "SELECT concat_ws(' ', family, \"grant\", client, user, server_generation, client_generation, \
+            user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at, superseded_at) \
+            FROM tokens WHERE place = ?1 AND digest = ?2";
+        database
+            .query_row(row, rusqlite::params![place(digest, kind), rest(digest)], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(row(&spent, Kind::Refresh), "F C 1 2 3 4 800 20");
+    assert_eq!(row(&current, Kind::Refresh), "F G C U 1 2 3 4 a 900 810");
+    assert_eq!(row(&access, Kind::Access), "F G C U 1 2 3 4 a api 30 60");
+    assert_eq!(row(&own, Kind::Access), "C 1 2 b  40 70");
 }
