@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use crate::ROUNDS;
 
 const SECONDS: u32 = 5;
+/// Where each line is sent once: a third of the lines has to last so long.
+const SECONDS_ONCE: u32 = 3;
 
 /// What wrk sends: each request the next body of a file.
 pub struct Wrk {
@@ -58,7 +60,7 @@ impl Wrk {
             writeln!(script, "function request() return post('{prefix}') end")?;
             return Ok(script);
         }
-        // A third of the lines for each round.
+        // A third of the lines for each round. The line after them is no token, and refused.
         let text = std::fs::read_to_string(file)?;
         let third = text.lines().count() / ROUNDS;
         let begin: usize = text.split_inclusive('\n').take(round * third).map(str::len).sum();
@@ -69,7 +71,7 @@ impl Wrk {
             "local file, sent = io.open('{file}'), 0\n\
              file:seek('set', {begin})\n\
              function request() sent = sent + 1\n\
-             if {once} and sent >= {third} then wrk.thread:stop() end\n\
+             if {once} and sent > {third} then return post('{prefix}') end\n\
              local line = file:read()\n\
              if not line then file:seek('set', 0) line = file:read() end\n\
              return post('{prefix}' .. line) end"
@@ -81,8 +83,9 @@ impl Wrk {
     pub fn run(&self, round: usize) -> Result<f64> {
         let script = tempfile::Builder::new().suffix(".lua").tempfile()?;
         std::fs::write(script.path(), self.script(round)?)?;
+        let seconds = if self.repeat == Repeat::No { SECONDS_ONCE } else { SECONDS };
         let output = Command::new("wrk")
-            .args(["-t1", "-c32", &format!("-d{SECONDS}s"), "-s"])
+            .args(["-t1", "-c32", &format!("-d{seconds}s"), "-s"])
             .arg(script.path())
             .arg(&self.url)
             .output()
