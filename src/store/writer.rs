@@ -7,7 +7,6 @@
 //! time: SQLite copies every page that a request is the first to touch.
 
 use std::cell::{Cell, RefCell};
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::fail;
@@ -212,7 +212,10 @@ where
 }
 
 /// The database and its log, as they were opened.
-struct Files(Vec<(PathBuf, (u64, u64))>);
+struct Files(Vec<(PathBuf, Identity)>);
+
+/// Of a file: its device's numbers, and its own there.
+type Identity = (u32, u32, u64);
 
 impl Files {
     fn of(database: &Path) -> Result<Self> {
@@ -233,8 +236,10 @@ impl Files {
     }
 }
 
-fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
-    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
+/// Asks for no times: Linux would then give each commit a time of its own, and a sync would have to write that as well.
+fn identity(path: &Path) -> std::io::Result<Identity> {
+    let file = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
+    Ok((file.stx_dev_major, file.stx_dev_minor, file.stx_ino))
 }
 
 /// What the world hears after a commit, before whoever asked for it gets an answer.
