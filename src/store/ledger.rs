@@ -58,7 +58,9 @@ impl Tx<'_> {
         let sequence = self.connection.last_insert_rowid();
         self.ledger_head.set(sequence);
         self.outdates.set(true);
-        self.revoked.borrow_mut().extend(Below::of(&entry.subject).map(Change::Revoked));
+        if entry.act.ends_something() {
+            self.revoked.borrow_mut().extend(Below::of(&entry.subject).map(Change::Revoked));
+        }
         Ok(sequence)
     }
 

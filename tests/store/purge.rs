@@ -6,9 +6,10 @@ use std::time::Duration;
 use rescind::clock::Clock;
 use rescind::model::id::{ClientId, UserId};
 use rescind::model::secret::RefreshToken;
-use rescind::service::issue;
+use rescind::model::user::Role;
 use rescind::service::purge::catch_up;
 use rescind::service::revoke::{self, Token};
+use rescind::service::{issue, moderate};
 use rescind::store::purges::Slice;
 use rusqlite::Connection;
 
@@ -246,6 +247,22 @@ async fn many_small_purges_share_a_slice() {
     }
     assert!(slice(&world, 500).await);
     assert_eq!(all_rows(&world.beside()).len(), 0, "a commit a row would never catch up");
+}
+
+#[tokio::test]
+async fn acts_that_end_nothing_leave_nothing_to_purge() {
+    let world = World::new().await;
+    let (ana, ben) = (world.user("ana").await, world.user("ben").await);
+    let client = world.client(&ana).await;
+    revoke::suspend_client(&world.store, client.clone(), "it misbehaves".to_owned(), operator())
+        .await
+        .unwrap();
+    assert!(world.store.is_purging());
+    assert!(slice(&world, 500).await);
+    assert!(!world.store.is_purging());
+    moderate::reinstate_client(&world.store, client, ben.clone(), operator()).await.unwrap();
+    moderate::set_role(&world.store, ben, Role::Developer, operator()).await.unwrap();
+    assert!(!world.store.is_purging());
 }
 
 #[tokio::test]
