@@ -8,6 +8,7 @@
 //! SQLite syncs the database file when all have been moved, and no earlier: the writer would wait for the disk after all.
 //! So this thread does it before.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -28,8 +29,9 @@ const LONG: i64 = 8_000;
 /// Both, while something is purged: a slice fills the log with pages that stand together, and who waits for the disk
 /// behind them shall not wait long.
 const WHILE_PURGING: i64 = 500;
-/// Pages that the writer moves itself: one or two milliseconds.
+/// Pages that the writer moves itself, and those moved before them that it syncs as well: some milliseconds.
 const FEW: i64 = 64;
+const UNSYNCED: i64 = 500;
 /// Each pass finds what the writer has added during the one before.
 const PASSES: usize = 8;
 
@@ -66,6 +68,7 @@ impl Checkpoints {
         let mover = Mover {
             connection,
             file: ManuallyDrop::new(File::open(path).map_err(|error| Error::Unavailable(error.to_string()))?),
+            synced: Cell::new(0),
             state: state.clone(),
             views: views.clone(),
         };
@@ -103,6 +106,8 @@ struct Mover {
     connection: Connection,
     /// Of the database. Stays open: whoever closes a file gives up all locks that the process has on it, SQLite's too.
     file: ManuallyDrop<File>,
+    /// As far as the log is moved and synced.
+    synced: Cell<i64>,
     state: Arc<State>,
     views: Arc<Views>,
 }
@@ -120,6 +125,10 @@ impl Mover {
         let is_purging = self.state.is_purging.load(Ordering::Relaxed);
         let (many, long) = if is_purging { (WHILE_PURGING, WHILE_PURGING) } else { (MANY, LONG) };
         let log = Log::after(&self.connection, LOOK)?;
+        if log.moved < self.synced.get() {
+            // It has begun anew.
+            self.synced.set(0);
+        }
         if log.left() < many {
             return Ok(());
         }
@@ -127,12 +136,11 @@ impl Mover {
             self.move_pages()?;
             return Ok(());
         }
-        let mut synced = 0;
         for _ in 0..PASSES {
             let moved = self.move_pages()?.moved;
-            if moved - synced > MANY {
+            if moved - self.synced.get() > UNSYNCED {
                 self.file.sync_data().map_err(|error| Error::Unavailable(error.to_string()))?;
-                synced = moved;
+                self.synced.set(moved);
             } else if Log::after(&self.connection, LOOK)?.left() <= FEW {
                 self.state.is_nearly_done.store(true, Ordering::Relaxed);
                 break;
