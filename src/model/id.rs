@@ -56,10 +56,10 @@ fn shaped(prefix: &str, text: &str) -> Option<[u8; LENGTH]> {
 
 fn whole(prefix: &str, rest: &str) -> Option<[u8; LENGTH]> {
     let mut id = [b'_'; LENGTH];
-    let (kind, places) = id.split_at_mut(KIND_CHARS);
-    kind.get_mut(..prefix.len())?.copy_from_slice(prefix.as_bytes());
-    let is_id = rest.len() == places.len() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_id.then(|| places.copy_from_slice(rest.as_bytes()))?;
+    let (kind, after) = id.split_at_mut(KIND_CHARS);
+    kind[..KIND_CHARS - 1].copy_from_slice(prefix.as_bytes());
+    let is_id = rest.len() == after.len() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_id.then(|| after.copy_from_slice(rest.as_bytes()))?;
     Some(id)
 }
 

@@ -22,7 +22,7 @@ const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 
 /// SHA-256 of a secret, the only form in which one is stored or looked up; of a token or code the
-/// time of its family's birth in 48 bits, then 208 bits of SHA-256.
+/// time of its family's birth in 48 bits, then 208 bits of SHA-256. The first 192 bits are a token's place and row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 

@@ -263,18 +263,25 @@ pub async fn refresh(store: &Store, request: RefreshRequest, terms: Terms) -> Re
 fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Minted>> {
     let RefreshRequest { token, .. } = request;
     let grace = terms.lives.refresh_grace;
-    if let Some(mut exchanged) = tx.supersede_refresh_token(&token.digest(), &terms.client, terms.now)? {
+    if let Some(mut current) = tx.current_refresh_token(&token.digest(), &terms.client, terms.now)? {
+        // First: what is refused has written nothing.
+        let minted = refreshed(tx, &current.exchanged, request, terms)?;
+        if !tx.supersede_refresh_token(&current, terms.now)? {
+            return Err(Error::InvalidGrant);
+        }
         fail::point("refresh.after_superseded");
+        let exchanged = &mut current.exchanged;
         let successor = tx.derive_successor(token, &terms.successors, grace, terms.now)?;
-        exchanged.kept_until = prolong(tx, &exchanged, terms, terms.longest(Refreshing::Yes))?;
-        insert_refresh_token(tx, &successor, &exchanged, terms)?;
+        exchanged.kept_until = prolong(tx, exchanged, terms, terms.longest(Refreshing::Yes))?;
+        insert_refresh_token(tx, &successor, exchanged, terms)?;
         fail::point("refresh.after_successor");
-        return answer(tx, &exchanged, successor, request, terms).map(Some);
+        return Ok(Some(Minted { refresh_token: Some(successor), ..minted }));
     }
     match tx.repeated_refresh_token(token, &terms.client, &terms.successors, grace, terms.now)? {
         Some(Repetition::Repeatable(exchanged, successor)) => {
+            let minted = refreshed(tx, &exchanged, request, terms)?;
             prolong(tx, &exchanged, terms, terms.life())?;
-            return answer(tx, &exchanged, successor, request, terms).map(Some);
+            return Ok(Some(Minted { refresh_token: Some(successor), ..minted }));
         }
         Some(Repetition::Reuse(family)) => {
             let by = By::client_by_protocol(&terms.client, terms.now);
@@ -285,19 +292,13 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Op
     Ok(None)
 }
 
-fn answer(
-    tx: &Tx<'_>,
-    exchanged: &Exchanged,
-    successor: RefreshToken,
-    request: &RefreshRequest,
-    terms: &Terms,
-) -> Result<Minted> {
+/// The access token that a refresh gives.
+fn refreshed(tx: &Tx<'_>, exchanged: &Exchanged, request: &RefreshRequest, terms: &Terms) -> Result<Minted> {
     let scope = request.scope.as_ref().unwrap_or(&exchanged.scope);
     if !scope.is_subset(&exchanged.scope) {
         return Err(Error::InvalidScope);
     }
-    let minted = access_token(tx, exchanged, scope, terms)?;
-    Ok(Minted { refresh_token: Some(successor), ..minted })
+    access_token(tx, exchanged, scope, terms)
 }
 
 /// What a family's tokens are found by.

@@ -9,7 +9,7 @@ use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
-use super::tokens::{self, Kind, Rest, is_token, place, rest};
+use super::tokens::{self, Kind, Short, is_token, place, rest};
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
@@ -104,10 +104,10 @@ impl Tx<'_> {
             insert.execute(params![
                 place,
                 rest(token),
-                stamp.family.as_ref().map(Rest),
-                stamp.grant.as_ref().map(Rest),
-                Rest(&stamp.client),
-                stamp.user.as_ref().map(Rest),
+                stamp.family.as_ref().map(Short),
+                stamp.grant.as_ref().map(Short),
+                Short(&stamp.client),
+                stamp.user.as_ref().map(Short),
                 stamp.generations.server,
                 stamp.generations.client,
                 stamp.generations.user,
@@ -146,11 +146,11 @@ impl Tx<'_> {
 
     pub fn owned_access_token(&self, token: &Digest) -> Result<Option<OwnedToken>> {
         let owned = |row: &Row<'_>| {
-            let Rest(client) = row.get(0)?;
+            let Short(client) = row.get(0)?;
             Ok(OwnedToken {
                 client,
-                grant: tokens::id(row, 1)?,
-                user: tokens::id(row, 2)?,
+                grant: tokens::optional_id(row, 1)?,
+                user: tokens::optional_id(row, 2)?,
                 audience: row.get(3)?,
             })
         };

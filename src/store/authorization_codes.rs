@@ -6,9 +6,9 @@ use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
-use crate::model::stamp::Stamp;
+use crate::model::stamp::{Generations, Stamp};
 
-use super::live::{live, stamp_from_row};
+use super::live::live;
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO authorization_codes (digest, family_id, grant_id, client_id, user_id, \
@@ -113,7 +113,14 @@ impl Tx<'_> {
             .connection
             .prepare_cached(USE)?
             .query_row(params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
-                Exchanged::from_row(stamp_from_row(row)?, row)
+                let stamp = Stamp {
+                    family: row.get(0)?,
+                    grant: row.get(1)?,
+                    client: row.get(2)?,
+                    user: row.get(3)?,
+                    generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
+                };
+                Exchanged::from_row(stamp, row)
             })
             .optional()?)
     }

@@ -1,19 +1,4 @@
-//! The stamp in a row, and the rule of `model::stamp::is_live` in SQL, for statements that check and change at once.
-
-use rusqlite::Row;
-
-use crate::model::stamp::{Generations, Stamp};
-
-/// From the first columns: family_id, grant_id, client_id, user_id, and the generations of server, client and user.
-pub(super) fn stamp_from_row(row: &Row<'_>) -> rusqlite::Result<Stamp> {
-    Ok(Stamp {
-        family: row.get(0)?,
-        grant: row.get(1)?,
-        client: row.get(2)?,
-        user: row.get(3)?,
-        generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
-    })
-}
+//! The rule of `model::stamp::is_live` in SQL, for statements that check and change at once.
 
 /// A condition on the row `$row` of a table whose credentials belong to a user: that all it was
 /// stamped with is open and current. The caller compares `expires_at` besides.

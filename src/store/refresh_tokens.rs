@@ -10,7 +10,7 @@ use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
-use super::tokens::{self, Kind, Rest, is_token, place, rest};
+use super::tokens::{self, Kind, Short, is_token, place, rest};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
@@ -32,8 +32,14 @@ pub(super) const STATEMENTS: &[&str] = &[SHOWN, SUPERSEDE, OWNER];
 
 /// A refresh token that its own client shows.
 enum Shown {
-    Current { exchanged: Exchanged, place: i64, is_live: bool },
+    Current { token: Current, is_live: bool },
     Superseded { family: FamilyId, at: Timestamp, has_expired: bool },
+}
+
+/// A refresh token that nobody has exchanged.
+pub struct Current {
+    pub exchanged: Exchanged,
+    place: i64,
 }
 
 /// What it means that a client shows its superseded token again.
@@ -54,10 +60,10 @@ impl Tx<'_> {
             insert.execute(params![
                 place,
                 rest(token),
-                stamp.family.as_ref().map(Rest),
-                stamp.grant.as_ref().map(Rest),
-                Rest(&stamp.client),
-                stamp.user.as_ref().map(Rest),
+                stamp.family.as_ref().map(Short),
+                stamp.grant.as_ref().map(Short),
+                Short(&stamp.client),
+                stamp.user.as_ref().map(Short),
                 stamp.generations.server,
                 stamp.generations.client,
                 stamp.generations.user,
@@ -88,7 +94,7 @@ impl Tx<'_> {
                 (None, family) => {
                     let exchanged = Exchanged::from_row(Stamp { family, ..stamp }, row)?;
                     let is_live = !has_expired && !self.is_revoked(&exchanged.stamp);
-                    Some(Shown::Current { exchanged, place: row.get(12)?, is_live })
+                    Some(Shown::Current { token: Current { exchanged, place: row.get(12)? }, is_live })
                 }
             })
         };
@@ -98,20 +104,22 @@ impl Tx<'_> {
         Ok(found.flatten())
     }
 
-    /// Rotates a refresh token away. `None` unless it is its client's, live, and not yet superseded.
-    pub fn supersede_refresh_token(
+    /// `None` unless it is its client's, live, and not yet superseded.
+    pub fn current_refresh_token(
         &self,
         token: &Digest,
         client: &ClientId,
         now: Timestamp,
-    ) -> Result<Option<Exchanged>> {
-        let Some(Shown::Current { exchanged, place, is_live: true }) =
-            self.shown_refresh_token(token, client, now)?
-        else {
-            return Ok(None);
-        };
-        let rows = self.connection.prepare_cached(SUPERSEDE)?.execute(params![place, now])?;
-        Ok((rows == 1).then_some(exchanged))
+    ) -> Result<Option<Current>> {
+        Ok(match self.shown_refresh_token(token, client, now)? {
+            Some(Shown::Current { token, is_live: true }) => Some(token),
+            _ => None,
+        })
+    }
+
+    /// Rotates a refresh token away. `false` if somebody has before.
+    pub fn supersede_refresh_token(&self, token: &Current, now: Timestamp) -> Result<bool> {
+        Ok(self.connection.prepare_cached(SUPERSEDE)?.execute(params![token.place, now])? == 1)
     }
 
     /// What a superseded token means that is shown again, by `client` and within `grace` or later. `None` unless it is
@@ -134,8 +142,8 @@ impl Tx<'_> {
         }
         for successor in self.possible_successors(token, secret)? {
             match self.shown_refresh_token(&successor.digest(), client, now)? {
-                Some(Shown::Current { exchanged, is_live: true, .. }) => {
-                    return Ok(Some(Repetition::Repeatable(exchanged, successor)));
+                Some(Shown::Current { token, is_live: true }) => {
+                    return Ok(Some(Repetition::Repeatable(token.exchanged, successor)));
                 }
                 // From then on the predecessor is proof of reuse.
                 Some(Shown::Current { .. } | Shown::Superseded { .. }) => {
@@ -152,7 +160,7 @@ impl Tx<'_> {
             .connection
             .prepare_cached(OWNER)?
             .query_row(params![place(token, Kind::Refresh), rest(token)], |row| {
-                let (Rest(client), Rest(family)) = (row.get(0)?, row.get(1)?);
+                let (Short(client), Short(family)) = (row.get(0)?, row.get(1)?);
                 Ok((client, family))
             })
             .optional()?)

@@ -88,38 +88,38 @@ pub fn place(token: &Digest, kind: Kind) -> i64 {
     places(token.born(), kind).start + chance.min(PLACES - NEIGHBOURS)
 }
 
-/// The 128 bits of a token's digest that its row holds: those that follow the place's.
+/// The 128 bits of a token's digest that its row holds; those before them are in its place.
 pub fn rest(token: &Digest) -> &[u8] {
     &token.as_bytes()[8..24]
 }
 
-/// How an id stands in a row.
-pub(super) struct Rest<T>(pub T);
+/// How an id stands in a row: without the letters of its kind.
+pub(super) struct Short<T>(pub T);
 
-impl<T: Id> ToSql for Rest<&T> {
+impl<T: Id> ToSql for Short<&T> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::from(self.0.rest()))
     }
 }
 
-impl<T: Id> FromSql for Rest<T> {
+impl<T: Id> FromSql for Short<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         T::with_rest(value.as_str()?).map(Self).ok_or(FromSqlError::InvalidType)
     }
 }
 
-pub(super) fn id<T: Id>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
-    Ok(row.get::<_, Option<Rest<T>>>(column)?.map(|Rest(id)| id))
+pub(super) fn optional_id<T: Id>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    Ok(row.get::<_, Option<Short<T>>>(column)?.map(|Short(id)| id))
 }
 
 /// From the first columns: family, grant, client, user, and the generations of server, client and user.
 pub(super) fn stamp(row: &Row<'_>) -> rusqlite::Result<Stamp> {
-    let Rest(client) = row.get(2)?;
+    let Short(client) = row.get(2)?;
     Ok(Stamp {
-        family: id(row, 0)?,
-        grant: id(row, 1)?,
+        family: optional_id(row, 0)?,
+        grant: optional_id(row, 1)?,
         client,
-        user: id(row, 3)?,
+        user: optional_id(row, 3)?,
         generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
     })
 }

@@ -343,7 +343,11 @@ impl World {
                 tried.again.push(matches!(again, Some(Repetition::Repeatable(..))));
             }
             for (client, token) in &refresh {
-                tried.current.push(tx.supersede_refresh_token(&token.digest(), client, now)?.is_some());
+                let current = tx.current_refresh_token(&token.digest(), client, now)?;
+                tried.current.push(match current {
+                    Some(current) => tx.supersede_refresh_token(&current, now)?,
+                    None => false,
+                });
             }
             Err::<(), _>(Undone::Tried(tried))
         });

@@ -273,8 +273,8 @@ async fn a_refresh_sees_what_an_earlier_request_of_its_commit_revoked_and_not_wh
     })
     .await;
     let refreshed = queue(&world.store, move |tx| {
-        assert!(tx.supersede_refresh_token(&closed, &client, NOW)?.is_none());
-        assert!(tx.supersede_refresh_token(&spared, &client, NOW)?.is_some());
+        assert!(tx.current_refresh_token(&closed, &client, NOW)?.is_none());
+        assert!(tx.current_refresh_token(&spared, &client, NOW)?.is_some());
         Ok(())
     })
     .await;

@@ -198,8 +198,8 @@ impl From<Error> for Tried {
 async fn refreshes(world: &World, client: &ClientId, token: Digest, at: Timestamp) -> bool {
     let client = client.clone();
     let tried = world.store.write(move |tx| {
-        let exchanged = tx.supersede_refresh_token(&token, &client, at)?;
-        Err::<(), _>(Tried(Ok(exchanged.is_some())))
+        let current = tx.current_refresh_token(&token, &client, at)?;
+        Err::<(), _>(Tried(Ok(current.is_some())))
     });
     tried.await.unwrap_err().0.unwrap()
 }
