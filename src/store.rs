@@ -175,7 +175,7 @@ impl Store {
     ///
     /// Work runs in the order of its arrival. An `Err` from it undoes all that it did; so does a
     /// failure of the commit, which is then the answer. Work that has been handed over runs to its
-    /// end, whether or not the caller waits.
+    /// end, whether or not the caller waits. It may run twice: then nothing stands of the first time.
     ///
     /// # Errors
     /// What `work` returned, or [`Error::Unavailable`].

@@ -1,5 +1,6 @@
 //! How SQLite finds rows: every statement that runs often, or over many rows, goes by an index.
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, StatementStatus};
 
 use crate::clock::Timestamp;
@@ -27,6 +28,7 @@ const LARGE: [&str; 11] = [
 
 fn database() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

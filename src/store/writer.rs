@@ -3,7 +3,7 @@
 //! A durable commit costs hundreds of microseconds, most of it waiting for the disk; the statements
 //! of one request cost a few. So whatever has queued up while the last commit ran shares the next
 //! one. A failure undoes what its request did and nobody else: whoever fails after it has written something makes the
-//! group start again, each request in a savepoint of its own. That is rare, and savepoints cost an eighth of the writer's
+//! group start again, each request in a savepoint of its own. That is rare, and savepoints cost a tenth of the writer's
 //! time: SQLite copies every page that a request is the first to touch.
 
 use std::cell::{Cell, RefCell};
