@@ -202,18 +202,14 @@ fn secure(transport: Transport) -> impl Fn(Response) -> Response + Clone {
         let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
         let headers = response.headers_mut();
         headers.reserve(8);
-        // JSON runs nothing and leads nowhere, and programs read it a million times.
-        let is_json = headers.get(header::CONTENT_TYPE).is_some_and(|of| of == "application/json");
         let mut default = |name, value| {
             headers.entry(name).or_insert(value);
         };
+        default(header::CONTENT_SECURITY_POLICY, content_security_policy(None));
         default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         default(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        if !is_json {
-            default(header::CONTENT_SECURITY_POLICY, content_security_policy(None));
-            // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
-            default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-        }
+        // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
+        default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         if is_unavailable {
             default(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
