@@ -198,8 +198,11 @@ impl From<Error> for Tried {
 async fn refreshes(world: &World, client: &ClientId, token: Digest, at: Timestamp) -> bool {
     let client = client.clone();
     let tried = world.store.write(move |tx| {
-        let current = tx.current_refresh_token(&token, &client, at)?;
-        Err::<(), _>(Tried(Ok(current.is_some())))
+        let exchanged = match tx.current_refresh_token(&token, &client, at)? {
+            Some(current) => tx.supersede_refresh_token(&current, at)?,
+            None => false,
+        };
+        Err::<(), _>(Tried(Ok(exchanged)))
     });
     tried.await.unwrap_err().0.unwrap()
 }
