@@ -72,7 +72,17 @@ macro_rules! of_family {
     };
 }
 
-pub(super) use {is_token, of_family};
+/// A condition on rows of tokens: that they are of one kind.
+macro_rules! of_kind {
+    (access) => {
+        "place / 1048576 % 2 = 0"
+    };
+    (refresh) => {
+        "place / 1048576 % 2 = 1"
+    };
+}
+
+pub(super) use {is_token, of_family, of_kind};
 
 /// The places for tokens of families born then.
 pub(super) fn places(born: Timestamp, kind: Kind) -> Range<i64> {
@@ -177,10 +187,16 @@ mod tests {
     fn statements_say_the_same() {
         assert!(is_token!().contains(&format!("place < ?1 + {NEIGHBOURS} ")));
         let database = rusqlite::Connection::open_in_memory().unwrap();
-        for (kind, joined) in
-            [(Kind::Access, of_family!(access "t", "f")), (Kind::Refresh, of_family!(refresh "t", "f"))]
-        {
+        for (kind, joined, of_kind) in [
+            (Kind::Access, of_family!(access "t", "f"), of_kind!(access)),
+            (Kind::Refresh, of_family!(refresh "t", "f"), of_kind!(refresh)),
+        ] {
             let Range { start, end } = places(BORN, kind);
+            for (place, is_of_kind) in [(start - 1, false), (start, true), (end - 1, true), (end, false)] {
+                let sql = format!("SELECT {of_kind} FROM (SELECT {place} AS place)");
+                let found: bool = database.query_row(&sql, [], |row| row.get(0)).unwrap();
+                assert_eq!(found, is_of_kind, "{kind:?} {sql}");
+            }
             for (place, is_there) in [(start - 1, false), (start, true), (end - 1, true), (end, false)] {
                 let sql = format!(
                     "SELECT {joined} FROM (SELECT {place} AS place, 'x' AS family) AS t, \
