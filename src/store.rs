@@ -100,6 +100,12 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
 impl From<sqlx::migrate::MigrateError> for Error {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         Self::Unavailable(error.to_string())
@@ -145,7 +151,7 @@ impl Store {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("trusted_schema", "OFF");
-        create_private(path).map_err(|error| Error::Unavailable(error.to_string()))?;
+        create_private(path)?;
         migrate(options.clone()).await?;
         let metrics = Arc::<StoreMetrics>::default();
         let views = Arc::new(Views::open(path, metrics.clone())?);

@@ -8,7 +8,7 @@
 //! SQLite syncs the database file when all have been moved, and no earlier: the writer would wait for the disk after all.
 //! So this thread does it before.
 
-use std::cell::Cell;
+use std::fmt::Display;
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::Path;
@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::views::Views;
-use super::{BUSY, Error, Result};
+use super::{BUSY, Result};
 
 /// Pages in the log before they are moved: the more at once, the less each costs the disk.
 const MANY: i64 = 1_000;
@@ -67,15 +67,13 @@ impl Checkpoints {
         let state = Arc::<State>::default();
         let mover = Mover {
             connection,
-            file: ManuallyDrop::new(File::open(path).map_err(|error| Error::Unavailable(error.to_string()))?),
-            synced: Cell::new(0),
+            file: ManuallyDrop::new(File::open(path)?),
+            synced: 0,
             state: state.clone(),
             views: views.clone(),
         };
-        let thread = std::thread::Builder::new()
-            .name("checkpoints".to_owned())
-            .spawn(move || mover.run(&commits))
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        let thread =
+            std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || mover.run(&commits))?;
         Ok(Self { committed, state, views, thread })
     }
 
@@ -84,9 +82,7 @@ impl Checkpoints {
         self.state.is_purging.store(is_purging, Ordering::Relaxed);
         if self.state.is_nearly_done.swap(false, Ordering::Relaxed) {
             self.views.end();
-            if let Err(error) = Log::after(connection, MOVE) {
-                tracing::warn!(error = %error, "store.checkpoint_failed");
-            }
+            note(Log::after(connection, MOVE));
             // Views of what was moved hold up the log no more; those of before do.
             self.views.end();
         }
@@ -107,27 +103,25 @@ struct Mover {
     /// Of the database. Stays open: whoever closes a file gives up all locks that the process has on it, SQLite's too.
     file: ManuallyDrop<File>,
     /// As far as the log is moved and synced.
-    synced: Cell<i64>,
+    synced: i64,
     state: Arc<State>,
     views: Arc<Views>,
 }
 
 impl Mover {
-    fn run(&self, commits: &Receiver<()>) {
+    fn run(mut self, commits: &Receiver<()>) {
         while commits.recv().is_ok() {
-            if let Err(error) = self.look_after() {
-                tracing::warn!(error = %error, "store.checkpoint_failed");
-            }
+            note(self.look_after());
         }
     }
 
-    fn look_after(&self) -> Result<()> {
+    fn look_after(&mut self) -> Result<()> {
         let is_purging = self.state.is_purging.load(Ordering::Relaxed);
         let (many, long) = if is_purging { (WHILE_PURGING, WHILE_PURGING) } else { (MANY, LONG) };
         let log = Log::after(&self.connection, LOOK)?;
-        if log.moved < self.synced.get() {
+        if log.moved < self.synced {
             // It has begun anew.
-            self.synced.set(0);
+            self.synced = 0;
         }
         if log.left() < many {
             return Ok(());
@@ -138,9 +132,9 @@ impl Mover {
         }
         for _ in 0..PASSES {
             let moved = self.move_pages()?.moved;
-            if moved - self.synced.get() > UNSYNCED {
-                self.file.sync_data().map_err(|error| Error::Unavailable(error.to_string()))?;
-                self.synced.set(moved);
+            if moved - self.synced > UNSYNCED {
+                self.file.sync_data()?;
+                self.synced = moved;
             } else if Log::after(&self.connection, LOOK)?.left() <= FEW {
                 self.state.is_nearly_done.store(true, Ordering::Relaxed);
                 break;
@@ -169,6 +163,12 @@ impl Log {
 
     const fn left(&self) -> i64 {
         self.pages - self.moved
+    }
+}
+
+fn note<T, E: Display>(moved: std::result::Result<T, E>) {
+    if let Err(error) = moved {
+        tracing::warn!(error = %error, "store.checkpoint_failed");
     }
 }
 

@@ -93,16 +93,13 @@ impl Writer {
             head: head_moving,
             keys_version: keys_moving,
         };
-        std::thread::Builder::new()
-            .name("writer".to_owned())
-            .spawn(move || {
-                work_off(&connection, &watched, jobs, &announce, &checkpoints, &metrics);
-                checkpoints.stop();
-                // Whoever waits for the end may need the file for themselves.
-                drop((announce, connection));
-                ending.send_replace(true);
-            })
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
+        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            work_off(&connection, &watched, jobs, &announce, &checkpoints, &metrics);
+            checkpoints.stop();
+            // Whoever waits for the end may need the file for themselves.
+            drop((announce, connection));
+            ending.send_replace(true);
+        })?;
         let queue = Arc::new(std::sync::RwLock::new(Some(queue)));
         Ok(Self { queue, ended, head, keys_version, registry_version, files, revoked })
     }
@@ -226,7 +223,7 @@ impl Files {
             log.push("-wal");
             [database, log.into()].into_iter().map(identified).collect()
         });
-        Ok(Self(files.map_err(|error| Error::Unavailable(error.to_string()))?))
+        Ok(Self(files?))
     }
 
     /// Whether both are still what their names stand for. SQLite goes on with a file that was
@@ -292,8 +289,7 @@ fn work_off(
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
         metrics.groups.add(1);
-        let committed = commit(connection, files, announce, &mut group);
-        let failure = match committed {
+        let failure = match commit(connection, files, announce, &mut group) {
             Ok(tx) => {
                 announce.committed(tx);
                 None
@@ -352,7 +348,7 @@ fn run_all<'c>(
     group: &mut [Box<dyn Job>],
 ) -> rusqlite::Result<Tx<'c>> {
     let tx = announce.begin(connection)?;
-    if group.iter_mut().all(|job| leaves_nothing_undone(&tx, job.as_mut())) {
+    if group.iter_mut().all(|job| leaves_nothing_to_undo(&tx, job.as_mut())) {
         return Ok(tx);
     }
     roll_back(connection)?;
@@ -364,7 +360,7 @@ fn run_all<'c>(
 }
 
 /// Whether a job succeeded, or failed before it had written anything.
-fn leaves_nothing_undone(tx: &Tx<'_>, job: &mut dyn Job) -> bool {
+fn leaves_nothing_to_undo(tx: &Tx<'_>, job: &mut dyn Job) -> bool {
     let before = tx.connection.total_changes();
     let outcome = job.run(tx);
     !tx.connection.is_autocommit() && (outcome == Outcome::Keep || tx.connection.total_changes() == before)
