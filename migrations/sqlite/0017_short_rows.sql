@@ -1,4 +1,4 @@
--- Rows of tokens say nothing twice, so that a page holds half as many again and is full less often: no kind, which their place
+-- Rows of tokens say nothing twice, so that a page holds a quarter more and is full less often: no kind, which their place
 -- says; of a digest 128 bits, since those before them are in the place; of ids what follows the letters of their kind; of a
 -- superseded refresh token only what proves its reuse.
 CREATE TABLE short_tokens (

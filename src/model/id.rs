@@ -58,8 +58,10 @@ fn whole(prefix: &str, rest: &str) -> Option<[u8; LENGTH]> {
     let mut id = [b'_'; LENGTH];
     let (kind, after) = id.split_at_mut(KIND_CHARS);
     kind[..KIND_CHARS - 1].copy_from_slice(prefix.as_bytes());
-    let is_id = rest.len() == after.len() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_id.then(|| after.copy_from_slice(rest.as_bytes()))?;
+    if rest.len() != after.len() || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    after.copy_from_slice(rest.as_bytes());
     Some(id)
 }
 

@@ -7,7 +7,6 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
-use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
 use super::tokens::{self, Kind, Short, is_token, place, rest};
@@ -88,15 +87,12 @@ impl Tx<'_> {
                 return Ok(None);
             }
             let has_expired = row.get::<_, Timestamp>(10)? <= now;
-            Ok(match (row.get(11)?, stamp.family) {
-                (Some(at), Some(family)) => Some(Shown::Superseded { family, at, has_expired }),
-                (Some(_), None) => None,
-                (None, family) => {
-                    let exchanged = Exchanged::from_row(Stamp { family, ..stamp }, row)?;
-                    let is_live = !has_expired && !self.is_revoked(&exchanged.stamp);
-                    Some(Shown::Current { token: Current { exchanged, place: row.get(12)? }, is_live })
-                }
-            })
+            if let Some(at) = row.get(11)? {
+                return Ok(stamp.family.map(|family| Shown::Superseded { family, at, has_expired }));
+            }
+            let is_live = !has_expired && !self.is_revoked(&stamp);
+            let token = Current { exchanged: Exchanged::from_row(stamp, row)?, place: row.get(12)? };
+            Ok(Some(Shown::Current { token, is_live }))
         };
         let mut statement = self.connection.prepare_cached(SHOWN)?;
         let found =
