@@ -30,6 +30,7 @@ mod plans;
 pub mod purges;
 pub mod readings;
 pub mod receipts;
+mod recent_tokens;
 pub mod refresh_tokens;
 pub mod resource_servers;
 mod revoked;
@@ -59,6 +60,7 @@ use crate::thread::Each;
 use clients::RecentClients;
 use kept::Kept;
 use lookup::Lookups;
+use recent_tokens::RecentTokens;
 use resource_servers::Registered;
 use views::Views;
 pub use writer::Tx;
@@ -124,6 +126,7 @@ pub struct Store {
     pages: SqlitePool,
     registry: Arc<Each<Kept<Registered>>>,
     recent_clients: Arc<Each<Kept<RecentClients>>>,
+    recent_tokens: Arc<RecentTokens>,
     path: Arc<Path>,
     metrics: Arc<StoreMetrics>,
 }
@@ -155,7 +158,8 @@ impl Store {
         migrate(options.clone()).await?;
         let metrics = Arc::<StoreMetrics>::default();
         let views = Arc::new(Views::open(path, metrics.clone())?);
-        let writer = Writer::open(path, metrics.clone(), views.clone())?;
+        let recent_tokens = Arc::<RecentTokens>::default();
+        let writer = Writer::open(path, metrics.clone(), views.clone(), recent_tokens.clone())?;
         let lookups = Arc::new(lookup::open(path, metrics.clone())?);
         let pages = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -172,6 +176,7 @@ impl Store {
             pages,
             registry: Arc::default(),
             recent_clients: Arc::default(),
+            recent_tokens,
             path: path.into(),
             metrics,
         })

@@ -1,7 +1,7 @@
 //! Scopes: what an access token allows (RFC 6749 §3.3).
 
 /// A set of scope names, as it prints: sorted and separated by one space.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scope(String);
 
 impl Scope {

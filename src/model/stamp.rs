@@ -14,7 +14,7 @@ pub struct Stamp {
 }
 
 /// Counters that only grow. Moving one makes all that was minted under it dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generations {
     pub server: i64,
     pub client: i64,

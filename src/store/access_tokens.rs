@@ -62,13 +62,14 @@ impl Store {
     /// A live token: its row is there, it has not expired, and nothing in its stamp was revoked.
     pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
         let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
-        let find = || {
+        let read = || {
             self.views.find(|c| {
                 c.prepare_cached(FACTS)?
                     .query_row(params![place(token, Kind::Access), rest(token)], facts)
                     .optional()
             })
         };
+        let find = || self.recent_tokens.get(token, read);
         let live = self.writer.revoked().unless_revoked(find, |facts| &facts.stamp)?;
         Ok(live.filter(|facts| now < facts.expires_at))
     }

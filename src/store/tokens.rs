@@ -98,6 +98,15 @@ pub fn place(token: &Digest, kind: Kind) -> i64 {
     places(token.born(), kind).start + chance.min(PLACES - NEIGHBOURS)
 }
 
+/// The birth of the family whose tokens stand there, in milliseconds.
+pub(super) fn birth(place: i64) -> i64 {
+    place / (2 * PLACES)
+}
+
+pub(super) fn kind(place: i64) -> Kind {
+    if place / PLACES % 2 == 0 { Kind::Access } else { Kind::Refresh }
+}
+
 /// The 128 bits of a token's digest that its row holds; those before them are in its place.
 pub fn rest(token: &Digest) -> &[u8] {
     &token.as_bytes()[8..24]

@@ -22,6 +22,7 @@ use crate::fail;
 use crate::metrics::StoreMetrics;
 
 use super::checkpoints::Checkpoints;
+use super::recent_tokens::{Departures, RecentTokens};
 use super::revoked::{Change, Revoked};
 use super::views::Views;
 use super::{BUSY, Error, Result};
@@ -63,7 +64,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>, views: Arc<Views>) -> Result<Self> {
+    pub(super) fn open(
+        path: &Path,
+        metrics: Arc<StoreMetrics>,
+        views: Arc<Views>,
+        recent_tokens: Arc<RecentTokens>,
+    ) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(128);
@@ -74,6 +80,7 @@ impl Writer {
              PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -6144; PRAGMA wal_autocheckpoint = 65536;",
         )?;
+        let departures = Departures::watch(&connection)?;
         let checkpoints = Checkpoints::start(path, views.clone())?;
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
@@ -88,6 +95,8 @@ impl Writer {
         let revoked = Arc::new(Revoked::load(&connection)?);
         let announce = Announce {
             views,
+            departures,
+            recent_tokens,
             revoked: revoked.clone(),
             registry_version: registry_version.clone(),
             head: head_moving,
@@ -242,6 +251,8 @@ fn identity(path: &Path) -> std::io::Result<Identity> {
 /// What the world hears after a commit, before whoever asked for it gets an answer.
 struct Announce {
     views: Arc<Views>,
+    departures: Departures,
+    recent_tokens: Arc<RecentTokens>,
     revoked: Arc<Revoked>,
     registry_version: Arc<AtomicU64>,
     head: watch::Sender<i64>,
@@ -250,6 +261,8 @@ struct Announce {
 
 impl Announce {
     fn begin<'c>(&'c self, connection: &'c Connection) -> rusqlite::Result<Tx<'c>> {
+        // What left in a transaction that was undone.
+        self.departures.take().for_each(drop);
         connection.execute_batch("BEGIN IMMEDIATE")?;
         Ok(Tx {
             connection,
@@ -263,9 +276,13 @@ impl Announce {
     }
 
     fn committed(&self, tx: Tx<'_>) {
-        // First: what was revoked leaves memory once its rows have left, and no older view may bring them back.
-        if tx.outdates.get() {
+        // In this order: what was revoked leaves memory once its rows have left, and nothing older may bring them back.
+        let departed: Vec<_> = self.departures.take().collect();
+        if tx.outdates.get() || !departed.is_empty() {
             self.views.outdate();
+        }
+        for born in departed {
+            self.recent_tokens.forget(born);
         }
         self.revoked.apply(tx.revoked.into_inner());
         if tx.registry_moved.get() {

@@ -5,6 +5,7 @@
 mod group_commit;
 mod live;
 mod purge;
+mod recent_tokens;
 mod refresh;
 mod schema;
 mod threads;
