@@ -10,8 +10,6 @@ use anyhow::{Context, Result, ensure};
 use crate::ROUNDS;
 
 const SECONDS: u32 = 5;
-/// Where each line is sent once: a third of the lines has to last so long.
-const SECONDS_ONCE: u32 = 3;
 
 /// What wrk sends: each request the next body of a file.
 pub struct Wrk {
@@ -19,29 +17,32 @@ pub struct Wrk {
     authorization: String,
     /// The lines are put behind `prefix`; the file has enough for all rounds.
     bodies: Option<(PathBuf, &'static str)>,
-    /// Whether lines may be sent again.
-    repeat: Repeat,
+    sent: Sent,
 }
 
+/// How often each line may be sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    Yes,
-    No,
+pub enum Sent {
+    Again,
+    /// A third of the lines has to last so long.
+    Once {
+        seconds: u32,
+    },
 }
 
 impl Wrk {
-    pub fn new(url: String, authorization: String, bodies: (PathBuf, &'static str), repeat: Repeat) -> Self {
-        Self { url, authorization, bodies: Some(bodies), repeat }
+    pub fn new(url: String, authorization: String, bodies: (PathBuf, &'static str), sent: Sent) -> Self {
+        Self { url, authorization, bodies: Some(bodies), sent }
     }
 
     /// One body for all.
     pub fn constant(url: String, authorization: String, body: &'static str) -> Self {
-        Self { url, authorization, bodies: Some((PathBuf::new(), body)), repeat: Repeat::Yes }
+        Self { url, authorization, bodies: Some((PathBuf::new(), body)), sent: Sent::Again }
     }
 
     pub fn bare(port: u16) -> Self {
         let url = format!("http://127.0.0.1:{port}/");
-        Self { url, authorization: String::new(), bodies: None, repeat: Repeat::Yes }
+        Self { url, authorization: String::new(), bodies: None, sent: Sent::Again }
     }
 
     fn script(&self, round: usize) -> Result<String> {
@@ -64,7 +65,7 @@ impl Wrk {
         let text = std::fs::read_to_string(file)?;
         let third = text.lines().count() / ROUNDS;
         let begin: usize = text.split_inclusive('\n').take(round * third).map(str::len).sum();
-        let (file, once) = (file.display(), self.repeat == Repeat::No);
+        let (file, once) = (file.display(), self.sent != Sent::Again);
         // Read as it goes: so many lines in memory make wrk itself slower.
         writeln!(
             script,
@@ -83,7 +84,10 @@ impl Wrk {
     pub fn run(&self, round: usize) -> Result<f64> {
         let script = tempfile::Builder::new().suffix(".lua").tempfile()?;
         std::fs::write(script.path(), self.script(round)?)?;
-        let seconds = if self.repeat == Repeat::No { SECONDS_ONCE } else { SECONDS };
+        let seconds = match self.sent {
+            Sent::Again => SECONDS,
+            Sent::Once { seconds } => seconds,
+        };
         let output = Command::new("wrk")
             .args(["-t1", "-c32", &format!("-d{seconds}s"), "-s"])
             .arg(script.path())

@@ -1,7 +1,7 @@
 //! The revocation contract in figures: `cargo bench`.
 //!
 //! Every throughput is given as a share of a bare axum server that answers a static JSON, the two alternating in the
-//! same run (few tokens and many, too), medians of three. `cargo bench -- 10000` makes fewer than a million tokens,
+//! same run (few tokens and many, too), medians of three. `cargo bench -- 500000` makes fewer than a million tokens (too few last too short),
 //! `cargo bench -- 1000000 refresh` measures the rows alone whose name holds that word; `cargo bench -- 1000000 guards` needs
 //! no million and makes none.
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use load::{Latencies, Wrk};
+use load::{Latencies, Sent, Wrk};
 use seed::World;
 
 const BARE: &str = "--bare";
@@ -165,21 +165,30 @@ fn endpoints(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> R
     Ok(())
 }
 
-/// With many tokens, and beside it with few: both rows, if either is measured.
+/// With many tokens, each for the first time; then again, beside the same with few: all rows, if any is measured.
 fn introspection(runtime: &tokio::runtime::Runtime, rows: &Rows, world: &World, tokens: usize) -> Result<()> {
     let few_tokens = FEW_TOKENS.min(tokens);
     let [few_name, many_name] = [few_tokens, tokens].map(|tokens| format!("introspection, {tokens} tokens"));
     if !rows.hold(&few_name) && !rows.hold(&many_name) {
         return Ok(());
     }
+    let first = world.introspection(PORT, Sent::Once { seconds: 2 });
+    alternate(&[(&format!("{many_name}, for the first time"), &first)])?;
+    let many_load = world.introspection(PORT, Sent::Again);
+    for round in 0..ROUNDS {
+        // All that have not been asked for yet.
+        many_load.run(round)?;
+    }
     let few_world = World::make(runtime, few_tokens)?;
     let _server = Running::rescind(&few_world.database, FEW_PORT)?;
-    let [few, many] = alternate(&[
-        (&few_name, &few_world.introspection(FEW_PORT)),
-        (&many_name, &world.introspection(PORT)),
-    ])?;
+    let [few, many] =
+        alternate(&[(&few_name, &few_world.introspection(FEW_PORT, Sent::Again)), (&many_name, &many_load)])?;
     let shares: Vec<f64> = many.iter().zip(few).map(|(many, few)| many / few).collect();
     println!("| introspection with {tokens} tokens, of that with {few_tokens} | {:.3} |", median(&shares));
+    let revoking = runtime.spawn(world.revoking(PORT));
+    alternate(&[(&format!("{many_name}, while a hundred a second are revoked"), &many_load)])?;
+    ensure!(!revoking.is_finished(), "a token was not given or not revoked");
+    revoking.abort();
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use rescind::store::Store;
 use rescind::store::tokens::{Kind, NEIGHBOURS, place, rest};
 use rusqlite::{Connection, params};
 
-use crate::load::{Latencies, Repeat, Wrk};
+use crate::load::{Latencies, Sent, Wrk};
 
 const PASSWORD: &str = "a password for figures";
 /// Tokens of one device, devices of one user.
@@ -224,9 +224,9 @@ impl World {
         self.folder.path().join(format!("{name}-{kind}.txt"))
     }
 
-    pub fn introspection(&self, port: u16) -> Wrk {
+    pub fn introspection(&self, port: u16, sent: Sent) -> Wrk {
         let url = format!("http://127.0.0.1:{port}/oauth/introspect");
-        Wrk::new(url, self.server_auth.clone(), (self.file("large", "read"), "token="), Repeat::Yes)
+        Wrk::new(url, self.server_auth.clone(), (self.file("large", "read"), "token="), sent)
     }
 
     pub fn client_credentials(&self, port: u16) -> Wrk {
@@ -237,7 +237,7 @@ impl World {
     /// Of the JWTs in the file that `jwt::sign_all` wrote.
     pub fn jwt_introspection(&self, port: u16) -> Wrk {
         let url = format!("http://127.0.0.1:{port}/oauth/introspect");
-        Wrk::new(url, self.server_auth.clone(), (self.file("large", "jwt"), "token="), Repeat::Yes)
+        Wrk::new(url, self.server_auth.clone(), (self.file("large", "jwt"), "token="), Sent::Again)
     }
 
     pub fn jwt_client_credentials(&self, port: u16) -> Wrk {
@@ -248,12 +248,13 @@ impl World {
     pub fn refresh(&self, port: u16) -> Wrk {
         let url = format!("http://127.0.0.1:{port}/oauth/token");
         let bodies = (self.file("large", "refresh"), "grant_type=refresh_token&refresh_token=");
-        Wrk::new(url, self.client_auth.clone(), bodies, Repeat::No)
+        Wrk::new(url, self.client_auth.clone(), bodies, Sent::Once { seconds: 3 })
     }
 
     pub fn revocation(&self, port: u16) -> Wrk {
         let url = format!("http://127.0.0.1:{port}/oauth/revoke");
-        Wrk::new(url, self.client_auth.clone(), (self.file("large", "spent"), "token="), Repeat::No)
+        let bodies = (self.file("large", "spent"), "token=");
+        Wrk::new(url, self.client_auth.clone(), bodies, Sent::Once { seconds: 3 })
     }
 
     /// The developer, signed in.
@@ -279,6 +280,27 @@ impl World {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// A hundred tokens a second that a client gets and revokes at once; ends if one is refused.
+    pub fn revoking(&self, port: u16) -> impl Future<Output = Result<()>> + use<> {
+        let authorization = self.client_auth.clone();
+        let client = reqwest::Client::new();
+        let ask = async move |path: &str, body: String| {
+            let request = form(&client, &format!("http://127.0.0.1:{port}/oauth/{path}"), body);
+            let answer = request.header("authorization", &authorization).send().await?;
+            anyhow::Ok(answer.error_for_status()?.text().await?)
+        };
+        async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            loop {
+                ticks.tick().await;
+                let answer = ask("token", "grant_type=client_credentials".to_owned()).await?;
+                let answer: serde_json::Value = serde_json::from_str(&answer)?;
+                let token = answer["access_token"].as_str().context("a token")?;
+                ask("revoke", format!("token={token}")).await?;
+            }
         }
     }
 
