@@ -16,6 +16,7 @@ use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Stamp};
+use crate::thread::Each;
 
 use super::Result;
 use super::access_tokens::AccessTokenFacts;
@@ -33,7 +34,7 @@ const TERMS: usize = 1024;
 pub(super) struct RecentTokens {
     /// Tokens whose families were born at one time are in the same.
     shards: Box<[Mutex<Shard>]>,
-    terms: Mutex<AllTerms>,
+    terms: Each<Mutex<AllTerms>>,
 }
 
 #[derive(Default)]
@@ -75,7 +76,7 @@ struct AllTerms {
 
 impl Default for RecentTokens {
     fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), terms: Mutex::default() }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), terms: Each::default() }
     }
 }
 
@@ -131,7 +132,7 @@ impl RecentTokens {
             scope: of.scope.clone(),
             audience: of.audience.clone(),
         };
-        let AllTerms { known, used } = &mut *lock(&self.terms);
+        let AllTerms { known, used } = &mut *lock(self.terms.own());
         if let Some(known) = known.get(&terms) {
             return known.clone();
         }
@@ -329,7 +330,7 @@ mod tests {
             tokens.get(&token, || Ok(Some(facts(&token, &format!("api {n}"))))).unwrap();
             tokens.forget(birth(place(&token, Kind::Access)));
         }
-        assert!(lock(&tokens.terms).known.len() <= TERMS);
+        assert!(lock(tokens.terms.own()).known.len() <= TERMS);
     }
 
     #[test]
