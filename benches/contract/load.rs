@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::ROUNDS;
 
-const SECONDS: u32 = 5;
+pub const SECONDS: u32 = 5;
 
 /// What wrk sends: each request the next body of a file.
 pub struct Wrk {

@@ -1,6 +1,8 @@
 //! A database with many live tokens, and people who act on it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -283,8 +285,8 @@ impl World {
         }
     }
 
-    /// A hundred tokens a second that a client gets and revokes at once; ends if one is refused.
-    pub fn revoking(&self, port: u16) -> impl Future<Output = Result<()>> + use<> {
+    /// A hundred tokens a second that a client gets and revokes at once; counts them, and ends if one is refused.
+    pub fn revoking(&self, port: u16, revoked: Arc<AtomicU32>) -> impl Future<Output = Result<()>> + use<> {
         let authorization = self.client_auth.clone();
         let client = reqwest::Client::new();
         let ask = async move |path: &str, body: String| {
@@ -300,6 +302,7 @@ impl World {
                 let answer: serde_json::Value = serde_json::from_str(&answer)?;
                 let token = answer["access_token"].as_str().context("a token")?;
                 ask("revoke", format!("token={token}")).await?;
+                revoked.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

@@ -89,6 +89,17 @@ fn no_statement_scans_a_table_that_grows() {
 }
 
 #[test]
+fn rows_of_tokens_leave_by_statements_with_a_condition_alone() {
+    let all =
+        access_tokens::STATEMENTS.iter().copied().chain(purges::statements()).chain(expired::statements());
+    let of_tokens: Vec<_> = all.filter(|statement| statement.starts_with("DELETE FROM tokens")).collect();
+    assert!(of_tokens.len() >= 4, "{of_tokens:?}");
+    for statement in of_tokens {
+        assert!(statement.starts_with("DELETE FROM tokens WHERE "), "the hook is told nothing: {statement}");
+    }
+}
+
+#[test]
 fn the_next_purge_is_found_without_sorting_all_that_wait() {
     let connection = database();
     let lines = plan(&connection, purges::NEXT);

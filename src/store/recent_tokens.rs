@@ -1,8 +1,9 @@
 //! Access tokens that somebody has asked for, in memory: who asks again gets their facts without the database.
 //!
-//! Nothing in a token's row ever changes; it can only leave. The database itself tells the writer which rows of tokens it
-//! deletes, for whatever reason, and they are forgotten after the commit and before its answer. So what is remembered has
-//! its row, or is covered by `super::revoked`, whose entries go after the rows.
+//! Nothing in an access token's row ever changes; it can only leave. The database itself tells the writer which rows of
+//! tokens each DELETE with a condition takes (of one without it tells nothing), and they are forgotten after the commit and
+//! before its answer. So once a revocation is answered, what is remembered has its row, or is covered by `super::revoked`,
+//! whose entries go after what is remembered.
 
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, channel};
@@ -27,20 +28,22 @@ const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 13;
 /// Tokens in a shard at the most.
 const MOST: usize = 160;
-/// Terms at which those that no token has are looked for at the earliest.
-const TERMS: usize = 1024;
+/// Terms that a thread knows at the most; then it begins anew, and tokens keep what they have.
+const TERMS: usize = 1 << 14;
+/// Bytes of scope and audience at the most.
+const LONGEST: usize = 512;
 
 /// A million or so, of 124 bytes each and what many have in common.
 pub(super) struct RecentTokens {
     /// Tokens whose families were born at one time are in the same.
     shards: Box<[Mutex<Shard>]>,
-    terms: Each<Mutex<AllTerms>>,
+    terms: Each<Mutex<HashSet<Arc<Terms>>>>,
 }
 
 #[derive(Default)]
 struct Shard {
-    /// How often rows of it have left.
-    departures: u64,
+    /// How often something of it was to be forgotten.
+    forgettings: u64,
     /// The last bits of the births of their families, by which what leaves is forgotten: some more than has left.
     births: Vec<u32>,
     /// In the same order.
@@ -67,13 +70,6 @@ struct Terms {
     audience: String,
 }
 
-#[derive(Default)]
-struct AllTerms {
-    known: HashSet<Arc<Terms>>,
-    /// As many as were in use when the others were last dropped.
-    used: usize,
-}
-
 impl Default for RecentTokens {
     fn default() -> Self {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), terms: Each::default() }
@@ -88,19 +84,21 @@ impl RecentTokens {
         read: impl FnOnce() -> Result<Option<AccessTokenFacts>>,
     ) -> Result<Option<AccessTokenFacts>> {
         let born = birth(place(token, Kind::Access));
-        let departures = {
+        let forgettings = {
             let shard = self.shard(born);
             if let Some(at) = shard.find(born, token) {
                 return Ok(Some(shard.tokens[at].facts(token)));
             }
-            shard.departures
+            shard.forgettings
         };
         let found = read()?;
-        if let Some(facts) = &found {
+        if let Some(facts) = &found
+            && facts.scope.as_str().len() + facts.audience.len() <= LONGEST
+        {
             let remembered = Remembered::of(token, facts, self.terms(facts));
             let mut shard = self.shard(born);
             // What was read may have left since.
-            if shard.departures == departures && shard.find(born, token).is_none() {
+            if shard.forgettings == forgettings && shard.find(born, token).is_none() {
                 shard.remember(born, remembered);
             }
         }
@@ -111,7 +109,7 @@ impl RecentTokens {
     pub(super) fn forget(&self, born: i64) {
         let mut shard = self.shard(born);
         // Even where nothing is remembered: somebody may just have read the row that has left.
-        shard.departures += 1;
+        shard.forgettings += 1;
         while let Some(at) = shard.births.iter().position(|&other| other == last_bits(born)) {
             shard.births.swap_remove(at);
             shard.tokens.swap_remove(at);
@@ -132,13 +130,12 @@ impl RecentTokens {
             scope: of.scope.clone(),
             audience: of.audience.clone(),
         };
-        let AllTerms { known, used } = &mut *lock(self.terms.own());
+        let mut known = lock(self.terms.own());
         if let Some(known) = known.get(&terms) {
             return known.clone();
         }
-        if known.len() >= TERMS.max(2 * *used) {
-            known.retain(|terms| Arc::strong_count(terms) > 1);
-            *used = known.len();
+        if known.len() == TERMS {
+            known.clear();
         }
         let terms = Arc::new(terms);
         known.insert(terms.clone());
@@ -170,7 +167,7 @@ impl Shard {
             self.tokens.push(token);
         } else {
             // Takes the place of any other.
-            let at = usize::from(token.rest[0]) % MOST;
+            let at = usize::from(u16::from_be_bytes([token.rest[0], token.rest[1]])) % MOST;
             self.births[at] = born;
             self.tokens[at] = token;
         }
@@ -238,9 +235,9 @@ mod tests {
     const BORN: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
     /// The `n`th token of a family that was born so many milliseconds later.
-    fn token(later: u8, n: u8) -> Digest {
+    fn token(later: u64, n: u8) -> Digest {
         let mut bytes = [n; 32];
-        bytes[..6].copy_from_slice(&Digest::beginning(BORN.plus(Duration::from_millis(later.into()))));
+        bytes[..6].copy_from_slice(&Digest::beginning(BORN.plus(Duration::from_millis(later))));
         Digest::from_bytes(bytes)
     }
 
@@ -291,11 +288,24 @@ mod tests {
     #[test]
     fn families_are_forgotten_by_their_births_and_no_others() {
         let tokens = RecentTokens::default();
-        let all = [token(0, 1), token(0, 2), token(1, 1)];
+        let in_same_shard = 10_946;
+        let [first, other] =
+            [token(0, 1), token(in_same_shard, 1)].map(|token| birth(place(&token, Kind::Access)));
+        let address = |born| std::ptr::from_ref(&*tokens.shard(born)).addr();
+        assert_eq!(address(first), address(other));
+        let all = [token(0, 1), token(0, 2), token(in_same_shard, 1)];
         assert_eq!(all.map(|token| is_remembered(&tokens, &token)), [false; 3]);
         tokens.forget(birth(place(&all[0], Kind::Access)));
         assert_eq!(all.map(|token| is_remembered(&tokens, &token)), [false, false, true]);
         assert_eq!(all.map(|token| is_remembered(&tokens, &token)), [true; 3]);
+    }
+
+    #[test]
+    fn long_scopes_are_not_remembered() {
+        let tokens = RecentTokens::default();
+        let read = || Ok(Some(facts(&token(0, 1), &"a".repeat(LONGEST))));
+        assert!(tokens.get(&token(0, 1), read).unwrap().is_some());
+        assert!(!is_remembered(&tokens, &token(0, 1)));
     }
 
     #[test]
@@ -323,14 +333,14 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_no_token_has_are_dropped() {
+    fn a_thread_knows_so_many_terms_at_the_most() {
         let tokens = RecentTokens::default();
-        for n in 0..3 * TERMS {
+        for n in 0..=TERMS {
             let token = token(0, 1);
             tokens.get(&token, || Ok(Some(facts(&token, &format!("api {n}"))))).unwrap();
             tokens.forget(birth(place(&token, Kind::Access)));
         }
-        assert!(lock(tokens.terms.own()).known.len() <= TERMS);
+        assert!(lock(tokens.terms.own()).len() <= TERMS);
     }
 
     #[test]

@@ -261,8 +261,8 @@ struct Announce {
 
 impl Announce {
     fn begin<'c>(&'c self, connection: &'c Connection) -> rusqlite::Result<Tx<'c>> {
-        // What left in a transaction that was undone.
-        self.departures.take().for_each(drop);
+        // Of a transaction that was undone, too.
+        self.forget_departed(false);
         connection.execute_batch("BEGIN IMMEDIATE")?;
         Ok(Tx {
             connection,
@@ -275,15 +275,21 @@ impl Announce {
         })
     }
 
-    fn committed(&self, tx: Tx<'_>) {
-        // In this order: what was revoked leaves memory once its rows have left, and nothing older may bring them back.
+    /// Ends views, if anything outdates them, before tokens are forgotten: who then finds none remembered reads a view that
+    /// is new. The other way round they could read an old one, and remember what they read there.
+    fn forget_departed(&self, outdates: bool) {
         let departed: Vec<_> = self.departures.take().collect();
-        if tx.outdates.get() || !departed.is_empty() {
+        if outdates || !departed.is_empty() {
             self.views.outdate();
         }
         for born in departed {
             self.recent_tokens.forget(born);
         }
+    }
+
+    fn committed(&self, tx: Tx<'_>) {
+        // First: what was revoked leaves memory once its rows have left, and nothing older may bring them back.
+        self.forget_departed(tx.outdates.get());
         self.revoked.apply(tx.revoked.into_inner());
         if tx.registry_moved.get() {
             self.registry_version.fetch_add(1, Ordering::SeqCst);

@@ -98,8 +98,13 @@ async fn the_others_are_remembered_while_one_leaves() {
     for end in [End::ByItself, End::Device, End::App, End::User] {
         let tokens = Tokens::remembered().await;
         tokens.end(end).await;
+        let client = tokens.world.client(&tokens.user).await;
+        let unasked =
+            issue::for_client(&tokens.world.store, Scope::default(), tokens.world.terms(&client, NOW));
+        let unasked = opaque(unasked.await.unwrap().access_token).digest();
         // Where the store does not see it, rows leave: whoever is found now was remembered.
         tokens.world.beside().execute("DELETE FROM tokens", []).unwrap();
         assert_eq!(tokens.live(), [false, true, true], "{end:?}");
+        assert!(tokens.world.store.live_access_token(&unasked, NOW).unwrap().is_none());
     }
 }
