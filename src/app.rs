@@ -1,5 +1,7 @@
 //! The handles that every request shares.
 
+pub mod address;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::ops::Deref;

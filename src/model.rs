@@ -1,6 +1,8 @@
 //! The nouns and their rules, without input or output.
 
 pub mod act;
+pub mod audit;
+pub mod by;
 pub mod canary;
 pub mod client;
 pub mod confirmation;

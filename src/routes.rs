@@ -85,10 +85,10 @@ routes! {
             get(web::authorizations::revoke_one_page) post(web::authorizations::revoke_one);
         "/authorizations/{grant_id}/devices/{family_id}/revoke":
             get(web::authorizations::device_page) post(web::authorizations::sign_device_out);
-        "/authorizations/{grant_id}/unblock": post(web::authorizations::unblock);
+        "/authorizations/{grant_id}/unblock": get(web::authorizations::to_grant) post(web::authorizations::unblock);
         "/account": get(web::account::account);
-        "/account/password": post(web::account::change_password);
-        "/account/sessions/{session_id}/end": post(web::account::end_session);
+        "/account/password": get(web::account::to_account) post(web::account::change_password);
+        "/account/sessions/{session_id}/end": get(web::account::to_account) post(web::account::end_session);
         "/account/taken-over": get(web::account::taken_over_page) post(web::account::taken_over);
         "/account/delete": get(web::account::delete_page) post(web::account::delete);
         "/account/export": get(web::account::export);
@@ -104,6 +104,7 @@ routes! {
             get(web::app_acts::revoke_tokens_page) post(web::app_acts::revoke_tokens);
         "/apps/{client_id}/rotate-secret":
             get(web::app_acts::rotate_secret_page) post(web::app_acts::rotate_secret);
+        "/apps/{client_id}/secret": get(web::app_acts::secret_page);
         "/apps/{client_id}/delete": get(web::app_acts::delete_page) post(web::app_acts::delete);
     }
     Admin {
@@ -122,9 +123,11 @@ routes! {
         "/admin/users/{user_id}/revoke": get(web::admin_users::revoke_page) post(web::admin_users::revoke);
         "/admin/users/{user_id}/role": get(web::admin_users::role_page) post(web::admin_users::set_role);
         "/admin/ledger": get(web::ledger::list);
+        "/admin/audit": get(web::ledger::audit);
         "/admin/resource-servers": get(web::resource_servers::list);
         "/admin/resource-servers/new":
             get(web::resource_servers::new_page) post(web::resource_servers::register);
+        "/admin/resource-servers/{resource_server_id}/secret": get(web::resource_servers::secret_page);
         "/admin/resource-servers/{resource_server_id}": get(web::guards::detail) post(web::guards::change);
     }
     Client {

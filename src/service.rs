@@ -1,6 +1,7 @@
 //! The verbs: everything that changes state, each in one transaction.
 
 pub mod account;
+pub mod audit;
 pub mod authorize;
 pub mod counts;
 pub mod drill;

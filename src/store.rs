@@ -8,6 +8,7 @@
 //! - pages, through an ordinary pool of readers.
 
 pub mod access_tokens;
+pub mod audit;
 pub mod authorization_codes;
 mod checkpoints;
 pub mod client_lists;
@@ -55,6 +56,7 @@ use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, 
 use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
+use crate::model::by::By;
 use crate::thread::Each;
 
 use clients::RecentClients;
@@ -81,6 +83,20 @@ pub enum Error {
          would bring back"
     )]
     Copy(String),
+    /// Whoever acts on a page may do so no more: nothing was changed.
+    #[error("{0}")]
+    Denied(Denial),
+}
+
+/// What has changed about a person since their request arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denial {
+    /// The session ended, or the account, its password or a generation moved under it.
+    #[error("the session has ended")]
+    SignedOut,
+    /// The role is lower than the page asks for.
+    #[error("the role does not allow it any more")]
+    RoleLowered,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -202,6 +218,29 @@ impl Store {
         let result = self.writer.write(work).await;
         self.metrics.write.note(began.elapsed());
         result
+    }
+
+    /// Runs `work` as an act of `by`: in one transaction with the check that whoever acts may still do so.
+    ///
+    /// A person's session and role are looked up when the head of a request arrives; its body may
+    /// follow much later. So they are checked here, where the act is done, for every act on a page.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] when the session has ended or the role is too low; else as [`Store::write`].
+    pub async fn act<T, E>(
+        &self,
+        by: By,
+        work: impl Fn(&Tx<'_>, &By) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.write(move |tx| {
+            tx.check(&by)?;
+            work(tx, &by)
+        })
+        .await
     }
 
     /// A connection for a page, once one is free.

@@ -1,7 +1,6 @@
 //! The pages, one file per area.
 
 pub mod account;
-pub mod address;
 pub mod admin_apps;
 pub mod admin_users;
 pub mod app_acts;
@@ -17,6 +16,7 @@ pub mod form;
 pub mod guards;
 pub mod ledger;
 pub mod metrics;
+pub mod once;
 pub mod page;
 pub mod reach;
 pub mod receipt;

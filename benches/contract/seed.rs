@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use rescind::app::App;
 use rescind::clock::Clock;
 use rescind::config::Config;
+use rescind::model::by::By;
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, FamilyId, GrantId, Id as _, UserId};
 use rescind::model::password::Password;
@@ -69,14 +70,15 @@ impl World {
             role: Role::Developer,
             password: Password::typed(PASSWORD.to_owned()),
         };
-        let owner = register::user(&app.store, &app.passwords, developer, now).await?;
+        let owner = register::user(&app.store, &app.passwords, developer, By::operator(now)).await?;
         let server = NewResourceServer {
             name: "API".to_owned(),
             audience: "https://api.example".to_owned(),
             scopes: vec![("read".to_owned(), "Read".to_owned())],
             guarding: Guarding::default(),
         };
-        let (server, server_secret) = register::resource_server(&app.store, server, now).await?;
+        let (server, server_secret) =
+            register::resource_server(&app.store, server, By::operator(now)).await?;
         let client = |name: &str, token_format| NewClient {
             owner: owner.clone(),
             name: AppName::parse(name).unwrap_or_else(|_| unreachable!("a plain name")),
@@ -87,10 +89,12 @@ impl World {
             scope: None,
             redirect_uris: RedirectUri::parse("https://app.example/callback").into_iter().collect(),
         };
-        let (large, secret) = register::client(&app.store, client("Large", TokenFormat::Opaque), now).await?;
-        let (small, _) = register::client(&app.store, client("Small", TokenFormat::Opaque), now).await?;
+        let (large, secret) =
+            register::client(&app.store, client("Large", TokenFormat::Opaque), By::operator(now)).await?;
+        let (small, _) =
+            register::client(&app.store, client("Small", TokenFormat::Opaque), By::operator(now)).await?;
         let (signed, signed_secret) =
-            register::client(&app.store, client("Signed", TokenFormat::Jwt), now).await?;
+            register::client(&app.store, client("Signed", TokenFormat::Jwt), By::operator(now)).await?;
         app.store.close().await;
         let (secret, signed_secret) = (secret.context("a secret")?, signed_secret.context("a secret")?);
         Ok(Self {

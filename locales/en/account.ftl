@@ -34,6 +34,8 @@ account-password-refused = Your password was not changed
 
 more = More
 download = Download
+activity = Recent activity
+activity-text = The newest 20 events. If you do not recognize one, change your password or lock everyone out below.
 what-happens = What happens
 what-stays = What stays
 leave-it = Leave it

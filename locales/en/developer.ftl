@@ -134,8 +134,9 @@ error-generation = The field generation has to be the number that the page showe
 
 ## Secret
 
-secret-first-title = { $app } is registered
-secret-next-title = { $app }’s new secret
+secret-heading = { $app }: new secret
+secret-shown = The secret has been shown.
+secret-shown-why = We keep only a fingerprint of it and can’t show it again. If you have lost it, make a new one.
 secret-copy-now = Copy the secret now.
 secret-copy-why = We keep only a fingerprint of it and can’t show it again.
 secret-title = Client secret
@@ -143,8 +144,7 @@ secret-copy = Copy secret
 secret-copied = Copied
 secret-earlier = Earlier secrets
 secret-earlier-until = Stop at { $at } at the latest
-secret-earlier-stopped = Have stopped
-secret-done = I have copied it
+secret-done = Go to { $app }
 rotate-title = Rotate { $app }’s secret?
 rotate-lede = You get a new client secret. Nobody is signed out: user tokens stay.
 rotate-refused = The secret was not rotated

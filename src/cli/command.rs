@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::cli::{drill, socket};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::model::act::By;
+use crate::model::by::By;
 use crate::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use crate::model::id::{ClientId, GrantId, KeyId};
 use crate::model::key::SigningKey;
@@ -239,15 +239,15 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
                 role: Role::parse(&role).ok_or_else(|| usage("--role", "user, developer or admin"))?,
                 password: chosen(password)?,
             };
-            let id = register::user(&app.store, &app.passwords, new, now).await.map_err(taken("a user"))?;
+            let id = register::user(&app.store, &app.passwords, new, by).await.map_err(taken("a user"))?;
             Ok(json!({ "id": id, "username": username(&name)? }))
         }
         Command::UserSetPassword { name, password } => {
             let (username, password) = (username(&name)?, chosen(password)?);
-            let id = register::set_password(&app.store, &app.passwords, username, password).await?;
+            let id = register::set_password(&app.store, &app.passwords, username, password, by).await?;
             Ok(json!({ "id": id.ok_or_else(|| Failure::not_found("user"))? }))
         }
-        Command::ClientAdd(add) => client_add(app, add).await,
+        Command::ClientAdd(add) => client_add(app, add, by).await,
         Command::ResourceServerAdd { name, audience, scopes, max_staleness, without_guard } => {
             if name.trim().is_empty() {
                 return Err(usage("NAME", "something visible"));
@@ -262,7 +262,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
                 scopes,
                 guarding: guarding(max_staleness, without_guard)?,
             };
-            let made = register::resource_server(&app.store, new, now).await;
+            let made = register::resource_server(&app.store, new, by).await;
             let (id, secret) =
                 made.map_err(taken("a resource server with this audience, or one of the scopes,"))?;
             Ok(json!({ "id": id, "secret": secret.expose() }))
@@ -295,10 +295,10 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
                 app.store.signing_keys()?.iter().map(|row| key_json(&row.key, now)).collect();
             Ok(json!({ "keys_version": app.store.keys_version_now(), "keys": keys }))
         }
-        Command::KeyRotate => Ok(json!({ "kid": app.keys.rotate(&app.store, now).await? })),
+        Command::KeyRotate => Ok(json!({ "kid": app.keys.rotate(&app.store, by).await? })),
         Command::KeyWithdraw { kid } => {
             let id = KeyId::parse(&kid).ok_or_else(|| Failure::not_found("key"))?;
-            let withdrawn = app.keys.withdraw(&app.store, id, now).await?;
+            let withdrawn = app.keys.withdraw(&app.store, id, by).await?;
             Ok(json!({ "kid": kid, "withdrawn": withdrawn }))
         }
         Command::PurgeStatus => {
@@ -398,7 +398,7 @@ fn described_scope(text: &str) -> Result<(String, String), Failure> {
     Ok((name.to_owned(), description.to_owned()))
 }
 
-async fn client_add(app: &App, add: ClientAdd) -> Result<Value, Failure> {
+async fn client_add(app: &App, add: ClientAdd, by: By) -> Result<Value, Failure> {
     let owner_name = username(&add.owner)?;
     let owner = app.store.user_id(&owner_name)?.ok_or_else(|| Failure::not_found("owner"))?;
     let named = |flag: &str, key: &str| Failure::usage(format!("{flag}: {}", t(key)));
@@ -442,6 +442,6 @@ async fn client_add(app: &App, add: ClientAdd) -> Result<Value, Failure> {
         scope,
         redirect_uris,
     };
-    let (id, secret) = register::client(&app.store, new, app.clock.now()).await?;
+    let (id, secret) = register::client(&app.store, new, by).await?;
     Ok(json!({ "client_id": id, "client_secret": secret.as_ref().map(|secret| secret.expose()) }))
 }

@@ -20,7 +20,7 @@ use crate::cli::serve::Server;
 use crate::cli::socket;
 use crate::cli::token_endpoint::TokenEndpoint;
 use crate::config::Config;
-use crate::model::act::By;
+use crate::model::by::By;
 use crate::model::canary::{AUDIENCE, Outcome, PATIENCE, SCOPE, Times};
 use crate::model::id::ClientId;
 use crate::service::{drill, revoke};

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::model::by::By;
 use crate::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use crate::model::id::{UserId, random62};
 use crate::model::password::Password;
@@ -88,7 +89,7 @@ impl World {
                 role,
                 password: Password::typed(password.clone()),
             };
-            let id = register::user(&app.store, &app.passwords, new, now).await?;
+            let id = register::user(&app.store, &app.passwords, new, By::operator(now)).await?;
             if role == Role::Developer {
                 publisher = Some(id);
             }
@@ -104,7 +105,7 @@ impl World {
             guarding: Guarding::default(),
         };
         let (resource_server_id, resource_server_secret) =
-            register::resource_server(&app.store, server, now).await?;
+            register::resource_server(&app.store, server, By::operator(now)).await?;
         let publisher = publisher.context("a developer")?;
         let shop = (APP_NAME, "Fotowerk Prints", TokenFormat::Opaque);
         let (client_id, client_secret) = add_client(app, publisher.clone(), shop, &callbacks.app).await?;
@@ -142,7 +143,7 @@ async fn add_client(
         scope: Some(SCOPES.iter().copied().collect::<Scope>()),
         redirect_uris: vec![RedirectUri::parse(redirect_uri).map_err(anyhow::Error::msg)?],
     };
-    let (id, secret) = register::client(&app.store, client, app.clock.now()).await?;
+    let (id, secret) = register::client(&app.store, client, By::operator(app.clock.now())).await?;
     let secret = secret.context("a confidential client has a secret")?;
     Ok((id.to_string(), secret.expose().to_owned()))
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
 
 /// The longest that a JWT may live, the greatest leeway of a guard, and an hour of slack for clocks:
@@ -28,6 +27,7 @@ macro_rules! names {
         }
     };
 }
+pub(super) use names;
 
 names! {
     /// What was done.
@@ -66,87 +66,6 @@ impl Act {
     /// Whether it takes anything away: then resource servers have to know.
     pub const fn ends_something(self) -> bool {
         !matches!(self, Self::ClientReinstated | Self::UserEnabled | Self::RoleChanged)
-    }
-}
-
-/// Who did it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Actor {
-    User(UserId),
-    /// Acting on an app of their own.
-    Developer(UserId),
-    /// Acting for the provider.
-    Admin(UserId),
-    Client(ClientId),
-    /// Whoever may run commands on the server's machine.
-    Operator,
-}
-
-impl Actor {
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::User(_) => "user",
-            Self::Developer(_) => "developer",
-            Self::Admin(_) => "admin",
-            Self::Client(_) => "client",
-            Self::Operator => "operator",
-        }
-    }
-
-    pub fn id(&self) -> Option<&str> {
-        match self {
-            Self::User(id) | Self::Developer(id) | Self::Admin(id) => Some(id.as_str()),
-            Self::Client(id) => Some(id.as_str()),
-            Self::Operator => None,
-        }
-    }
-}
-
-/// Where it was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Page,
-    Command,
-    Protocol,
-}
-
-impl Origin {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Command => "command",
-            Self::Protocol => "protocol",
-        }
-    }
-}
-
-/// Who did it, where and when.
-#[derive(Clone, Debug)]
-pub struct By {
-    pub actor: Actor,
-    pub origin: Origin,
-    pub at: Timestamp,
-}
-
-impl By {
-    pub fn user_on_page(user: &UserId, at: Timestamp) -> Self {
-        Self { actor: Actor::User(user.clone()), origin: Origin::Page, at }
-    }
-
-    pub fn developer_on_page(user: &UserId, at: Timestamp) -> Self {
-        Self { actor: Actor::Developer(user.clone()), origin: Origin::Page, at }
-    }
-
-    pub fn admin_on_page(user: &UserId, at: Timestamp) -> Self {
-        Self { actor: Actor::Admin(user.clone()), origin: Origin::Page, at }
-    }
-
-    pub fn client_by_protocol(client: &ClientId, at: Timestamp) -> Self {
-        Self { actor: Actor::Client(client.clone()), origin: Origin::Protocol, at }
-    }
-
-    pub const fn operator(at: Timestamp) -> Self {
-        Self { actor: Actor::Operator, origin: Origin::Command, at }
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Client {
     pub kind: ClientKind,
     pub status: ClientStatus,
     pub generation: i64,
+    /// Moves with each change of the registration.
+    pub version: i64,
     pub token_format: TokenFormat,
     pub grant_types: GrantTypes,
     /// What it may ask for; `None` means every scope.

@@ -5,7 +5,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::model::act::By;
+use crate::app::address::Address;
+use crate::model::by::By;
 use crate::oauth::client_auth::{Basic, authenticate};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
@@ -13,6 +14,7 @@ use crate::service::revoke::{self, Token, TokenRevocation};
 
 pub async fn revoke(
     State(app): State<App>,
+    Address(address): Address,
     basic: Option<Basic>,
     Form(form): Form,
 ) -> Result<Response, Error> {
@@ -22,7 +24,7 @@ pub async fn revoke(
     // The text tells the type, so a wrong token_type_hint can't hide a token (RFC 7009 §2.1).
     let reader = app.keys.reader(&app.store)?;
     let Some(token) = Token::read(token, &reader) else { return Ok(done()) };
-    let by = By::client_by_protocol(&client.id, now);
+    let by = By::client_by_protocol(&client.id, now).from_address(Some(address));
     let revoked = revoke::token(&app.store, token, Some(client.id.clone()), by).await.map_err(refused)?;
     match revoked {
         // An invalid token is no error: it does not work, which is what was asked for (§2.2).

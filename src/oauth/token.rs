@@ -1,5 +1,7 @@
 //! `POST /oauth/token` (RFC 6749 §3.2).
 
+use std::net::IpAddr;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -10,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::App;
+use crate::app::address::Address;
 use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientKind, GrantType, TokenFormat};
 use crate::model::params::Params;
@@ -24,6 +27,7 @@ use crate::store::resource_servers::Scopes;
 
 pub async fn token(
     State(app): State<App>,
+    Address(address): Address,
     basic: Option<Basic>,
     Form(form): Form,
 ) -> Result<Response, Error> {
@@ -39,7 +43,7 @@ pub async fn token(
     if !client.grant_types.allow(grant_type) {
         return Err(Error::new(Code::UnauthorizedClient, "grant_type: the client is not registered for it"));
     }
-    let terms = terms(&app, &form, &client, now)?;
+    let terms = terms(&app, &form, &client, address, now)?;
     let issued = match grant_type {
         GrantType::AuthorizationCode => {
             issue::redeem(&app.store, code_request(&form, &client)?, terms).await?
@@ -53,7 +57,7 @@ pub async fn token(
     Ok(answer(&issued))
 }
 
-fn terms(app: &App, form: &Params, client: &Client, now: Timestamp) -> Result<Terms, Error> {
+fn terms(app: &App, form: &Params, client: &Client, address: IpAddr, now: Timestamp) -> Result<Terms, Error> {
     let scopes = app.store.scopes()?;
     let making = match client.token_format {
         TokenFormat::Opaque => Making::Opaque,
@@ -65,7 +69,8 @@ fn terms(app: &App, form: &Params, client: &Client, now: Timestamp) -> Result<Te
     let resources = resources(form, &scopes)?;
     let successors = app.keys.successors()?;
     let lives = app.config.lives;
-    Ok(Terms { client: client.id.clone(), making, resources, lives, scopes, successors, now })
+    let client = client.id.clone();
+    Ok(Terms { client, address: Some(address), making, resources, lives, scopes, successors, now })
 }
 
 /// The members of RFC 6749 §5.1.

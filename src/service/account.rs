@@ -1,10 +1,12 @@
 //! What people change about their own account.
 
-use crate::model::act::By;
+use crate::model::audit::{Event, Object};
+use crate::model::by::By;
 use crate::model::id::{SessionId, UserId};
-use crate::model::user::Username;
+use crate::service::audit;
 use crate::service::revoke::{self, Receipt};
-use crate::store::{self, Store};
+use crate::store::users::Credentials;
+use crate::store::{self, Denial, Store};
 
 /// What a new password does to the apps that can reach the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,33 +15,46 @@ pub enum Apps {
     Revoke,
 }
 
-/// Changes a password; every session ends, and the apps' access too if so chosen.
+/// Changes a password; every session ends, and the apps' access too if so chosen. What the next
+/// session begins with is read in the same transaction.
 ///
 /// # Errors
-/// When the store fails.
+/// `Denied` when the account has moved since the present password was `checked`.
 pub async fn change_password(
     store: &Store,
-    user: UserId,
-    username: Username,
+    checked: Credentials,
     password_hash: String,
     apps: Apps,
     by: By,
-) -> store::Result<Receipt> {
+) -> store::Result<(Receipt, Credentials)> {
     store
-        .write(move |tx| {
-            tx.set_password(&username, &password_hash)?;
-            match apps {
-                Apps::Keep => Ok(None),
-                Apps::Revoke => revoke::all_grants_in(tx, &user, &by),
-            }
+        .act(by, move |tx, by| {
+            let user = &checked.user;
+            tx.change_password(&checked, &password_hash)?;
+            audit::record(tx, Event::PasswordChanged, Object::User(user.clone()), None, by)?;
+            let receipt = match apps {
+                Apps::Keep => None,
+                Apps::Revoke => revoke::all_grants_in(tx, user, by)?,
+            };
+            let changed = tx.credentials(user)?.ok_or(store::Error::Denied(Denial::SignedOut))?;
+            Ok((receipt, changed))
         })
         .await
 }
 
-/// Signs one of a user's browsers out. `false` unless there is such a session of theirs.
+/// Ends one of a user's sessions. `false` unless there is such a session of theirs.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn end_session(store: &Store, session: SessionId, user: UserId) -> store::Result<bool> {
-    store.write(move |tx| tx.delete_session_of(&session, &user)).await
+pub async fn end_session(store: &Store, session: SessionId, user: UserId, by: By) -> store::Result<bool> {
+    store
+        .act(by, move |tx, by| {
+            if !tx.delete_session_of(&session, &user)? {
+                return Ok(false);
+            }
+            let object = Object::Session { id: session.clone(), user: user.clone() };
+            audit::record(tx, Event::SessionEnded, object, None, by)?;
+            Ok(true)
+        })
+        .await
 }

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::fail;
-use crate::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
+use crate::model::audit::{Event, Object};
+use crate::model::by::By;
+use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
 use crate::model::secret::AuthorizationCode;
 use crate::model::stamp::{Generations, Stamp};
-use crate::store::grants::Consented;
+use crate::service::audit;
+use crate::store::grants::{Consented, OpenGrant};
 use crate::store::resource_servers::Scopes;
 use crate::store::{self, Store, Tx};
 
@@ -18,8 +21,6 @@ use crate::store::{self, Store, Tx};
 pub struct Authorization {
     pub client: ClientId,
     pub user: UserId,
-    /// The session in which the user decides.
-    pub session: SessionId,
     pub scope: Scope,
     /// As the request named it; a code is bound to it (RFC 6749 §4.1.3).
     pub redirect_uri: Option<String>,
@@ -35,7 +36,11 @@ pub struct Authorization {
 /// is shown before anything is minted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
+    /// Whom the page was made for: somebody else may be signed in by now.
+    pub user: UserId,
     pub generations: Generations,
+    /// The registration's version.
+    pub version: i64,
     /// The grant that ended last, of this user and client: another one shows that one has ended since.
     pub ended: Option<GrantId>,
 }
@@ -43,14 +48,15 @@ pub struct Seen {
 impl Seen {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
-        let mut generation = || parts.next()?.parse().ok();
-        let generations =
-            Generations { server: generation()?, client: generation()?, user: Some(generation()?) };
+        let user = UserId::parse(parts.next()?)?;
+        let mut number = || parts.next()?.parse().ok();
+        let generations = Generations { server: number()?, client: number()?, user: Some(number()?) };
+        let version = number()?;
         let ended = match parts.next()? {
             "-" => None,
             id => Some(GrantId::parse(id)?),
         };
-        parts.next().is_none().then_some(Self { generations, ended })
+        parts.next().is_none().then_some(Self { user, generations, version, ended })
     }
 }
 
@@ -58,7 +64,8 @@ impl std::fmt::Display for Seen {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Generations { server, client, user } = self.generations;
         let ended = self.ended.as_ref().map_or("-", GrantId::as_str);
-        write!(out, "{server}.{client}.{}.{ended}", user.unwrap_or_default())
+        let user = user.unwrap_or_default();
+        write!(out, "{}.{server}.{client}.{user}.{}.{ended}", self.user, self.version)
     }
 }
 
@@ -89,7 +96,9 @@ pub enum Error {
 /// When the store fails.
 pub fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Option<Seen>> {
     let Some(generations) = store.generations(client, user)? else { return Ok(None) };
-    Ok(Some(Seen { generations, ended: store.last_ended_grant(client, user)? }))
+    let Some(version) = store.client(client)?.map(|client| client.version) else { return Ok(None) };
+    let ended = store.last_ended_grant(client, user)?;
+    Ok(Some(Seen { user: user.clone(), generations, version, ended }))
 }
 
 /// Whether a standing consent covers `scope` now.
@@ -116,21 +125,18 @@ pub async fn authorize(
     authorization: Authorization,
     basis: Basis,
     life: Duration,
-    now: Timestamp,
+    by: By,
 ) -> Result<AuthorizationCode, Error> {
     let scopes = store.scopes()?;
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
+            let now = by.at;
             let generations =
                 tx.generations(&authorization.client, &authorization.user)?.ok_or(Error::Shut)?;
             if tx.is_blocked(&authorization.user, &authorization.client)? {
                 return Err(Error::Shut);
             }
-            // A session that ended while the request was under way decides nothing any more.
-            if !tx.session_is_live(&authorization.session, &authorization.user, now)? {
-                return Err(Error::Ask);
-            }
-            let grant = consented_grant(tx, &authorization, &basis, generations, &scopes, now)?;
+            let grant = consented_grant(tx, &authorization, &basis, generations, &scopes, by)?;
             let family = FamilyId::generate(now);
             let code = AuthorizationCode::generate(family.born());
             let stamp = Stamp {
@@ -152,8 +158,9 @@ fn consented_grant(
     basis: &Basis,
     generations: Generations,
     scopes: &Scopes,
-    now: Timestamp,
+    by: &By,
 ) -> Result<GrantId, Error> {
+    let now = by.at;
     let Authorization { client, user, scope, .. } = authorization;
     let open = tx.open_grant(client, user)?;
     match basis {
@@ -167,27 +174,43 @@ fn consented_grant(
             Ok(grant.id)
         }
         Basis::Approved(seen) => {
-            let present = Seen { generations, ended: tx.last_ended_grant(client, user)? };
-            if *seen != present {
+            let version = tx.client(client)?.ok_or(Error::Shut)?.version;
+            let ended = tx.last_ended_grant(client, user)?;
+            if *seen != (Seen { user: user.clone(), generations, version, ended }) {
                 return Err(Error::Ask);
             }
             let audiences = Audiences::from_column(Some(&scopes.audience(scope)));
-            let Some(grant) = open else {
-                let id = GrantId::generate(now);
-                let consented = Consented { scope, audiences: &audiences, generations };
-                tx.insert_grant(&id, user, client, &consented, now)?;
-                return Ok(id);
+            let grant = match open {
+                Some(grant) => renew(tx, grant, scope, &audiences, generations, now)?,
+                None => {
+                    let id = GrantId::generate(now);
+                    let consented = Consented { scope, audiences: &audiences, generations };
+                    tx.insert_grant(&id, user, client, &consented, now)?;
+                    id
+                }
             };
-            // What an outdated consent allowed was revoked with it; only a current one adds up.
-            let scope =
-                if grant.generations == generations { scope.union(&grant.scope) } else { scope.clone() };
-            // Tokens of an outdated consent may still be held somewhere: audiences only grow.
-            let audiences = grant.audiences.union(&audiences);
-            let consented = Consented { scope: &scope, audiences: &audiences, generations };
-            tx.renew_grant(&grant.id, &consented, now)?;
-            Ok(grant.id)
+            let object = Object::Grant { id: grant.clone(), client: client.clone(), user: user.clone() };
+            audit::record(tx, Event::ConsentGiven, object, Some(scope.to_string()), by)?;
+            Ok(grant)
         }
     }
+}
+
+/// Widens an open grant by what the user has just agreed to.
+fn renew(
+    tx: &Tx<'_>,
+    grant: OpenGrant,
+    scope: &Scope,
+    audiences: &Audiences,
+    generations: Generations,
+    now: Timestamp,
+) -> store::Result<GrantId> {
+    // What an outdated consent allowed was revoked with it; only a current one adds up.
+    let scope = if grant.generations == generations { scope.union(&grant.scope) } else { scope.clone() };
+    // Tokens of an outdated consent may still be held somewhere: audiences only grow.
+    let audiences = grant.audiences.union(audiences);
+    tx.renew_grant(&grant.id, &Consented { scope: &scope, audiences: &audiences, generations }, now)?;
+    Ok(grant.id)
 }
 
 fn insert_code(
@@ -221,12 +244,14 @@ mod tests {
     #[test]
     fn what_a_page_showed_survives_its_form() {
         let generations = Generations { server: 1, client: 22, user: Some(3) };
+        let user = UserId::generate(Timestamp::from_millis(4));
         for ended in [None, Some(GrantId::generate(Timestamp::from_millis(5)))] {
-            let seen = Seen { generations, ended };
+            let seen = Seen { user: user.clone(), generations, version: 7, ended };
             assert_eq!(Seen::parse(&seen.to_string()), Some(seen));
         }
-        for text in ["", "1.2.3", "1.2.3.", "1.2.x.-", "1.2.3.-.4", "1.2.3.usr_1"] {
-            assert_eq!(Seen::parse(text), None, "{text:?}");
+        for text in ["", "1.2.3.4", "1.2.3.4.", "1.2.x.4.-", "1.2.3.4.-.4", "1.2.3.4.usr_1"] {
+            let text = format!("{user}.{text}");
+            assert_eq!(Seen::parse(&text), None, "{text:?}");
         }
     }
 }

@@ -85,6 +85,7 @@ fn client(tx: &Tx<'_>, now: Timestamp) -> Result<Client, Error> {
         kind: ClientKind::Confidential,
         status: ClientStatus::Active,
         generation: 1,
+        version: 1,
         token_format: TokenFormat::Jwt,
         grant_types: GrantTypes::new(vec![GrantType::ClientCredentials]),
         scope: Some(Scope::from_iter([SCOPE])),

@@ -6,6 +6,7 @@
 //! A JWT has no row: the transaction hands out its claims, and it is signed after the commit, off
 //! the writer's thread.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::clock::Timestamp;
 use crate::fail;
 use crate::jwt::claims::{self, Claims};
 use crate::jwt::token::Jwt;
-use crate::model::act::{Act, By};
+use crate::model::act::Act;
+use crate::model::by::By;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::scope::Scope;
 use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken, SuccessorSecret};
@@ -53,6 +55,8 @@ pub enum Making {
 #[derive(Clone, Debug)]
 pub struct Terms {
     pub client: ClientId,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
     pub making: Making,
     /// The audiences that the access token shall be for; all that the scope has, if there are none
     /// (RFC 8707 §2.2).
@@ -116,6 +120,11 @@ impl Minted {
 }
 
 impl Terms {
+    /// The client, where its request has to end something.
+    fn by(&self) -> By {
+        By::client_by_protocol(&self.client, self.now).from_address(self.address)
+    }
+
     fn life(&self) -> Duration {
         match self.making {
             Making::Opaque => self.lives.access_token,
@@ -211,7 +220,7 @@ pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result
                 return Err(Error::UnexpectedVerifier);
             }
             if let Some(family) = tx.replayed_code_family(&redemption, terms.now)? {
-                let by = By::client_by_protocol(&terms.client, terms.now);
+                let by = terms.by();
                 revoke::close_family(tx, &family, Act::CodeReplayed, &by)?;
             }
             Ok(None)
@@ -284,7 +293,7 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Op
             return Ok(Some(Minted { refresh_token: Some(successor), ..minted }));
         }
         Some(Repetition::Reuse(family)) => {
-            let by = By::client_by_protocol(&terms.client, terms.now);
+            let by = terms.by();
             revoke::close_family(tx, &family, Act::RefreshTokenReused, &by)?;
         }
         Some(Repetition::Unknown) | None => {}

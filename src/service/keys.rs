@@ -14,11 +14,14 @@ use crate::jwt::key::{PrivateKey, SealedKey};
 use crate::jwt::key_file::{self, KeyFile};
 use crate::jwt::statement;
 use crate::jwt::token::Reader;
+use crate::model::audit::{Event, Object};
+use crate::model::by::By;
 use crate::model::id::KeyId;
 use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
 use crate::model::scope::Scope;
 use crate::model::secret::SuccessorSecret;
 use crate::model::stamp::is_live;
+use crate::service::audit;
 use crate::store::access_tokens::AccessTokenFacts;
 use crate::store::kept::Kept;
 use crate::store::revoked_tokens::JwtStanding;
@@ -104,7 +107,7 @@ impl Keys {
     /// When the key file is missing or is another one.
     pub async fn prepare(&self, store: &Store, now: Timestamp) -> Result<()> {
         if store.usable_keys()?.is_empty() {
-            self.rotate(store, now).await?;
+            self.rotate(store, By::schedule(now)).await?;
         }
         self.successors()?;
         self.signing(store).map(drop)
@@ -214,14 +217,14 @@ impl Keys {
     ///
     /// # Errors
     /// When the key file is missing or is another one.
-    pub async fn rotate(&self, store: &Store, now: Timestamp) -> Result<KeyId> {
+    pub async fn rotate(&self, store: &Store, by: By) -> Result<KeyId> {
         let file = if self.signing(store)?.0.is_empty() {
             KeyFile::open_or_make(&self.file)?
         } else {
             KeyFile::open(&self.file)?
         };
-        let key = SealedKey::generate(self.settings.algorithm, &file, now)?;
-        let (id, made) = store.write(move |tx| rotate_in(tx, &key, now)).await?;
+        let key = SealedKey::generate(self.settings.algorithm, &file, by.at)?;
+        let (id, made) = store.act(by, move |tx, by| rotate_in(tx, &key, by)).await?;
         if made {
             tracing::info!(key.id = %id, "key.published");
         }
@@ -235,12 +238,12 @@ impl Keys {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn withdraw(&self, store: &Store, id: KeyId, now: Timestamp) -> Result<bool> {
+    pub async fn withdraw(&self, store: &Store, id: KeyId, by: By) -> Result<bool> {
         // A lost key file is no obstacle: its keys can be withdrawn, and the next is sealed under another.
         let file = KeyFile::open_or_make(&self.file)?;
-        let successor = SealedKey::generate(self.settings.algorithm, &file, now)?;
+        let successor = SealedKey::generate(self.settings.algorithm, &file, by.at)?;
         let withdrawn = id.clone();
-        let is_new = store.write(move |tx| withdraw_in(tx, &withdrawn, &successor, now)).await?;
+        let is_new = store.act(by, move |tx, by| withdraw_in(tx, &withdrawn, &successor, by)).await?;
         if is_new {
             tracing::warn!(key.id = %id, "key.withdrawn");
         }
@@ -282,7 +285,7 @@ impl Keys {
                 || now.since(row.key.active_from) + LEAD >= self.settings.rotation
         });
         if is_due {
-            self.rotate(store, now).await?;
+            self.rotate(store, By::schedule(now)).await?;
         }
         Ok(())
     }
@@ -305,13 +308,15 @@ fn is_outdated(row: &KeyRow, now: Timestamp) -> bool {
     })
 }
 
-fn rotate_in(tx: &Tx<'_>, key: &SealedKey, now: Timestamp) -> Result<(KeyId, bool)> {
+fn rotate_in(tx: &Tx<'_>, key: &SealedKey, by: &By) -> Result<(KeyId, bool)> {
+    let now = by.at;
     let usable = tx.usable_keys()?;
     if let Some(waiting) = usable.iter().find(|row| row.key.state(now) == Use::Published) {
         return Ok((waiting.key.public.id.clone(), false));
     }
     let active_from = if usable.is_empty() { now } else { now.plus(LEAD) };
     succeed(tx, key, now, active_from)?;
+    audit::record(tx, Event::KeyPublished, Object::Key(key.public.id.clone()), None, by)?;
     Ok((key.public.id.clone(), true))
 }
 
@@ -322,13 +327,16 @@ fn succeed(tx: &Tx<'_>, key: &SealedKey, now: Timestamp, active_from: Timestamp)
     tx.retire_other_keys(&key.public.id, retirement)
 }
 
-fn withdraw_in(tx: &Tx<'_>, id: &KeyId, successor: &SealedKey, now: Timestamp) -> Result<bool> {
+fn withdraw_in(tx: &Tx<'_>, id: &KeyId, successor: &SealedKey, by: &By) -> Result<bool> {
+    let now = by.at;
     let state = tx.signing_key(id)?.ok_or(Error::NotFound)?.key.state(now);
     if !tx.withdraw_signing_key(id, now)? {
         return Ok(false);
     }
+    audit::record(tx, Event::KeyWithdrawn, Object::Key(id.clone()), None, by)?;
     if matches!(state, Use::Published | Use::Signing) {
         succeed(tx, successor, now, now)?;
+        audit::record(tx, Event::KeyPublished, Object::Key(successor.public.id.clone()), None, by)?;
     }
     Ok(true)
 }

@@ -1,8 +1,11 @@
 //! What admins give back, and who may do what. Nothing here takes access away or revives a token.
 
-use crate::model::act::{Act, By, Entry, Subject};
-use crate::model::id::{ClientId, ReceiptId, UserId};
+use crate::model::act::{Act, Entry, Subject};
+use crate::model::audit::{Event, Object};
+use crate::model::by::By;
+use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
 use crate::model::user::{Role, UserStatus};
+use crate::service::audit;
 use crate::store::{self, Store};
 
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +30,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// `NotFound` for an unknown app; `Oneself` for one of the admin's own.
 pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by: By) -> Result<()> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             let owner = tx.client(&client)?.ok_or(Error::NotFound)?.owner;
             if owner == admin {
                 return Err(Error::Oneself);
@@ -41,7 +44,7 @@ pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by
                 client: Some(client.clone()),
                 user: None,
             };
-            tx.insert_ledger(&entry, &by)?;
+            tx.insert_ledger(&entry, by)?;
             Ok(())
         })
         .await
@@ -50,10 +53,13 @@ pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by
 /// An admin enables a disabled account; its old tokens and sessions stay dead.
 ///
 /// # Errors
-/// `NotFound` for an unknown account.
+/// `NotFound` for an unknown account; `Oneself`.
 pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
+            if by.actor.id() == Some(user.as_str()) {
+                return Err(Error::Oneself);
+            }
             tx.user(&user)?.ok_or(Error::NotFound)?;
             let Some(generation) = tx.enable_user(&user, by.at)? else { return Ok(()) };
             let entry = Entry {
@@ -64,7 +70,7 @@ pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
                 client: None,
                 user: Some(user.clone()),
             };
-            tx.insert_ledger(&entry, &by)?;
+            tx.insert_ledger(&entry, by)?;
             Ok(())
         })
         .await
@@ -76,7 +82,7 @@ pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
 /// `NotFound`; `Oneself`, where `by` is a person; `LastAdmin`.
 pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result<()> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             if by.actor.id() == Some(user.as_str()) {
                 return Err(Error::Oneself);
             }
@@ -96,16 +102,30 @@ pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result
                 client: None,
                 user: Some(user.clone()),
             };
-            tx.insert_ledger(&entry, &by)?;
-            Ok(tx.insert_receipt_note(&receipt, role.as_str())?)
+            tx.insert_ledger(&entry, by)?;
+            Ok(tx.insert_note(&receipt, by, Some(role.as_str()))?)
         })
         .await
 }
 
-/// A user lets a blocked app ask again.
+/// A user lets a blocked app ask again; `grant` is the one that the app had.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn lift_block(store: &Store, user: UserId, client: ClientId) -> store::Result<()> {
-    store.write(move |tx| tx.delete_block(&user, &client)).await
+pub async fn lift_block(
+    store: &Store,
+    grant: GrantId,
+    client: ClientId,
+    user: UserId,
+    by: By,
+) -> store::Result<()> {
+    store
+        .act(by, move |tx, by| {
+            if !tx.delete_block(&user, &client)? {
+                return Ok(());
+            }
+            let object = Object::Grant { id: grant.clone(), client: client.clone(), user: user.clone() };
+            audit::record(tx, Event::AppUnblocked, object, None, by)
+        })
+        .await
 }

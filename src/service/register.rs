@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::model::audit::{Event, Object};
+use crate::model::by::By;
 use crate::model::client::{AppName, Client, ClientKind, ClientStatus, GrantTypes, RedirectUri, TokenFormat};
 use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId};
 use crate::model::password::Password;
@@ -10,6 +11,7 @@ use crate::model::resource_server::{Guarding, ResourceServer};
 use crate::model::scope::Scope;
 use crate::model::secret::{ClientSecret, ResourceServerSecret};
 use crate::model::user::{Role, Username};
+use crate::service::audit;
 use crate::service::sign_in::{HashError, Passwords};
 use crate::store::{self, Store, Tx};
 
@@ -39,17 +41,23 @@ pub struct NewUser {
 
 /// # Errors
 /// `store::Error::Exists` when the name is taken.
-pub async fn user(store: &Store, passwords: &Passwords, new: NewUser, now: Timestamp) -> Result<UserId> {
+pub async fn user(store: &Store, passwords: &Passwords, new: NewUser, by: By) -> Result<UserId> {
     let NewUser { username, email, role, password } = new;
     let hash = passwords.hash(password).await?;
-    let id = UserId::generate(now);
+    let id = UserId::generate(by.at);
     let made = id.clone();
-    store.write(move |tx| tx.insert_user(&id, &username, email.as_deref(), role, &hash, now)).await?;
+    store
+        .act(by, move |tx, by| {
+            tx.insert_user(&id, &username, email.as_deref(), role, &hash, by.at)?;
+            let role = (role != Role::User).then(|| role.as_str().to_owned());
+            audit::record(tx, Event::AccountCreated, Object::User(id.clone()), role, by)
+        })
+        .await?;
     Ok(made)
 }
 
-/// Gives a user another password; sessions that began under the old one end. `None` for an
-/// unknown name.
+/// An operator gives a user another password; sessions that began under the old one end. `None` for
+/// an unknown name.
 ///
 /// # Errors
 /// When hashing or the store fails.
@@ -58,9 +66,15 @@ pub async fn set_password(
     passwords: &Passwords,
     username: Username,
     password: Password,
+    by: By,
 ) -> Result<Option<UserId>> {
     let hash = passwords.hash(password).await?;
-    Ok(store.write(move |tx| tx.set_password(&username, &hash)).await?)
+    let set = store.act(by, move |tx, by| {
+        let Some(id) = tx.set_password(&username, &hash)? else { return Ok(None) };
+        audit::record(tx, Event::PasswordChanged, Object::User(id.clone()), None, by)?;
+        Ok::<_, store::Error>(Some(id))
+    });
+    Ok(set.await?)
 }
 
 /// A client to be.
@@ -89,11 +103,8 @@ fn refuse_banned(tx: &Tx<'_>, uris: &[RedirectUri]) -> Result<()> {
 ///
 /// # Errors
 /// `BannedRedirect`.
-pub async fn client(
-    store: &Store,
-    new: NewClient,
-    now: Timestamp,
-) -> Result<(ClientId, Option<ClientSecret>)> {
+pub async fn client(store: &Store, new: NewClient, by: By) -> Result<(ClientId, Option<ClientSecret>)> {
+    let now = by.at;
     let client = Client {
         id: ClientId::generate(now),
         owner: new.owner,
@@ -102,6 +113,7 @@ pub async fn client(
         kind: new.kind,
         status: ClientStatus::Active,
         generation: 1,
+        version: 1,
         token_format: new.token_format,
         grant_types: new.grant_types,
         scope: new.scope,
@@ -112,7 +124,7 @@ pub async fn client(
     let secret = (client.kind == ClientKind::Confidential).then(ClientSecret::generate);
     let digest = secret.as_ref().map(ClientSecret::digest);
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             refuse_banned(tx, &client.redirect_uris)?;
             tx.insert_client(&client)?;
             if client.token_format == TokenFormat::Jwt {
@@ -121,6 +133,7 @@ pub async fn client(
             if let Some(digest) = digest {
                 tx.insert_client_secret(&ClientSecretId::generate(now), &client.id, &digest, now)?;
             }
+            audit::record(tx, Event::ClientRegistered, Object::Client(client.id.clone()), None, by)?;
             Ok::<_, Error>(())
         })
         .await?;
@@ -142,15 +155,10 @@ pub struct ClientEdit {
 ///
 /// # Errors
 /// `NotFound` unless the app is the owner's, and neither banned nor deleted; `BannedRedirect`.
-pub async fn edit_client(
-    store: &Store,
-    id: ClientId,
-    owner: UserId,
-    edit: ClientEdit,
-    now: Timestamp,
-) -> Result<()> {
+pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: ClientEdit, by: By) -> Result<()> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
+            let now = by.at;
             refuse_banned(tx, &edit.redirect_uris)?;
             let before = tx.client(&id)?.ok_or(Error::NotFound)?;
             let after = Client {
@@ -178,9 +186,23 @@ pub async fn edit_client(
             if before.redirect_uris != after.redirect_uris {
                 tx.insert_client_change(&id, "redirect_uris", &before.domains(), now)?;
             }
-            Ok(())
+            let fields = Some(edited_fields(&before, &after)).filter(|fields| !fields.is_empty());
+            Ok(audit::record(tx, Event::ClientEdited, Object::Client(id.clone()), fields, by)?)
         })
         .await
+}
+
+/// The fields of a registration that differ, as the audit names them.
+fn edited_fields(before: &Client, after: &Client) -> String {
+    let fields = [
+        ("name", before.name != after.name),
+        ("publisher", before.publisher != after.publisher),
+        ("redirect_uris", before.redirect_uris != after.redirect_uris),
+        ("scope", before.scope != after.scope),
+        ("token_format", before.token_format != after.token_format),
+    ];
+    let edited: Vec<_> = fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
+    edited.join(", ")
 }
 
 /// Gives a confidential client another secret; earlier ones work for `overlap` more. User tokens stay.
@@ -192,15 +214,17 @@ pub async fn rotate_secret(
     id: ClientId,
     owner: UserId,
     overlap: Duration,
-    now: Timestamp,
+    by: By,
 ) -> Result<ClientSecret> {
     let secret = ClientSecret::generate();
     let digest = secret.digest();
-    let rotated = store.write(move |tx| {
+    let rotated = store.act(by, move |tx, by| {
+        let now = by.at;
         let client = tx.client(&id)?.filter(|client| client.owner == owner && client.status.is_active());
         client.filter(|client| client.kind == ClientKind::Confidential).ok_or(Error::NotFound)?;
         tx.expire_client_secrets(&id, now.plus(overlap))?;
-        Ok(tx.insert_client_secret(&ClientSecretId::generate(now), &id, &digest, now)?)
+        tx.insert_client_secret(&ClientSecretId::generate(now), &id, &digest, now)?;
+        Ok(audit::record(tx, Event::ClientSecretRotated, Object::Client(id.clone()), None, by)?)
     });
     rotated.await.map(|()| secret)
 }
@@ -219,11 +243,11 @@ pub struct NewResourceServer {
 pub async fn resource_server(
     store: &Store,
     new: NewResourceServer,
-    now: Timestamp,
+    by: By,
 ) -> Result<(ResourceServerId, ResourceServerSecret)> {
     let secret = ResourceServerSecret::generate();
     let server = ResourceServer {
-        id: ResourceServerId::generate(now),
+        id: ResourceServerId::generate(by.at),
         name: new.name.into(),
         audience: new.audience.into(),
         secret: secret.digest(),
@@ -232,11 +256,12 @@ pub async fn resource_server(
     };
     let id = server.id.clone();
     store
-        .write(move |tx| {
-            tx.insert_resource_server(&server, now)?;
-            new.scopes
-                .iter()
-                .try_for_each(|(name, description)| tx.insert_scope(name, &server.id, description))
+        .act(by, move |tx, by| {
+            tx.insert_resource_server(&server, by.at)?;
+            let mut scopes = new.scopes.iter();
+            scopes.try_for_each(|(name, description)| tx.insert_scope(name, &server.id, description))?;
+            let object = Object::ResourceServer(server.id.clone());
+            audit::record(tx, Event::ResourceServerRegistered, object, None, by)
         })
         .await?;
     Ok((id, secret))
@@ -247,7 +272,20 @@ pub async fn resource_server(
 ///
 /// # Errors
 /// `NotFound`.
-pub async fn guarding(store: &Store, id: ResourceServerId, guarding: Guarding) -> Result<()> {
-    let is_known = store.write(move |tx| tx.update_guarding(&id, guarding)).await?;
-    if is_known { Ok(()) } else { Err(Error::NotFound) }
+pub async fn guarding(store: &Store, id: ResourceServerId, guarding: Guarding, by: By) -> Result<()> {
+    store
+        .act(by, move |tx, by| {
+            if !tx.update_guarding(&id, guarding)? {
+                return Err(Error::NotFound);
+            }
+            let fields = Some("guard, max_staleness".to_owned());
+            Ok(audit::record(
+                tx,
+                Event::ResourceServerEdited,
+                Object::ResourceServer(id.clone()),
+                fields,
+                by,
+            )?)
+        })
+        .await
 }

@@ -1,7 +1,8 @@
 //! A backup becomes the server's database, and nothing that was taken away comes back with it.
 
 use crate::clock::Timestamp;
-use crate::model::act::{Act, By};
+use crate::model::act::Act;
+use crate::model::by::By;
 use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
@@ -70,7 +71,7 @@ pub async fn restore(store: &Store, keys: &Keys, since: Since, now: Timestamp) -
                 }
                 Since::Unknown { reason } => {
                     for client in tx.active_clients()? {
-                        revoke::suspend_in(tx, &client, reason, &by)?;
+                        revoke::suspend_in(tx, &client, &by.clone().because(reason.clone()))?;
                         suspended += 1;
                     }
                 }
@@ -146,7 +147,8 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
             generation
         }
         Act::RoleChanged => {
-            let role = Role::parse(&reason()).ok_or_else(|| wrong("the role"))?;
+            let role = row.detail.clone().unwrap_or_else(reason);
+            let role = Role::parse(&role).ok_or_else(|| wrong("the role"))?;
             tx.set_role(&user()?, role)?
         }
     };

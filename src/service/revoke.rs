@@ -11,13 +11,17 @@ use crate::clock::Timestamp;
 use crate::fail;
 use crate::jwt::claims::Claims;
 use crate::jwt::token::Reader;
-use crate::model::act::{Act, By, Entry, Subject};
+use crate::model::act::{Act, Entry, Subject};
+use crate::model::audit::{Event, Object};
+use crate::model::by::By;
 use crate::model::client::{Client, ClientStatus};
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
+use crate::service::audit;
 use crate::store::purges::Tally;
+use crate::store::users::Credentials;
 use crate::store::{self, Store, Tx};
 
 /// Why nothing was revoked.
@@ -90,11 +94,11 @@ pub async fn device(
     by: By,
 ) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             if !tx.family_is_of(&family, &grant, &owner)? {
                 return Err(Error::NotFound);
             }
-            Ok(close_family(tx, &family, Act::DeviceSignedOut, &by)?)
+            Ok(close_family(tx, &family, Act::DeviceSignedOut, by)?)
         })
         .await
 }
@@ -138,16 +142,17 @@ pub async fn grants(
     by: By,
 ) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             let mut ended = Vec::with_capacity(grants.len());
             for grant in &grants {
                 let client = tx.grant_client(grant, &owner)?.ok_or(Error::NotFound)?;
-                if asking == Asking::Blocked {
-                    tx.insert_block(&owner, &client, by.at)?;
+                if asking == Asking::Blocked && tx.insert_block(&owner, &client, by.at)? {
+                    let object = Object::Grant { id: grant.clone(), client, user: owner.clone() };
+                    audit::record(tx, Event::AppBlocked, object, None, by)?;
                 }
                 ended.extend(tx.end_grant(grant, &owner, by.at)?);
             }
-            Ok(record_ended(tx, ended, &by)?)
+            Ok(record_ended(tx, ended, by)?)
         })
         .await
 }
@@ -157,7 +162,7 @@ pub async fn grants(
 /// # Errors
 /// When the store fails.
 pub async fn all_grants(store: &Store, owner: UserId, by: By) -> Result<Receipt> {
-    store.write(move |tx| Ok(all_grants_in(tx, &owner, &by)?)).await
+    store.act(by, move |tx, by| Ok(all_grants_in(tx, &owner, by)?)).await
 }
 
 /// The same, inside the transaction of another act.
@@ -175,12 +180,12 @@ pub fn all_grants_in(tx: &Tx<'_>, owner: &UserId, by: &By) -> store::Result<Rece
 /// `NotFound` for an unknown one.
 pub async fn any_grant(store: &Store, grant: GrantId, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             if !tx.grant_exists(&grant)? {
                 return Err(Error::NotFound);
             }
             let ended = tx.end_any_grant(&grant, by.at)?;
-            Ok(record_ended(tx, ended.into_iter().collect(), &by)?)
+            Ok(record_ended(tx, ended.into_iter().collect(), by)?)
         })
         .await
 }
@@ -239,10 +244,10 @@ pub async fn client_tokens(
     by: By,
 ) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             authority.check(tx, &client)?;
             let Some(generation) = tx.move_client_generation(&client, seen)? else { return Ok(None) };
-            Ok(Some(record_client(tx, Act::UserTokensRevoked, &client, generation, &by)?))
+            Ok(Some(record_client(tx, Act::UserTokensRevoked, &client, generation, by)?))
         })
         .await
 }
@@ -253,12 +258,12 @@ pub async fn client_tokens(
 /// `NotFound` unless `client` is the canary.
 pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             if tx.canary_client()?.as_ref() != Some(&client) {
                 return Err(Error::NotFound);
             }
             let Some(generation) = tx.move_client_generation(&client, Some(seen))? else { return Ok(None) };
-            Ok(Some(record_client(tx, Act::CanaryRevoked, &client, generation, &by)?))
+            Ok(Some(record_client(tx, Act::CanaryRevoked, &client, generation, by)?))
         })
         .await
 }
@@ -269,22 +274,22 @@ pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Resul
 /// `NotFound` unless it is the developer's; a banned app can't be deleted, so that its ban stands.
 pub async fn delete_client(store: &Store, client: ClientId, owner: UserId, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             Authority::Owner(owner.clone()).check(tx, &client)?;
             let status = ClientStatus::Deleted { at: by.at };
             let Some(generation) = tx.shut_client(&client, &status)? else { return Err(Error::NotFound) };
             tx.delete_client_secrets(&client)?;
-            Ok(Some(record_client(tx, Act::ClientDeleted, &client, generation, &by)?))
+            Ok(Some(record_client(tx, Act::ClientDeleted, &client, generation, by)?))
         })
         .await
 }
 
-pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, reason: &str, by: &By) -> store::Result<Receipt> {
-    let status = ClientStatus::Suspended { at: by.at, reason: reason.to_owned() };
+/// `by.reason` is the sentence that its users read.
+pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, by: &By) -> store::Result<Receipt> {
+    let reason = by.reason.clone().unwrap_or_default();
+    let status = ClientStatus::Suspended { at: by.at, reason };
     let Some(generation) = tx.shut_client(client, &status)? else { return Ok(None) };
-    let receipt = record_client(tx, Act::ClientSuspended, client, generation, by)?;
-    tx.insert_receipt_note(&receipt, reason)?;
-    Ok(Some(receipt))
+    Ok(Some(record_client(tx, Act::ClientSuspended, client, generation, by)?))
 }
 
 /// An admin suspends an app; `reason` is the sentence that its users read.
@@ -293,9 +298,9 @@ pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, reason: &str, by: &By) 
 /// `NotFound` for an unknown app.
 pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by.because(reason), move |tx, by| {
             Authority::Provider.check(tx, &client)?;
-            Ok(suspend_in(tx, &client, &reason, &by)?)
+            Ok(suspend_in(tx, &client, by)?)
         })
         .await
 }
@@ -312,16 +317,15 @@ pub(super) fn ban_domains(tx: &Tx<'_>, banned: &Client, at: Timestamp) -> store:
 /// `NotFound` for an unknown app.
 pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by.because(reason), move |tx, by| {
             let banned = tx.client(&client)?.ok_or(Error::NotFound)?;
-            let status = ClientStatus::Banned { at: by.at, reason: reason.clone() };
+            let reason = by.reason.clone().unwrap_or_default();
+            let status = ClientStatus::Banned { at: by.at, reason };
             let Some(generation) = tx.shut_client(&client, &status)? else { return Ok(None) };
             // A ban is for good: like a deleted client's, its secrets open nothing ever again.
             tx.delete_client_secrets(&client)?;
             ban_domains(tx, &banned, by.at)?;
-            let receipt = record_client(tx, Act::ClientBanned, &client, generation, &by)?;
-            tx.insert_receipt_note(&receipt, &reason)?;
-            Ok(Some(receipt))
+            Ok(Some(record_client(tx, Act::ClientBanned, &client, generation, by)?))
         })
         .await
 }
@@ -349,12 +353,12 @@ fn record_user(tx: &Tx<'_>, act: Act, user: &UserId, generation: i64, by: &By) -
 /// `NotFound` for an unknown or deleted user.
 pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             // Who is deleted has nothing left, and no command or page names them.
             let found = tx.user(&user)?.filter(|user| !matches!(user.status, UserStatus::Deleted { .. }));
             found.ok_or(Error::NotFound)?;
             let Some(generation) = tx.move_user_generation(&user, seen)? else { return Ok(None) };
-            Ok(Some(record_user(tx, Act::UserRevoked, &user, generation, &by)?))
+            Ok(Some(record_user(tx, Act::UserRevoked, &user, generation, by)?))
         })
         .await
 }
@@ -362,29 +366,30 @@ pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Res
 /// "My account was taken over": like [`user`], with another password in the same transaction.
 ///
 /// # Errors
-/// `NotFound` for an unknown user.
+/// `Denied` when the account has moved since the present password was `checked`.
 pub async fn taken_over_account(
     store: &Store,
-    user: UserId,
+    checked: Credentials,
     password_hash: String,
     by: By,
-) -> Result<Receipt> {
+) -> Result<(ReceiptId, Credentials)> {
     store
-        .write(move |tx| {
-            let username = tx.user(&user)?.ok_or(Error::NotFound)?.username;
-            tx.set_password(&username, &password_hash)?;
-            let generation = tx.move_user_generation(&user, None)?.ok_or(Error::NotFound)?;
-            Ok(Some(record_user(tx, Act::AccountTakenOver, &user, generation, &by)?))
+        .act(by, move |tx, by| {
+            let user = &checked.user;
+            tx.change_password(&checked, &password_hash)?;
+            let generation = tx.move_user_generation(user, None)?.ok_or(Error::NotFound)?;
+            let receipt = record_user(tx, Act::AccountTakenOver, user, generation, by)?;
+            Ok((receipt, tx.credentials(user)?.ok_or(Error::NotFound)?))
         })
         .await
 }
 
 /// What becomes of a disabled developer's apps.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Apps {
     Keep,
-    /// Suspended, with the sentence that their users read.
-    Suspend(String),
+    /// Suspended; their users read the same reason.
+    Suspend,
 }
 
 /// An admin disables an account, and suspends its apps unless told otherwise.
@@ -393,7 +398,7 @@ pub enum Apps {
 /// `NotFound` for an unknown user; `LastAdmin`; `Oneself`.
 pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             tx.user(&user)?.ok_or(Error::NotFound)?;
             if by.actor.id() == Some(user.as_str()) {
                 return Err(Error::Oneself);
@@ -403,10 +408,10 @@ pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Re
             }
             let status = UserStatus::Disabled { at: by.at };
             let Some(generation) = tx.shut_user(&user, &status)? else { return Ok(None) };
-            let receipt = record_user(tx, Act::UserDisabled, &user, generation, &by)?;
-            if let Apps::Suspend(reason) = &apps {
+            let receipt = record_user(tx, Act::UserDisabled, &user, generation, by)?;
+            if apps == Apps::Suspend {
                 for client in tx.active_clients_of(&user)? {
-                    suspend_in(tx, &client, reason, &by)?;
+                    suspend_in(tx, &client, by)?;
                 }
             }
             Ok(Some(receipt))
@@ -420,7 +425,7 @@ pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Re
 /// `HasApps` while apps of theirs are registered; `LastAdmin`.
 pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt> {
     store
-        .write(move |tx| {
+        .act(by, move |tx, by| {
             tx.user(&user)?.ok_or(Error::NotFound)?;
             if tx.is_last_admin(&user)? {
                 return Err(Error::LastAdmin);
@@ -430,8 +435,10 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
             }
             let status = UserStatus::Deleted { at: by.at };
             let Some(generation) = tx.shut_user(&user, &status)? else { return Ok(None) };
+            let receipt = record_user(tx, Act::UserDeleted, &user, generation, by)?;
             tx.erase_user(&user)?;
-            Ok(Some(record_user(tx, Act::UserDeleted, &user, generation, &by)?))
+            tx.erase_addresses(&user)?;
+            Ok(Some(receipt))
         })
         .await
 }
@@ -492,9 +499,9 @@ pub enum TokenRevocation {
 /// `TooMany`, or when the store fails: the caller must then assume that the token still works.
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
     store
-        .write(move |tx| match &token {
-            Token::Access(token) => access_token(tx, token, client.as_ref(), &by),
-            Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), &by),
+        .act(by, move |tx, by| match &token {
+            Token::Access(token) => access_token(tx, token, client.as_ref(), by),
+            Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), by),
             Token::Refresh(token) => {
                 let Some((owner, family)) = tx.refresh_token_owner(&token.digest())? else {
                     return Ok(TokenRevocation::Nothing);
@@ -502,7 +509,7 @@ pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By
                 if client.as_ref().is_some_and(|client| *client != owner) {
                     return Ok(TokenRevocation::NotYours);
                 }
-                Ok(close_family(tx, &family, Act::RefreshTokenRevoked, &by)?
+                Ok(close_family(tx, &family, Act::RefreshTokenRevoked, by)?
                     .map_or(TokenRevocation::Nothing, TokenRevocation::Revoked))
             }
         })

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::clock::Timestamp;
+use crate::model::audit::{Event, Object};
+use crate::model::by::By;
 use crate::model::password::Password;
 use crate::model::secret::Digest;
 use crate::model::user::Username;
+use crate::service::audit;
 use crate::store::sessions::NewSession;
 use crate::store::users::Credentials;
 use crate::store::{self, Store};
@@ -90,15 +92,24 @@ pub async fn begin_session(
     store: &Store,
     new: NewSession,
     checked: Credentials,
-    now: Timestamp,
+    by: By,
 ) -> store::Result<bool> {
-    store.write(move |tx| tx.insert_session(&new, &checked, now)).await
+    store
+        .act(by, move |tx, by| {
+            if !tx.insert_session(&new, &checked, by.at)? {
+                return Ok(false);
+            }
+            let object = Object::Session { id: new.id.clone(), user: checked.user.clone() };
+            audit::record(tx, Event::SignedIn, object, Some(new.device.clone()), by)?;
+            Ok(true)
+        })
+        .await
 }
 
-/// Ends a session; it may have ended before.
+/// Forgets a session that the browser has replaced or given up; it may have ended before.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn end_session(store: &Store, digest: Digest) -> store::Result<()> {
+pub async fn forget_session(store: &Store, digest: Digest) -> store::Result<()> {
     store.write(move |tx| tx.delete_session(&digest).map(|_| ())).await
 }

@@ -17,7 +17,7 @@ macro_rules! select {
     ($where:literal) => {
         concat!(
             "SELECT id, owner_id, name, publisher, kind, status, status_at, status_reason, generation, ",
-            "token_format, grant_types, scope, redirect_uris, created_at FROM clients WHERE ",
+            "token_format, grant_types, scope, redirect_uris, created_at, version FROM clients WHERE ",
             $where
         )
     };
@@ -42,7 +42,8 @@ const SHUT: &str = "UPDATE clients SET status = ?2, status_at = ?3, status_reaso
     WHERE id = ?1 AND (status = 'active' OR status = 'suspended' AND ?2 <> 'suspended') RETURNING generation";
 const REINSTATE: &str = "UPDATE clients SET status = 'active', status_at = ?3, status_reason = '' \
     WHERE id = ?1 AND status = 'suspended' AND owner_id <> ?2 RETURNING generation";
-const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6, token_format = ?7 \
+const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6, token_format = ?7, \
+    version = version + 1 \
     WHERE id = ?1 AND owner_id = ?2 AND status IN ('active', 'suspended')";
 const BEGIN_JWT: &str = "INSERT INTO jwt_spells (client_id, began_at) VALUES (?1, ?2) \
     ON CONFLICT (client_id, began_at) DO UPDATE SET left_at = NULL";
@@ -139,6 +140,7 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
         scope: row.get(11)?,
         redirect_uris: uris.collect(),
         created_at: row.get(13)?,
+        version: row.get(14)?,
     })
 }
 

@@ -15,7 +15,7 @@ const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
 const IS_COPY: &str = "SELECT is_copy FROM server WHERE id = 1";
 const IS_OURS: &str = "SELECT generation FROM server WHERE id = 1";
 const LEDGER_AFTER: &str = "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, l.origin, \
-    l.subject_kind, l.subject_id, l.grant_id, l.client_id, l.user_id, l.generation, l.audiences, n.reason \
+    l.subject_kind, l.subject_id, l.grant_id, l.client_id, l.user_id, l.generation, l.audiences, n.reason, n.detail \
     FROM ledger AS l LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id \
     WHERE l.sequence > ?1 ORDER BY l.sequence LIMIT ?2";
 const HAS: &str = "SELECT 1 FROM ledger WHERE receipt_id = ?1 AND subject_kind = ?2 AND subject_id = ?3";
@@ -26,7 +26,7 @@ const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor
     grant_id, client_id, user_id, generation, audiences) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING sequence";
 const INSERT_NOTE: &str =
-    "INSERT INTO receipt_notes (receipt_id, reason) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    "INSERT INTO receipt_notes (receipt_id, reason, detail) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 /// Both jump to the time: what another history of this database counted up to meanwhile, nobody knows.
 const BEGIN: &str = "UPDATE server SET generation = max(generation + 1, ?1), incarnation = max(incarnation + 1, ?2), \
     is_copy = 0 WHERE id = 1 RETURNING generation";
@@ -57,6 +57,9 @@ pub struct ExportedRow {
     pub generation: Option<i64>,
     pub audiences: Option<String>,
     pub reason: Option<String>,
+    /// What the act changed; earlier versions wrote it as the reason.
+    #[serde(default)]
+    pub detail: Option<String>,
 }
 
 /// What makes a row of the ledger this one: which act it was, and whom it concerned.
@@ -201,8 +204,9 @@ impl Tx<'_> {
             |row| row.get(0),
         )?;
         self.ledger_head.set(sequence);
-        if let Some(reason) = &row.reason {
-            self.connection.prepare_cached(INSERT_NOTE)?.execute(params![row.receipt_id, reason])?;
+        if row.reason.is_some() || row.detail.is_some() {
+            let note = params![row.receipt_id, row.reason, row.detail];
+            self.connection.prepare_cached(INSERT_NOTE)?.execute(note)?;
         }
         Ok(())
     }

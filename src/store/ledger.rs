@@ -2,9 +2,9 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::model::act::{Act, By, Entry, Subject};
+use crate::model::act::{Act, Entry, Subject};
+use crate::model::by::By;
 use crate::model::canary;
-use crate::model::id::ReceiptId;
 use crate::model::resource_server::Audiences;
 
 use super::revoked::{Below, Change};
@@ -14,8 +14,6 @@ const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor
     grant_id, client_id, user_id, generation, audiences) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 const AUDIENCES_OF_GRANT: &str = "SELECT audiences FROM grants WHERE id = ?1";
-
-const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason) VALUES (?1, ?2)";
 
 impl Tx<'_> {
     /// Appends a row; its sequence is announced once the transaction has been committed.
@@ -61,12 +59,7 @@ impl Tx<'_> {
         if entry.act.ends_something() {
             self.revoked.borrow_mut().extend(Below::of(&entry.subject).map(Change::Revoked));
         }
+        self.insert_note(&entry.receipt, by, None)?;
         Ok(sequence)
-    }
-
-    /// What somebody wrote about an act, for those who may read it.
-    pub fn insert_receipt_note(&self, receipt: &ReceiptId, reason: &str) -> Result<()> {
-        self.connection.prepare_cached(INSERT_NOTE)?.execute(params![receipt, reason])?;
-        Ok(())
     }
 }

@@ -7,12 +7,13 @@ use crate::clock::Timestamp;
 
 use super::tokens::Kind;
 use super::{
-    access_tokens, authorization_codes, clients, drill, expired, families, feed, grants, guards, purges,
-    readings, receipts, refresh_tokens, revoked_tokens, sessions, tokens,
+    access_tokens, audit, authorization_codes, clients, drill, expired, families, feed, grants, guards,
+    purges, readings, receipts, refresh_tokens, revoked_tokens, sessions, tokens,
 };
 
 /// Tables that grow with use; the others hold a few rows, or one.
-const LARGE: [&str; 11] = [
+const LARGE: [&str; 13] = [
+    "audit",
     "authorization_codes",
     "client_secrets",
     "clients",
@@ -21,6 +22,7 @@ const LARGE: [&str; 11] = [
     "grants",
     "ledger",
     "purges",
+    "receipt_notes",
     "revoked_tokens",
     "sessions",
     "tokens",
@@ -62,6 +64,7 @@ fn no_statement_scans_a_table_that_grows() {
     let connection = database();
     let statements = [
         access_tokens::STATEMENTS,
+        audit::STATEMENTS,
         authorization_codes::STATEMENTS,
         clients::STATEMENTS,
         drill::STATEMENTS,

@@ -1,7 +1,8 @@
-//! The ledger as people read it: receipts, histories, the admins' search. With each row its purge.
+//! The ledger and the audit as people read them: receipts, histories, the admins' searches. With each row of the ledger
+//! its purge.
 
 use crate::clock::Timestamp;
-use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
+use crate::model::id::{ClientId, GrantId, ReceiptId, ResourceServerId, UserId};
 
 use super::{Result, Store};
 
@@ -10,13 +11,29 @@ macro_rules! rows {
         concat!(
             "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, a.username AS actor_name, ",
             "l.origin, l.subject_kind, l.subject_id, l.grant_id, l.client_id, c.name AS client_name, l.user_id, ",
-            "u.username AS user_name, l.generation, n.reason, p.step, p.finished_at, ",
+            "u.username AS user_name, l.generation, n.reason, n.detail, n.address, 1 AS has_receipt, p.step, p.finished_at, ",
             "coalesce(p.access_tokens, 0) AS access_tokens, coalesce(p.refresh_tokens, 0) AS refresh_tokens, ",
             "coalesce(p.authorization_codes, 0) AS authorization_codes, coalesce(p.families, 0) AS families, ",
             "coalesce(p.sessions, 0) AS sessions FROM ledger AS l ",
             "LEFT JOIN users AS a ON a.id = l.actor_id LEFT JOIN clients AS c ON c.id = l.client_id ",
             "LEFT JOIN users AS u ON u.id = l.user_id LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id ",
             "LEFT JOIN purges AS p ON p.ledger_sequence = l.sequence WHERE ",
+            $rest
+        )
+    };
+}
+
+/// Rows of the audit in the same columns: nothing died, so there is no purge and no receipt.
+macro_rules! audit_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, a.username AS actor_name, ",
+            "l.origin, l.object_kind AS subject_kind, l.object_id AS subject_id, l.grant_id, l.client_id, ",
+            "c.name AS client_name, l.user_id, u.username AS user_name, NULL AS generation, n.reason, n.detail, ",
+            "n.address, 0 AS has_receipt, NULL AS step, NULL AS finished_at, 0 AS access_tokens, 0 AS refresh_tokens, ",
+            "0 AS authorization_codes, 0 AS families, 0 AS sessions FROM audit AS l ",
+            "LEFT JOIN users AS a ON a.id = l.actor_id LEFT JOIN clients AS c ON c.id = l.client_id ",
+            "LEFT JOIN users AS u ON u.id = l.user_id LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id WHERE ",
             $rest
         )
     };
@@ -37,6 +54,14 @@ const OF_GRANT: &str = rows!(
 const OF_CLIENT: &str =
     rows!("l.client_id = ?1 AND l.subject_kind = 'client' ORDER BY l.sequence DESC LIMIT 50");
 const OF_USER: &str = rows!("l.user_id = ?1 AND l.subject_kind <> 'token' ORDER BY l.sequence DESC LIMIT 50");
+const AUDIT_OF_GRANT: &str =
+    audit_rows!("l.grant_id = ?1 AND l.user_id = ?2 ORDER BY l.sequence DESC LIMIT 50");
+const AUDIT_OF_CLIENT: &str =
+    audit_rows!("l.client_id = ?1 AND l.object_kind = 'client' ORDER BY l.sequence DESC LIMIT 50");
+const AUDIT_OF_USER: &str = audit_rows!("l.user_id = ?1 ORDER BY l.sequence DESC LIMIT 50");
+const AUDIT_OF_RESOURCE_SERVER: &str = audit_rows!(
+    "l.object_id = ?1 AND l.object_kind IN ('key', 'resource_server') ORDER BY l.sequence DESC LIMIT 50"
+);
 /// ?1: rows before this sequence; ?2: an id, a name or part of an app's name, or empty; ?3: an act or empty.
 /// A drill's rounds are there for whoever looks for them.
 const SEARCH: &str = rows!(
@@ -46,11 +71,32 @@ const SEARCH: &str = rows!(
     ORDER BY l.sequence DESC LIMIT ?4"
 );
 
+const SEARCH_AUDIT: &str = audit_rows!(
+    "l.sequence < ?1 AND (?2 = '' OR l.receipt_id = ?2 OR l.object_id = ?2 OR l.client_id = ?2 OR l.user_id = ?2 \
+    OR l.grant_id = ?2 OR l.actor_id = ?2 OR u.username = lower(?2) OR a.username = lower(?2) \
+    OR instr(lower(coalesce(c.name, '')), lower(?2)) > 0) AND (l.act = ?3 OR ?3 = '') \
+    ORDER BY l.sequence DESC LIMIT ?4"
+);
+/// Rows of one history.
+const NEWEST: usize = 50;
+
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[FOR_VIEWER, FOR_ADMIN, OF_GRANT, OF_CLIENT, OF_USER, SEARCH];
+pub(super) const STATEMENTS: &[&str] = &[
+    FOR_VIEWER,
+    FOR_ADMIN,
+    OF_GRANT,
+    OF_CLIENT,
+    OF_USER,
+    SEARCH,
+    AUDIT_OF_GRANT,
+    AUDIT_OF_CLIENT,
+    AUDIT_OF_USER,
+    AUDIT_OF_RESOURCE_SERVER,
+    SEARCH_AUDIT,
+];
 
-/// One row of the ledger with the names of those in it, and what its purge has taken so far.
+/// One row of the ledger or the audit with the names of those in it, and what its purge has taken so far.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LedgerRow {
     pub sequence: i64,
@@ -70,6 +116,12 @@ pub struct LedgerRow {
     pub user_name: Option<String>,
     pub generation: Option<i64>,
     pub reason: Option<String>,
+    /// What the act changed.
+    pub detail: Option<String>,
+    /// Where the request came from; for admins, and for whoever acted.
+    pub address: Option<String>,
+    /// Whether it ended something, so that `/receipts/{id}` says what.
+    pub has_receipt: bool,
     /// The purge's step; `None` where the act left nothing to purge.
     pub step: Option<String>,
     pub finished_at: Option<Timestamp>,
@@ -81,13 +133,31 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
+    /// Of two histories, newest first, the newest rows of both.
+    fn newest_of(ledger: Vec<Self>, audit: Vec<Self>) -> Vec<Self> {
+        let mut rows = ledger;
+        rows.extend(audit);
+        rows.sort_by_key(|row| std::cmp::Reverse(row.at));
+        rows.truncate(NEWEST);
+        rows
+    }
+
     /// Whether the purge still has something to take.
     pub fn is_purging(&self) -> bool {
         self.step.is_some() && self.finished_at.is_none()
     }
 }
 
-/// What an admin looks for in the ledger; empty texts stand for all.
+/// The two records of acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Book {
+    /// What ended something.
+    Ledger,
+    /// What gave power or changed who has it.
+    Audit,
+}
+
+/// What an admin looks for in the ledger or the audit; empty texts stand for all.
 #[derive(Clone, Debug)]
 pub struct LedgerSearch {
     /// Only rows before this sequence: the key that pages are turned by.
@@ -116,24 +186,43 @@ impl Store {
         client: &ClientId,
         since: Timestamp,
     ) -> Result<Vec<LedgerRow>> {
-        let query = sqlx::query_as(OF_GRANT).bind(grant).bind(user).bind(client).bind(since);
+        let mut page = self.page().await?;
+        let ledger = sqlx::query_as(OF_GRANT).bind(grant).bind(user).bind(client).bind(since);
+        let ledger = ledger.fetch_all(&mut *page).await?;
+        let audit = sqlx::query_as(AUDIT_OF_GRANT).bind(grant).bind(user).fetch_all(&mut *page).await?;
+        Ok(LedgerRow::newest_of(ledger, audit))
+    }
+
+    async fn history(&self, [ledger, audit]: [&'static str; 2], id: &str) -> Result<Vec<LedgerRow>> {
+        let mut page = self.page().await?;
+        let ledger = sqlx::query_as(ledger).bind(id).fetch_all(&mut *page).await?;
+        let audit = sqlx::query_as(audit).bind(id).fetch_all(&mut *page).await?;
+        Ok(LedgerRow::newest_of(ledger, audit))
+    }
+
+    /// What happened to a resource server, newest first.
+    pub async fn resource_server_history(&self, id: &ResourceServerId) -> Result<Vec<LedgerRow>> {
+        let query = sqlx::query_as(AUDIT_OF_RESOURCE_SERVER).bind(id);
         Ok(query.fetch_all(&mut *self.page().await?).await?)
     }
 
     /// What happened to an app as a whole, newest first.
     pub async fn client_history(&self, client: &ClientId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(OF_CLIENT).bind(client).fetch_all(&mut *self.page().await?).await?)
+        self.history([OF_CLIENT, AUDIT_OF_CLIENT], client.as_str()).await
     }
 
     /// What happened to an account and its apps' access, newest first.
     pub async fn user_history(&self, user: &UserId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(OF_USER).bind(user).fetch_all(&mut *self.page().await?).await?)
+        self.history([OF_USER, AUDIT_OF_USER], user.as_str()).await
     }
 
-    /// The ledger, newest first.
-    pub async fn search_ledger(&self, search: &LedgerSearch) -> Result<Vec<LedgerRow>> {
-        let query =
-            sqlx::query_as(SEARCH).bind(search.before).bind(&search.text).bind(&search.act).bind(search.rows);
-        Ok(query.fetch_all(&mut *self.page().await?).await?)
+    /// The ledger or the audit, newest first.
+    pub async fn search_ledger(&self, book: Book, search: &LedgerSearch) -> Result<Vec<LedgerRow>> {
+        let statement = match book {
+            Book::Ledger => SEARCH,
+            Book::Audit => SEARCH_AUDIT,
+        };
+        let query = sqlx::query_as(statement).bind(search.before).bind(&search.text).bind(&search.act);
+        Ok(query.bind(search.rows).fetch_all(&mut *self.page().await?).await?)
     }
 }

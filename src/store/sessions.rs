@@ -6,11 +6,13 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
+use crate::model::by::By;
 use crate::model::id::{SessionId, UserId};
 use crate::model::secret::Digest;
+use crate::model::user::Role;
 
 use super::users::Credentials;
-use super::{Result, Store, Tx};
+use super::{Denial, Error, Result, Store, Tx};
 
 const LIVE: &str = "SELECT x.id, x.user_id, x.data, x.expires_at FROM sessions AS x, users AS u, server AS s \
     WHERE x.digest = ?1 AND x.expires_at > ?2 AND s.id = 1 AND s.generation = x.server_generation \
@@ -23,7 +25,7 @@ const INSERT: &str = "INSERT INTO sessions (digest, id, user_id, server_generati
     AND u.password_version = ?10";
 const DELETE: &str = "DELETE FROM sessions WHERE digest = ?1";
 
-const STILL_LIVE: &str = "SELECT 1 FROM sessions AS x, users AS u, server AS s WHERE x.id = ?1 AND x.user_id = ?2 \
+const LIVE_ROLE: &str = "SELECT u.role FROM sessions AS x, users AS u, server AS s WHERE x.id = ?1 AND x.user_id = ?2 \
     AND x.expires_at > ?3 AND s.id = 1 AND s.generation = x.server_generation AND u.id = x.user_id \
     AND u.status = 'active' AND u.generation = x.user_generation AND u.password_version = x.password_version";
 const DELETE_OUTDATED: &str = "DELETE FROM sessions WHERE user_id = ?1 \
@@ -45,7 +47,7 @@ pub struct SignedInBrowser {
 /// What `store::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
-    &[LIVE, STILL_LIVE, INSERT, DELETE, DELETE_OUTDATED, OF_USER, DELETE_BY_ID];
+    &[LIVE, LIVE_ROLE, INSERT, DELETE, DELETE_OUTDATED, OF_USER, DELETE_BY_ID];
 
 /// A live session's row.
 pub struct SessionRow {
@@ -114,9 +116,21 @@ impl Tx<'_> {
         Ok(self.connection.prepare_cached(DELETE_BY_ID)?.execute(params![id, user])? == 1)
     }
 
-    /// Whether the session that a request came with has lived on until this transaction.
-    pub fn session_is_live(&self, id: &SessionId, user: &UserId, now: Timestamp) -> Result<bool> {
-        Ok(self.connection.prepare_cached(STILL_LIVE)?.exists(params![id, user, now])?)
+    /// Checks that whoever acts on a page may still do so in this transaction. Commands and clients
+    /// stand on no session.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub fn check(&self, by: &By) -> Result<()> {
+        let Some(standing) = &by.standing else { return Ok(()) };
+        let mut statement = self.connection.prepare_cached(LIVE_ROLE)?;
+        let key = params![standing.session, standing.user, by.at];
+        let role: Option<Role> = statement.query_row(key, |row| row.get(0)).optional()?;
+        match role {
+            None => Err(Error::Denied(Denial::SignedOut)),
+            Some(role) if role < standing.role => Err(Error::Denied(Denial::RoleLowered)),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Deletes the sessions that began under an earlier password.

@@ -6,17 +6,22 @@ use crate::clock::Timestamp;
 use crate::model::id::{ClientId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
 
-use super::{Result, Store, Tx};
+use super::{Denial, Error, Result, Store, Tx};
 
 const BY_ID: &str =
     "SELECT id, username, email, role, status, status_at, created_at FROM users WHERE id = ?1";
 const ID_BY_NAME: &str = "SELECT id FROM users WHERE username = ?1 AND status <> 'deleted'";
 const FOR_SIGN_IN: &str = "SELECT u.id, u.password_hash, u.password_version, u.generation, s.generation \
     FROM users AS u, server AS s WHERE s.id = 1 AND u.username = ?1 AND u.status = 'active'";
+const FOR_SESSION: &str = "SELECT u.id, u.password_hash, u.password_version, u.generation, s.generation \
+    FROM users AS u, server AS s WHERE s.id = 1 AND u.id = ?1 AND u.status = 'active'";
 const INSERT: &str = "INSERT INTO users (id, username, email, role, status, status_at, generation, password_hash, \
     password_version, created_at) VALUES (?1, ?2, ?3, ?4, 'active', ?5, 1, ?6, 1, ?5)";
 const SET_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_version = password_version + 1 \
     WHERE username = ?1 AND status <> 'deleted' RETURNING id";
+/// Only while the account is as it was when the present password was checked.
+const CHANGE_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_version = password_version + 1 \
+    WHERE id = ?1 AND status = 'active' AND password_version = ?3 AND generation = ?4";
 const MOVE_GENERATION: &str = "UPDATE users SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' \
     AND (?2 IS NULL OR generation = ?2) RETURNING generation";
 const SET_STATUS: &str = "UPDATE users SET status = ?2, status_at = ?3, generation = generation + 1 \
@@ -56,6 +61,18 @@ pub struct Credentials {
     pub server_generation: i64,
 }
 
+impl Credentials {
+    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            user: row.get(0)?,
+            password_hash: row.get(1)?,
+            password_version: row.get(2)?,
+            user_generation: row.get(3)?,
+            server_generation: row.get(4)?,
+        })
+    }
+}
+
 impl User {
     fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         let at = row.get(5)?;
@@ -85,22 +102,10 @@ impl Store {
 
     /// `None` for an unknown name and for an account that can't be used.
     pub fn credentials(&self, name: &Username) -> Result<Option<Credentials>> {
-        self.lookup(|c| {
-            c.prepare_cached(FOR_SIGN_IN)?
-                .query_row([name], |row| {
-                    Ok(Credentials {
-                        user: row.get(0)?,
-                        password_hash: row.get(1)?,
-                        password_version: row.get(2)?,
-                        user_generation: row.get(3)?,
-                        server_generation: row.get(4)?,
-                    })
-                })
-                .optional()
-        })
+        self.lookup(|c| c.prepare_cached(FOR_SIGN_IN)?.query_row([name], Credentials::from_row).optional())
     }
 
-    /// Whether the user lets the client ask.
+    /// Whether the user has blocked the client.
     pub fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {
         self.lookup(|c| c.prepare_cached(IS_BLOCKED)?.exists(params![user, client]))
     }
@@ -142,6 +147,30 @@ impl Tx<'_> {
             .optional()?;
         id.iter().try_for_each(|id| self.delete_outdated_sessions(id))?;
         Ok(id)
+    }
+
+    /// Replaces the password that `checked` was read with; sessions that began under it end.
+    ///
+    /// # Errors
+    /// `Denied` when the account has moved since: its password, its generation or its status. A
+    /// change that was being hashed meanwhile must not outrun that.
+    pub fn change_password(&self, checked: &Credentials, password_hash: &str) -> Result<()> {
+        let rows = self.connection.prepare_cached(CHANGE_PASSWORD)?.execute(params![
+            checked.user,
+            password_hash,
+            checked.password_version,
+            checked.user_generation
+        ])?;
+        if rows == 0 {
+            return Err(Error::Denied(Denial::SignedOut));
+        }
+        self.delete_outdated_sessions(&checked.user)
+    }
+
+    /// What a session of an active account begins with, as it stands in this transaction.
+    pub fn credentials(&self, id: &UserId) -> Result<Option<Credentials>> {
+        let mut statement = self.connection.prepare_cached(FOR_SESSION)?;
+        Ok(statement.query_row([id], Credentials::from_row).optional()?)
     }
 
     /// All that was minted for the user so far dies with this. `None` for an unknown user, and where
@@ -200,15 +229,14 @@ impl Tx<'_> {
         Ok(self.connection.prepare_cached(BY_ID)?.query_row([id], User::from_row).optional()?)
     }
 
-    /// From now on the client may not ask this user.
-    pub fn insert_block(&self, user: &UserId, client: &ClientId, now: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(INSERT_BLOCK)?.execute(params![user, client, now])?;
-        Ok(())
+    /// From now on the client may not ask this user. `false` if it is blocked already.
+    pub fn insert_block(&self, user: &UserId, client: &ClientId, now: Timestamp) -> Result<bool> {
+        Ok(self.connection.prepare_cached(INSERT_BLOCK)?.execute(params![user, client, now])? == 1)
     }
 
-    pub fn delete_block(&self, user: &UserId, client: &ClientId) -> Result<()> {
-        self.connection.prepare_cached(DELETE_BLOCK)?.execute(params![user, client])?;
-        Ok(())
+    /// `false` if it is not blocked.
+    pub fn delete_block(&self, user: &UserId, client: &ClientId) -> Result<bool> {
+        Ok(self.connection.prepare_cached(DELETE_BLOCK)?.execute(params![user, client])? == 1)
     }
 
     pub fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {

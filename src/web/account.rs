@@ -1,5 +1,7 @@
 //! `/register` and `/account`: people and their own accounts.
 
+use std::net::IpAddr;
+
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::Json;
@@ -10,9 +12,10 @@ use serde_json::json;
 use tower_sessions::Session;
 
 use crate::app::App;
+use crate::app::address::Address;
 use crate::clock::Timestamp;
 use crate::config::Registration;
-use crate::model::act::By;
+use crate::model::by::By;
 use crate::model::id::SessionId;
 use crate::model::params::Params;
 use crate::model::password::Password;
@@ -24,8 +27,7 @@ use crate::service::revoke;
 use crate::store;
 use crate::store::receipts::LedgerRow;
 use crate::store::sessions::SignedInBrowser;
-use crate::store::users::User;
-use crate::web::address::Address;
+use crate::store::users::{Credentials, User};
 use crate::web::authorizations::named_receipt;
 use crate::web::device;
 use crate::web::error::{self, Error, Result};
@@ -81,7 +83,7 @@ pub async fn register(
         return Ok(error::page(StatusCode::TOO_MANY_REQUESTS, "error-too-many", None));
     }
     let username = new.username.clone();
-    match register::user(&app.store, &app.passwords, new, now).await {
+    match register::user(&app.store, &app.passwords, new, By::visitor(address, now)).await {
         Ok(_) => {}
         Err(register::Error::Store(store::Error::Exists)) => {
             faults.add("username", "error-username-taken");
@@ -89,7 +91,15 @@ pub async fn register(
         }
         Err(error) => return Err(error.into()),
     }
-    sign_in_again(&app, &session, &username, &headers).await;
+    // What was asked for has been committed: without a session the person signs in by themselves.
+    let begun = match app.store.credentials(&username) {
+        Ok(Some(credentials)) => {
+            session::begin(&session, &credentials, device::name(&headers), address).await
+        }
+        Ok(None) => Ok(false),
+        Err(error) => Err(error.into()),
+    };
+    clear_unless_begun(&session, begun).await;
     Ok(go_on(form.get("next").and_then(local_path).unwrap_or_default()).into_response())
 }
 
@@ -113,16 +123,16 @@ fn new_user(form: &Params, faults: &mut Faults) -> Option<NewUser> {
     })
 }
 
-/// A new session in this browser, after the account has moved under the old one.
+/// A new session in this browser, with what the change of the account has left.
 ///
 /// What was asked for has been committed by now: without a session the person signs in again, while
 /// an error would say that nothing was changed.
-async fn sign_in_again(app: &App, session: &Session, username: &Username, headers: &HeaderMap) {
-    let begun = match app.store.credentials(username) {
-        Ok(Some(credentials)) => session::begin(session, &credentials, device::name(headers)).await,
-        Ok(None) => Ok(false),
-        Err(error) => Err(error.into()),
-    };
+async fn sign_in_again(session: &Session, changed: &Credentials, headers: &HeaderMap, address: IpAddr) {
+    let begun = session::begin(session, changed, device::name(headers), address).await;
+    clear_unless_begun(session, begun).await;
+}
+
+async fn clear_unless_begun(session: &Session, begun: Result<bool>) {
     if !matches!(begun, Ok(true)) {
         tracing::warn!(request.id = %request::Id::current(), "session.not_begun");
         session.clear().await;
@@ -139,7 +149,20 @@ pub struct AccountPage {
     notice: Option<&'static str>,
     receipt: Vec<LedgerRow>,
     reach: Reach,
+    /// What happened to the account, newest first.
+    activity: Vec<LedgerRow>,
     faults: Faults,
+}
+
+/// Rows of the account's page; the export has more.
+const ACTIVITY: usize = 20;
+
+impl AccountPage {
+    /// Where an act of the person's own came from; other people's addresses are not theirs to know.
+    fn address<'r>(&self, row: &'r LedgerRow) -> Option<&'r str> {
+        let is_own = row.actor_id.as_deref() == Some(self.user.id.as_str());
+        row.address.as_deref().filter(|_| is_own)
+    }
 }
 
 async fn account_page(
@@ -150,7 +173,10 @@ async fn account_page(
     faults: Faults,
 ) -> Result<AccountPage> {
     let now = app.clock.now();
+    let mut activity = app.store.user_history(&signed_in.user.id).await?;
+    activity.truncate(ACTIVITY);
     Ok(AccountPage {
+        activity,
         reach: Reach::of(app, &receipt, now).await?,
         receipt,
         page: signed_in.page(Section::Account, now),
@@ -176,23 +202,30 @@ pub async fn account(
     account_page(&app, signed_in, notice, receipt, Faults::default()).await
 }
 
-/// Whether the form's `current_password` is the person's; a fault is noted if not.
+/// The forms of these paths stand on the account's page.
+pub async fn to_account() -> Redirect {
+    Redirect::to("/account")
+}
+
+/// The account as it was when the form's `current_password` proved to be its own; a fault is noted if
+/// that is wrong.
 async fn confirm(
     app: &App,
     user: &User,
     address: &Address,
     form: &Params,
     faults: &mut Faults,
-) -> Result<()> {
+) -> Result<Option<Credentials>> {
     if !app.sign_in_attempts.allow(user.username.as_str(), address.0) {
         faults.add("current_password", "error-too-many");
-        return Ok(());
+        return Ok(None);
     }
     let typed = Password::typed(form.get("current_password").unwrap_or_default().to_owned());
-    if app.passwords.check(&app.store, Some(&user.username), typed).await?.is_none() {
+    let checked = app.passwords.check(&app.store, Some(&user.username), typed).await?;
+    if checked.is_none() {
         faults.add("current_password", "error-current-password");
     }
-    Ok(())
+    Ok(checked)
 }
 
 /// The hash of the form's `new_password`, if it will do and the person has proven who they are.
@@ -202,12 +235,13 @@ async fn new_password(
     address: &Address,
     form: &Params,
     faults: &mut Faults,
-) -> Result<Option<String>> {
+) -> Result<Option<(Credentials, String)>> {
     let chosen = Password::chosen(form.get("new_password").unwrap_or_default().to_owned());
     let chosen = faults.check("new_password", chosen);
-    confirm(app, user, address, form, faults).await?;
-    let Some(chosen) = chosen.filter(|_| faults.is_empty()) else { return Ok(None) };
-    Ok(Some(app.passwords.hash(chosen).await.map_err(register::Error::from)?))
+    let checked = confirm(app, user, address, form, faults).await?;
+    let Some((checked, chosen)) = checked.zip(chosen).filter(|_| faults.is_empty()) else { return Ok(None) };
+    let hash = app.passwords.hash(chosen).await.map_err(register::Error::from)?;
+    Ok(Some((checked, hash)))
 }
 
 pub async fn change_password(
@@ -219,16 +253,15 @@ pub async fn change_password(
     Form(form): Form,
 ) -> Result<Response> {
     let mut faults = Faults::default();
-    let hash = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
-    let Some(hash) = hash else {
+    let changed = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let Some((checked, hash)) = changed else {
         let page = account_page(&app, signed_in, None, Vec::new(), faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
     let apps = if form.get("revoke_apps") == Some("1") { Apps::Revoke } else { Apps::Keep };
-    let User { id, username, .. } = signed_in.user;
-    let by = By::user_on_page(&id, app.clock.now());
-    let receipt = account::change_password(&app.store, id, username.clone(), hash, apps, by).await?;
-    sign_in_again(&app, &session, &username, &headers).await;
+    let by = signed_in.by(app.clock.now());
+    let (receipt, changed) = account::change_password(&app.store, checked, hash, apps, by).await?;
+    sign_in_again(&session, &changed, &headers, address.0).await;
     Ok(match receipt {
         Some(receipt) => Redirect::to(&format!("/account?done=password&receipt={receipt}")),
         None => Redirect::to("/account?done=password"),
@@ -244,7 +277,8 @@ pub async fn end_session(
 ) -> Result<Redirect> {
     let id = SessionId::parse(&id).ok_or(Error::NotFound)?;
     // Ended before, or somebody else's: the list shows what there is.
-    account::end_session(&app.store, id, signed_in.user.id).await?;
+    let by = signed_in.by(app.clock.now());
+    account::end_session(&app.store, id, signed_in.user.id, by).await?;
     Ok(Redirect::to("/account?done=session"))
 }
 
@@ -289,19 +323,15 @@ pub async fn taken_over(
     Form(form): Form,
 ) -> Result<Response> {
     let mut faults = Faults::default();
-    let hash = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
-    let Some(hash) = hash else {
+    let changed = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let Some((checked, hash)) = changed else {
         let page = taken_over_form(&app, &signed_in, faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
-    let receipt = revoke::taken_over_account(&app.store, signed_in.user.id, hash, by).await?;
-    sign_in_again(&app, &session, &signed_in.user.username, &headers).await;
-    Ok(match receipt {
-        Some(receipt) => Redirect::to(&format!("/receipts/{receipt}")),
-        None => Redirect::to("/account"),
-    }
-    .into_response())
+    let by = signed_in.by(app.clock.now());
+    let (receipt, changed) = revoke::taken_over_account(&app.store, checked, hash, by).await?;
+    sign_in_again(&session, &changed, &headers, address.0).await;
+    Ok(Redirect::to(&format!("/receipts/{receipt}")).into_response())
 }
 
 #[derive(Template, WebTemplate)]
@@ -341,7 +371,7 @@ pub async fn delete(
         let page = delete_form(&app, &signed_in, faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
-    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    let by = signed_in.by(app.clock.now());
     revoke::delete_user(&app.store, signed_in.user.id, by).await?;
     // The session went with the account; that its row can't be deleted now is no failure of that.
     let _ = session.flush().await;

@@ -7,8 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
-use crate::model::act::By;
-use crate::model::client::{Client, RedirectUri, parse_reason};
+use crate::model::client::{Client, RedirectUri};
 use crate::model::id::{ClientId, ReceiptId};
 use crate::service::{moderate, revoke};
 use crate::store::client_lists::{ClientOrder, ClientRow, ClientSearch, Rows};
@@ -18,6 +17,9 @@ use crate::web::form::{Form, Path, Query, ReasonField, page_number, page_text, w
 use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
+
+/// Users of the app read it, its developer and admins do.
+const APP_REASON: ReasonField = ReasonField::new("reason-hint");
 
 const STATUSES: [&str; 4] = ["active", "suspended", "banned", "deleted"];
 
@@ -167,7 +169,7 @@ async fn show_shutting(app: &App, signed_in: &SignedIn, id: &str, act: Shutting)
     if !act.can_befall(&row) {
         return Ok(to_app(&row.id).into_response());
     }
-    let shown = ShutPage::new(app, signed_in, (row, client), act, ReasonField::default())?;
+    let shown = ShutPage::new(app, signed_in, (row, client), act, APP_REASON)?;
     Ok(shown.into_response())
 }
 
@@ -178,16 +180,14 @@ async fn shut(app: &App, signed_in: &SignedIn, id: &str, act: Shutting, form: &F
     if !act.can_befall(&row) {
         return Ok(to_app(&row.id).into_response());
     }
-    let text = form.0.get("reason").unwrap_or_default();
-    let reason = match parse_reason(text) {
+    let reason = match APP_REASON.read(&form.0) {
         Ok(reason) => reason,
-        Err(error) => {
-            let refused = ReasonField::refused(text, error);
+        Err(refused) => {
             let shown = ShutPage::new(app, signed_in, (row, client), act, refused)?;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
         }
     };
-    let by = By::admin_on_page(&signed_in.user.id, now);
+    let by = signed_in.by(now);
     let receipt = match act {
         Shutting::Suspend => revoke::suspend_client(&app.store, client.id, reason, by).await?,
         Shutting::Ban => revoke::ban_client(&app.store, client.id, reason, by).await?,
@@ -239,6 +239,7 @@ pub async fn ban(
 pub struct ReinstatePage {
     page: Page,
     row: ClientRow,
+    reason: ReasonField,
 }
 
 pub async fn reinstate_page(
@@ -254,18 +255,25 @@ pub async fn reinstate_page(
         return Ok(to_app(&row.id).into_response());
     }
     let page = signed_in.page(Section::AdminApps, app.clock.now());
-    Ok(ReinstatePage { page, row }.into_response())
+    Ok(ReinstatePage { page, row, reason: APP_REASON }.into_response())
 }
 
 pub async fn reinstate(
     State(app): State<App>,
     signed_in: SignedIn,
     Path(id): Path<String>,
-    _: Form,
-) -> Result<Redirect> {
-    let client = ClientId::parse(&id).ok_or(Error::NotFound)?;
-    let admin = signed_in.user.id;
-    let by = By::admin_on_page(&admin, app.clock.now());
-    moderate::reinstate_client(&app.store, client.clone(), admin, by).await?;
-    Ok(to_app(&client))
+    Form(form): Form,
+) -> Result<Response> {
+    let (row, client) = app_of(&app, &id).await?;
+    let now = app.clock.now();
+    let reason = match APP_REASON.read(&form) {
+        Ok(reason) => reason,
+        Err(reason) => {
+            let shown = ReinstatePage { page: signed_in.page(Section::AdminApps, now), row, reason };
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+        }
+    };
+    let by = signed_in.by(now).because(reason);
+    moderate::reinstate_client(&app.store, client.id, signed_in.user.id, by).await?;
+    Ok(to_app(&row.id).into_response())
 }

@@ -7,8 +7,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
-use crate::model::act::By;
-use crate::model::client::parse_reason;
 use crate::model::id::UserId;
 use crate::model::user::Role;
 use crate::service::moderate;
@@ -23,7 +21,11 @@ use crate::web::form::{Form, Path, Query, ReasonField, page_number, page_text, w
 use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
-use crate::web::text::t;
+
+/// The person concerned reads it, and admins do.
+const ACCOUNT_REASON: ReasonField = ReasonField::new("reason-hint-account");
+/// So do users of the apps that are suspended with the account.
+const DISABLE_REASON: ReasonField = ReasonField::new("reason-hint-disable");
 
 const STATUSES: [&str; 3] = ["active", "disabled", "deleted"];
 
@@ -85,7 +87,10 @@ pub struct DetailPage {
     grants: Vec<GrantCard>,
     own_apps: Vec<ClientRow>,
     history: Vec<LedgerRow>,
+    /// The role that is ticked.
+    chosen: Role,
     role_error: Option<&'static str>,
+    reason: ReasonField,
 }
 
 async fn show(app: &App, signed_in: &SignedIn, row: UserRow) -> Result<DetailPage> {
@@ -96,7 +101,9 @@ async fn show(app: &App, signed_in: &SignedIn, row: UserRow) -> Result<DetailPag
         grants: app.store.grant_cards(&row.id, now).await?,
         own_apps: app.store.clients_of(&row.id).await?,
         history: app.store.user_history(&row.id).await?,
+        chosen: row.role,
         role_error: None,
+        reason: ACCOUNT_REASON,
         row,
     })
 }
@@ -146,8 +153,7 @@ pub async fn disable_page(
     if row.status != "active" {
         return Ok(to_user(&row.id).into_response());
     }
-    let reason = ReasonField::suggesting(t("disable-default-reason"));
-    Ok(DisablePage::new(&app, &signed_in, row, reason).await?.into_response())
+    Ok(DisablePage::new(&app, &signed_in, row, DISABLE_REASON).await?.into_response())
 }
 
 pub async fn disable(
@@ -157,18 +163,16 @@ pub async fn disable(
     Form(form): Form,
 ) -> Result<Response> {
     let row = user_of(&app, &id).await?;
-    let apps = match (form.get("suspend_apps"), form.get("reason").unwrap_or_default()) {
-        (None, _) => Apps::Keep,
-        (Some(_), text) => match parse_reason(text) {
-            Ok(reason) => Apps::Suspend(reason),
-            Err(error) => {
-                let reason = ReasonField::refused(text, error);
-                let shown = DisablePage::new(&app, &signed_in, row, reason).await?;
-                return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
-            }
-        },
+    let apps = if form.get("suspend_apps").is_some() { Apps::Suspend } else { Apps::Keep };
+    let reason = match DISABLE_REASON.read(&form) {
+        Ok(reason) => reason,
+        Err(refused) => {
+            let mut shown = DisablePage::new(&app, &signed_in, row, refused).await?;
+            shown.suspends_apps = apps == Apps::Suspend;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+        }
     };
-    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
+    let by = signed_in.by(app.clock.now()).because(reason);
     let receipt = revoke::disable_user(&app.store, row.id.clone(), apps, by).await?;
     Ok(done(receipt.as_ref(), &to_user(&row.id)).into_response())
 }
@@ -178,6 +182,7 @@ pub async fn disable(
 pub struct EnablePage {
     page: Page,
     row: UserRow,
+    reason: ReasonField,
 }
 
 pub async fn enable_page(
@@ -189,20 +194,30 @@ pub async fn enable_page(
     if row.status != "disabled" {
         return Ok(to_user(&row.id).into_response());
     }
+    if row.id == signed_in.user.id {
+        return Err(moderate::Error::Oneself.into());
+    }
     let page = signed_in.page(Section::AdminUsers, app.clock.now());
-    Ok(EnablePage { page, row }.into_response())
+    Ok(EnablePage { page, row, reason: ACCOUNT_REASON }.into_response())
 }
 
 pub async fn enable(
     State(app): State<App>,
     signed_in: SignedIn,
     Path(id): Path<String>,
-    _: Form,
-) -> Result<Redirect> {
-    let user = UserId::parse(&id).ok_or(Error::NotFound)?;
-    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
-    moderate::enable_user(&app.store, user.clone(), by).await?;
-    Ok(to_user(&user))
+    Form(form): Form,
+) -> Result<Response> {
+    let row = user_of(&app, &id).await?;
+    let now = app.clock.now();
+    let reason = match ACCOUNT_REASON.read(&form) {
+        Ok(reason) => reason,
+        Err(reason) => {
+            let shown = EnablePage { page: signed_in.page(Section::AdminUsers, now), row, reason };
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+        }
+    };
+    moderate::enable_user(&app.store, row.id.clone(), signed_in.by(now).because(reason)).await?;
+    Ok(to_user(&row.id).into_response())
 }
 
 #[derive(Template, WebTemplate)]
@@ -214,6 +229,18 @@ pub struct RevokePage {
     row: UserRow,
     grants: Vec<GrantCard>,
     devices: i64,
+    reason: ReasonField,
+}
+
+impl RevokePage {
+    async fn new(app: &App, signed_in: &SignedIn, row: UserRow, reason: ReasonField) -> Result<Self> {
+        let now = app.clock.now();
+        let grants = app.store.grant_cards(&row.id, now).await?;
+        let devices = grants.iter().map(|grant| grant.devices).sum();
+        let page = signed_in.page(Section::AdminUsers, now);
+        let worst_case = worst_case_everywhere(app, None, now)?;
+        Ok(Self { page, worst_case, row, grants, devices, reason })
+    }
 }
 
 pub async fn revoke_page(
@@ -221,16 +248,11 @@ pub async fn revoke_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    let now = app.clock.now();
     let row = user_of(&app, &id).await?;
     if row.status == "deleted" {
         return Ok(to_user(&row.id).into_response());
     }
-    let grants = app.store.grant_cards(&row.id, now).await?;
-    let devices = grants.iter().map(|grant| grant.devices).sum();
-    let page = signed_in.page(Section::AdminUsers, now);
-    let worst_case = worst_case_everywhere(&app, None, now)?;
-    Ok(RevokePage { page, worst_case, row, grants, devices }.into_response())
+    Ok(RevokePage::new(&app, &signed_in, row, ACCOUNT_REASON).await?.into_response())
 }
 
 pub async fn revoke(
@@ -238,12 +260,19 @@ pub async fn revoke(
     signed_in: SignedIn,
     Path(id): Path<String>,
     Form(form): Form,
-) -> Result<Redirect> {
-    let user = UserId::parse(&id).ok_or(Error::NotFound)?;
+) -> Result<Response> {
+    let row = user_of(&app, &id).await?;
     let seen = form.get("generation").and_then(|generation| generation.parse().ok());
-    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
-    let receipt = revoke::user(&app.store, user.clone(), seen, by).await?;
-    Ok(done(receipt.as_ref(), &to_user(&user)))
+    let reason = match ACCOUNT_REASON.read(&form) {
+        Ok(reason) => reason,
+        Err(refused) => {
+            let shown = RevokePage::new(&app, &signed_in, row, refused).await?;
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+        }
+    };
+    let by = signed_in.by(app.clock.now()).because(reason);
+    let receipt = revoke::user(&app.store, row.id.clone(), seen, by).await?;
+    Ok(done(receipt.as_ref(), &to_user(&row.id)).into_response())
 }
 
 /// The form stands on the account's page.
@@ -264,7 +293,15 @@ pub async fn set_role(
         let shown = DetailPage { role_error: Some("error-role"), ..shown };
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
     };
-    let by = By::admin_on_page(&signed_in.user.id, app.clock.now());
+    let reason = match ACCOUNT_REASON.read(&form) {
+        Ok(reason) => reason,
+        Err(reason) => {
+            let shown = show(&app, &signed_in, row).await?;
+            let shown = DetailPage { chosen: role, reason, ..shown };
+            return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
+        }
+    };
+    let by = signed_in.by(app.clock.now()).because(reason);
     moderate::set_role(&app.store, row.id.clone(), role, by).await?;
     Ok(to_user(&row.id).into_response())
 }

@@ -5,13 +5,12 @@ use std::time::Duration;
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::model::act::By;
-use crate::model::client::{AppName, Client, ClientKind, ClientStatus};
+use crate::model::client::{Client, ClientKind, ClientStatus};
 use crate::model::id::ClientId;
 use crate::model::params::Params;
 use crate::model::secret::ClientSecret;
@@ -21,6 +20,7 @@ use crate::service::revoke::{self, Authority};
 use crate::web::developer::{Notice, own, own_or_deleted, to_app, to_receipt_of};
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Path};
+use crate::web::once;
 use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
@@ -68,7 +68,7 @@ pub async fn revoke_tokens(
 ) -> Result<Response> {
     let client = own(&app, &signed_in, &id)?;
     let seen = seen(&form)?;
-    let by = By::developer_on_page(&signed_in.user.id, app.clock.now());
+    let by = signed_in.by(app.clock.now());
     let owner = Authority::Owner(signed_in.user.id);
     match revoke::client_tokens(&app.store, client.id.clone(), owner, seen, by).await? {
         Some(receipt) => Ok(Redirect::to(&format!("/receipts/{receipt}")).into_response()),
@@ -88,27 +88,48 @@ pub struct RotateSecretPage {
     is_refused: bool,
 }
 
-/// A secret, on the only page that ever shows it.
+/// A new secret, on the page that shows it once.
 #[derive(Template, WebTemplate)]
 #[template(path = "developer/secret.html")]
 pub struct SecretPage {
     page: Page,
-    client: ClientId,
-    name: AppName,
-    secret: ClientSecret,
-    /// When the one before it stops; `None` for the first.
+    client: Client,
+    /// `None` once it has been shown.
+    secret: Option<ClientSecret>,
+    /// When the last of the earlier ones stops.
     earlier_until: Option<Timestamp>,
 }
 
-impl SecretPage {
-    pub fn first(page: Page, client: ClientId, name: AppName, secret: ClientSecret) -> Self {
-        Self { page, client, name, secret, earlier_until: None }
-    }
+fn secret_path(id: &ClientId) -> String {
+    format!("/apps/{id}/secret")
+}
 
-    fn title(&self) -> String {
-        let key = if self.earlier_until.is_some() { "secret-next-title" } else { "secret-first-title" };
-        self.page.t1(key, "app", &self.name)
-    }
+/// To the page that shows the new secret of `client` once.
+pub fn to_secret(app: &App, client: &ClientId, secret: &ClientSecret) -> Result<Response> {
+    once::to_page(&secret_path(client), secret.expose(), app.config.issuer.transport())
+}
+
+pub async fn secret_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let client = own(&app, &signed_in, &id)?;
+    let now = app.clock.now();
+    // Only what opens something is shown: anybody could have put a cookie there.
+    let known = app.store.client_and_secrets(&client.id, now)?;
+    let is_valid = |secret: &ClientSecret| {
+        let mut digests = known.iter().flat_map(|client| client.secrets(now));
+        digests.any(|digest| digest.matches(&secret.digest()))
+    };
+    let secret = once::brought(&headers).and_then(|text| ClientSecret::parse(&text)).filter(is_valid);
+    let secrets = app.store.client_secret_rows(&client.id, now).await?;
+    let earlier_until = secrets.iter().filter_map(|row| row.expires_at).max();
+    let (page, path) = (signed_in.page(Section::Apps, now), secret_path(&client.id));
+    let page = SecretPage { page, client, secret, earlier_until };
+    once::shown(page, &path, &method, app.config.issuer.transport())
 }
 
 /// The longest overlap: a week.
@@ -145,19 +166,15 @@ pub async fn rotate_secret(
 ) -> Result<Response> {
     let now = app.clock.now();
     let client = own(&app, &signed_in, &id)?;
-    let page = signed_in.page(Section::Apps, now);
     let typed = form.get("overlap_hours").unwrap_or_default().trim();
     let Some(overlap) = overlap(typed) else {
+        let page = signed_in.page(Section::Apps, now);
         let page = RotateSecretPage { page, client, overlap_hours: typed.to_owned(), is_refused: true };
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    let owner = signed_in.user.id;
-    match register::rotate_secret(&app.store, client.id.clone(), owner, overlap, now).await {
-        Ok(secret) => {
-            let Client { id, name, .. } = client;
-            let earlier_until = Some(now.plus(overlap));
-            Ok(SecretPage { page, client: id, name, secret, earlier_until }.into_response())
-        }
+    let by = signed_in.by(now);
+    match register::rotate_secret(&app.store, client.id.clone(), signed_in.user.id, overlap, by).await {
+        Ok(secret) => to_secret(&app, &client.id, &secret),
         // Public, or no longer active: its page says so.
         Err(register::Error::NotFound) => Ok(to_app(&client.id, Notice::Refused)),
         Err(error) => Err(error.into()),
@@ -220,7 +237,7 @@ pub async fn delete(
         let page = DeletePage { page, worst_case, client, counted, refused: Some(typed.to_owned()) };
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
-    let by = By::developer_on_page(&signed_in.user.id, now);
+    let by = signed_in.by(now);
     match revoke::delete_client(&app.store, client.id.clone(), signed_in.user.id.clone(), by).await {
         Ok(Some(receipt)) => Ok(Redirect::to(&format!("/receipts/{receipt}")).into_response()),
         // Banned before, or deleted by a request that ran beside this one.

@@ -15,7 +15,7 @@ use crate::model::scope::Scope;
 use crate::service::register::{self, ClientEdit, NewClient};
 use crate::store::resource_servers::Scopes;
 use crate::store::users::User;
-use crate::web::app_acts::SecretPage;
+use crate::web::app_acts::to_secret;
 use crate::web::developer::{Notice, own, to_app};
 use crate::web::error::Result;
 use crate::web::form::{Form, Path};
@@ -284,9 +284,8 @@ pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(fields):
         Ok(new) => new,
         Err(faults) => return Ok(page.refused(faults)),
     };
-    let name = new.name.clone();
-    match register::client(&app.store, new, now).await {
-        Ok((id, Some(secret))) => Ok(SecretPage::first(page.page, id, name, secret).into_response()),
+    match register::client(&app.store, new, signed_in.by(now)).await {
+        Ok((id, Some(secret))) => to_secret(&app, &id, &secret),
         Ok((id, None)) => Ok(Redirect::to(&format!("/apps/{id}")).into_response()),
         Err(register::Error::BannedRedirect) => Ok(page.refused(banned_redirect())),
         Err(error) => Err(error.into()),
@@ -323,7 +322,8 @@ pub async fn edit(
         Ok(edit) => edit,
         Err(faults) => return Ok(page.refused(faults)),
     };
-    match register::edit_client(&app.store, id.clone(), signed_in.user.id, edit, now).await {
+    let by = signed_in.by(now);
+    match register::edit_client(&app.store, id.clone(), signed_in.user.id, edit, by).await {
         Ok(()) => Ok(to_app(&id, Notice::Changed)),
         Err(register::Error::BannedRedirect) => Ok(page.refused(banned_redirect())),
         // Banned or deleted meanwhile: its page says so.

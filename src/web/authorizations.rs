@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::model::act::By;
 use crate::model::client::RedirectUri;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId};
 use crate::model::params::Params;
@@ -233,9 +232,15 @@ pub async fn revoke_one(
     Form(form): Form,
 ) -> Result<Redirect> {
     let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
-    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    let by = signed_in.by(app.clock.now());
     let receipt = revoke::grants(&app.store, signed_in.user.id, vec![grant], asking(&form), by).await?;
     Ok(done(receipt, &format!("/authorizations/{id}")))
+}
+
+/// The form stands on the grant's page.
+pub async fn to_grant(Path(id): Path<String>) -> Result<Redirect> {
+    let id = GrantId::parse(&id).ok_or(Error::NotFound)?;
+    Ok(Redirect::to(&format!("/authorizations/{id}")))
 }
 
 pub async fn unblock(
@@ -245,7 +250,9 @@ pub async fn unblock(
     _: Form,
 ) -> Result<Redirect> {
     let card = card(&app, &signed_in, &id, app.clock.now()).await?;
-    moderate::lift_block(&app.store, signed_in.user.id, card.grant.client_id).await?;
+    let by = signed_in.by(app.clock.now());
+    let GrantCard { id: grant, client_id, .. } = card.grant;
+    moderate::lift_block(&app.store, grant, client_id, signed_in.user.id, by).await?;
     Ok(Redirect::to(&format!("/authorizations/{id}")))
 }
 
@@ -298,7 +305,7 @@ pub async fn revoke_several(
     signed_in: SignedIn,
     Form(form): Form,
 ) -> Result<Redirect> {
-    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    let by = signed_in.by(app.clock.now());
     let owner = signed_in.user.id;
     let receipt = if form.get("all") == Some("1") {
         revoke::all_grants(&app.store, owner, by).await?
@@ -350,7 +357,7 @@ pub async fn sign_device_out(
 ) -> Result<Redirect> {
     let grant = GrantId::parse(&id).ok_or(Error::NotFound)?;
     let family = FamilyId::parse(&family).ok_or(Error::NotFound)?;
-    let by = By::user_on_page(&signed_in.user.id, app.clock.now());
+    let by = signed_in.by(app.clock.now());
     let receipt = revoke::device(&app.store, signed_in.user.id, grant, family, by).await?;
     Ok(match receipt {
         Some(receipt) => Redirect::to(&format!("/authorizations/{id}?receipt={receipt}")),

@@ -8,12 +8,15 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 use crate::model::client::{Client, ClientKind};
+use crate::model::secret::Digest;
 use crate::oauth::authorize::{self, Refusal, Request};
 use crate::oauth::error::{Code, Error as OauthError};
 use crate::service::authorize::{
     Authorization, Basis, Error as AuthorizeError, Seen, authorize as give_code, look, stands,
 };
+use crate::store;
 use crate::store::clients::Change;
+use crate::store::resource_servers::Scopes;
 use crate::web::device;
 use crate::web::error::{self, Error, Result};
 use crate::web::form::Form;
@@ -72,8 +75,38 @@ pub struct ConsentPage {
     query: String,
     /// The fields of a sign-out that comes back here.
     not_you: String,
-    seen: Seen,
+    shown: Shown,
     notice: Option<&'static str>,
+}
+
+/// What a consent page showed, as its form carries it: the state of things, and a digest of what the
+/// person was asked to allow and where the answer goes.
+#[derive(PartialEq, Eq)]
+struct Shown {
+    seen: Seen,
+    asked: String,
+}
+
+impl Shown {
+    fn new(request: &Request, scopes: &Scopes, seen: Seen) -> Self {
+        let mut text = format!("{}\n{}", request.answers.redirect, request.scope);
+        for entry in scopes.of(&request.scope) {
+            text.push('\n');
+            text.push_str(&entry.description);
+        }
+        Self { seen, asked: Digest::of(text.as_bytes()).token_id() }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (seen, asked) = text.rsplit_once('.')?;
+        Some(Self { seen: Seen::parse(seen)?, asked: asked.to_owned() })
+    }
+}
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}.{}", self.seen, self.asked)
+    }
 }
 
 /// A 303 with an address that may have a scheme of the app's own.
@@ -126,7 +159,7 @@ pub async fn ask(
         match give(&app, &request, &signed_in, &headers, Basis::Standing).await {
             Ok(code) => return redirect(&request.answers.code(&code)),
             Err(AuthorizeError::Ask) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return refused(error, &uri),
         }
     }
     show(&app, request, &signed_in, query, None)
@@ -145,6 +178,10 @@ pub async fn decide(
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
+    let shown = form.get("seen").and_then(Shown::parse);
+    if shown.as_ref().is_some_and(|shown| shown.seen.user != signed_in.user.id) {
+        return show(&app, request, &signed_in, query, Some("consent-other-account"));
+    }
     match form.get("decision") {
         Some("approve") => {}
         Some("deny") => {
@@ -153,13 +190,24 @@ pub async fn decide(
         }
         _ => return show(&app, request, &signed_in, query, Some("consent-undecided")),
     }
-    let Some(seen) = form.get("seen").and_then(Seen::parse) else {
+    // A request that names no scope or address asks for what the registration says now.
+    let scopes = app.store.scopes()?;
+    let is_what_was_shown = |shown: &Shown| *shown == Shown::new(&request, &scopes, shown.seen.clone());
+    let Some(Shown { seen, .. }) = shown.filter(is_what_was_shown) else {
         return show(&app, request, &signed_in, query, Some("consent-moved"));
     };
     match give(&app, &request, &signed_in, &headers, Basis::Approved(seen)).await {
         Ok(code) => redirect(&request.answers.code(&code)),
         Err(AuthorizeError::Ask) => show(&app, request, &signed_in, query, Some("consent-moved")),
-        Err(error) => Err(error.into()),
+        Err(error) => refused(error, &uri),
+    }
+}
+
+/// Whoever is signed out meanwhile signs in and is asked again.
+fn refused(error: AuthorizeError, uri: &Uri) -> Result<Response> {
+    match error {
+        AuthorizeError::Store(store::Error::Denied(_)) => Ok(to_sign_in(&Method::GET, uri)),
+        error => Err(error.into()),
     }
 }
 
@@ -173,14 +221,13 @@ async fn give(
     let authorization = Authorization {
         client: request.client.id.clone(),
         user: signed_in.user.id.clone(),
-        session: signed_in.session.clone(),
         scope: request.scope.clone(),
         redirect_uri: request.named_redirect.clone(),
         code_challenge: Some(request.code_challenge.clone()),
         device: device::name(headers),
     };
-    let now = app.clock.now();
-    let code = give_code(&app.store, authorization, basis, app.config.lives.code, now).await?;
+    let by = signed_in.by(app.clock.now());
+    let code = give_code(&app.store, authorization, basis, app.config.lives.code, by).await?;
     Ok(code.expose().to_owned())
 }
 
@@ -203,6 +250,7 @@ fn show(
         })
         .collect();
     let policy = content_security_policy(Some(&request.answers.redirect.csp_source()));
+    let shown = Shown::new(&request, &scopes, seen);
     let page = ConsentPage {
         page: signed_in.page(Section::None, app.clock.now()),
         domain: request.answers.redirect.domain(),
@@ -214,7 +262,7 @@ fn show(
             .append_pair("next", &format!("/oauth/authorize?{query}"))
             .finish(),
         query,
-        seen,
+        shown,
         notice,
     };
     let status = match notice {

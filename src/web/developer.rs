@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::model::act::Act;
+use crate::model::audit::Event;
 use crate::model::client::{Client, ClientKind, ClientStatus, GrantType};
 use crate::model::id::ClientId;
 use crate::service::counts::Counted;

@@ -8,8 +8,12 @@ use axum::response::{IntoResponse, Response};
 use crate::clock::Timestamp;
 use crate::request;
 use crate::service::{authorize, keys, moderate, register, revoke};
-use crate::store;
+use crate::store::{self, Denial};
 use crate::web::page::{Page, Section};
+
+/// Marks an answer to somebody whose session has ended: signing in leads back to the page.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedOut;
 
 /// Why a page can't be shown.
 #[derive(Debug)]
@@ -20,6 +24,8 @@ pub enum Error {
     Forbidden,
     /// A request that no form of ours sends: a message key.
     BadRequest(&'static str),
+    /// The session ended while the request was under way; nothing was changed.
+    SignedOut,
     /// The store did not answer; nothing was changed.
     Unavailable,
     /// A fault of ours.
@@ -30,6 +36,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Denied(Denial::SignedOut) => return Self::SignedOut,
+            store::Error::Denied(Denial::RoleLowered) => return Self::Forbidden,
+            _ => {}
+        }
         tracing::error!(request.id = %request::Id::current(), error = %error, "store.unavailable");
         Self::Unavailable
     }
@@ -110,6 +121,8 @@ pub struct ErrorPage {
     page: Page,
     title: String,
     text: String,
+    /// The page to look at again.
+    again: Option<String>,
     /// Names this request in the log; only where the fault is ours.
     reference: Option<String>,
 }
@@ -119,6 +132,7 @@ impl Error {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -129,6 +143,7 @@ impl Error {
         match self {
             Self::NotFound => "error-not-found",
             Self::Forbidden => "error-forbidden",
+            Self::SignedOut => "error-signed-out",
             Self::BadRequest(key) => key,
             Self::Unavailable => "error-unavailable",
             Self::Internal => "error-internal",
@@ -136,11 +151,19 @@ impl Error {
     }
 }
 
+/// The answer to a form that was made for another account than the one that is signed in now: nothing was done.
+pub fn moved(path: &str) -> Response {
+    let page = Page::new(None, Section::None, Timestamp::from_millis(0));
+    let (title, text) = (page.t("error-other-account-title"), page.t("error-other-account"));
+    let again = Some(path.to_owned());
+    (StatusCode::CONFLICT, ErrorPage { page, title, text, again, reference: None }).into_response()
+}
+
 /// An error page for `status`, titled `<key>-title`, with the sentence `<key>`.
 pub fn page(status: StatusCode, key: &str, reference: Option<String>) -> Response {
     let page = Page::new(None, Section::None, Timestamp::from_millis(0));
     let (title, text) = (page.t(&format!("{key}-title")), page.t(key));
-    let mut response = (status, ErrorPage { page, title, text, reference }).into_response();
+    let mut response = (status, ErrorPage { page, title, text, again: None, reference }).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
@@ -154,6 +177,10 @@ impl IntoResponse for Error {
         if let Some(reference) = &reference {
             tracing::error!(request.id = reference, status = self.status().as_u16(), "page.failed");
         }
-        page(self.status(), self.key(), reference)
+        let mut response = page(self.status(), self.key(), reference);
+        if matches!(self, Self::SignedOut) {
+            response.extensions_mut().insert(SignedOut);
+        }
+        response
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::store::receipts::LedgerRow;
+use crate::store::receipts::{Book, LedgerRow};
 use crate::web::page::iso;
 
 /// What the ledger can be exported as.
@@ -38,11 +38,13 @@ struct Record<'r> {
     families_deleted: i64,
     sessions_deleted: i64,
     purged_at: Option<String>,
+    detail: Option<&'r str>,
+    address: Option<&'r str>,
 }
 
 const COLUMNS: &str = "sequence,receipt_id,at,act,actor_kind,actor_id,actor_name,origin,subject_kind,subject_id,grant_id,\
     client_id,client_name,user_id,user_name,generation,reason,access_tokens_deleted,refresh_tokens_deleted,\
-    authorization_codes_deleted,families_deleted,sessions_deleted,purged_at\r\n";
+    authorization_codes_deleted,families_deleted,sessions_deleted,purged_at,detail,address\r\n";
 
 impl<'r> Record<'r> {
     fn new(row: &'r LedgerRow) -> Self {
@@ -70,6 +72,8 @@ impl<'r> Record<'r> {
             families_deleted: row.families,
             sessions_deleted: row.sessions,
             purged_at: row.finished_at.map(iso),
+            detail: row.detail.as_deref(),
+            address: row.address.as_deref(),
         }
     }
 
@@ -102,6 +106,8 @@ impl<'r> Record<'r> {
             number(self.families_deleted),
             number(self.sessions_deleted),
             maybe(self.purged_at.as_deref()),
+            maybe(self.detail),
+            maybe(self.address),
         ];
         cells.join(",") + "\r\n"
     }
@@ -129,10 +135,12 @@ impl Format {
         }
     }
 
-    pub const fn disposition(self) -> &'static str {
-        match self {
-            Self::Csv => "attachment; filename=\"ledger.csv\"",
-            Self::Json => "attachment; filename=\"ledger.json\"",
+    pub const fn disposition(self, book: Book) -> &'static str {
+        match (self, book) {
+            (Self::Csv, Book::Ledger) => "attachment; filename=\"ledger.csv\"",
+            (Self::Json, Book::Ledger) => "attachment; filename=\"ledger.json\"",
+            (Self::Csv, Book::Audit) => "attachment; filename=\"audit.csv\"",
+            (Self::Json, Book::Audit) => "attachment; filename=\"audit.json\"",
         }
     }
 
@@ -173,6 +181,6 @@ mod tests {
     fn there_is_a_column_for_each_member() {
         let empty = Format::Json.batch(&[], true, true);
         assert_eq!(empty, "[]\n");
-        assert_eq!(COLUMNS.matches(',').count(), 22);
+        assert_eq!(COLUMNS.matches(',').count(), 24);
     }
 }

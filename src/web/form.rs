@@ -6,9 +6,11 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
+use crate::model::client::parse_reason;
 use crate::model::params::Params;
 use crate::oauth::form::is_form;
 use crate::web::error::{self, Error};
+use crate::web::session::Viewer;
 use crate::web::text::t;
 
 /// A form's fields.
@@ -18,6 +20,8 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let viewer = request.extensions().get::<Viewer>().cloned();
+        let path = request.uri().path().to_owned();
         // A form without fields has no body, and some clients then name no type either.
         let is_typed = request.headers().contains_key(axum::http::header::CONTENT_TYPE);
         if is_typed && !is_form(request.headers()) {
@@ -27,7 +31,22 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|_| error::page(axum::http::StatusCode::PAYLOAD_TOO_LARGE, "error-too-large", None))?;
-        Params::parse(&body).map(Self).map_err(|_| Error::BadRequest("error-encoding").into_response())
+        let fields = Params::parse(&body).map_err(|_| Error::BadRequest("error-encoding").into_response())?;
+        if is_for_somebody_else(&fields, viewer.as_ref()) {
+            return Err(error::moved(&path));
+        }
+        Ok(Self(fields))
+    }
+}
+
+/// Whether another account is signed in by now than the one that the form was shown to.
+///
+/// Scripts send no such field; they act for whoever they are signed in as.
+fn is_for_somebody_else(fields: &Params, viewer: Option<&Viewer>) -> bool {
+    let signed_in = viewer.and_then(|viewer| viewer.0.as_ref());
+    match (fields.get("user"), signed_in) {
+        (Some(shown_to), Some(signed_in)) => shown_to != signed_in.user.id.as_str(),
+        _ => false,
     }
 }
 
@@ -92,21 +111,28 @@ pub fn local_path(text: &str) -> Option<&str> {
 }
 
 /// A field for a sentence that everyone concerned reads.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ReasonField {
     pub text: String,
+    /// Who reads it: a message key.
+    pub hint: &'static str,
     /// What is wrong with it: a message key.
     pub error: Option<&'static str>,
 }
 
 impl ReasonField {
-    /// A field that says `text` until somebody changes it.
-    pub fn suggesting(text: String) -> Self {
-        Self { text, error: None }
+    /// An empty field with this hint.
+    pub const fn new(hint: &'static str) -> Self {
+        Self { text: String::new(), hint, error: None }
     }
 
-    pub fn refused(text: &str, error: &'static str) -> Self {
-        Self { text: text.to_owned(), error: Some(error) }
+    /// What the form says.
+    ///
+    /// # Errors
+    /// The field, with what is wrong with it.
+    pub fn read(self, form: &Params) -> Result<String, Self> {
+        let text = form.get("reason").unwrap_or_default();
+        parse_reason(text).map_err(|error| Self { text: text.to_owned(), error: Some(error), ..self })
     }
 }
 

@@ -172,7 +172,11 @@ impl ServerPage {
     }
 }
 
-fn server_of(app: &App, id: &str) -> Result<ResourceServer> {
+/// The resource server that a page's address names.
+///
+/// # Errors
+/// `NotFound`.
+pub fn server_of(app: &App, id: &str) -> Result<ResourceServer> {
     let id = ResourceServerId::parse(id).ok_or(Error::NotFound)?;
     app.store.resource_server(&id)?.ok_or(Error::NotFound)
 }
@@ -199,6 +203,7 @@ pub async fn change(
         let page = ServerPage::new(&app, &signed_in, server, form)?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    register::guarding(&app.store, server.id.clone(), guarding).await?;
+    let by = signed_in.by(app.clock.now());
+    register::guarding(&app.store, server.id.clone(), guarding, by).await?;
     Ok(Redirect::to(&format!("/admin/resource-servers/{}", server.id)).into_response())
 }

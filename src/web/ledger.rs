@@ -1,4 +1,4 @@
-//! The ledger as admins read it: `/admin/ledger` with its exports.
+//! The ledger and the audit as admins read them: `/admin/ledger` and `/admin/audit` with their exports.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -10,9 +10,10 @@ use futures_util::stream;
 
 use crate::app::App;
 use crate::model::act::Act;
+use crate::model::audit::Event;
 use crate::model::params::Params;
 use crate::store::Store;
-use crate::store::receipts::{LedgerRow, LedgerSearch};
+use crate::store::receipts::{Book, LedgerRow, LedgerSearch};
 use crate::web::error::{Error, Result};
 use crate::web::export::Format;
 use crate::web::form::{Query, with_query};
@@ -48,6 +49,7 @@ pub fn who(page: &Page, row: &LedgerRow) -> String {
 #[template(path = "admin/ledger.html")]
 pub struct ListPage {
     page: Page,
+    book: Book,
     search: LedgerSearch,
     rows: Vec<LedgerRow>,
     /// Where the next page begins.
@@ -58,7 +60,37 @@ impl ListPage {
     /// The same search: from a row on, or in a format.
     fn address(&self, before: &str, format: &str) -> String {
         let LedgerSearch { text, act, .. } = &self.search;
-        with_query("/admin/ledger", &[("q", text), ("act", act), ("before", before), ("format", format)])
+        with_query(self.path(), &[("q", text), ("act", act), ("before", before), ("format", format)])
+    }
+
+    const fn path(&self) -> &'static str {
+        match self.book {
+            Book::Ledger => "/admin/ledger",
+            Book::Audit => "/admin/audit",
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self.book {
+            Book::Ledger => "admin-ledger",
+            Book::Audit => "admin-audit",
+        }
+    }
+
+    const fn lede(&self) -> &'static str {
+        match self.book {
+            Book::Ledger => "ledger-lede",
+            Book::Audit => "audit-lede",
+        }
+    }
+
+    fn is_audit(&self) -> bool {
+        self.book == Book::Audit
+    }
+
+    /// The acts that this book has rows of.
+    fn acts(&self) -> Vec<&'static str> {
+        acts(self.book)
     }
 
     fn is_first(&self) -> bool {
@@ -66,14 +98,21 @@ impl ListPage {
     }
 }
 
+fn acts(book: Book) -> Vec<&'static str> {
+    match book {
+        Book::Ledger => Act::ALL.iter().map(|act| act.as_str()).collect(),
+        Book::Audit => Event::ALL.iter().map(|event| event.as_str()).collect(),
+    }
+}
+
 /// What can't be read is refused: a search for less would find everything.
-fn search(query: &Params) -> Result<LedgerSearch> {
+fn search(book: Book, query: &Params) -> Result<LedgerSearch> {
     let before = match query.get("before") {
         Some(before) => before.parse().map_err(|_| Error::BadRequest("error-before"))?,
         None => i64::MAX,
     };
     let act = query.get("act").unwrap_or_default();
-    if !act.is_empty() && Act::parse(act).is_none() {
+    if !act.is_empty() && !acts(book).contains(&act) {
         return Err(Error::BadRequest("error-act"));
     }
     let text = query.get("q").unwrap_or_default().trim().to_owned();
@@ -81,18 +120,32 @@ fn search(query: &Params) -> Result<LedgerSearch> {
     Ok(LedgerSearch { before, text, act: act.to_owned(), rows: PAGE_ROWS + 1 })
 }
 
-pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<Response> {
-    let search = search(&query)?;
+pub async fn list(state: State<App>, signed_in: SignedIn, query: Query) -> Result<Response> {
+    show(Book::Ledger, state, signed_in, query).await
+}
+
+pub async fn audit(state: State<App>, signed_in: SignedIn, query: Query) -> Result<Response> {
+    show(Book::Audit, state, signed_in, query).await
+}
+
+async fn show(
+    book: Book,
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Query(query): Query,
+) -> Result<Response> {
+    let search = search(book, &query)?;
     if let Some(format) = query.get("format") {
         let format = Format::parse(format).ok_or(Error::BadRequest("error-format"))?;
-        return Ok(export(app.store.clone(), search, format));
+        return Ok(export(app.store.clone(), book, search, format));
     }
-    let mut rows = app.store.search_ledger(&search).await?;
+    let mut rows = app.store.search_ledger(book, &search).await?;
     let has_more = rows.len() > PAGE_ROWS as usize;
     rows.truncate(PAGE_ROWS as usize);
     let next = rows.last().filter(|_| has_more).map(|row| row.sequence);
-    let page = signed_in.page(Section::Ledger, app.clock.now());
-    Ok(ListPage { page, search, rows, next }.into_response())
+    let section = if book == Book::Ledger { Section::Ledger } else { Section::Audit };
+    let page = signed_in.page(section, app.clock.now());
+    Ok(ListPage { page, book, search, rows, next }.into_response())
 }
 
 /// Where an export stands.
@@ -106,7 +159,7 @@ enum Reading {
 /// Everything that matches, newest first, read and sent batch by batch.
 ///
 /// A failing store cuts the answer off, so that nobody takes a part for the whole.
-fn export(store: Store, search: LedgerSearch, format: Format) -> Response {
+fn export(store: Store, book: Book, search: LedgerSearch, format: Format) -> Response {
     let batches = stream::try_unfold(Reading::Begin, move |reading| {
         let (store, mut search) = (store.clone(), search.clone());
         async move {
@@ -119,7 +172,7 @@ fn export(store: Store, search: LedgerSearch, format: Format) -> Response {
                 Reading::End => return Ok::<_, crate::store::Error>(None),
             };
             search.rows = BATCH_ROWS;
-            let rows = store.search_ledger(&search).await?;
+            let rows = store.search_ledger(book, &search).await?;
             let next = match rows.last() {
                 Some(row) if rows.len() == BATCH_ROWS as usize => Reading::After(row.sequence),
                 _ => Reading::End,
@@ -130,7 +183,7 @@ fn export(store: Store, search: LedgerSearch, format: Format) -> Response {
     });
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(format.media_type())),
-        (header::CONTENT_DISPOSITION, HeaderValue::from_static(format.disposition())),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static(format.disposition(book))),
     ];
     (headers, Body::from_stream(batches)).into_response()
 }
@@ -141,9 +194,9 @@ mod tests {
 
     #[test]
     fn every_act_has_its_sentences() {
-        for act in Act::ALL {
+        for act in [Book::Ledger, Book::Audit].into_iter().flat_map(acts) {
             for prefix in ["act", "what", "verb"] {
-                let key = format!("{prefix}-{}", act.as_str());
+                let key = format!("{prefix}-{act}");
                 let sentence = t_with(&key, &[("app", &"Fotowerk"), ("user", &"alice")]);
                 assert!(!sentence.contains("Unknown localization"), "{sentence}");
             }

@@ -5,7 +5,9 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use crate::clock::Timestamp;
+use crate::model::id::UserId;
 use crate::model::user::{Role, Username};
+use crate::store::users::User;
 use crate::web::text::{Argument, t, t_with};
 
 /// The part of the site that a page belongs to.
@@ -18,19 +20,34 @@ pub enum Section {
     AdminApps,
     AdminUsers,
     Ledger,
+    Audit,
     ResourceServers,
+}
+
+/// The signed-in person who reads a page.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: UserId,
+    pub username: Username,
+    pub role: Role,
+}
+
+impl Person {
+    pub fn of(user: &User) -> Self {
+        Self { id: user.id.clone(), username: user.username.clone(), role: user.role }
+    }
 }
 
 /// First field of every page.
 #[derive(Clone, Debug)]
 pub struct Page {
-    pub user: Option<(Username, Role)>,
+    pub user: Option<Person>,
     pub section: Section,
     now: Timestamp,
 }
 
 impl Page {
-    pub const fn new(user: Option<(Username, Role)>, section: Section, now: Timestamp) -> Self {
+    pub const fn new(user: Option<Person>, section: Section, now: Timestamp) -> Self {
         Self { user, section, now }
     }
 
@@ -68,20 +85,21 @@ impl Page {
 
     /// Whether the viewer may do what `role` may.
     pub fn may(&self, role: Role) -> bool {
-        self.user.as_ref().is_some_and(|(_, has)| *has >= role)
+        self.user.as_ref().is_some_and(|person| person.role >= role)
     }
 
     pub fn is_in(&self, section: &str) -> bool {
-        use Section::{Account, AdminApps, AdminUsers, Apps, Authorizations, Ledger, ResourceServers};
+        use Section::{Account, AdminApps, AdminUsers, Apps, Audit, Authorizations, Ledger, ResourceServers};
         matches!(
             (self.section, section),
             (Authorizations, "authorizations")
                 | (Apps, "apps")
                 | (Account, "account")
-                | (AdminApps | AdminUsers | Ledger | ResourceServers, "admin")
+                | (AdminApps | AdminUsers | Ledger | Audit | ResourceServers, "admin")
                 | (AdminApps, "admin-apps")
                 | (AdminUsers, "admin-users")
                 | (Ledger, "admin-ledger")
+                | (Audit, "admin-audit")
                 | (ResourceServers, "admin-resource-servers")
         )
     }
@@ -93,7 +111,7 @@ impl Page {
 
     /// Whether `username` is the person who looks.
     pub fn is_me(&self, username: &str) -> bool {
-        self.user.as_ref().is_some_and(|(me, _)| me.as_str() == username)
+        self.user.as_ref().is_some_and(|person| person.username.as_str() == username)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
@@ -13,15 +13,17 @@ use crate::model::canary::{Drill, Outcome, PATIENCE};
 use crate::model::client::{AppName, is_deceptive};
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
-use crate::model::resource_server::is_audience;
+use crate::model::resource_server::{ResourceServer, is_audience};
 use crate::model::scope::Scope;
+use crate::model::secret::ResourceServerSecret;
 use crate::service::register::{self, NewResourceServer};
 use crate::store;
 use crate::store::resource_servers::Scopes;
 use crate::store::user_lists::ResourceServerRow;
 use crate::web::error::Result;
-use crate::web::form::Form;
-use crate::web::guards::{GuardingForm, Standing};
+use crate::web::form::{Form, Path};
+use crate::web::guards::{GuardingForm, Standing, server_of};
+use crate::web::once;
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 use crate::web::text::t_with;
@@ -158,14 +160,39 @@ pub async fn new_page(State(app): State<App>, signed_in: SignedIn) -> NewPage {
     NewPage { page, form: NewForm::default() }
 }
 
-/// Shows the secret, this once.
+/// A new secret, on the page that shows it once.
 #[derive(Template, WebTemplate)]
 #[template(path = "admin/resource_server_secret.html")]
 pub struct SecretPage {
     page: Page,
-    name: String,
-    id: ResourceServerId,
-    secret: String,
+    server: ResourceServer,
+    /// `None` once it has been shown.
+    secret: Option<ResourceServerSecret>,
+}
+
+fn secret_path(id: &ResourceServerId) -> String {
+    format!("/admin/resource-servers/{id}/secret")
+}
+
+/// To the page that shows a resource server's new secret once.
+pub fn to_secret(app: &App, id: &ResourceServerId, secret: &ResourceServerSecret) -> Result<Response> {
+    once::to_page(&secret_path(id), secret.expose(), app.config.issuer.transport())
+}
+
+pub async fn secret_page(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let server = server_of(&app, &id)?;
+    // Only what opens something is shown: anybody could have put a cookie there.
+    let is_valid = |secret: &ResourceServerSecret| server.secret.matches(&secret.digest());
+    let secret = once::brought(&headers).and_then(|text| ResourceServerSecret::parse(&text)).filter(is_valid);
+    let path = secret_path(&server.id);
+    let page = signed_in.page(Section::ResourceServers, app.clock.now());
+    once::shown(SecretPage { page, server, secret }, &path, &method, app.config.issuer.transport())
 }
 
 pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(form): Form) -> Result<Response> {
@@ -177,11 +204,8 @@ pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(form): F
         Ok(new) => new,
         Err(form) => return Ok(refuse(page, *form)),
     };
-    let name = new.name.clone();
-    match register::resource_server(&app.store, new, now).await {
-        Ok((id, secret)) => {
-            Ok(SecretPage { page, name, id, secret: secret.expose().to_owned() }.into_response())
-        }
+    match register::resource_server(&app.store, new, signed_in.by(now)).await {
+        Ok((id, secret)) => to_secret(&app, &id, &secret),
         // A server without scopes, or one that another admin added at this moment.
         Err(register::Error::Store(store::Error::Exists)) => {
             Ok(refuse(page, NewForm { audience_error: Some("error-server-audience-taken"), ..form }))

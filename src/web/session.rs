@@ -1,6 +1,7 @@
 //! Sessions of signed-in browsers, and who looks at a page.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,8 +18,10 @@ use tower_sessions::session_store::{Error as StoreError, Result as StoreResult};
 use tower_sessions::{Expiry, Session, SessionManagerLayer, SessionStore};
 
 use crate::app::App;
+use crate::app::address::Address;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Transport;
+use crate::model::by::{By, Standing};
 use crate::model::id::{SessionId, UserId};
 use crate::model::secret::Digest;
 use crate::model::user::Role;
@@ -26,8 +29,8 @@ use crate::service::sign_in;
 use crate::store::Store;
 use crate::store::sessions::NewSession;
 use crate::store::users::{Credentials, User};
-use crate::web::error::Error;
-use crate::web::page::{Page, Section};
+use crate::web::error::{Error, SignedOut};
+use crate::web::page::{Page, Person, Section};
 
 /// The one key that sessions hold: what the browser signed in with.
 const SIGN_IN: &str = "sign_in";
@@ -43,6 +46,9 @@ struct SignIn {
     user_generation: i64,
     server_generation: i64,
     device: String,
+    /// Earlier versions did not write it.
+    #[serde(default)]
+    address: Option<IpAddr>,
 }
 
 /// Sessions in the `sessions` table, under the digest of their id.
@@ -94,7 +100,9 @@ impl SessionStore for Sessions {
             data: serde_json::to_string(&record.data).map_err(backend)?,
             expires_at: self.expiry(),
         };
-        let begun = sign_in::begin_session(&self.store, new, checked, now).await.map_err(backend)?;
+        let address = mark.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let by = By::at_sign_in(checked.user.clone(), address, now);
+        let begun = sign_in::begin_session(&self.store, new, checked, by).await.map_err(backend)?;
         // The account moved while the password was being checked.
         if begun { Ok(()) } else { Err(StoreError::Decode("the account has changed".to_owned())) }
     }
@@ -123,7 +131,7 @@ impl SessionStore for Sessions {
     }
 
     async fn delete(&self, id: &Id) -> StoreResult<()> {
-        sign_in::end_session(&self.store, digest(*id)).await.map_err(backend)
+        sign_in::forget_session(&self.store, digest(*id)).await.map_err(backend)
     }
 }
 
@@ -148,7 +156,12 @@ pub fn layer(app: &App) -> SessionManagerLayer<Sessions> {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn begin(session: &Session, checked: &Credentials, device: String) -> Result<bool, Error> {
+pub async fn begin(
+    session: &Session,
+    checked: &Credentials,
+    device: String,
+    address: IpAddr,
+) -> Result<bool, Error> {
     if session.id().is_some() {
         session.cycle_id().await?;
     }
@@ -158,6 +171,7 @@ pub async fn begin(session: &Session, checked: &Credentials, device: String) -> 
         user_generation: checked.user_generation,
         server_generation: checked.server_generation,
         device,
+        address: Some(address),
     };
     session.insert(SIGN_IN, mark).await?;
     match session.save().await {
@@ -176,11 +190,20 @@ pub struct SignedIn {
     pub user: User,
     /// The session's own id, as the account page lists it.
     pub session: SessionId,
+    /// The role that the page asks for.
+    acts_as: Role,
+    address: IpAddr,
 }
 
 impl SignedIn {
     pub fn page(&self, section: Section, now: Timestamp) -> Page {
-        Page::new(Some((self.user.username.clone(), self.user.role)), section, now)
+        Page::new(Some(Person::of(&self.user)), section, now)
+    }
+
+    /// The person as the one who acts on this page: what they do is checked once more in its transaction.
+    pub fn by(&self, now: Timestamp) -> By {
+        let (user, session) = (self.user.id.clone(), self.session.clone());
+        By::on_page(Standing { user, session, role: self.acts_as }, self.address, now)
     }
 }
 
@@ -201,6 +224,7 @@ impl Viewer {
 pub async fn identify(
     State(app): State<App>,
     session: Session,
+    Address(address): Address,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
@@ -209,7 +233,7 @@ pub async fn identify(
     let id = id.as_deref().and_then(SessionId::parse);
     let viewer = match mark.zip(id).and_then(|(mark, id)| Some((UserId::parse(&mark.user)?, id))) {
         Some((user, session)) => {
-            let signed_in = |user| SignedIn { user, session };
+            let signed_in = |user| SignedIn { user, session, acts_as: Role::User, address };
             app.store.user(&user)?.map(signed_in)
         }
         None => None,
@@ -219,13 +243,17 @@ pub async fn identify(
 }
 
 /// Middleware of pages for people with a role: others sign in first and then go on, or are refused.
-pub async fn require_role(State(role): State<Role>, request: Request, next: Next) -> Response {
-    let viewer = request.extensions().get::<Viewer>().and_then(|viewer| viewer.0.as_ref());
-    match viewer {
-        None => to_sign_in(request.method(), request.uri()),
-        Some(signed_in) if signed_in.user.role < role => Error::Forbidden.into_response(),
-        Some(_) => next.run(request).await,
+pub async fn require_role(State(role): State<Role>, mut request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let viewer = request.extensions_mut().get_mut::<Viewer>().and_then(|viewer| viewer.0.as_mut());
+    let Some(signed_in) = viewer else { return to_sign_in(&method, &uri) };
+    if signed_in.user.role < role {
+        return Error::Forbidden.into_response();
     }
+    signed_in.acts_as = role;
+    let response = next.run(request).await;
+    // The session ended while the request was under way.
+    if response.extensions().get::<SignedOut>().is_some() { to_sign_in(&method, &uri) } else { response }
 }
 
 /// To the sign-in page and back; after a POST, back to the page that shows what the act does.

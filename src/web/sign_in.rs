@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use tower_sessions::Session;
 
 use crate::app::App;
+use crate::app::address::Address;
 use crate::config::Registration;
 use crate::metrics::SignInFailure;
 use crate::model::client::Client;
@@ -16,7 +17,8 @@ use crate::model::password::Password;
 use crate::model::user::Username;
 use crate::oauth::authorize;
 use crate::request;
-use crate::web::address::Address;
+use crate::service::account;
+use crate::store;
 use crate::web::device;
 use crate::web::error::{self, Result};
 use crate::web::form::{Form, Query, local_path};
@@ -87,7 +89,7 @@ pub async fn sign_in(
     let typed = Password::typed(password.to_owned());
     let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
     let begun = match &checked {
-        Some(checked) => session::begin(&session, checked, device::name(&headers)).await?,
+        Some(checked) => session::begin(&session, checked, device::name(&headers), address).await?,
         None => false,
     };
     if !begun {
@@ -119,7 +121,20 @@ pub async fn sign_out_page(State(app): State<App>, viewer: Viewer, Query(query):
     SignOutPage { page: viewer.page(app.clock.now()), next }.into_response()
 }
 
-pub async fn sign_out(session: Session, Form(form): Form) -> Result<Redirect> {
+pub async fn sign_out(
+    State(app): State<App>,
+    viewer: Viewer,
+    session: Session,
+    Form(form): Form,
+) -> Result<Redirect> {
+    if let Some(signed_in) = viewer.0 {
+        let by = signed_in.by(app.clock.now());
+        match account::end_session(&app.store, signed_in.session, signed_in.user.id, by).await {
+            // It has ended by itself meanwhile.
+            Ok(_) | Err(store::Error::Denied(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     session.flush().await?;
     Ok(match form.get("next").and_then(local_path) {
         Some(next) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rescind::model::act::By;
+use rescind::model::by::{Actor, By};
 use rescind::model::client::TokenFormat;
 use rescind::model::user::Role;
 use rescind::service::authorize::{Basis, Error, look};
@@ -17,11 +17,21 @@ async fn a_consent_page_is_outdated_by_a_revocation_under_a_clock_that_was_set_b
     let (client, _) = world.client(&alice, "app.example", TokenFormat::Opaque).await;
     let session = world.session("alice").await;
     world.consent(&client, &alice, &session).await;
-    all_grants(&world.store, alice.clone(), By::user_on_page(&alice, NOW)).await.unwrap().unwrap();
+    all_grants(&world.store, alice.clone(), By { actor: Actor::User(alice.clone()), ..By::operator(NOW) })
+        .await
+        .unwrap()
+        .unwrap();
     let seen = look(&world.store, &client, &alice).unwrap().unwrap();
     world.consent(&client, &alice, &session).await;
     let earlier = NOW.minus(Duration::from_secs(60));
-    all_grants(&world.store, alice.clone(), By::user_on_page(&alice, earlier)).await.unwrap().unwrap();
+    all_grants(
+        &world.store,
+        alice.clone(),
+        By { actor: Actor::User(alice.clone()), ..By::operator(earlier) },
+    )
+    .await
+    .unwrap()
+    .unwrap();
     let basis = Basis::Approved(seen);
     let given = world.authorize(&client, &alice, &session, scope("a"), basis, NOW).await;
     assert!(matches!(given, Err(Error::Ask)), "the page showed nothing of that revocation");

@@ -10,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use rescind::app::App;
 use rescind::clock::Clock;
 use rescind::config::Config;
-use rescind::model::act::By;
+use rescind::model::by::{Actor, By};
 use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
 use rescind::model::password::Password;
@@ -181,7 +181,8 @@ impl Estate {
             scopes: vec![("a".to_owned(), "See photos".to_owned())],
             guarding: Guarding::default(),
         };
-        let (id, secret) = register::resource_server(&self.world.store, new, NOW).await.unwrap();
+        let (id, secret) =
+            register::resource_server(&self.world.store, new, By::operator(NOW)).await.unwrap();
         self.names.insert("api".to_owned(), id.to_string());
         self.keep_digest("api/secret", Kind::ApiSecret, secret.expose(), None);
     }
@@ -190,7 +191,9 @@ impl Estate {
         let owner = self.id(owner, UserId::parse);
         let (id, first) = self.world.client(&owner, &format!("{name}.example"), format).await;
         let day = Duration::from_secs(86_400);
-        let second = register::rotate_secret(&self.world.store, id.clone(), owner, day, NOW).await.unwrap();
+        let second = register::rotate_secret(&self.world.store, id.clone(), owner, day, By::operator(NOW))
+            .await
+            .unwrap();
         self.names.insert(name.to_owned(), id.to_string());
         self.keep_digest(
             &format!("{name}/secret/earlier"),
@@ -329,7 +332,7 @@ impl Estate {
                 revoke::disable_user(store, user(), Apps::Keep, by).await.unwrap();
             }
             "disable-with-apps" => {
-                revoke::disable_user(store, user(), Apps::Suspend(reason), by).await.unwrap();
+                revoke::disable_user(store, user(), Apps::Suspend, by.because(reason)).await.unwrap();
             }
             "enable" => moderate::enable_user(store, user(), by).await.unwrap(),
             "revoke-user" => {

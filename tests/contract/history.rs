@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rescind::model::act::By;
+use rescind::model::by::{Actor, By};
 use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::secret::{AuthorizationCode, RefreshToken};
@@ -220,7 +220,7 @@ impl History {
     async fn revoke(&self, device: &Device, chance: &mut Chance) {
         let store = &self.world.store;
         let (user, client) = (self.users[device.user].0.clone(), self.clients[device.client].clone());
-        let by = By::user_on_page(&user, NOW);
+        let by = By { actor: Actor::User(user.clone()), ..By::operator(NOW) };
         let started = self.moment();
         match chance.below(12) {
             0..=2 => {

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rescind::model::act::By;
+use rescind::model::by::{Actor, By};
 use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::secret::{AuthorizationCode, Digest, RefreshToken};
@@ -133,12 +133,12 @@ impl Round {
         let done = match revocation {
             Revocation::Family => {
                 let family = if mint == Mint::Redeem { &self.code_family } else { &self.token_family };
-                let by = By::user_on_page(&self.user, NOW);
+                let by = By { actor: Actor::User(self.user.clone()), ..By::operator(NOW) };
                 revoke::device(store, self.user.clone(), self.grant.clone(), family.clone(), by).await
             }
             Revocation::Grant => {
                 let (user, grants) = (self.user.clone(), vec![self.grant.clone()]);
-                let by = By::user_on_page(&self.user, NOW);
+                let by = By { actor: Actor::User(self.user.clone()), ..By::operator(NOW) };
                 revoke::grants(store, user, grants, Asking::Allowed, by).await
             }
             Revocation::ClientTokens => {

@@ -1,10 +1,12 @@
 //! A database in a folder of its own, and the short words in which these tests speak to it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rescind::clock::Timestamp;
+use rescind::model::by::{Actor, By, Standing};
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
 use rescind::model::key::Algorithm;
@@ -59,6 +61,14 @@ pub struct World {
 pub struct Session {
     pub id: SessionId,
     pub digest: Digest,
+}
+
+impl Session {
+    /// The person who acts on a page in this session.
+    pub fn by(&self, user: &UserId, now: Timestamp) -> By {
+        let standing = Standing { user: user.clone(), session: self.id.clone(), role: Role::User };
+        By::on_page(standing, IpAddr::from([127, 0, 0, 1]), now)
+    }
 }
 
 /// What can be exchanged at this moment, tried out in a transaction that is then undone.
@@ -139,7 +149,7 @@ impl World {
             scopes: scopes.iter().map(|&name| (name.to_owned(), format!("May {name}"))).collect(),
             guarding: Guarding::default(),
         };
-        let (id, secret) = register::resource_server(&self.store, new, NOW).await.unwrap();
+        let (id, secret) = register::resource_server(&self.store, new, By::operator(NOW)).await.unwrap();
         (id.to_string(), secret.expose().to_owned())
     }
 
@@ -196,7 +206,7 @@ impl World {
             scope: None,
             redirect_uris: vec![RedirectUri::parse(&format!("https://{domain}/cb")).unwrap()],
         };
-        let (id, secret) = register::client(&self.store, new, NOW).await.unwrap();
+        let (id, secret) = register::client(&self.store, new, By::operator(NOW)).await.unwrap();
         (id, secret.unwrap())
     }
 
@@ -215,7 +225,8 @@ impl World {
             data: "{}".to_owned(),
             expires_at: now.plus(SESSION_LIFE),
         };
-        let begun = sign_in::begin_session(&self.store, new, checked, now).await.unwrap();
+        let by = By { actor: Actor::User(checked.user.clone()), ..By::operator(now) };
+        let begun = sign_in::begin_session(&self.store, new, checked, by).await.unwrap();
         begun.then_some(Session { id, digest })
     }
 
@@ -235,13 +246,12 @@ impl World {
         let authorization = Authorization {
             client: client.clone(),
             user: user.clone(),
-            session: session.id.clone(),
             scope: asked,
             redirect_uri: None,
             code_challenge: Some(CHALLENGE.to_owned()),
             device: "Firefox on Linux".to_owned(),
         };
-        authorize::authorize(&self.store, authorization, basis, LIVES.code, now).await
+        authorize::authorize(&self.store, authorization, basis, LIVES.code, session.by(user, now)).await
     }
 
     /// The user looks at the consent page and approves.
@@ -265,7 +275,8 @@ impl World {
         };
         let scopes = self.store.scopes().unwrap();
         let successors = self.keys.successors().unwrap();
-        Terms { client: client.clone(), making, resources: Vec::new(), lives: LIVES, scopes, successors, now }
+        let client = client.clone();
+        Terms { client, address: None, making, resources: Vec::new(), lives: LIVES, scopes, successors, now }
     }
 
     pub async fn redeem(

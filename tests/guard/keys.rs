@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rescind::model::by::By;
 use rescind::model::id::KeyId;
 use rescind_guard::{Ended, Refusal, Revoked};
 
@@ -16,7 +17,7 @@ impl Stage {
 
     async fn withdraws(&self, key: KeyId) {
         let app = &self.world.app;
-        assert!(app.keys.withdraw(&app.store, key, app.clock.now()).await.unwrap());
+        assert!(app.keys.withdraw(&app.store, key, By::operator(app.clock.now())).await.unwrap());
     }
 }
 
@@ -51,7 +52,7 @@ async fn what_a_token_opened_closes_when_the_key_that_signed_it_is_withdrawn() {
     let watch = async || tokio::spawn(guard.watch(&guard.verify(&stage.token("read").await).unwrap()));
     let (old, first) = (watch().await, stage.signing_key());
     let app = &stage.world.app;
-    app.keys.rotate(&app.store, app.clock.now()).await.unwrap();
+    app.keys.rotate(&app.store, By::operator(app.clock.now())).await.unwrap();
     stage.world.advances(60);
     clock.set_wall(60);
     until(|| guard.state().keys == 2).await;
@@ -94,7 +95,7 @@ async fn a_new_key_is_known_before_it_signs_and_no_token_of_either_is_refused() 
     let (guard, clock) = stage.guard_and_clock(&stage.url()).await;
     let old = stage.token("read").await;
     let app = &stage.world.app;
-    let next = app.keys.rotate(&app.store, app.clock.now()).await.unwrap();
+    let next = app.keys.rotate(&app.store, By::operator(app.clock.now())).await.unwrap();
     until(|| guard.state().keys == 2).await;
     confirmed(&guard).await;
     stage.world.advances(60);

@@ -69,7 +69,7 @@ async fn a_snapshot_with_older_keys_is_older() {
     accepts(&guard, &token);
     let world = &stage.world;
     let key = world.app.store.signing_keys().unwrap().remove(0).key.public.id;
-    world.app.keys.withdraw(&world.app.store, key, world.app.clock.now()).await.unwrap();
+    world.app.keys.withdraw(&world.app.store, key, By::operator(world.app.clock.now())).await.unwrap();
     until(|| guard.verify(&token).is_err()).await;
     middle.repeats_snapshot(Some(past));
     // The next entry is lost, so that the guard asks for a snapshot.

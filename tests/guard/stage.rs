@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rescind::model::by::By;
 use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::model::resource_server::{Guard as Expectation, Guarding, MaxStaleness};
 use rescind::service::register::{self, NewResourceServer};
@@ -165,7 +166,8 @@ async fn register_api(world: &World, max_staleness: i64) -> Api {
             max_staleness: MaxStaleness::new(max_staleness).unwrap(),
         },
     };
-    let (id, secret) = register::resource_server(&world.app.store, new, world.app.clock.now()).await.unwrap();
+    let (id, secret) =
+        register::resource_server(&world.app.store, new, By::operator(world.app.clock.now())).await.unwrap();
     Api { world: world.clone(), id: id.to_string(), secret: secret.expose().to_owned() }
 }
 

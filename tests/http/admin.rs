@@ -1,5 +1,6 @@
 //! `/admin/apps` and `/admin/resource-servers`: each act by what it does to tokens, codes and pages that stood open.
 
+use rescind::model::by::By;
 use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::user::Role;
 use rescind::service::register::{self, NewClient};
@@ -146,7 +147,7 @@ async fn a_ban_stands_and_its_hosts_are_refused() {
         scope: None,
         redirect_uris: vec![RedirectUri::parse(CALLBACK).unwrap()],
     };
-    let refused = register::client(&world.app.store, new, world.app.clock.now()).await;
+    let refused = register::client(&world.app.store, new, By::operator(world.app.clock.now())).await;
     assert!(matches!(refused, Err(register::Error::BannedRedirect)));
     let before = world.contents();
     max.posts(&path, &reason("Again.")).await.leads_to(&page_of(app));

@@ -1,6 +1,6 @@
 //! `/admin/users`: acting for people and against them, and who may not.
 
-use rescind::model::act::By;
+use rescind::model::by::By;
 use rescind::model::client::ClientKind;
 use rescind::model::user::Role;
 use rescind::service::moderate;

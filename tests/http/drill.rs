@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rescind::model::act::By;
+use rescind::model::by::By;
 use rescind::model::canary::{AUDIENCE, Outcome, SCOPE, Times};
 use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::model::user::Role;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use rescind::model::by::By;
 use rescind::model::client::{ClientKind, GrantType};
 use rescind::model::user::Role;
 use serde_json::{Value, json};
@@ -346,7 +347,7 @@ async fn keys_are_announced_when_they_change() {
     let mut listener = scene.api.follows().await;
     let app = &scene.world.app;
     let before = scene.api.snapshot().await;
-    app.keys.rotate(&app.store, app.clock.now()).await.unwrap();
+    app.keys.rotate(&app.store, By::operator(app.clock.now())).await.unwrap();
     let event = listener.next().await.unwrap();
     assert_eq!((event.name.as_deref(), event.id), (Some("keys"), None));
     assert_eq!(event.data["keys"].as_array().unwrap().len(), 2);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rescind::clock::Timestamp;
+use rescind::model::by::By;
 use rescind::model::confirmation::{Confirmation, Guarded};
 use rescind::model::id::ResourceServerId;
 use rescind::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
@@ -214,7 +215,8 @@ async fn a_lease_lasts_as_long_as_the_registration_says() {
         guarding: Guarding { guard: Guard::Expected, max_staleness: MaxStaleness::new(300).unwrap() },
     };
     let now = world.app.clock.now();
-    let (id, secret) = rescind::service::register::resource_server(&world.app.store, new, now).await.unwrap();
+    let (id, secret) =
+        rescind::service::register::resource_server(&world.app.store, new, By::operator(now)).await.unwrap();
     let slow = Api { world: world.clone(), id: id.to_string(), secret: secret.expose().to_owned() };
     assert_eq!(confirms(&slow, ONE, 0).await["max_staleness"], json!(300));
     assert_eq!(slow.snapshot().await["max_staleness"], json!(300));

@@ -23,7 +23,7 @@ use http_body_util::BodyExt as _;
 use rescind::app::App;
 use rescind::clock::Clock;
 use rescind::config::Config;
-use rescind::model::act::By;
+use rescind::model::by::By;
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, GrantId, UserId};
 use rescind::model::password::Password;
@@ -188,7 +188,7 @@ impl World {
             password: Password::chosen(PASSWORD.to_owned()).unwrap(),
         };
         let now = self.app.clock.now();
-        let id = register::user(&self.app.store, &self.app.passwords, new, now).await.unwrap();
+        let id = register::user(&self.app.store, &self.app.passwords, new, By::operator(now)).await.unwrap();
         Browser::new(self.clone(), name, id)
     }
 
@@ -218,7 +218,9 @@ impl World {
             guarding: Guarding::default(),
         };
         let (id, secret) =
-            register::resource_server(&self.app.store, new, self.app.clock.now()).await.unwrap();
+            register::resource_server(&self.app.store, new, By::operator(self.app.clock.now()))
+                .await
+                .unwrap();
         Api { world: self.clone(), id: id.to_string(), secret: secret.expose().to_owned() }
     }
 
@@ -256,7 +258,8 @@ impl World {
         };
         change(&mut new);
         let redirect_uri = new.redirect_uris[0].as_str().to_owned();
-        let (id, secret) = register::client(&self.app.store, new, self.app.clock.now()).await.unwrap();
+        let (id, secret) =
+            register::client(&self.app.store, new, By::operator(self.app.clock.now())).await.unwrap();
         Client::new(self.clone(), id.as_str(), secret.map(|secret| secret.expose().to_owned()), redirect_uri)
     }
 
@@ -307,7 +310,9 @@ impl World {
     pub async fn changes_password_of(&self, person: &Browser, password: &str) {
         let password = Password::chosen(password.to_owned()).unwrap();
         let name = Username::parse(&person.name).unwrap();
-        register::set_password(&self.app.store, &self.app.passwords, name, password).await.unwrap().unwrap();
+        let by = By::operator(self.app.clock.now());
+        let set = register::set_password(&self.app.store, &self.app.passwords, name, password, by);
+        set.await.unwrap().unwrap();
     }
 
     // What lies in the database

@@ -1,5 +1,6 @@
 //! `GET /oauth/jwks`, and the course of a signing key.
 
+use rescind::model::by::By;
 use rescind::model::id::KeyId;
 use rescind::model::key::{SigningKey, Use};
 use serde_json::Value;
@@ -21,11 +22,11 @@ fn key(world: &World, id: &KeyId) -> SigningKey {
 
 impl World {
     pub async fn rotates_keys(&self) -> KeyId {
-        self.app.keys.rotate(&self.app.store, self.app.clock.now()).await.unwrap()
+        self.app.keys.rotate(&self.app.store, By::operator(self.app.clock.now())).await.unwrap()
     }
 
     pub async fn withdraws(&self, id: &KeyId) -> bool {
-        self.app.keys.withdraw(&self.app.store, id.clone(), self.app.clock.now()).await.unwrap()
+        self.app.keys.withdraw(&self.app.store, id.clone(), By::operator(self.app.clock.now())).await.unwrap()
     }
 
     /// As the worker does every few seconds.
@@ -113,7 +114,8 @@ async fn a_withdrawn_key_leaves_at_once_and_another_signs() {
     assert!(!world.withdraws(&first).await, "again is success without effect");
     assert_eq!(world.signing_key(), next);
     let unknown = KeyId::generate(world.app.clock.now());
-    let refused = world.app.keys.withdraw(&world.app.store, unknown, world.app.clock.now()).await;
+    let refused =
+        world.app.keys.withdraw(&world.app.store, unknown, By::operator(world.app.clock.now())).await;
     assert!(refused.is_err());
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rescind::model::by::By;
 use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::model::user::Role;
 use serde_json::{Value, json};
@@ -126,7 +127,7 @@ async fn es256_signs_as_well() {
     };
     let file = rescind::store::lock::beside(world.app.store.path(), "key");
     let keys = rescind::service::keys::Keys::new(file, settings);
-    keys.rotate(&world.app.store, world.app.clock.now()).await.unwrap();
+    keys.rotate(&world.app.store, By::operator(world.app.clock.now())).await.unwrap();
     world.advances(60);
     let tokens = alice.connects(&app).await;
     assert_eq!(part(&tokens.access, 0)["alg"], "ES256");

@@ -1,12 +1,15 @@
 //! `POST /oauth/token`: client authentication, codes and client credentials.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use axum::http::header;
+use rescind::model::by::{By, Standing};
 use rescind::model::client::{ClientKind, GrantType};
 use rescind::model::id::{ClientId, SessionId, random62};
 use rescind::model::scope::Scope;
 use rescind::model::user::Role;
-use rescind::service::authorize::{Authorization, Basis, Seen, authorize};
+use rescind::service::authorize::{Authorization, Basis, authorize, look};
 
 use crate::harness::client::{Tokens, basic};
 use crate::harness::fields::{FORM, Fields};
@@ -102,16 +105,18 @@ async fn a_verifier_without_a_challenge_is_refused() {
     let authorization = Authorization {
         client: ClientId::parse(&app.id).unwrap(),
         user: alice.id.clone(),
-        session: SessionId::parse(&world.value::<String>("SELECT id FROM sessions")).unwrap(),
         scope: Scope::parse("read").unwrap(),
         redirect_uri: Some(app.redirect_uri.clone()),
         code_challenge: None,
         device: "Firefox on Linux".to_owned(),
     };
-    let basis = Basis::Approved(Seen::parse("1.1.1.-").unwrap());
+    let seen = look(&world.app.store, &authorization.client, &alice.id).unwrap().unwrap();
+    let session = SessionId::parse(&world.value::<String>("SELECT id FROM sessions")).unwrap();
+    let standing = Standing { user: alice.id.clone(), session, role: Role::User };
+    let by = By::on_page(standing, IpAddr::from([127, 0, 0, 1]), world.app.clock.now());
     let lives = world.app.config.lives;
-    let code =
-        authorize(&world.app.store, authorization, basis, lives.code, world.app.clock.now()).await.unwrap();
+    let basis = Basis::Approved(seen);
+    let code = authorize(&world.app.store, authorization, basis, lives.code, by).await.unwrap();
     app.presents_code(code.expose()).await.refuses(400, "invalid_request");
     let request = app.code_request(code.expose()).without("code_verifier");
     app.asks_tokens(&request).await.is(200);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rescind::model::by::By;
 use rescind::model::client::{AppName, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, UserId};
 use rescind::model::secret::Digest;
@@ -65,12 +66,12 @@ async fn every_thread_sees_at_once_what_was_answered_on_another() {
         scope: None,
         token_format: TokenFormat::Jwt,
     };
-    register::edit_client(store, client.clone(), ana.clone(), edit, NOW).await.unwrap();
+    register::edit_client(store, client.clone(), ana.clone(), edit, By::operator(NOW)).await.unwrap();
     assert_eq!(everywhere(registered), ("Album".to_owned(), TokenFormat::Jwt, true));
 
     let earlier = everywhere(secrets);
     let overlap = Duration::ZERO;
-    register::rotate_secret(store, client.clone(), ana.clone(), overlap, NOW).await.unwrap();
+    register::rotate_secret(store, client.clone(), ana.clone(), overlap, By::operator(NOW)).await.unwrap();
     let later = everywhere(secrets);
     assert_eq!((earlier.len(), later.len()), (1, 1));
     assert_ne!(earlier, later);

@@ -1,10 +1,11 @@
 //! A database in a folder of its own, and the short words in which tests speak to it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use rescind::clock::Timestamp;
-use rescind::model::act::By;
+use rescind::model::by::{By, Standing};
 use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, SessionId, UserId};
 use rescind::model::scope::Scope;
@@ -82,11 +83,12 @@ impl World {
             scope: None,
             redirect_uris: vec![RedirectUri::parse("https://app.example/cb").unwrap()],
         };
-        register::client(&self.store, new, NOW).await.unwrap().0
+        register::client(&self.store, new, By::operator(NOW)).await.unwrap().0
     }
 
     pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
         Terms {
+            address: None,
             client: client.clone(),
             making: Making::Opaque,
             resources: Vec::new(),
@@ -104,14 +106,15 @@ impl World {
         let authorization = Authorization {
             client: client.clone(),
             user: user.clone(),
-            session: session.clone(),
             scope: Scope::parse("photos.read").unwrap(),
             redirect_uri: None,
             code_challenge: None,
             device: "Firefox on Linux".to_owned(),
         };
         let basis = Basis::Approved(seen);
-        let code = authorize::authorize(&self.store, authorization, basis, LIVES.code, now).await.unwrap();
+        let standing = Standing { user: user.clone(), session: session.clone(), role: Role::User };
+        let by = By::on_page(standing, IpAddr::from([127, 0, 0, 1]), now);
+        let code = authorize::authorize(&self.store, authorization, basis, LIVES.code, by).await.unwrap();
         let owner = user.clone();
         assert!(self.store.write(move |tx| tx.delete_session_of(&session, &owner)).await.unwrap());
         CodeRequest { code, redirect_uri: None, code_challenge: None, refreshing: Refreshing::Yes }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rescind::clock::Timestamp;
-use rescind::model::act::By;
+use rescind::model::by::{Actor, By};
 use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::secret::{AuthorizationCode, ClientSecret, RefreshToken};
@@ -115,7 +115,7 @@ impl Play {
     }
 
     fn by(&self, user: usize) -> By {
-        By::user_on_page(&self.users[user], self.now())
+        By { actor: Actor::User(self.users[user].clone()), ..By::operator(self.now()) }
     }
 
     fn gave(&mut self, issued: Issued) {
@@ -176,7 +176,8 @@ impl Play {
             }
             Kind::Unblock => {
                 let (user_id, client_id) = (self.users[user].clone(), self.clients[client].clone());
-                moderate::lift_block(&self.world.store, user_id, client_id).await.unwrap();
+                let (grant, by) = (GrantId::generate(self.now()), self.by(user));
+                moderate::lift_block(&self.world.store, grant, client_id, user_id, by).await.unwrap();
                 self.sets.blocked.remove(&(user, client));
                 Ok(())
             }
@@ -190,23 +191,29 @@ impl Play {
             Kind::RotateSecret => self.rotate(client, a, c).await,
             Kind::DeleteClient => self.delete_client(client, a).await,
             Kind::Suspend => {
-                let (id, by) =
-                    (self.clients[client].clone(), By::admin_on_page(&self.users[ADMIN], self.now()));
+                let (id, by) = (
+                    self.clients[client].clone(),
+                    By { actor: Actor::Admin(self.users[ADMIN].clone()), ..By::operator(self.now()) },
+                );
                 let done = revoke::suspend_client(&self.world.store, id, "Spam".to_owned(), by).await;
                 let known = self.sets.clients[client].standing != Standing::Deleted;
                 self.sets.shut_client(client, Standing::Paused);
                 same("suspending", &known, &done.is_ok())
             }
             Kind::Ban => {
-                let (id, by) =
-                    (self.clients[client].clone(), By::admin_on_page(&self.users[ADMIN], self.now()));
+                let (id, by) = (
+                    self.clients[client].clone(),
+                    By { actor: Actor::Admin(self.users[ADMIN].clone()), ..By::operator(self.now()) },
+                );
                 revoke::ban_client(&self.world.store, id, "Malware".to_owned(), by).await.unwrap();
                 self.sets.shut_client(client, Standing::Banned);
                 Ok(())
             }
             Kind::Reinstate => {
-                let (id, by) =
-                    (self.clients[client].clone(), By::admin_on_page(&self.users[ADMIN], self.now()));
+                let (id, by) = (
+                    self.clients[client].clone(),
+                    By { actor: Actor::Admin(self.users[ADMIN].clone()), ..By::operator(self.now()) },
+                );
                 let admin = self.users[ADMIN].clone();
                 let done = moderate::reinstate_client(&self.world.store, id, admin, by).await;
                 let Client { owner, standing } = &mut self.sets.clients[client];
@@ -218,7 +225,7 @@ impl Play {
             }
             Kind::DisableUser => self.disable(user, c).await,
             Kind::EnableUser => {
-                let by = By::admin_on_page(&self.users[ADMIN], self.now());
+                let by = By { actor: Actor::Admin(self.users[ADMIN].clone()), ..By::operator(self.now()) };
                 moderate::enable_user(&self.world.store, self.users[user].clone(), by).await.unwrap();
                 let standing = &mut self.sets.users[user];
                 if *standing == Standing::Paused {
@@ -236,14 +243,13 @@ impl Play {
                 same("revoking a user", &known, &done.is_ok())
             }
             Kind::TakenOver => {
-                let (id, by) = (self.users[user].clone(), self.by(user));
-                let hash = "another hash".to_owned();
-                let done = revoke::taken_over_account(&self.world.store, id, hash, by).await;
-                let known = self.sets.users[user] != Standing::Deleted;
-                if known {
-                    self.sets.kill_user(user);
-                }
-                same("taking back an account", &known, &done.is_ok())
+                let checked = self.world.store.credentials(&Self::name(user)).unwrap();
+                same("taking back an account", &self.sets.user_acts(user), &checked.is_some())?;
+                let Some(checked) = checked else { return Ok(()) };
+                let (hash, by) = ("another hash".to_owned(), self.by(user));
+                revoke::taken_over_account(&self.world.store, checked, hash, by).await.unwrap();
+                self.sets.kill_user(user);
+                Ok(())
             }
             Kind::ChangePassword => self.change_password(user, c).await,
             Kind::DeleteUser => self.delete_user(user).await,
@@ -310,12 +316,14 @@ impl Play {
         let session = self.sessions[at].clone();
         // Half of them from the account page, which names a session and its user.
         if b.is_multiple_of(2) {
-            sign_in::end_session(&self.world.store, session.digest).await.unwrap();
+            sign_in::forget_session(&self.world.store, session.digest).await.unwrap();
             self.sets.sessions[at].live = false;
             return Ok(());
         }
         let user = b / 2 % self.users.len();
-        account::end_session(&self.world.store, session.id, self.users[user].clone()).await.unwrap();
+        account::end_session(&self.world.store, session.id, self.users[user].clone(), self.by(user))
+            .await
+            .unwrap();
         if self.sets.sessions[at].user == user {
             self.sets.sessions[at].live = false;
         }
@@ -513,8 +521,11 @@ impl Play {
 
     async fn change_password(&mut self, user: usize, c: usize) -> Verdict {
         let apps = if c.is_multiple_of(2) { account::Apps::Keep } else { account::Apps::Revoke };
-        let (id, hash, by) = (self.users[user].clone(), "another hash".to_owned(), self.by(user));
-        account::change_password(&self.world.store, id, Self::name(user), hash, apps, by).await.unwrap();
+        let checked = self.world.store.credentials(&Self::name(user)).unwrap();
+        same("changing a password", &self.sets.user_acts(user), &checked.is_some())?;
+        let Some(checked) = checked else { return Ok(()) };
+        let (hash, by) = ("another hash".to_owned(), self.by(user));
+        account::change_password(&self.world.store, checked, hash, apps, by).await.unwrap();
         self.sets.sign_out_everywhere(user);
         if apps == account::Apps::Revoke {
             self.sets.end_all_grants(user);
@@ -535,9 +546,9 @@ impl Play {
     }
 
     async fn disable(&mut self, user: usize, c: usize) -> Verdict {
-        let apps = if c.is_multiple_of(2) { Apps::Keep } else { Apps::Suspend("Spam".to_owned()) };
+        let apps = if c.is_multiple_of(2) { Apps::Keep } else { Apps::Suspend };
         let with_apps = c % 2 == 1 && self.sets.user_acts(user);
-        let by = By::admin_on_page(&self.users[ADMIN], self.now());
+        let by = By { actor: Actor::Admin(self.users[ADMIN].clone()), ..By::operator(self.now()) };
         let done = revoke::disable_user(&self.world.store, self.users[user].clone(), apps, by).await;
         if user != ADMIN {
             self.sets.shut_user(user, Standing::Paused);
@@ -562,7 +573,10 @@ impl Play {
             .rfind(|&at| self.sets.numbers[at].client == client && c.is_multiple_of(2));
         let developer = self.developer(client, a);
         let (id, owner) = (self.clients[client].clone(), self.users[developer].clone());
-        let (authority, by) = (Authority::Owner(owner.clone()), By::developer_on_page(&owner, self.now()));
+        let (authority, by) = (
+            Authority::Owner(owner.clone()),
+            By { actor: Actor::Developer(owner.clone()), ..By::operator(self.now()) },
+        );
         let generation = seen.map(|at| self.numbers[at]);
         let done = revoke::client_tokens(&self.world.store, id, authority, generation, by).await;
         let of = &self.sets.clients[client];
@@ -581,9 +595,14 @@ impl Play {
         let developer = self.developer(client, a);
         let overlap = [0, 5, 3_600][c % 3];
         let (id, owner) = (self.clients[client].clone(), self.users[developer].clone());
-        let rotated =
-            register::rotate_secret(&self.world.store, id, owner, Duration::from_secs(overlap), self.now())
-                .await;
+        let rotated = register::rotate_secret(
+            &self.world.store,
+            id,
+            owner,
+            Duration::from_secs(overlap),
+            By::operator(self.now()),
+        )
+        .await;
         let may = self.sets.clients[client].owner == developer && self.sets.client_acts(client);
         same("rotating a secret", &may, &rotated.is_ok())?;
         if let Ok(secret) = rotated {
@@ -600,7 +619,7 @@ impl Play {
     async fn delete_client(&mut self, client: usize, a: usize) -> Verdict {
         let developer = self.developer(client, a);
         let (id, owner) = (self.clients[client].clone(), self.users[developer].clone());
-        let by = By::developer_on_page(&owner, self.now());
+        let by = By { actor: Actor::Developer(owner.clone()), ..By::operator(self.now()) };
         let done = revoke::delete_client(&self.world.store, id, owner, by).await;
         let of = &self.sets.clients[client];
         let may = of.owner == developer && matches!(of.standing, Standing::Active | Standing::Paused);

@@ -1,0 +1,140 @@
+//! Who acts, where from and when, and what the act stands on.
+
+use std::net::IpAddr;
+
+use crate::clock::Timestamp;
+use crate::model::id::{ClientId, SessionId, UserId};
+use crate::model::user::Role;
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    User(UserId),
+    /// Acting on an app of their own.
+    Developer(UserId),
+    /// Acting for the provider.
+    Admin(UserId),
+    Client(ClientId),
+    /// Somebody who is not signed in, and has no account yet.
+    Visitor,
+    /// Whoever may run commands on the server's machine.
+    Operator,
+    /// The server itself, when something is due.
+    Server,
+}
+
+impl Actor {
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Developer(_) => "developer",
+            Self::Admin(_) => "admin",
+            Self::Client(_) => "client",
+            Self::Visitor => "visitor",
+            Self::Operator => "operator",
+            Self::Server => "server",
+        }
+    }
+
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::User(id) | Self::Developer(id) | Self::Admin(id) => Some(id.as_str()),
+            Self::Client(id) => Some(id.as_str()),
+            Self::Visitor | Self::Operator | Self::Server => None,
+        }
+    }
+}
+
+/// Where it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Page,
+    Command,
+    Protocol,
+    Schedule,
+}
+
+impl Origin {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Command => "command",
+            Self::Protocol => "protocol",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
+/// The session that an act on a page stands on, and the role that its page asks for.
+///
+/// It was looked up when the request's head arrived. The body may follow much later, so the
+/// transaction of the act checks it again: [`crate::store::Store::act`].
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub user: UserId,
+    pub session: SessionId,
+    pub role: Role,
+}
+
+/// Who acts, where from, when and why.
+#[derive(Clone, Debug)]
+pub struct By {
+    pub actor: Actor,
+    pub origin: Origin,
+    pub at: Timestamp,
+    /// Where the request came from; `None` for commands.
+    pub address: Option<IpAddr>,
+    /// What somebody who decides for others gave as their reason.
+    pub reason: Option<String>,
+    /// Of acts on pages, always: [`By::on_page`].
+    pub standing: Option<Standing>,
+}
+
+impl By {
+    const fn new(actor: Actor, origin: Origin, at: Timestamp) -> Self {
+        Self { actor, origin, at, address: None, reason: None, standing: None }
+    }
+
+    /// A signed-in person, in the role that the page asks for.
+    pub fn on_page(standing: Standing, address: IpAddr, at: Timestamp) -> Self {
+        let user = standing.user.clone();
+        let actor = match standing.role {
+            Role::User => Actor::User(user),
+            Role::Developer => Actor::Developer(user),
+            Role::Admin => Actor::Admin(user),
+        };
+        Self { address: Some(address), standing: Some(standing), ..Self::new(actor, Origin::Page, at) }
+    }
+
+    /// A person who has just proven who they are, and has no session yet.
+    pub fn at_sign_in(user: UserId, address: IpAddr, at: Timestamp) -> Self {
+        Self { address: Some(address), ..Self::new(Actor::User(user), Origin::Page, at) }
+    }
+
+    /// Somebody who creates an account for themselves.
+    pub fn visitor(address: IpAddr, at: Timestamp) -> Self {
+        Self { address: Some(address), ..Self::new(Actor::Visitor, Origin::Page, at) }
+    }
+
+    pub fn client_by_protocol(client: &ClientId, at: Timestamp) -> Self {
+        Self::new(Actor::Client(client.clone()), Origin::Protocol, at)
+    }
+
+    pub const fn operator(at: Timestamp) -> Self {
+        Self::new(Actor::Operator, Origin::Command, at)
+    }
+
+    pub const fn schedule(at: Timestamp) -> Self {
+        Self::new(Actor::Server, Origin::Schedule, at)
+    }
+
+    #[must_use]
+    pub fn because(self, reason: String) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    #[must_use]
+    pub fn from_address(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
+    }
+}

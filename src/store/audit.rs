@@ -1,0 +1,59 @@
+//! The `audit` table: acts that give power or change who has it, and end no credential. Rows never change.
+//!
+//! What somebody wrote about an act, and the address that it came from, stand in `receipt_notes`.
+
+use rusqlite::params;
+
+use crate::model::audit::Record;
+use crate::model::by::By;
+use crate::model::id::{ReceiptId, UserId};
+
+use super::{Result, Tx};
+
+const INSERT: &str = "INSERT INTO audit (receipt_id, at, act, actor_kind, actor_id, origin, object_kind, object_id, \
+    grant_id, client_id, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+/// An act of several rows has one note.
+const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason, detail, address, actor_id) \
+    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (receipt_id) DO UPDATE SET detail = coalesce(excluded.detail, detail)";
+const ERASE_ADDRESSES: &str =
+    "UPDATE receipt_notes SET address = NULL WHERE actor_id = ?1 AND address IS NOT NULL";
+
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[ERASE_ADDRESSES];
+
+impl Tx<'_> {
+    pub fn insert_audit(&self, record: &Record, by: &By) -> Result<()> {
+        self.connection.prepare_cached(INSERT)?.execute(params![
+            record.receipt,
+            by.at,
+            record.event.as_str(),
+            by.actor.kind(),
+            by.actor.id(),
+            by.origin.as_str(),
+            record.object.kind(),
+            record.object.id(),
+            record.object.grant(),
+            record.object.client(),
+            record.object.user(),
+        ])?;
+        self.insert_note(&record.receipt, by, record.detail.as_deref())
+    }
+
+    /// Keeps why and from where an act was done, and `detail` of what it changed.
+    pub fn insert_note(&self, receipt: &ReceiptId, by: &By, detail: Option<&str>) -> Result<()> {
+        if by.reason.is_none() && by.address.is_none() && detail.is_none() {
+            return Ok(());
+        }
+        let address = by.address.map(|address| address.to_string());
+        let note = params![receipt, by.reason, detail, address, by.actor.id()];
+        self.connection.prepare_cached(INSERT_NOTE)?.execute(note)?;
+        Ok(())
+    }
+
+    /// Forgets where a person's acts came from.
+    pub fn erase_addresses(&self, user: &UserId) -> Result<()> {
+        self.connection.prepare_cached(ERASE_ADDRESSES)?.execute([user])?;
+        Ok(())
+    }
+}

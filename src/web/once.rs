@@ -1,0 +1,49 @@
+//! A new secret on its way from the form that made it to the page that shows it once.
+//!
+//! The server keeps digests alone, so the browser carries the secret: in a cookie for that one page, which the page
+//! deletes. A reload of the page repeats nothing, and any node can answer it.
+
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use tower_sessions::cookie::{Cookie, SameSite};
+
+use crate::config::Transport;
+use crate::web::error::{Error, Result};
+
+const NAME: &str = "rescind_secret";
+/// How long the browser may take to the page.
+const LIFE: time::Duration = time::Duration::minutes(10);
+
+fn cookie(path: &str, value: &str, life: time::Duration, transport: Transport) -> Result<HeaderValue> {
+    let cookie = Cookie::build((NAME, value))
+        .path(path)
+        .max_age(life)
+        .http_only(true)
+        .secure(transport == Transport::Https)
+        .same_site(SameSite::Strict)
+        .build();
+    HeaderValue::from_str(&cookie.to_string()).map_err(|_| Error::Internal)
+}
+
+/// To the page at `path`, which shows `secret`.
+pub fn to_page(path: &str, secret: &str, transport: Transport) -> Result<Response> {
+    let cookie = cookie(path, secret, LIFE, transport)?;
+    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(path)).into_response())
+}
+
+/// The secret that the browser brings, if it has not been shown.
+pub fn brought(headers: &HeaderMap) -> Option<String> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = pairs.flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| Some(pair.trim().strip_prefix(NAME)?.strip_prefix('=')?.to_owned()))
+}
+
+/// `page`, after which the browser has no secret any more. A HEAD shows nothing, so it uses nothing up.
+pub fn shown(page: impl IntoResponse, path: &str, method: &Method, transport: Transport) -> Result<Response> {
+    let mut response = page.into_response();
+    if method == Method::GET {
+        let gone = cookie(path, "", time::Duration::ZERO, transport)?;
+        response.headers_mut().append(header::SET_COOKIE, gone);
+    }
+    Ok(response)
+}
