@@ -316,7 +316,11 @@ impl Estate {
         let store = &self.world.store;
         let admin = self.id("admin", UserId::parse);
         let now = self.app.clock.now();
-        let by = if who == "operator" { By::operator(now) } else { By::admin_on_page(&admin, now) };
+        let by = if who == "operator" {
+            By::operator(now)
+        } else {
+            By { actor: Actor::Admin(admin.clone()), ..By::operator(now) }
+        };
         let (client, user) = (|| ClientId::parse(what).unwrap(), || UserId::parse(what).unwrap());
         let reason = "Spam".to_owned();
         match verb {
@@ -350,7 +354,7 @@ impl Estate {
             }
             "withdraw-key" => {
                 let key = store.accepted_keys().unwrap().keys.remove(0).id;
-                assert!(self.app.keys.withdraw(store, key, now).await.unwrap());
+                assert!(self.app.keys.withdraw(store, key, By::operator(now)).await.unwrap());
             }
             "purge" => purge::catch_up(store, &self.app.clock, LIVES.refresh_grace).await.unwrap(),
             _ => panic!("nobody can {verb}"),

@@ -148,8 +148,8 @@ const MATRIX: &[Row] = &[
     row(&[("dora", "POST /apps/{prints}/revoke-tokens", "generation=1")], 303, OF_PRINTS),
     row(&[("dora", "POST /apps/{prints}/revoke-tokens", "generation=0")], 303, NOTHING),
     row(&[("dora", "GET /apps/{prints}/revoke-tokens", "")], 200, NOTHING),
-    row(&[("dora", "POST /apps/{prints}/rotate-secret", "overlap_hours=0")], 200, &["prints/secret"]),
-    row(&[("dora", "POST /apps/{prints}/rotate-secret", "overlap_hours=24")], 200, NOTHING),
+    row(&[("dora", "POST /apps/{prints}/rotate-secret", "overlap_hours=0")], 303, &["prints/secret"]),
+    row(&[("dora", "POST /apps/{prints}/rotate-secret", "overlap_hours=24")], 303, NOTHING),
     row(&[("dora", "POST /apps/{prints}/delete", "name=Fotowerk")], 303, ALL_OF_PRINTS),
     row(&[("dora", "POST /apps/{prints}/delete", "name=Photowerk")], 422, NOTHING),
     // Another developer, and a user

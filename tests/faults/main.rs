@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
 mod disk;
+mod held_back;
 #[path = "../http"]
 mod http {
     #[allow(dead_code, reason = "shared with the HTTP tests, which use all of it")]

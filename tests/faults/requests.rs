@@ -1,7 +1,9 @@
 //! A valid request for every route.
 
+use axum::body::Body;
 use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::routes::Route;
+use tokio::sync::oneshot;
 
 use crate::http::harness::answer::Answer;
 use crate::http::harness::api::Api;
@@ -146,6 +148,34 @@ impl Stage {
         }
     }
 
+    /// Sends the head of a form, and its body once the server is waiting for it and `release` has come.
+    pub async fn holds_back(
+        &self,
+        request: &Request,
+        waiting: oneshot::Sender<()>,
+        release: oneshot::Receiver<()>,
+    ) -> Answer {
+        let body = request.fields.encode();
+        let part = async move {
+            waiting.send(()).unwrap();
+            release.await.unwrap();
+            Ok::<_, std::convert::Infallible>(body)
+        };
+        let body = Body::from_stream(futures_util::stream::once(part));
+        self.person(request).posts_body(&request.path, body).await
+    }
+
+    /// Who acts on a page.
+    pub fn person(&self, request: &Request) -> &Browser {
+        match request.who {
+            Who::Alice => &self.alice,
+            Who::Bob => &self.bob,
+            Who::Dana => &self.dana,
+            Who::Max => &self.max,
+            other => panic!("{other:?} acts on no page"),
+        }
+    }
+
     fn position(&self) -> String {
         format!("{}.0", self.incarnation)
     }
@@ -163,9 +193,15 @@ impl Stage {
         let grant = |path: &str| path.replace("{grant_id}", &self.grant).replace("{family_id}", &self.family);
         let passwords = || Fields::new(&[("current_password", PASSWORD), ("new_password", ANOTHER_PASSWORD)]);
         let (who, path, fields) = match (route.method, route.path) {
-            ("get", "/" | "/logout" | "/account" | "/account/taken-over" | "/account/delete") => {
-                (Who::Alice, route.path.to_owned(), none())
-            }
+            (
+                "get",
+                "/"
+                | "/logout"
+                | "/account"
+                | "/account/password"
+                | "/account/taken-over"
+                | "/account/delete",
+            ) => (Who::Alice, route.path.to_owned(), none()),
             ("get", "/account/export" | "/authorizations") => (Who::Alice, route.path.to_owned(), none()),
             ("get", "/login" | "/register" | "/healthz" | "/readyz") => {
                 (Who::Nobody, route.path.to_owned(), none())
@@ -215,6 +251,9 @@ impl Stage {
             }
             ("post", "/account/taken-over" | "/account/delete") => {
                 (Who::Alice, route.path.to_owned(), passwords())
+            }
+            ("get", "/account/sessions/{session_id}/end") => {
+                (Who::Alice, "/account/sessions/ses_00000000000000000000/end".to_owned(), none())
             }
             ("post", "/account/sessions/{session_id}/end") => {
                 let of_alice = format!("SELECT id FROM sessions WHERE user_id = '{}'", self.alice.id);
@@ -277,14 +316,13 @@ impl Stage {
             }
             "/admin/users/{user_id}/enable" => {
                 let disable = format!("/admin/users/{}/disable", self.bob.id);
-                self.max.posts(&disable, &Fields::default()).await.is(303);
+                self.max.posts(&disable, &reason).await.is(303);
             }
             _ => {}
         }
         let fields = match (route.method, route.path) {
             ("get", _) => Fields::default(),
-            (_, "/admin/apps/{client_id}/suspend" | "/admin/apps/{client_id}/ban") => reason,
-            (_, "/admin/users/{user_id}/role") => Fields::new(&[("role", "developer")]),
+            (_, "/admin/users/{user_id}/role") => reason.and("role", "developer"),
             (_, "/admin/resource-servers/new") => {
                 let fields = [("name", "Notes"), ("audience", "https://notes.example")];
                 Fields::new(&fields).and("scopes", "notes.read=Read your notes")
@@ -292,7 +330,7 @@ impl Stage {
             (_, "/admin/resource-servers/{resource_server_id}") => {
                 Fields::new(&[("max_staleness", "20"), ("guard", "none")])
             }
-            _ => Fields::default(),
+            _ => reason,
         };
         (Who::Max, path, fields)
     }

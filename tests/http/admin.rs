@@ -110,9 +110,9 @@ async fn suspending_ends_everything_and_reinstating_revives_nothing() {
 
     let path = format!("{}/reinstate", page_of(app));
     max.gets(&path).await.page(200).shows("Nobody gives it access by this alone");
-    max.posts(&path, &Fields::default()).await.leads_to(&page_of(app));
+    max.posts(&path, &Fields::reason()).await.leads_to(&page_of(app));
     let before = world.contents();
-    max.posts(&path, &Fields::default()).await.leads_to(&page_of(app));
+    max.posts(&path, &Fields::reason()).await.leads_to(&page_of(app));
     max.gets(&path).await.leads_to(&page_of(app));
     assert_eq!(world.contents(), before);
     held.is_dead(&scene).await;
@@ -152,7 +152,7 @@ async fn a_ban_stands_and_its_hosts_are_refused() {
     let before = world.contents();
     max.posts(&path, &reason("Again.")).await.leads_to(&page_of(app));
     max.posts(&format!("{}/suspend", page_of(app)), &reason("Again.")).await.leads_to(&page_of(app));
-    max.posts(&format!("{}/reinstate", page_of(app)), &Fields::default()).await.leads_to(&page_of(app));
+    max.posts(&format!("{}/reinstate", page_of(app)), &Fields::reason()).await.leads_to(&page_of(app));
     assert_eq!(world.contents(), before);
     max.gets(&page_of(app)).await.page(200).shows("Banned since").hides("/reinstate").hides("/ban\"");
 }
@@ -195,11 +195,11 @@ async fn nobody_reinstates_their_own_app() {
     let before = world.contents();
     let path = format!("{}/reinstate", page_of(&app));
     max.gets(&path).await.page(400).shows("Ask another admin");
-    max.posts(&path, &Fields::default()).await.page(400).shows("Ask another admin");
+    max.posts(&path, &Fields::reason()).await.page(400).shows("Ask another admin");
     assert_eq!(world.contents(), before);
     max.gets(&page_of(&app)).await.page(200).shows("This app is yours");
     let eve = world.with_role("eve", Role::Admin).await;
-    eve.posts(&path, &Fields::default()).await.leads_to(&page_of(&app));
+    eve.posts(&path, &Fields::reason()).await.leads_to(&page_of(&app));
     assert_eq!(world.value::<String>("SELECT status FROM clients"), "active");
 }
 
@@ -235,10 +235,12 @@ async fn a_resource_server_is_added_and_its_secret_shown_once() {
         "https://mail.example",
         "mail.read=See your mail\r\n\r\nmail.send = Send mail = all\r\n",
     );
-    let page = max.posts(path, &fields).await.page(200);
+    let address = max.posts(path, &fields).await.location().to_owned();
+    let page = max.gets(&address).await.page(200).shows("Copy the secret now");
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let secret = page.body.split_once("id=\"secret\">").unwrap().1.split_once('<').unwrap().0.to_owned();
     assert!(secret.starts_with("rsc_rs_"), "{secret}");
+    max.gets(&address).await.page(200).shows("The secret has been shown").hides(&secret);
     let list = max.gets("/admin/resource-servers").await.page(200).shows("Mail").shows("Send mail = all");
     list.hides(&secret);
     let before = world.contents();

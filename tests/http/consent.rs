@@ -277,23 +277,30 @@ async fn what_the_page_showed_cannot_be_made_up() {
     bob.authorizes(&scene.app).await;
     let bobs = bob.grant_of(&scene.app).await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
-    assert_eq!(page.seen, "1.1.1.-");
+    let (user, asked) = (scene.alice.id.as_str(), page.seen.rsplit_once('.').unwrap().1);
+    assert_eq!(page.seen, format!("{user}.1.1.1.1.-.{asked}"));
     let before = scene.world.contents();
+    let other = "tok_0000000000000000000000";
     for seen in [
-        "",
-        "1.1.1",
-        "1.1.1.",
-        "1.1.2.-",
-        "1.2.1.-",
-        "2.1.1.-",
-        "0.1.1.-",
-        "1.1.-1.-",
-        "1.1.99999999999999999999.-",
-        "1.1.1.-.1",
-        "1.1.1.grt_00000000000000000000",
-        &format!("1.1.1.{bobs}"),
+        String::new(),
+        "1.1.1.-".to_owned(),
+        format!("{user}.1.1.1.-.{asked}"),
+        format!("{user}.1.1.2.1.-.{asked}"),
+        format!("{user}.1.2.1.1.-.{asked}"),
+        format!("{user}.2.1.1.1.-.{asked}"),
+        format!("{user}.0.1.1.1.-.{asked}"),
+        format!("{user}.1.1.1.2.-.{asked}"),
+        format!("{user}.1.1.1.0.-.{asked}"),
+        format!("{user}.1.1.-1.1.-.{asked}"),
+        format!("{user}.1.1.99999999999999999999.1.-.{asked}"),
+        format!("{user}.1.1.1.1.-.1.{asked}"),
+        format!("{user}.1.1.1.1.-"),
+        format!("{user}.1.1.1.1.-.{other}"),
+        format!("{user}.1.1.1.1.grt_00000000000000000000.{asked}"),
+        format!("{user}.1.1.1.1.{bobs}.{asked}"),
+        format!("{}.1.1.1.1.-.{asked}", bob.id),
     ] {
-        let form = page.form("approve").with("seen", seen);
+        let form = page.form("approve").with("seen", &seen);
         scene.alice.posts(&page.action, &form).await.page(409);
     }
     scene.alice.posts(&page.action, &Fields::new(&[("decision", "approve")])).await.page(409);

@@ -72,8 +72,7 @@ fn clients(world: &World) -> i64 {
 
 /// The app that a page with a secret is about.
 fn registered(world: &World, page: &Answer) -> Client {
-    let id =
-        page.attribute("<div class=\"actions\">\n        <a class=\"button\"", "href").replace("/apps/", "");
+    let id = page.attribute("<p class=\"back\"><a", "href").replace("/apps/", "");
     let secret = page.body.split_once("id=\"secret\">").unwrap().1.split_once('<').unwrap().0;
     Client::new(world.clone(), &id, Some(secret.to_owned()), CALLBACK.to_owned())
 }
@@ -83,7 +82,7 @@ fn registered(world: &World, page: &Answer) -> Client {
 /// What a form of each path sends; a route without a line here has no rule, and fails.
 fn form_of(path: &str) -> Fields {
     match path {
-        "/apps" => NONE,
+        "/apps" | "/apps/{client_id}/secret" => NONE,
         "/apps/new" | "/apps/{client_id}" | "/apps/{client_id}/edit" => registration(),
         "/apps/{client_id}/revoke-tokens" => Fields::new(&[("generation", "1")]),
         "/apps/{client_id}/rotate-secret" => Fields::new(&[("overlap_hours", "1")]),
@@ -148,7 +147,7 @@ async fn a_confidential_app_gets_its_secret_shown_once() {
     let desk = desk().await;
     let Desk { world, api, dana, alice, .. } = &desk;
     dana.gets("/apps/new").await.page(200).shows("May read").shows("May write");
-    let page = dana.posts("/apps/new", &registration()).await.page(200).shows("Album Größe is registered");
+    let page = dana.makes_secret("/apps/new", &registration()).await.shows("Album Größe: new secret");
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let app = registered(world, &page);
     let code = alice.authorizes_request(&app, &app.request().with("scope", "read")).await;
@@ -192,10 +191,10 @@ async fn only_an_app_with_a_secret_can_work_for_itself() {
     let desk = desk().await;
     let Desk { world, api, dana, .. } = &desk;
     let form = registration().and("grant_type", "client_credentials");
-    let app = registered(world, &dana.posts("/apps/new", &form).await.page(200));
+    let app = registered(world, &dana.makes_secret("/apps/new", &form).await);
     let request = Fields::new(&[("grant_type", "client_credentials"), ("scope", "read")]);
     assert!(api.accepts(&Tokens::read(&app.asks_tokens(&request).await).access).await);
-    let app = registered(world, &dana.posts("/apps/new", &registration()).await.page(200));
+    let app = registered(world, &dana.makes_secret("/apps/new", &registration()).await);
     app.asks_tokens(&request).await.refuses(400, "unauthorized_client");
     let before = clients(world);
     let page = dana.posts("/apps/new", &form.with("type", "public")).await.page(422);
@@ -248,7 +247,7 @@ async fn names_that_deceive_are_refused() {
     let nul = registration().with("name", "Foto\0werk");
     desk.dana.posts("/apps/new", &nul).await.page(400);
     for name in ["<script>1</script>", "\"><b>x", "{{ 1 }}", "{ $app }", "名前", &"é".repeat(80)] {
-        let page = desk.dana.posts("/apps/new", &registration().with("name", name)).await.page(200);
+        let page = desk.dana.makes_secret("/apps/new", &registration().with("name", name)).await;
         page.hides("<script>1").hides("<b>x");
     }
     desk.dana.gets("/apps").await.page(200).hides("<script>1").hides("<b>x").shows("{ $app }");
@@ -310,7 +309,7 @@ async fn good_redirect_addresses_are_taken_in_any_number_of_fields_and_once_each
         .and("redirect_uri", "com.example.app:/cb")
         .and("redirect_uri", "https://a.example/cb?x=1")
         .and("redirect_uri", "");
-    desk.dana.posts("/apps/new", &form).await.page(200);
+    desk.dana.posts("/apps/new", &form).await.is(303);
     let stored: String = desk.world.value("SELECT redirect_uris FROM clients WHERE name = 'Album Größe'");
     assert_eq!(
         stored.lines().collect::<Vec<_>>(),
@@ -353,7 +352,7 @@ async fn fields_of_no_form_do_nothing() {
             .and("client_id", "cli_00000000000000000000")
             .and("client_secret", "mine")
     };
-    desk.dana.posts("/apps/new", &extra(registration())).await.page(200);
+    desk.dana.posts("/apps/new", &extra(registration())).await.is(303);
     desk.dana.posts(&desk.path(""), &extra(registration())).await.is(303);
     let rows = format!(
         "SELECT count(*) FROM clients WHERE name = 'Album Größe' AND owner_id = '{}' AND status = 'active' \

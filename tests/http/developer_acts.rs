@@ -51,6 +51,11 @@ impl Desk {
         self.dana.posts(&self.path("/rotate-secret"), &Fields::new(&[("overlap_hours", hours)])).await
     }
 
+    /// The page that shows the new secret.
+    async fn rotated(&self, hours: &str) -> Answer {
+        self.dana.makes_secret(&self.path("/rotate-secret"), &Fields::new(&[("overlap_hours", hours)])).await
+    }
+
     fn generation(&self) -> i64 {
         self.world.value(&format!("SELECT generation FROM clients WHERE id = '{}'", self.app.id))
     }
@@ -170,7 +175,7 @@ async fn rotating_keeps_user_tokens_and_the_old_secret_until_the_overlap_ends() 
     let Desk { world, api, dana, app, .. } = &desk;
     let held = desk.holds().await;
     dana.gets(&desk.path("/rotate-secret")).await.page(200).shows("user tokens stay");
-    let page = desk.rotates("2").await.page(200).shows("Prints’s new secret").shows("at the latest");
+    let page = desk.rotated("2").await.shows("Prints: new secret").shows("at the latest");
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let secret = shown_secret(&page);
     let new = with_secret(app, &secret);
@@ -193,7 +198,7 @@ async fn rotating_keeps_user_tokens_and_the_old_secret_until_the_overlap_ends() 
 async fn without_an_overlap_the_old_secret_stops_at_once() {
     let desk = desk().await;
     let held = desk.holds().await;
-    let page = desk.rotates("0").await.page(200).shows("Have stopped");
+    let page = desk.rotated("0").await.hides("Earlier secrets");
     desk.app.presents_refresh(&held.tokens.refresh).await.refuses(401, "invalid_client");
     assert!(with_secret(&desk.app, &shown_secret(&page)).can_refresh(&held.tokens).await);
 }
@@ -203,7 +208,7 @@ async fn of_many_rotations_the_newest_secret_always_works() {
     let desk = desk().await;
     let mut tokens = desk.holds().await.tokens;
     for _ in 0..12 {
-        let newest = shown_secret(&desk.rotates("168").await.page(200));
+        let newest = shown_secret(&desk.rotated("168").await);
         tokens = with_secret(&desk.app, &newest).refreshes(&tokens).await;
     }
 }
@@ -219,7 +224,7 @@ async fn an_overlap_is_whole_hours_up_to_a_week() {
     }
     desk.dana.posts(&desk.path("/rotate-secret"), &NONE).await.page(422);
     assert_eq!(desk.world.contents(), before);
-    desk.rotates("168").await.page(200);
+    desk.rotates("168").await.is(303);
 }
 
 // Deleting

@@ -117,7 +117,7 @@ async fn every_act_gives_its_entry() {
     max.posts(&admin("suspend"), &reason).await.is(303);
     assert_eq!(listener.hears().await, ("client".to_owned(), client.clone()));
     // What is given back is no entry.
-    max.posts(&admin("reinstate"), &Fields::default()).await.is(303);
+    max.posts(&admin("reinstate"), &Fields::reason()).await.is(303);
     max.posts(&admin("ban"), &reason).await.is(303);
     assert_eq!(listener.hears().await, ("client".to_owned(), client.clone()));
     dana.posts(&format!("/apps/{}/delete", own.id), &Fields::new(&[("name", "Prints")])).await.is(303);
@@ -129,7 +129,7 @@ async fn every_act_gives_its_entry() {
     let passwords = Fields::new(&[("current_password", PASSWORD), ("new_password", "another good password")]);
     alice.posts("/account/taken-over", &passwords).await.is(303);
     assert_eq!(listener.hears().await, ("user".to_owned(), user.clone()));
-    max.posts(&format!("/admin/users/{user}/disable"), &Fields::default()).await.is(303);
+    max.posts(&format!("/admin/users/{user}/disable"), &Fields::reason()).await.is(303);
     assert_eq!(listener.hears().await, ("user".to_owned(), user.clone()));
     let bob = world.signed_in("bob").await;
     bob.posts("/account/delete", &passwords).await.is(303);

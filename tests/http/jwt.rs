@@ -314,7 +314,7 @@ const ACTS: &[(&str, Act)] = &[
         act!(|stage, tokens| {
             let max = stage.world.with_role("max", Role::Admin).await;
             let path = format!("/admin/users/{}/disable", stage.alice.id);
-            max.posts(&path, &Fields::default()).await.is(303);
+            max.posts(&path, &Fields::reason()).await.is(303);
         }),
     ),
     (

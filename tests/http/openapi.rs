@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::header;
 use rescind::clock::Timestamp;
 use rescind::model::act::Act;
+use rescind::model::audit::Event;
 use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::model::secret::AccessToken;
 use rescind::model::user::Role;
@@ -70,6 +71,8 @@ fn it_says_whose_version_it_is_and_names_every_act() {
     assert_eq!(DOCUMENT["info"]["version"], env!("CARGO_PKG_VERSION"));
     let acts: Vec<&str> = Act::ALL.iter().map(|act| act.as_str()).collect();
     assert_eq!(DOCUMENT["components"]["schemas"]["Act"]["enum"], json!(acts));
+    let events: Vec<&str> = Event::ALL.iter().map(|event| event.as_str()).collect();
+    assert_eq!(DOCUMENT["components"]["schemas"]["Event"]["enum"], json!(events));
 }
 
 /// All answers that are described.

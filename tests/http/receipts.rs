@@ -84,7 +84,7 @@ async fn every_kind_of_act_counts_what_is_left() {
     let max = world.with_role("max", Role::Admin).await;
     let by_user = format!("/admin/users/{}/revoke", alice.id);
     alice.connects(&app).await;
-    let receipt = max.posts(&by_user, &Fields::default()).await.is(303).location().to_owned();
+    let receipt = max.posts(&by_user, &Fields::reason()).await.is(303).location().to_owned();
     // An access token, a refresh token, a code, a device and a browser.
     let page = max.gets(&receipt).await.page(200);
     assert_eq!(page.attribute("<progress", "max"), "5");
@@ -133,7 +133,7 @@ async fn an_act_that_gives_back_has_nothing_to_delete() {
     let max = world.with_role("max", Role::Admin).await;
     let page = format!("/admin/apps/{}", app.id);
     max.posts(&format!("{page}/suspend"), &Fields::new(&[("reason", "It lied.")])).await.is(303);
-    max.posts(&format!("{page}/reinstate"), &Fields::default()).await.is(303);
+    max.posts(&format!("{page}/reinstate"), &Fields::reason()).await.is(303);
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'client_reinstated'");
     let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("Prints was reinstated");
     shown.hides("Deleted for good");
@@ -294,7 +294,7 @@ async fn only_apps_that_are_left_count_for_a_whole_account() {
     let at_once = "It takes effect at once, everywhere.";
     rescind::service::drill::begin(&world.app.store, world.app.clock.now()).await.unwrap();
     max.gets(&revoke).await.page(200).shows(at_once);
-    let ended = max.posts(&revoke, &Fields::default()).await.is(303).location().to_owned();
+    let ended = max.posts(&revoke, &Fields::reason()).await.is(303).location().to_owned();
     max.gets(&ended).await.page(200).hides("may work until they expire").shows("badge confirmed");
     world.advances(1);
     let app = app_with_jwts(&world).await;

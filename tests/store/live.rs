@@ -36,7 +36,7 @@ fn clients(tx: &Transaction<'_>, owner: &UserId) -> Vec<Thing<ClientId>> {
             let id = ClientId::generate(NOW);
             tx.execute(
                 "INSERT INTO clients SELECT ?1, ?2, 'App', 'Us', 'confidential', ?3, 0, '', ?4, 'opaque', \
-                 'authorization_code', NULL, '', 0",
+                 'authorization_code', NULL, '', 0, 1",
                 params![id, owner, status, CURRENT],
             )
             .unwrap();

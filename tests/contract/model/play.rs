@@ -225,7 +225,7 @@ impl Play {
             }
             Kind::DisableUser => self.disable(user, c).await,
             Kind::EnableUser => {
-                let by = By { actor: Actor::Admin(self.users[ADMIN].clone()), ..By::operator(self.now()) };
+                let by = By::operator(self.now());
                 moderate::enable_user(&self.world.store, self.users[user].clone(), by).await.unwrap();
                 let standing = &mut self.sets.users[user];
                 if *standing == Standing::Paused {

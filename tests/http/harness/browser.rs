@@ -89,12 +89,19 @@ impl Browser {
         self.posts_from(From::OurOwn, path, fields).await
     }
 
+    /// A form of our own whose body may come late.
+    #[allow(dead_code, reason = "for tests/faults")]
+    pub async fn posts_body(&self, path: &str, body: Body) -> Answer {
+        let request = self.world.request("POST", path).header(header::CONTENT_TYPE, FORM);
+        let request =
+            request.header(header::ORIGIN, self.world.issuer()).header("sec-fetch-site", "same-origin");
+        self.sends(request, body).await
+    }
+
     pub async fn posts_from(&self, from: From, path: &str, fields: &Fields) -> Answer {
         let request = self.world.request("POST", path).header(header::CONTENT_TYPE, FORM);
         let request = match from {
-            From::OurOwn => {
-                request.header(header::ORIGIN, self.world.issuer()).header("sec-fetch-site", "same-origin")
-            }
+            From::OurOwn => return self.posts_body(path, fields.encode().into()).await,
             From::CrossSite => {
                 request.header(header::ORIGIN, "https://evil.example").header("sec-fetch-site", "cross-site")
             }
@@ -105,6 +112,13 @@ impl Browser {
             From::NullOrigin => request.header(header::ORIGIN, "null"),
         };
         self.sends(request, fields.encode().into()).await
+    }
+
+    /// Sends a form that makes a secret, and goes on to the page that shows it.
+    #[allow(dead_code, reason = "tests/faults has no use for it")]
+    pub async fn makes_secret(&self, path: &str, fields: &Fields) -> Answer {
+        let answer = self.posts(path, fields).await;
+        self.gets(answer.location()).await.page(200).shows("Copy the secret now")
     }
 
     // Signing in and out

@@ -12,6 +12,11 @@ impl Fields {
         Self(fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
+    /// The sentence that every act on somebody else asks for.
+    pub fn reason() -> Self {
+        Self::new(&[("reason", "It was looked at.")])
+    }
+
     /// With `name` set to `value`, in place of what it was.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self = self.without(name);
