@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::clock::Timestamp;
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
 use crate::model::password::Password;
@@ -104,6 +105,20 @@ pub async fn begin_session(
             Ok(true)
         })
         .await
+}
+
+/// Begins the session that follows a change of the account: the change itself stands in the audit.
+/// `false` as for [`begin_session`].
+///
+/// # Errors
+/// When the store fails.
+pub async fn continue_session(
+    store: &Store,
+    new: NewSession,
+    checked: Credentials,
+    now: Timestamp,
+) -> store::Result<bool> {
+    store.write(move |tx| tx.insert_session(&new, &checked, now)).await
 }
 
 /// Forgets a session that the browser has replaced or given up; it may have ended before.

@@ -1,7 +1,5 @@
 //! `/register` and `/account`: people and their own accounts.
 
-use std::net::IpAddr;
-
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::Json;
@@ -93,9 +91,7 @@ pub async fn register(
     }
     // What was asked for has been committed: without a session the person signs in by themselves.
     let begun = match app.store.credentials(&username) {
-        Ok(Some(credentials)) => {
-            session::begin(&session, &credentials, device::name(&headers), address).await
-        }
+        Ok(Some(credentials)) => session::begin(&session, &credentials, device::name(&headers), None).await,
         Ok(None) => Ok(false),
         Err(error) => Err(error.into()),
     };
@@ -127,8 +123,8 @@ fn new_user(form: &Params, faults: &mut Faults) -> Option<NewUser> {
 ///
 /// What was asked for has been committed by now: without a session the person signs in again, while
 /// an error would say that nothing was changed.
-async fn sign_in_again(session: &Session, changed: &Credentials, headers: &HeaderMap, address: IpAddr) {
-    let begun = session::begin(session, changed, device::name(headers), address).await;
+async fn sign_in_again(session: &Session, changed: &Credentials, headers: &HeaderMap) {
+    let begun = session::begin(session, changed, device::name(headers), None).await;
     clear_unless_begun(session, begun).await;
 }
 
@@ -261,7 +257,7 @@ pub async fn change_password(
     let apps = if form.get("revoke_apps") == Some("1") { Apps::Revoke } else { Apps::Keep };
     let by = signed_in.by(app.clock.now());
     let (receipt, changed) = account::change_password(&app.store, checked, hash, apps, by).await?;
-    sign_in_again(&session, &changed, &headers, address.0).await;
+    sign_in_again(&session, &changed, &headers).await;
     Ok(match receipt {
         Some(receipt) => Redirect::to(&format!("/account?done=password&receipt={receipt}")),
         None => Redirect::to("/account?done=password"),
@@ -330,7 +326,7 @@ pub async fn taken_over(
     };
     let by = signed_in.by(app.clock.now());
     let (receipt, changed) = revoke::taken_over_account(&app.store, checked, hash, by).await?;
-    sign_in_again(&session, &changed, &headers, address.0).await;
+    sign_in_again(&session, &changed, &headers).await;
     Ok(Redirect::to(&format!("/receipts/{receipt}")).into_response())
 }
 

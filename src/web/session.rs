@@ -1,7 +1,7 @@
 //! Sessions of signed-in browsers, and who looks at a page.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,7 +46,7 @@ struct SignIn {
     user_generation: i64,
     server_generation: i64,
     device: String,
-    /// Earlier versions did not write it.
+    /// Where a sign-in came from; `None` for a session that follows a change of the account.
     #[serde(default)]
     address: Option<IpAddr>,
 }
@@ -100,9 +100,14 @@ impl SessionStore for Sessions {
             data: serde_json::to_string(&record.data).map_err(backend)?,
             expires_at: self.expiry(),
         };
-        let address = mark.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let by = By::at_sign_in(checked.user.clone(), address, now);
-        let begun = sign_in::begin_session(&self.store, new, checked, by).await.map_err(backend)?;
+        let begun = match mark.address {
+            Some(address) => {
+                let by = By::at_sign_in(checked.user.clone(), address, now);
+                sign_in::begin_session(&self.store, new, checked, by).await
+            }
+            None => sign_in::continue_session(&self.store, new, checked, now).await,
+        }
+        .map_err(backend)?;
         // The account moved while the password was being checked.
         if begun { Ok(()) } else { Err(StoreError::Decode("the account has changed".to_owned())) }
     }
@@ -151,8 +156,8 @@ pub fn layer(app: &App) -> SessionManagerLayer<Sessions> {
         .with_expiry(Expiry::OnInactivity(time::Duration::seconds(life)))
 }
 
-/// Begins a session in this browser, in place of any before. `false` when the account has moved
-/// since `checked` was read.
+/// Begins a session in this browser, in place of any before: a sign-in from `address`, or what follows a
+/// change of the account. `false` when the account has moved since `checked` was read.
 ///
 /// # Errors
 /// When the store fails.
@@ -160,7 +165,7 @@ pub async fn begin(
     session: &Session,
     checked: &Credentials,
     device: String,
-    address: IpAddr,
+    address: Option<IpAddr>,
 ) -> Result<bool, Error> {
     if session.id().is_some() {
         session.cycle_id().await?;
@@ -171,7 +176,7 @@ pub async fn begin(
         user_generation: checked.user_generation,
         server_generation: checked.server_generation,
         device,
-        address: Some(address),
+        address,
     };
     session.insert(SIGN_IN, mark).await?;
     match session.save().await {

@@ -89,7 +89,7 @@ pub async fn sign_in(
     let typed = Password::typed(password.to_owned());
     let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
     let begun = match &checked {
-        Some(checked) => session::begin(&session, checked, device::name(&headers), address).await?,
+        Some(checked) => session::begin(&session, checked, device::name(&headers), Some(address)).await?,
         None => false,
     };
     if !begun {

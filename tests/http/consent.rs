@@ -321,3 +321,77 @@ async fn the_request_is_checked_again_when_it_is_approved() {
     scene.alice.posts("/oauth/authorize", &form).await.page(400);
     assert_eq!(codes(&scene.world), 0);
 }
+
+// What the page showed is what is granted
+
+/// Approves what somebody else was asked, or what was asked otherwise: nothing is given, and the page comes again.
+async fn gives_nothing(browser: &Browser, page: &ConsentPage) -> ConsentPage {
+    let before = browser.world.contents();
+    let answer = browser.answers(page, "approve").await.page(409);
+    assert_eq!(browser.world.contents(), before);
+    ConsentPage::read(answer)
+}
+
+#[tokio::test]
+async fn a_page_shown_to_one_user_gives_nothing_for_another() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    // Bob signs in, in another tab of the same browser.
+    let bob = scene.world.signed_in("bob").await;
+    let before = scene.world.contents();
+    bob.answers(&page, "deny").await.page(409).shows("another account");
+    let answer = bob.answers(&page, "approve").await.page(409).shows("another account");
+    assert_eq!(scene.world.contents(), before);
+    let fresh = ConsentPage::read(answer.shows("<strong>bob</strong>"));
+    scene.app.accepts(&bob.answers(&fresh, "approve").await);
+}
+
+#[tokio::test]
+async fn a_request_without_scope_gives_what_the_page_showed_or_nothing() {
+    let scene = scene().await;
+    let app = scene.world.client_with_scope("read").await;
+    let page = scene.alice.is_asked(&app.request().without("scope")).await;
+    scene.world.forces(&format!("UPDATE clients SET scope = 'read write' WHERE id = '{}'", app.id));
+    let fresh = gives_nothing(&scene.alice, &page).await;
+    fresh.answer.shows("May write");
+}
+
+#[tokio::test]
+async fn a_request_without_an_address_answers_where_the_page_said_or_nowhere() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request().without("redirect_uri")).await;
+    let moved = "UPDATE clients SET redirect_uris = 'https://app.example/elsewhere'";
+    scene.world.forces(moved);
+    gives_nothing(&scene.alice, &page).await;
+}
+
+#[tokio::test]
+async fn words_of_a_permission_that_were_changed_meanwhile_are_shown_again() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    scene.world.forces("UPDATE scopes SET description = 'May sell your photos' WHERE name = 'read'");
+    // The registry is read again once a resource server is registered.
+    scene.world.api("https://another.example", &["other"]).await;
+    gives_nothing(&scene.alice, &page).await.answer.shows("May sell your photos");
+}
+
+#[tokio::test]
+async fn a_registration_that_was_edited_meanwhile_is_shown_again() {
+    for (field, value) in [
+        ("name", "Another name"),
+        ("publisher", "Somebody Else"),
+        ("redirect_uri", "https://app.example/callback\nhttps://evil.example/cb"),
+        ("token_format", "jwt"),
+    ] {
+        let scene = scene().await;
+        let dana = scene.world.with_role("dana", rescind::model::user::Role::Developer).await;
+        let owner = format!("UPDATE clients SET owner_id = '{}', redirect_uris = '{CALLBACK}'", dana.id);
+        scene.world.forces(&owner);
+        let page = scene.alice.is_asked(&scene.app.request()).await;
+        let form = [("name", "Prints"), ("publisher", "Paper Ltd"), ("redirect_uri", CALLBACK)];
+        let form = Fields::new(&form).and("token_format", "opaque").with(field, value);
+        dana.posts(&format!("/apps/{}", scene.app.id), &form).await.is(303);
+        let fresh = gives_nothing(&scene.alice, &page).await;
+        scene.app.accepts(&scene.alice.answers(&fresh, "approve").await);
+    }
+}

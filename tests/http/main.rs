@@ -1,7 +1,9 @@
 //! The server over HTTP: the real router on a database of its own, one file for each group of `routes.rs`.
 
+mod account;
 mod admin;
 mod admin_users;
+mod audit;
 mod authorizations;
 mod authorize;
 mod bad_input;
@@ -10,6 +12,7 @@ mod developer;
 mod developer_acts;
 mod drill;
 mod feed;
+mod forms;
 mod guards;
 mod harness;
 mod introspect;

@@ -137,6 +137,7 @@ impl Callers {
         self.alice.gets(&format!("{}/jws", self.receipt)).await;
         self.alice.gets("/account/export").await;
         self.max.gets("/admin/ledger").await;
+        self.max.gets("/admin/audit").await;
     }
 
     /// Every route, by those who may not call it or say nothing that it can read.
@@ -163,12 +164,14 @@ impl Callers {
         }
         self.posts(&wrong, "/revocations/ack", String::new()).await.is(401);
         self.world.gets("/metrics").await.is(404);
-        for path in [&format!("{}/jws", self.receipt), "/account/export", "/admin/ledger"] {
+        for path in [&format!("{}/jws", self.receipt), "/account/export", "/admin/ledger", "/admin/audit"] {
             self.world.gets(path).await.is(303);
         }
         self.max.gets("/receipts/rcp_00000000000000000000/jws").await.is(404);
         self.max.gets("/admin/ledger?format=xml").await.is(400);
+        self.max.gets("/admin/audit?format=xml").await.is(400);
         self.alice.gets("/admin/ledger?format=json").await.is(403);
+        self.alice.gets("/admin/audit?format=json").await.is(403);
     }
 }
 
@@ -200,6 +203,7 @@ async fn every_answer_that_is_described_is_given_and_no_other() {
     for format in ["json", "csv"] {
         // A database that fails cuts a file off.
         callers.max.gets(&format!("/admin/ledger?format={format}")).await;
+        callers.max.gets(&format!("/admin/audit?format={format}")).await;
     }
     callers.call_everything_wrongly().await;
     // An endless answer is read in tests/http/feed.rs; here it only begins.

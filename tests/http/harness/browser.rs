@@ -85,6 +85,11 @@ impl Browser {
         self.sends(self.world.request("GET", path).header("sec-fetch-site", "none"), Body::empty()).await
     }
 
+    #[allow(dead_code, reason = "tests/faults has no use for it")]
+    pub async fn heads(&self, path: &str) -> Answer {
+        self.sends(self.world.request("HEAD", path).header("sec-fetch-site", "none"), Body::empty()).await
+    }
+
     pub async fn posts(&self, path: &str, fields: &Fields) -> Answer {
         self.posts_from(From::OurOwn, path, fields).await
     }
