@@ -342,6 +342,20 @@ async fn guards_confirm_on_the_receipt() {
 }
 
 #[tokio::test]
+async fn a_body_that_arrives_late_makes_no_confirmation_look_quicker() {
+    let Scene { world, api, alice, .. } = scene().await;
+    let app = app_with_jwts(&world).await;
+    alice.connects(&app).await;
+    acknowledges(&api, GUARD, 0).await;
+    alice.revokes(&app).await;
+    let incarnation: i64 = world.value("SELECT incarnation FROM server");
+    let mut ack = acknowledgement(incarnation, 1);
+    ack["instance"] = json!(GUARD);
+    api.acknowledges_slowly(&ack, 3).await.is(200);
+    alice.gets(&newest(&world)).await.page(200).shows("3,000 ms");
+}
+
+#[tokio::test]
 async fn silence_is_said_with_its_end() {
     let Scene { world, api, app, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;

@@ -76,6 +76,18 @@ impl Api {
         self.follows_from(&self.position().await).await
     }
 
+    /// An acknowledgement whose body arrives `delay` seconds after its head.
+    pub async fn acknowledges_slowly(&self, ack: &Value, delay: u64) -> Answer {
+        let request =
+            self.request("POST", "/revocations/ack").header(header::CONTENT_TYPE, "application/json");
+        let (world, ack) = (self.world.clone(), ack.to_string());
+        let body = futures_util::stream::once(async move {
+            world.advances(delay);
+            Ok::<_, std::convert::Infallible>(ack)
+        });
+        self.world.sends(request.body(Body::from_stream(body)).unwrap()).await
+    }
+
     pub async fn acknowledges(&self, ack: &Value) -> Answer {
         let request =
             self.request("POST", "/revocations/ack").header(header::CONTENT_TYPE, "application/json");
