@@ -122,7 +122,7 @@ impl Follower {
                 return None;
             }
             self.position.borrow_and_update();
-            match self.find() {
+            match self.find().await {
                 Ok(Found::Text(text)) => return Some(self.sending(text)),
                 Ok(Found::Nothing) => {}
                 Ok(Found::End(why)) => return self.ended(why),
@@ -151,7 +151,7 @@ impl Follower {
         None
     }
 
-    fn find(&mut self) -> store::Result<Found> {
+    async fn find(&mut self) -> store::Result<Found> {
         let mut text = String::new();
         if self.keys_sent.is_none() {
             // Guards that all lose a server at once don't all come back at once. Writing to a String can't fail.
@@ -180,6 +180,8 @@ impl Follower {
             if events.is_empty() {
                 return Ok(Found::Nothing);
             }
+            // A long walk through rows of other resource servers: requests on this thread go in between.
+            tokio::task::yield_now().await;
         }
     }
 
