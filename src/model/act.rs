@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
 
-/// The longest that a JWT may live, the greatest leeway of a guard, and an hour of slack for clocks:
-/// for so long after its commit an entry of the feed can matter, and the id of a revoked JWT is kept beyond its expiry.
-pub const RETENTION: Duration = Duration::from_secs(3600 + 300 + 3600);
+/// For how long after its `exp` a guard may still accept a JWT: the greatest leeway of a guard, and an hour of slack
+/// for clocks that differ.
+pub const ACCEPTED_AFTER_EXPIRY: Duration = Duration::from_secs(300 + 3600);
+/// The longest that a JWT may live, and the time for which guards may accept it after that: for so long after its
+/// commit an entry of the feed can matter, and the id of a revoked JWT is kept beyond its expiry.
+pub const RETENTION: Duration = Duration::from_secs(3600 + ACCEPTED_AFTER_EXPIRY.as_secs());
 
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {

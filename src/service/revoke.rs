@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::fail;
 use crate::jwt::claims::Claims;
 use crate::jwt::token::Reader;
-use crate::model::act::{Act, Entry, Subject};
+use crate::model::act::{ACCEPTED_AFTER_EXPIRY, Act, Entry, Subject};
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
 use crate::model::client::{Client, ClientStatus};
@@ -46,7 +46,7 @@ pub enum Error {
     TooMany,
 }
 
-/// JWTs of a client that are revoked one by one and have not expired.
+/// JWTs of a client that are revoked one by one and that a guard may still accept.
 const MOST_REVOKED_TOKENS: i64 = 1_000;
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -551,14 +551,16 @@ fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: i64) 
     Ok(())
 }
 
-/// A JWT has no row that could go, so its id is kept until it expires anyway.
+/// A JWT has no row that could go, so its id is kept for as long as a guard may accept the token. Guards accept it for
+/// a while after its `exp` (RFC 7519 §4.1.4), so one that has expired is recorded during that while as well.
 ///
 /// Each is an entry that every guard has to hold; a client that mints and revokes in bulk closes
 /// families instead. Its own tokens (client_credentials) have none: of all that they hang on, the
 /// next is the client itself, and to end its users' access nobody has asked. They are refused then,
 /// and expire within the hour at most.
 fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<&ClientId>, by: &By) -> Result<TokenRevocation> {
-    let Some(stamp) = claims.stamp().filter(|_| by.at < claims.expires_at()) else {
+    let Some(stamp) = claims.stamp().filter(|_| by.at < claims.expires_at().plus(ACCEPTED_AFTER_EXPIRY))
+    else {
         return Ok(TokenRevocation::Nothing);
     };
     if client.is_some_and(|client| *client != stamp.client) {
@@ -567,7 +569,8 @@ fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<&ClientId>, by: &By) -> Resu
     if tx.is_revoked_token(&claims.jti)? {
         return Ok(TokenRevocation::Nothing);
     }
-    if tx.count_revoked_tokens(&stamp.client, by.at, MOST_REVOKED_TOKENS)? == MOST_REVOKED_TOKENS {
+    let accepted_since = by.at.minus(ACCEPTED_AFTER_EXPIRY);
+    if tx.count_revoked_tokens(&stamp.client, accepted_since, MOST_REVOKED_TOKENS)? == MOST_REVOKED_TOKENS {
         let family = stamp.family.as_ref().ok_or(Error::TooMany)?;
         let closed = close_family(tx, family, Act::AccessTokenRevoked, by)?;
         return Ok(closed.map_or(TokenRevocation::Nothing, TokenRevocation::Revoked));

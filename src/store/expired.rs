@@ -30,7 +30,7 @@ const EXPIRED_OF_FAMILIES: [&str; 2] =
     [expired!("tokens", "place"), expired!("authorization_codes", "digest")];
 const EXPIRED_FAMILIES: &str = expired!("families", "id");
 const EXPIRED_APART: [&str; 2] = [expired!("sessions", "digest"), expired!("client_secrets", "id")];
-/// Once a JWT has expired, its row matters only if the clock is set back.
+/// A guard may accept a JWT for a while after its expiry, and longer if a clock is set back.
 const EXPIRED_REVOCATIONS: &str = expired!("revoked_tokens", "id");
 
 /// What `store::plans` looks at.

@@ -1,4 +1,4 @@
-//! The `revoked_tokens` table: JWT access tokens that were revoked one by one, until they expire.
+//! The `revoked_tokens` table: JWT access tokens that were revoked one by one, until no guard can accept them.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -91,9 +91,12 @@ impl Tx<'_> {
         Ok(self.connection.prepare_cached(IS_REVOKED)?.exists([id])?)
     }
 
-    /// How many of a client's tokens are revoked one by one and have not expired; `most` at the most.
-    pub fn count_revoked_tokens(&self, client: &ClientId, now: Timestamp, most: i64) -> Result<i64> {
-        Ok(self.connection.prepare_cached(COUNT)?.query_row(params![client, now, most], |row| row.get(0))?)
+    /// How many of a client's tokens are revoked one by one and expire after `since`; `most` at most.
+    pub fn count_revoked_tokens(&self, client: &ClientId, since: Timestamp, most: i64) -> Result<i64> {
+        Ok(self
+            .connection
+            .prepare_cached(COUNT)?
+            .query_row(params![client, since, most], |row| row.get(0))?)
     }
 
     /// The generation and the scope of a grant, from one row read.

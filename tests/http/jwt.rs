@@ -385,7 +385,22 @@ async fn a_revoked_jwt_leaves_an_id_until_long_after_it_expired_and_a_row_in_the
     world.purges().await;
     assert_eq!(world.value::<i64>("SELECT count(*) FROM revoked_tokens"), 0);
     app.revokes(&second.access).await.is(200);
-    assert_eq!(world.ledger().len(), 1, "an expired one has ended by itself");
+    assert_eq!(world.ledger().len(), 1, "no guard accepts it any more");
+}
+
+/// A guard accepts a JWT for up to five minutes after its `exp` (RFC 7519 §4.1.4), and its clock may be slow.
+#[tokio::test]
+async fn a_jwt_revoked_after_its_expiry_is_recorded_while_a_guard_may_accept_it() {
+    let Stage { world, app, alice, .. } = stage().await;
+    let [first, second] = [alice.connects(&app).await.access, alice.connects(&app).await.access];
+    world.advances(600 + 299);
+    app.revokes(&first).await.is(200);
+    assert_eq!(world.ledger(), ["access_token_revoked"]);
+    world.purges().await;
+    assert_eq!(world.value::<i64>("SELECT count(*) FROM revoked_tokens"), 1);
+    world.advances(3_601);
+    app.revokes(&second).await.is(200);
+    assert_eq!(world.ledger().len(), 1, "no guard accepts it any more");
 }
 
 #[tokio::test]
