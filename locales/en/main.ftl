@@ -66,6 +66,8 @@ authorize-error-repeated-title = This app sent you here with a garbled request
 authorize-error-repeated = The parameter client_id or redirect_uri stands more than once. Nothing was given to the app.
 authorize-error-encoding-title = This app sent you here with a garbled request
 authorize-error-encoding = A parameter is not readable as text. Nothing was given to the app.
+authorize-error-parameters-title = This app sent you here with a garbled request
+authorize-error-parameters = The request has more than 100 parameters. Nothing was given to the app.
 
 ## App access
 
@@ -254,6 +256,8 @@ error-method-title = This page can’t do that
 error-method = The address is right, the method is not. Nothing was changed.
 error-encoding-title = This can’t be read
 error-encoding = A field holds something that is not text. Nothing was changed.
+error-parameters-title = That is too much at once
+error-parameters = The request has more than 1,100 fields. Nothing was changed.
 error-nothing-chosen-title = You chose no app
 error-nothing-chosen = The field grant_id is missing. Go back and choose at least one app. Nothing was changed.
 error-oneself-title = This is your own

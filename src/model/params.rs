@@ -1,8 +1,14 @@
 //! Parameters of a query or a form body (`application/x-www-form-urlencoded`), read strictly.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use percent_encoding::percent_decode;
+
+/// Parameters of a page: a thousand boxes to tick, and some fields beside them.
+const MOST: usize = 1_100;
+/// Parameters of a protocol request; the RFCs define about thirty.
+const MOST_SINGLE: usize = 100;
 
 /// Parameters in the order in which they came.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +21,8 @@ pub enum Fault {
     Encoding,
     /// A parameter that may stand once stands twice.
     Repeated(String),
+    /// More than anybody sends.
+    TooMany,
 }
 
 /// A name or value, as it was before it was encoded.
@@ -35,31 +43,36 @@ impl Params {
     /// Reads `raw`; parameters may repeat.
     ///
     /// # Errors
-    /// `Encoding`.
+    /// `TooMany` or `Encoding`.
     pub fn parse(raw: &[u8]) -> Result<Self, Fault> {
-        raw.split(|&byte| byte == b'&')
-            .filter(|pair| !pair.is_empty())
-            .map(|pair| {
-                let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
-                let value = pair.get(equals + 1..).unwrap_or_default();
-                Ok((decode(&pair[..equals])?, decode(value)?))
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+        Self::parse_at_most(raw, MOST)
     }
 
     /// Reads `raw`; no parameter may repeat but `resource` (RFC 6749 §3.1, RFC 8707 §2).
     ///
     /// # Errors
-    /// `Encoding` or `Repeated`.
+    /// `TooMany`, `Encoding` or `Repeated`.
     pub fn parse_single(raw: &[u8]) -> Result<Self, Fault> {
-        let params = Self::parse(raw)?;
-        for (place, (name, _)) in params.0.iter().enumerate() {
-            if name != "resource" && params.0[..place].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Fault::Repeated(name.clone()));
-            }
+        let params = Self::parse_at_most(raw, MOST_SINGLE)?;
+        let mut known = HashSet::new();
+        match params.0.iter().find(|(name, _)| name != "resource" && !known.insert(name.as_str())) {
+            Some((name, _)) => Err(Fault::Repeated(name.clone())),
+            None => Ok(params),
         }
-        Ok(params)
+    }
+
+    /// Counts first, so that nothing is decoded of what is refused.
+    fn parse_at_most(raw: &[u8], most: usize) -> Result<Self, Fault> {
+        let pairs = || raw.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
+        if pairs().nth(most).is_some() {
+            return Err(Fault::TooMany);
+        }
+        let decoded = pairs().map(|pair| {
+            let equals = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+            let value = pair.get(equals + 1..).unwrap_or_default();
+            Ok((decode(&pair[..equals])?, decode(value)?))
+        });
+        decoded.collect::<Result<_, _>>().map(Self)
     }
 
     /// The value of `name`; an empty one counts as absent (RFC 6749 §3.1).
@@ -100,5 +113,19 @@ mod tests {
     fn a_parameter_stands_once_even_if_one_is_empty() {
         assert_eq!(Params::parse_single(b"a=1&a=").unwrap_err(), Fault::Repeated("a".into()));
         assert!(Params::parse_single(b"resource=1&resource=2&a=1").is_ok());
+    }
+
+    /// The first pair is not UTF-8, so decoding any of it would be another fault.
+    #[test]
+    fn too_many_parameters_are_refused_before_any_is_decoded() {
+        let many = |count: usize| {
+            let names = (1..count).map(|number| format!("&n{number}=v"));
+            std::iter::once("a=%FF".to_owned()).chain(names).collect::<String>().into_bytes()
+        };
+        assert_eq!(Params::parse(&many(MOST + 1)).unwrap_err(), Fault::TooMany);
+        assert_eq!(Params::parse(&many(MOST)).unwrap_err(), Fault::Encoding);
+        assert_eq!(Params::parse_single(&many(MOST_SINGLE + 1)).unwrap_err(), Fault::TooMany);
+        assert_eq!(Params::parse_single(&many(MOST_SINGLE)).unwrap_err(), Fault::Encoding);
+        assert!(Params::parse_single(&b"&".repeat(60_000)).is_ok());
     }
 }

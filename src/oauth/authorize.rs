@@ -81,6 +81,7 @@ pub fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
     let (params, repeated) = match Params::parse_single(raw.as_bytes()) {
         Ok(params) => (params, None),
         Err(Fault::Encoding) => return Err(Refusal::Page("authorize-error-encoding")),
+        Err(Fault::TooMany) => return Err(Refusal::Page("authorize-error-parameters")),
         Err(Fault::Repeated(name)) if ["client_id", "redirect_uri"].contains(&name.as_str()) => {
             return Err(Refusal::Page("authorize-error-repeated"));
         }

@@ -108,6 +108,7 @@ impl From<keys::Error> for Error {
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
+            Fault::TooMany => Self::invalid_request("there are too many parameters"),
             Fault::Encoding => Self::invalid_request("the parameters are not UTF-8 text"),
             Fault::Repeated(name) => {
                 let is_plain =

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
 use crate::model::client::parse_reason;
-use crate::model::params::Params;
+use crate::model::params::{Fault, Params};
 use crate::oauth::form::is_form;
 use crate::web::error::{self, Error};
 use crate::web::session::Viewer;
@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|_| error::page(axum::http::StatusCode::PAYLOAD_TOO_LARGE, "error-too-large", None))?;
-        let fields = Params::parse(&body).map_err(|_| Error::BadRequest("error-encoding").into_response())?;
+        let fields = Params::parse(&body).map_err(|fault| Error::from(fault).into_response())?;
         if is_for_somebody_else(&fields, viewer.as_ref()) {
             return Err(error::moved(&path));
         }
@@ -57,9 +57,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        Params::parse(parts.uri.query().unwrap_or_default().as_bytes())
-            .map(Self)
-            .map_err(|_| Error::BadRequest("error-encoding"))
+        Ok(Self(Params::parse(parts.uri.query().unwrap_or_default().as_bytes())?))
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::TooMany => Self::BadRequest("error-parameters"),
+            Fault::Encoding | Fault::Repeated(_) => Self::BadRequest("error-encoding"),
+        }
     }
 }
 

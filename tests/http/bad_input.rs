@@ -180,6 +180,45 @@ async fn every_form_refuses_bodies_over_64_kib() {
     posts_raw(&scene, "/oauth/introspect", Some(FORM), body).await.is(200);
 }
 
+/// As many names as fit into the largest body. What is refused here is refused before anything of it is decoded
+/// (`model::params` has that test), so it costs one look at each byte.
+#[tokio::test]
+async fn every_form_refuses_thousands_of_parameters() {
+    let scene = scene().await;
+    let posts = paths(&scene, takes_a_form).await;
+    let before = scene.world.contents();
+    let names = |count: usize| (0..count).map(|number| format!("{number:x}&")).collect::<String>();
+    for path in &posts {
+        let answer = posts_raw(&scene, path, Some(FORM), names(12_000).into_bytes()).await;
+        speaks_to_its_caller(path, answer, 400);
+    }
+    assert_eq!(scene.world.contents(), before);
+    for path in PROTOCOL {
+        let answer = posts_raw(&scene, path, Some(FORM), names(101).into_bytes()).await;
+        answer.refuses(400, "invalid_request").shows("too many parameters");
+    }
+}
+
+#[tokio::test]
+async fn every_address_refuses_thousands_of_parameters() {
+    let scene = scene().await;
+    let names: String = (0..2_000).map(|number| format!("{number}&")).collect();
+    for path in ["/authorizations", "/authorizations/revoke", "/logout", "/admin/ledger"] {
+        scene.world.forces("UPDATE users SET role = 'admin' WHERE username = 'alice'");
+        scene.alice.gets(&format!("{path}?{names}")).await.page(400).shows("1,100");
+    }
+    let visitor = scene.alice.elsewhere();
+    visitor.gets(&format!("/login?{names}")).await.page(400);
+    for person in [&visitor, &scene.alice] {
+        let request = format!("/oauth/authorize?{}&{names}", scene.app.request().encode());
+        person.gets(&request).await.page(400).shows("more than 100 parameters");
+    }
+    // The request inside `next` is no request then, and the page is an ordinary one.
+    let next =
+        Fields::new(&[("next", &format!("/oauth/authorize?{}&{names}", scene.app.request().encode()))]);
+    visitor.gets(&format!("/login?{}", next.encode())).await.page(200).hides("Prints");
+}
+
 #[tokio::test]
 async fn every_form_refuses_what_is_not_text() {
     let scene = scene().await;
