@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower_http::cors::{Any, CorsLayer};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
@@ -162,6 +162,7 @@ pub fn router(app: App) -> Router {
         })
         .layer(from_fn_with_state(app.clone(), identify))
         .layer(session::layer(&app))
+        .layer(MapRequestLayer::new(session::own_cookie(app.config.issuer.transport())))
         .layer(CsrfLayer::new().with_rejection_response(|_: ProtectionError| {
             error::page(StatusCode::FORBIDDEN, "error-cross-site", None)
         }))

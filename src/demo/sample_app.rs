@@ -334,10 +334,10 @@ fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(name, value)| (name == wanted).then_some(value))
+        // Bytes: a cookie of another application need not be text.
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b';'))
+        .find_map(|pair| pair.trim_ascii().strip_prefix(wanted.as_bytes())?.strip_prefix(b"="))
+        .and_then(|value| std::str::from_utf8(value).ok())
 }
 
 #[cfg(test)]
@@ -351,5 +351,8 @@ mod tests {
         assert_eq!(cookie(&headers, "fotowerk"), None);
         headers.append(header::COOKIE, HeaderValue::from_static("c=d; fotowerk=e"));
         assert_eq!(cookie(&headers, "fotowerk"), Some("e"));
+        let beside_bytes = HeaderValue::from_bytes(b"c=\xff; fotowerk=f").unwrap();
+        headers.insert(header::COOKIE, beside_bytes);
+        assert_eq!(cookie(&headers, "fotowerk"), Some("f"));
     }
 }

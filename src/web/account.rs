@@ -48,7 +48,7 @@ pub struct RegisterPage {
 impl RegisterPage {
     fn new(page: Page, fields: &Params, faults: Faults) -> Self {
         let field = |name| fields.get(name).unwrap_or_default().to_owned();
-        let next = fields.get("next").and_then(local_path).unwrap_or_default().to_owned();
+        let next = fields.get("next").and_then(local_path).unwrap_or_default();
         Self { page, username: field("username"), email: field("email"), next, faults }
     }
 }
@@ -96,7 +96,7 @@ pub async fn register(
         Err(error) => Err(error.into()),
     };
     clear_unless_begun(&session, begun).await;
-    Ok(go_on(form.get("next").and_then(local_path).unwrap_or_default()).into_response())
+    Ok(go_on(&form.get("next").and_then(local_path).unwrap_or_default()).into_response())
 }
 
 fn new_user(form: &Params, faults: &mut Faults) -> Option<NewUser> {

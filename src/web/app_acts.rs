@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use askama::Template;
 use askama_web::WebTemplate;
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
@@ -20,7 +21,7 @@ use crate::service::revoke::{self, Authority};
 use crate::web::developer::{Notice, own, own_or_deleted, to_app, to_receipt_of};
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Path};
-use crate::web::once;
+use crate::web::once::{self, Brought};
 use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
@@ -114,7 +115,7 @@ pub async fn secret_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
     method: Method,
-    headers: HeaderMap,
+    brought: Option<Extension<Brought>>,
 ) -> Result<Response> {
     let client = own(&app, &signed_in, &id)?;
     let now = app.clock.now();
@@ -124,7 +125,7 @@ pub async fn secret_page(
         let mut digests = known.iter().flat_map(|client| client.secrets(now));
         digests.any(|digest| digest.matches(&secret.digest()))
     };
-    let secret = once::brought(&headers).and_then(|text| ClientSecret::parse(&text)).filter(is_valid);
+    let secret = brought.and_then(|brought| ClientSecret::parse(brought.text())).filter(is_valid);
     let secrets = app.store.client_secret_rows(&client.id, now).await?;
     let earlier_until = secrets.iter().filter_map(|row| row.expires_at).max();
     let (page, path) = (signed_in.page(Section::Apps, now), secret_path(&client.id));

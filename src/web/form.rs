@@ -5,6 +5,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::model::client::parse_reason;
 use crate::model::params::{Fault, Params};
@@ -111,10 +112,28 @@ impl Faults {
     }
 }
 
-/// `text` if it is a path on this server, for going on after signing in.
-pub fn local_path(text: &str) -> Option<&str> {
-    let is_path = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\');
-    (is_path && text.bytes().all(|byte| byte.is_ascii_graphic())).then_some(text)
+/// What browsers read as it stands in an address; all else is percent-encoded, backslashes above all.
+const ODD: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// `text` as an address on this server, if it is one, for going on after signing in.
+///
+/// What comes after the path is the app's own: it is encoded where a header can't hold it, never refused.
+pub fn local_path(text: &str) -> Option<String> {
+    let path = &text[..text.find(['?', '#']).unwrap_or(text.len())];
+    // Browsers read a backslash as a slash and leave tabs and line breaks out: two slashes begin another host.
+    let is_ours =
+        path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\t', '\r', '\n']);
+    is_ours.then(|| utf8_percent_encode(text, ODD).to_string())
 }
 
 /// A field for a sentence that everyone concerned reads.
@@ -166,10 +185,21 @@ mod tests {
 
     #[test]
     fn only_paths_on_this_server_are_gone_on_to() {
-        assert_eq!(local_path("/authorizations?a=b"), Some("/authorizations?a=b"));
-        for text in
-            ["//evil.example", "/\\evil.example", "https://evil.example", "", "/a\r\nb", "/\t/evil.example"]
-        {
+        assert_eq!(local_path("/authorizations?a=b").as_deref(), Some("/authorizations?a=b"));
+        let odd = local_path("/oauth/authorize?state=a\\b\u{fc}%20\t\"|&x=//y");
+        assert_eq!(odd.as_deref(), Some("/oauth/authorize?state=a%5Cb%C3%BC%20%09%22%7C&x=//y"));
+        for text in [
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "",
+            "/a\r\nb",
+            "/\t/evil.example",
+            "\\\\evil.example",
+            "?//evil.example",
+            " //evil.example",
+            "/\n/evil.example",
+        ] {
             assert_eq!(local_path(text), None, "{text:?}");
         }
     }

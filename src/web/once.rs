@@ -3,7 +3,7 @@
 //! The server keeps digests alone, so the browser carries the secret: in a cookie for that one page, which the page
 //! deletes. A reload of the page repeats nothing, and any node can answer it.
 
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use tower_sessions::cookie::{Cookie, SameSite};
 
@@ -31,11 +31,20 @@ pub fn to_page(path: &str, secret: &str, transport: Transport) -> Result<Respons
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(path)).into_response())
 }
 
-/// The secret that the browser brings, if it has not been shown.
-pub fn brought(headers: &HeaderMap) -> Option<String> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = pairs.flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| Some(pair.trim().strip_prefix(NAME)?.strip_prefix('=')?.to_owned()))
+/// The secret that a browser brings, if it has not been shown.
+#[derive(Clone)]
+pub struct Brought(String);
+
+impl Brought {
+    /// `None` for any other cookie.
+    pub fn read(pair: &[u8]) -> Option<Self> {
+        let value = pair.strip_prefix(NAME.as_bytes())?.strip_prefix(b"=")?;
+        Some(Self(std::str::from_utf8(value).ok()?.to_owned()))
+    }
+
+    pub fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 /// `page`, after which the browser has no secret any more. A HEAD shows nothing, so it uses nothing up.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use askama::Template;
 use askama_web::WebTemplate;
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
@@ -23,7 +24,7 @@ use crate::store::user_lists::ResourceServerRow;
 use crate::web::error::Result;
 use crate::web::form::{Form, Path};
 use crate::web::guards::{GuardingForm, Standing, server_of};
-use crate::web::once;
+use crate::web::once::{self, Brought};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 use crate::web::text::t_with;
@@ -184,12 +185,12 @@ pub async fn secret_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
     method: Method,
-    headers: HeaderMap,
+    brought: Option<Extension<Brought>>,
 ) -> Result<Response> {
     let server = server_of(&app, &id)?;
     // Only what opens something is shown: anybody could have put a cookie there.
     let is_valid = |secret: &ResourceServerSecret| server.secret.matches(&secret.digest());
-    let secret = once::brought(&headers).and_then(|text| ResourceServerSecret::parse(&text)).filter(is_valid);
+    let secret = brought.and_then(|brought| ResourceServerSecret::parse(brought.text())).filter(is_valid);
     let path = secret_path(&server.id);
     let page = signed_in.page(Section::ResourceServers, app.clock.now());
     once::shown(SecretPage { page, server, secret }, &path, &method, app.config.issuer.transport())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, Uri};
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,7 @@ use crate::store::Store;
 use crate::store::sessions::NewSession;
 use crate::store::users::{Credentials, User};
 use crate::web::error::{Error, SignedOut};
+use crate::web::once;
 use crate::web::page::{Page, Person, Section};
 
 /// The one key that sessions hold: what the browser signed in with.
@@ -143,17 +144,56 @@ impl SessionStore for Sessions {
 /// The layer that reads and sets the session cookie.
 pub fn layer(app: &App) -> SessionManagerLayer<Sessions> {
     let life = i64::try_from(app.config.session_life.as_secs()).unwrap_or(i64::MAX);
-    let is_https = app.config.issuer.transport() == Transport::Https;
+    let transport = app.config.issuer.transport();
     let sessions =
         Sessions { store: app.store.clone(), clock: app.clock.clone(), life: app.config.session_life };
     SessionManagerLayer::new(sessions)
-        .with_name(if is_https { "__Host-rescind" } else { "rescind" })
-        .with_secure(is_https)
+        .with_name(cookie_name(transport))
+        .with_secure(transport == Transport::Https)
         .with_http_only(true)
         // Strict would show a signed-in user who comes from an app as signed out.
         .with_same_site(SameSite::Lax)
         .with_path("/")
         .with_expiry(Expiry::OnInactivity(time::Duration::seconds(life)))
+}
+
+/// The name of the session cookie.
+const fn cookie_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Https => "__Host-rescind",
+        Transport::Http => "rescind",
+    }
+}
+
+/// Leaves of a request's cookies the one that names a session, and one that carries a new secret. Others belong to other applications of this host:
+/// the library drops a whole header for one byte of theirs that is not UTF-8, and ours with it.
+pub fn own_cookie<B>(
+    transport: Transport,
+) -> impl Fn(axum::http::Request<B>) -> axum::http::Request<B> + Clone {
+    let name = cookie_name(transport).as_bytes();
+    move |mut request| {
+        let headers = request.headers_mut();
+        let values = headers.get_all(header::COOKIE).iter();
+        let pairs = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
+        let mut pairs = pairs.map(<[u8]>::trim_ascii);
+        let session = pairs.clone().find_map(|pair| session_of(pair, name));
+        let secret = pairs.find_map(|pair| once::Brought::read(pair));
+        headers.remove(header::COOKIE);
+        if let Some(session) = session {
+            headers.insert(header::COOKIE, session);
+        }
+        if let Some(secret) = secret {
+            request.extensions_mut().insert(secret);
+        }
+        request
+    }
+}
+
+/// `pair` if it is a cookie of this name that can name a session.
+fn session_of(pair: &[u8], name: &[u8]) -> Option<HeaderValue> {
+    let value = pair.strip_prefix(name)?.strip_prefix(b"=")?;
+    std::str::from_utf8(value).ok()?.parse::<Id>().ok()?;
+    HeaderValue::from_bytes(pair).ok()
 }
 
 /// Begins a session in this browser, in place of any before: a sign-in from `address`, or what follows a
@@ -285,5 +325,48 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         parts.extensions.get::<Viewer>().and_then(|viewer| viewer.0.clone()).ok_or(Error::Internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cookie header that is left of these.
+    fn left_of(lines: &[&[u8]]) -> Option<String> {
+        let mut request = axum::http::Request::new(());
+        for line in lines {
+            request.headers_mut().append(header::COOKIE, HeaderValue::from_bytes(line).unwrap());
+        }
+        let request = own_cookie(Transport::Http)(request);
+        let left: Vec<_> = request.headers().get_all(header::COOKIE).iter().collect();
+        assert!(left.len() <= 1);
+        left.first().map(|value| value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn cookies_of_other_applications_never_hide_ours() {
+        let own = format!("rescind={}", Id(7));
+        let line = |before: &[u8], after: &[u8]| [before, own.as_bytes(), after].concat();
+        for lines in [
+            vec![line(b"", b"")],
+            vec![line(b"a=\xff; ", b"")],
+            vec![line(b"", b"; a=\xff")],
+            vec![b"\xff".to_vec(), line(b"", b"")],
+            vec![line(b"", b""), b"a=\xff".to_vec()],
+            vec![line(b"rescind=other; xrescind=1; rescind; ;;=; ", b";rescindx=2")],
+            vec![line(b"a=\"x;", b"\"")]
+                .into_iter()
+                .map(|mut line| {
+                    line.pop();
+                    line
+                })
+                .collect(),
+        ] {
+            let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
+            assert_eq!(left_of(&lines).as_ref(), Some(&own), "{lines:?}");
+        }
+        assert_eq!(left_of(&[b"rescind=\xff"]), None);
+        assert_eq!(left_of(&[b"a=b"]), None);
     }
 }

@@ -39,7 +39,7 @@ pub struct SignInPage {
 
 impl SignInPage {
     fn new(app: &App, page: Page, fields: &Params) -> (Self, Option<String>) {
-        let next = fields.get("next").and_then(local_path).unwrap_or_default().to_owned();
+        let next = fields.get("next").and_then(local_path).unwrap_or_default();
         let asked = next.strip_prefix("/oauth/authorize?").and_then(|query| authorize::read(app, query).ok());
         let target = asked.as_ref().map(|request| request.answers.redirect.csp_source());
         let username = fields.get("username").unwrap_or_default().to_owned();
@@ -60,8 +60,7 @@ impl SignInPage {
 
 pub async fn sign_in_page(State(app): State<App>, viewer: Viewer, Query(query): Query) -> Response {
     if viewer.0.is_some() {
-        return Redirect::to(query.get("next").and_then(local_path).unwrap_or("/authorizations"))
-            .into_response();
+        return go_on(&query.get("next").and_then(local_path).unwrap_or_default()).into_response();
     }
     let (page, target) = SignInPage::new(&app, viewer.page(app.clock.now()), &query);
     page.respond(StatusCode::OK, target.as_deref())
@@ -117,7 +116,7 @@ pub async fn sign_out_page(State(app): State<App>, viewer: Viewer, Query(query):
     if viewer.0.is_none() {
         return Redirect::to("/").into_response();
     }
-    let next = query.get("next").and_then(local_path).unwrap_or_default().to_owned();
+    let next = query.get("next").and_then(local_path).unwrap_or_default();
     SignOutPage { page: viewer.page(app.clock.now()), next }.into_response()
 }
 
@@ -139,7 +138,7 @@ pub async fn sign_out(
     Ok(match form.get("next").and_then(local_path) {
         Some(next) => {
             let query =
-                url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+                url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &next).finish();
             Redirect::to(&format!("/login?{query}"))
         }
         None => Redirect::to("/"),

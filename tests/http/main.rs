@@ -21,6 +21,7 @@ mod jwt;
 mod ledger;
 mod metadata;
 mod metrics;
+mod odd_requests;
 mod openapi;
 mod operations;
 mod receipts;
