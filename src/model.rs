@@ -14,4 +14,5 @@ pub mod resource_server;
 pub mod scope;
 pub mod secret;
 pub mod stamp;
+pub mod text;
 pub mod user;

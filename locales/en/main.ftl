@@ -273,6 +273,7 @@ error-no-authorization = Nothing is to be revoked. When you let an app use your 
 
 error-password-short = Use at least 10 characters for the password.
 error-password-long = Use at most 1024 bytes for the password.
+error-password-characters = The password has a character that is invisible or that not every keyboard can type, such as a tab. Leave it out.
 error-name-empty = Give the app a name that people can see.
 error-name-long = Use at most 80 characters for the name.
 error-name-characters = The name holds characters that are invisible or change the direction of text. Leave them out.

@@ -305,3 +305,28 @@ async fn guessing_passwords_is_slowed_down() {
     assert!(answer.header("retry-after").is_some());
     bob.signs_in().await;
 }
+
+#[tokio::test]
+async fn a_password_is_the_same_however_a_keyboard_composes_its_letters() {
+    let world = World::new().await;
+    let (composed, decomposed) = ("Gr\u{fc}\u{df}e aus K\u{f6}ln", "Gru\u{308}\u{df}e aus Ko\u{308}ln");
+    let alice = world.person("alice").await;
+    for (set, typed) in [(composed, decomposed), (decomposed, composed)] {
+        world.changes_password_of(&alice, set).await;
+        for password in [set, typed] {
+            alice.elsewhere().types(password, "").await.leads_to("/authorizations");
+        }
+        alice.elsewhere().types("Grusse aus Koln", "").await.page(401);
+    }
+}
+
+#[tokio::test]
+async fn a_password_with_characters_that_cannot_be_seen_is_refused_beside_its_field() {
+    let world = World::new().await;
+    let alice = world.signed_in("alice").await;
+    for password in ["nothing\u{200b}to see", "a tab\tin the middle"] {
+        let fields = [("current_password", PASSWORD), ("new_password", password)];
+        alice.posts("/account/password", &Fields::new(&fields)).await.page(422).shows("invisible");
+    }
+    alice.elsewhere().types(PASSWORD, "").await.leads_to("/authorizations");
+}
