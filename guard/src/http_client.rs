@@ -18,7 +18,8 @@ use crate::settings::{Settings, SettingsError};
 
 /// A million entries take about seventy.
 const MAX_SNAPSHOT: usize = 512 * 1024 * 1024;
-const MAX_ANSWER: usize = 64 * 1024;
+/// A thousand scopes of 64 characters fit in.
+const MAX_ANSWER: usize = 128 * 1024;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why a request came to nothing.

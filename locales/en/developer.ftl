@@ -124,7 +124,6 @@ error-publisher-characters = The publisher holds characters that are invisible o
 error-redirect-many = An app has at most 10 redirect addresses. Leave some out.
 error-redirect-banned = A banned app sent people to one of these domains, so nothing may lead there. Use another address.
 error-scope-unknown = No service has registered one of these scopes. Tick what the list offers.
-error-scope-many = That is too much to ask for. Tick at most 64, or nothing for everything.
 error-type = Choose where the app runs.
 error-token-format = Choose how its tokens are checked.
 error-grant-type-unknown = An app can’t be registered for this grant type. Choose what the form offers.

@@ -45,6 +45,9 @@ pub struct Allowance<'a> {
 }
 
 impl Claims {
+    /// Bytes of scope that one token holds: with all else in it, it stays below the 8 KiB that readers and guards take.
+    pub const LONGEST_SCOPE: usize = 4 * 1024;
+
     /// A token with a name of its own.
     pub fn new(allows: Allowance<'_>, now: Timestamp, life: Duration) -> Self {
         let Allowance { issuer, audience, scope, stamp, grant_generation } = allows;

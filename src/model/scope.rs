@@ -1,21 +1,29 @@
 //! Scopes: what an access token allows (RFC 6749 §3.3).
 
+use std::collections::HashSet;
+
 /// A set of scope names, as it prints: sorted and separated by one space.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scope(String);
 
 impl Scope {
-    /// Names accepted in one value: more than any honest request asks for.
-    const MOST: usize = 64;
+    /// Names that one request may ask for: more than any honest one does. What is stored has no such limit: a
+    /// client that names no scope gets all that it may have, and consents add up.
+    const MOST_ASKED: usize = 64;
 
-    /// `None` if a character is outside the RFC's set or there are too many names.
+    /// What a request asks for. `None` if a character is outside the RFC's set or there are too many names.
     pub fn parse(text: &str) -> Option<Self> {
         let names: Vec<&str> = text.split(' ').filter(|name| !name.is_empty()).collect();
         names
             .iter()
             .all(|name| Self::is_name(name))
             .then(|| Self::of(names))
-            .filter(|it| it.names().count() <= Self::MOST)
+            .filter(|it| it.names().count() <= Self::MOST_ASKED)
+    }
+
+    /// As a row or a token of ours holds it.
+    pub fn stored(text: &str) -> Self {
+        text.split(' ').filter(|name| !name.is_empty()).collect()
     }
 
     fn of(mut names: Vec<&str>) -> Self {
@@ -44,11 +52,13 @@ impl Scope {
     }
 
     pub fn is_subset(&self, of: &Self) -> bool {
-        self.names().all(|name| of.contains(name))
+        let known: HashSet<&str> = of.names().collect();
+        self.names().all(|name| known.contains(name))
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        self.names().filter(|name| other.contains(name)).collect()
+        let known: HashSet<&str> = other.names().collect();
+        self.names().filter(|name| known.contains(name)).collect()
     }
 
     pub fn union(&self, other: &Self) -> Self {
@@ -82,6 +92,20 @@ mod tests {
         assert_eq!(scope.to_string(), "a b");
         assert!(Scope::parse("a").unwrap().is_subset(&scope));
         assert!(!Scope::parse("a c").unwrap().is_subset(&scope));
+    }
+
+    #[test]
+    fn what_adds_up_to_more_than_a_request_may_ask_for_is_read_again() {
+        let names = |from: usize| {
+            (from..from + 40).map(|number| format!("s{number:02}")).collect::<Vec<_>>().join(" ")
+        };
+        let [one, other] = [names(0), names(40)].map(|text| Scope::parse(&text).unwrap());
+        let both = one.union(&other);
+        assert_eq!(both.names().count(), 80);
+        assert_eq!(Scope::stored(both.as_str()), both);
+        assert!(one.is_subset(&both) && !both.is_subset(&one));
+        assert_eq!(both.intersection(&other), other);
+        assert_eq!(Scope::parse(both.as_str()), None);
     }
 
     #[test]

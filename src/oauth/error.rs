@@ -139,6 +139,9 @@ impl From<issue::Error> for Error {
                 Code::InvalidScope,
                 "scope: a JWT is for one resource server; name it with resource, or ask for less",
             ),
+            issue::Error::LongScope => {
+                Self::new(Code::InvalidScope, "scope: too many names for a JWT; ask for less")
+            }
             issue::Error::Unsigned => {
                 tracing::error!(request.id = %request::Id::current(), "token.unsigned");
                 Self::new(Code::TemporarilyUnavailable, "the token could not be signed; try again")

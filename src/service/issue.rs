@@ -169,6 +169,9 @@ pub enum Error {
     /// A JWT is for one resource server, and the request leaves open for which (RFC 9068 §3).
     #[error("the scope spans several resource servers")]
     SeveralAudiences,
+    /// More scopes than a JWT has room for.
+    #[error("the scope is too long for a JWT")]
+    LongScope,
     /// The client may not act any more.
     #[error("the client may not act")]
     ClientShut,
@@ -346,6 +349,10 @@ fn claims(
     let audience = terms.scopes.audience(&scope);
     if audience.is_empty() || audience.contains(' ') {
         return Err(Error::SeveralAudiences);
+    }
+    // What could not be read again is not written.
+    if scope.as_str().len() > Claims::LONGEST_SCOPE {
+        return Err(Error::LongScope);
     }
     let allows = claims::Allowance { issuer, audience, scope: &scope, stamp, grant_generation };
     let claims = Claims::new(allows, terms.now, terms.life());

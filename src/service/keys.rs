@@ -192,9 +192,7 @@ impl Keys {
         if claims.iss != issuer {
             return Ok(None);
         }
-        let (Some(stamp), Some(scope)) = (claims.stamp(), Scope::parse(&claims.scope)) else {
-            return Ok(None);
-        };
+        let Some(stamp) = claims.stamp() else { return Ok(None) };
         let is_live = |standing: &JwtStanding| {
             !standing.is_revoked
                 && claims.grant_generation == standing.grant_generation
@@ -203,7 +201,7 @@ impl Keys {
         let standing = store.jwt_standing(&claims.jti, &stamp, is_live)?;
         Ok(standing.map(|standing| AccessTokenFacts {
             stamp,
-            scope,
+            scope: Scope::stored(&claims.scope),
             grant_generation: standing.grant_generation,
             created_at: claims.issued_at(),
             expires_at: claims.expires_at(),

@@ -77,7 +77,7 @@ text_column! {
     ClientKind: Self::parse, |kind| kind.as_str().into();
     TokenFormat: Self::parse, |format| format.as_str().into();
     GrantTypes: Self::parse, |types| types.to_string().into();
-    Scope: Self::parse, |scope| scope.as_str().into();
+    Scope: |text| Some(Self::stored(text)), |scope| scope.as_str().into();
 }
 
 impl ToSql for Timestamp {

@@ -1,5 +1,7 @@
 //! The form of an app's registration: register it, and change what it says.
 
+use std::collections::HashSet;
+
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
@@ -139,11 +141,11 @@ impl AppForm {
         if self.scopes.is_empty() {
             return Ok(None);
         }
-        let known = registered.all();
-        if !self.scopes.iter().all(|name| known.contains(name)) {
+        let known: HashSet<&str> = registered.entries().iter().map(|entry| entry.name.as_str()).collect();
+        if !self.scopes.iter().all(|name| known.contains(name.as_str())) {
             return Err("error-scope-unknown");
         }
-        Scope::parse(&self.scopes.join(" ")).map(Some).ok_or("error-scope-many")
+        Ok(Some(self.scopes.iter().map(String::as_str).collect()))
     }
 
     /// What may change once an app is registered.
