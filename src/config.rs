@@ -11,8 +11,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::model::client::is_loopback;
 use crate::model::key::Algorithm;
+use crate::model::redirect_uri::is_loopback;
 use crate::model::secret::Digest;
 use crate::service::issue::Lives;
 use crate::service::keys::KeySettings;

@@ -10,6 +10,7 @@ pub mod id;
 pub mod key;
 pub mod params;
 pub mod password;
+pub mod redirect_uri;
 pub mod resource_server;
 pub mod scope;
 pub mod secret;

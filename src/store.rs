@@ -52,7 +52,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::sqlite::{
+    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+};
 use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
@@ -280,6 +282,18 @@ impl Store {
         self.writer.close().await;
         self.pages.close().await;
     }
+}
+
+/// The rows that can be read. One that can't be is logged and left out: it takes no list down with it.
+fn readable<'r, T: sqlx::FromRow<'r, SqliteRow>>(rows: &'r [SqliteRow]) -> Vec<T> {
+    let read = |row| match T::from_row(row) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::error!(row.kind = std::any::type_name::<T>(), error = %error, "store.unreadable_row");
+            None
+        }
+    };
+    rows.iter().filter_map(read).collect()
 }
 
 /// Makes the file for its owner alone: it holds password hashes and addresses. SQLite gives the

@@ -120,7 +120,7 @@ form-save = Save changes
 form-leave = Leave it
 
 error-publisher-long = Use at most 80 characters for the publisher.
-error-publisher-characters = The publisher holds characters that are invisible or change the direction of text. Leave them out.
+error-publisher-characters = The publisher has invisible characters, characters that change the direction of text, or accents without a letter. Leave them out.
 error-redirect-many = An app has at most 10 redirect addresses. Leave some out.
 error-redirect-banned = A banned app sent people to one of these domains, so nothing may lead there. Use another address.
 error-scope-unknown = No service has registered one of these scopes. Tick what the list offers.

@@ -19,6 +19,7 @@ use crate::model::key::SigningKey;
 use crate::model::password::Password;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, is_audience};
 use crate::model::scope::Scope;
+use crate::model::text::line;
 use crate::model::user::{Role, Username, is_email};
 use crate::service::keys;
 use crate::service::ledger_file;
@@ -249,15 +250,13 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
         }
         Command::ClientAdd(add) => client_add(app, add, by).await,
         Command::ResourceServerAdd { name, audience, scopes, max_staleness, without_guard } => {
-            if name.trim().is_empty() {
-                return Err(usage("NAME", "something visible"));
-            }
+            let name = AppName::parse(&name).map_err(|_| usage("NAME", "1 to 80 visible characters"))?;
             if !is_audience(&audience) {
                 return Err(usage("--audience", "an absolute URI without a fragment"));
             }
             let scopes = scopes.iter().map(|text| described_scope(text)).collect::<Result<_, _>>()?;
             let new = NewResourceServer {
-                name: name.trim().to_owned(),
+                name: name.to_string(),
                 audience,
                 scopes,
                 guarding: guarding(max_staleness, without_guard)?,
@@ -391,11 +390,11 @@ fn guarding(max_staleness: i64, without_guard: bool) -> Result<Guarding, Failure
 fn described_scope(text: &str) -> Result<(String, String), Failure> {
     let (name, description) =
         text.split_once('=').ok_or_else(|| usage("--scope", "NAME=What it allows, in plain words"))?;
-    let description = description.trim();
-    if !Scope::is_name(name) || description.is_empty() || description.len() > 200 {
-        return Err(usage("--scope", "NAME=What it allows, in plain words (200 characters at most)"));
-    }
-    Ok((name.to_owned(), description.to_owned()))
+    let description = line(description, 200).ok().filter(|_| Scope::is_name(name));
+    let description = description.ok_or_else(|| {
+        usage("--scope", "NAME=What it allows, in plain words (200 visible characters at most)")
+    })?;
+    Ok((name.to_owned(), description))
 }
 
 async fn client_add(app: &App, add: ClientAdd, by: By) -> Result<Value, Failure> {

@@ -8,8 +8,8 @@ use url::Url;
 
 use super::reader::{Faults, Reader, Setting, settings};
 use super::{Issuer, LogFormat};
-use crate::model::client::is_loopback;
 use crate::model::id::ResourceServerId;
+use crate::model::redirect_uri::is_loopback;
 use crate::model::resource_server::is_audience;
 use crate::model::scope::Scope;
 use crate::model::secret::{Digest, ResourceServerSecret};

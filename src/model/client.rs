@@ -1,13 +1,12 @@
 //! Clients: the apps that ask for access.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
-
-use url::{Host, Url};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, UserId};
+pub use crate::model::redirect_uri::RedirectUri;
 use crate::model::scope::Scope;
+use crate::model::text::{self, LineFault, line};
 
 /// A registered client.
 #[derive(Clone, Debug)]
@@ -36,6 +35,13 @@ impl Client {
         self.token_format == TokenFormat::Jwt
     }
 
+    /// The hosts and schemes that a ban of it covers: all but the person's own machine, sorted.
+    pub fn remote_domains(&self) -> Vec<String> {
+        let remote = self.redirect_uris.iter().filter(|uri| !uri.is_local()).map(RedirectUri::domain);
+        let domains: BTreeSet<String> = remote.filter(|domain| !domain.is_empty()).collect();
+        domains.into_iter().collect()
+    }
+
     /// The domains that its redirect addresses lead to, sorted, separated by commas.
     pub fn domains(&self) -> String {
         let domains: BTreeSet<String> = self.redirect_uris.iter().map(RedirectUri::domain).collect();
@@ -62,6 +68,11 @@ impl ClientKind {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// As a row holds it: what is unknown has to prove itself.
+    pub fn stored(text: &str) -> Self {
+        Self::parse(text).unwrap_or(Self::Confidential)
     }
 }
 
@@ -122,6 +133,11 @@ impl TokenFormat {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.as_str() == text)
     }
+
+    /// As a row holds it: tokens of an unknown format are looked up.
+    pub fn stored(text: &str) -> Self {
+        Self::parse(text).unwrap_or(Self::Opaque)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +177,11 @@ impl GrantTypes {
         text.split_ascii_whitespace().map(GrantType::parse).collect::<Option<_>>().map(Self)
     }
 
+    /// As a row holds them: an unknown name allows nothing.
+    pub fn stored(text: &str) -> Self {
+        Self(text.split_ascii_whitespace().filter_map(GrantType::parse).collect())
+    }
+
     pub fn allow(&self, grant: GrantType) -> bool {
         self.0.contains(&grant)
     }
@@ -189,20 +210,28 @@ impl AppName {
     /// # Errors
     /// A message key.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let name = text.trim();
-        if name.is_empty() {
-            Err("error-name-empty")
-        } else if name.chars().count() > Self::LONGEST {
-            Err("error-name-long")
-        } else if name.chars().any(is_deceptive) {
-            Err("error-name-characters")
-        } else {
-            Ok(Self(name.to_owned()))
+        match line(text, Self::LONGEST) {
+            Ok(name) => Ok(Self(name)),
+            Err(LineFault::Empty) => Err("error-name-empty"),
+            Err(LineFault::Long) => Err("error-name-long"),
+            Err(LineFault::Characters) => Err("error-name-characters"),
         }
+    }
+
+    /// As a row holds it: an earlier version may have accepted names that are refused today.
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether a person who typed `text` meant this name.
+    pub fn is_typed_as(&self, text: &str) -> bool {
+        let typed = text::normal(text);
+        // Nobody can type what an old name has of invisible characters, but it can be pasted.
+        !typed.is_empty() && (typed == text::normal(&self.0) || typed == text::comparable(&self.0))
     }
 }
 
@@ -217,197 +246,16 @@ impl std::fmt::Display for AppName {
 /// # Errors
 /// A message key.
 pub fn parse_reason(text: &str) -> Result<String, &'static str> {
-    let reason = text.trim();
-    if reason.is_empty() {
-        Err("error-reason-empty")
-    } else if reason.chars().count() > 300 {
-        Err("error-reason-long")
-    } else if reason.chars().any(is_deceptive) {
-        Err("error-reason-characters")
-    } else {
-        Ok(reason.to_owned())
-    }
-}
-
-/// Control, bidirectional, zero-width and other characters that show nothing or something else.
-pub fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || (c.is_whitespace() && c != ' ')
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{ffa0}' | '\u{fff0}'..='\u{fffd}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{e0fff}'
-            | '\u{f0000}'..='\u{10ffff}')
-}
-
-/// An address that authorization answers may be sent to (RFC 6749 §3.1.2, RFC 8252 §7).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedirectUri(String);
-
-impl RedirectUri {
-    /// # Errors
-    /// A message key.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if text.is_empty() {
-            return Err("error-redirect-empty");
-        }
-        if text.len() > 2000 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("error-redirect-characters");
-        }
-        if text.bytes().any(|byte| matches!(byte, b'*' | b'\\' | b'"' | b'<' | b'>' | b'\'' | b';' | b',')) {
-            return Err("error-redirect-characters");
-        }
-        if text.contains('#') {
-            return Err("error-redirect-fragment");
-        }
-        let url = Url::parse(text).map_err(|_| "error-redirect-relative")?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("error-redirect-user");
-        }
-        match url.scheme() {
-            "https" if url.has_host() => {}
-            "http" if is_loopback(&url) || url.host_str() == Some("localhost") => {}
-            "http" => return Err("error-redirect-http"),
-            // RFC 8252 §7.1: a private-use scheme is a reversed domain name, so it has a dot.
-            scheme if scheme.contains('.') => {}
-            _ => return Err("error-redirect-scheme"),
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// Whether an authorization request may name `presented`.
-    ///
-    /// Exact text, but for the port of a loopback address, which the app chooses when it starts
-    /// (RFC 8252 §7.3).
-    pub fn allows(&self, presented: &Self) -> bool {
-        self == presented
-            || match (self.without_loopback_port(), presented.without_loopback_port()) {
-                (Some(registered), Some(presented)) => registered == presented,
-                _ => false,
-            }
-    }
-
-    /// What a person can recognise: the host that gets the code, or the app's own scheme.
-    pub fn domain(&self) -> String {
-        match Url::parse(&self.0) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => {
-                url.host_str().unwrap_or_default().to_owned()
-            }
-            Ok(url) => format!("{}:", url.scheme()),
-            Err(_) => String::new(),
-        }
-    }
-
-    /// Whether it leads to the person's own machine, which no app owns.
-    pub fn is_local(&self) -> bool {
-        Url::parse(&self.0).is_ok_and(|url| is_loopback(&url) || url.host_str() == Some("localhost"))
-    }
-
-    /// The source that a page's `form-action` must list, or the browser stops the redirect.
-    pub fn csp_source(&self) -> String {
-        match Url::parse(&self.0) {
-            // A policy can't name an IPv6 address.
-            Ok(url) if matches!(url.host(), Some(Host::Ipv6(_))) => format!("{}:", url.scheme()),
-            Ok(url) if matches!(url.scheme(), "http" | "https") => url.origin().ascii_serialization(),
-            Ok(url) => format!("{}:", url.scheme()),
-            Err(_) => String::new(),
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    fn without_loopback_port(&self) -> Option<String> {
-        let url = Url::parse(&self.0).ok()?;
-        if url.scheme() != "http" || !is_loopback(&url) {
-            return None;
-        }
-        let rest = self.0.split_once("://")?.1;
-        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let host = match authority.rfind(':') {
-            Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
-            _ => authority,
-        };
-        Some(format!("{host}{path}"))
-    }
-}
-
-impl std::fmt::Display for RedirectUri {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-/// Whether the host is a loopback address literal; a name such as `localhost` is not.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(ip)) => IpAddr::V4(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::V6(ip).is_loopback(),
-        _ => false,
-    }
+    line(text, 300).map_err(|fault| match fault {
+        LineFault::Empty => "error-reason-empty",
+        LineFault::Long => "error-reason-long",
+        LineFault::Characters => "error-reason-characters",
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn uri(text: &str) -> RedirectUri {
-        RedirectUri::parse(text).unwrap()
-    }
-
-    #[test]
-    fn redirects_match_exactly() {
-        let registered = uri("https://app.example/cb");
-        assert!(registered.allows(&uri("https://app.example/cb")));
-        for other in [
-            "https://app.example/cb/",
-            "https://app.example/cb?x=1",
-            "https://app.example/CB",
-            "https://app.example:443/cb",
-            "https://app.example.evil.example/cb",
-            "https://app.example/cb/../cb",
-        ] {
-            assert!(!registered.allows(&uri(other)), "{other}");
-        }
-    }
-
-    #[test]
-    fn the_port_of_a_loopback_address_is_free_and_nothing_else() {
-        let registered = uri("http://127.0.0.1/cb");
-        assert!(registered.allows(&uri("http://127.0.0.1:49152/cb")));
-        assert!(!registered.allows(&uri("http://127.0.0.1:49152/other")));
-        assert!(!registered.allows(&uri("http://127.0.0.2:49152/cb")));
-        assert!(!registered.allows(&uri("http://localhost:49152/cb")));
-        assert!(uri("http://[::1]:1/cb").allows(&uri("http://[::1]:2/cb")));
-        assert!(!uri("http://localhost:1/cb").allows(&uri("http://localhost:2/cb")));
-        assert!(!uri("https://127.0.0.1:1/cb").allows(&uri("https://127.0.0.1:2/cb")));
-    }
-
-    #[test]
-    fn dangerous_redirects_are_refused() {
-        for text in [
-            "",
-            "javascript:alert(1)",
-            "data:text/html,x",
-            "https://a.example/cb#f",
-            "https://*.example/cb",
-            "http://a.example/cb",
-            "myapp:/cb",
-            "/cb",
-            "https://u:p@a.example/",
-            "https://a.example/ b",
-            "https://a.example/\u{0}",
-            "https://a.example/;x",
-            "file:///etc/passwd",
-            "https://",
-        ] {
-            assert!(RedirectUri::parse(text).is_err(), "{text:?}");
-        }
-        assert_eq!(uri("com.example.app:/cb").csp_source(), "com.example.app:");
-        assert_eq!(uri("https://app.example/cb?a=b").csp_source(), "https://app.example");
-    }
 
     #[test]
     fn names_that_deceive_are_refused() {
@@ -416,6 +264,23 @@ mod tests {
         {
             assert!(AppName::parse(text).is_err(), "{text:?}");
         }
-        assert_eq!(AppName::parse(" Fotowerk Größe ").unwrap().as_str(), "Fotowerk Größe");
+        assert_eq!(AppName::parse(" Fotowerk  Gro\u{308}ße ").unwrap().as_str(), "Fotowerk Größe");
+    }
+
+    #[test]
+    fn a_name_is_typed_in_any_normal_form_and_with_any_spaces() {
+        let stored = AppName::stored("Gro\u{308}\u{df}e  \u{1d173}Foto");
+        assert!(stored.is_typed_as("Größe Foto"));
+        assert!(stored.is_typed_as(stored.as_str()));
+        assert!(!stored.is_typed_as("größe foto"));
+        assert!(!AppName::stored("Foto").is_typed_as("Foto\u{200b}"));
+        assert!(!AppName::stored("\u{1d173}").is_typed_as(""));
+    }
+
+    #[test]
+    fn grant_types_of_rows_are_read_as_far_as_they_are_known() {
+        assert_eq!(GrantTypes::parse("authorization_code password"), None);
+        let stored = GrantTypes::stored("authorization_code password");
+        assert!(stored.allow(GrantType::AuthorizationCode) && !stored.allow(GrantType::RefreshToken));
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::model::text::line;
 
 /// 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; kept in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,6 +20,11 @@ impl Username {
         .then_some(Self(name))
     }
 
+    /// As a row holds it.
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,7 +39,8 @@ impl std::fmt::Display for Username {
 /// An address that a mail server would take: one `@`, something on both sides, no white space.
 pub fn is_email(text: &str) -> bool {
     text.len() <= 254
-        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+        && !text.contains(char::is_whitespace)
+        && line(text, 254).is_ok()
         && text
             .split_once('@')
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
@@ -53,6 +60,11 @@ impl Role {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+
+    /// As a row holds it: an unknown role gives no power over others.
+    pub fn stored(text: &str) -> Self {
+        Self::parse(text).unwrap_or(Self::User)
     }
 
     pub const fn as_str(self) -> &'static str {

@@ -125,7 +125,7 @@ pub fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
 fn redirect(params: &Params, client: &Client) -> Option<RedirectUri> {
     match params.get("redirect_uri") {
         Some(named) => {
-            let named = RedirectUri::parse(named).ok()?;
+            let named = RedirectUri::stored(named);
             client.redirect_uris.iter().any(|registered| registered.allows(&named)).then_some(named)
         }
         None => match client.redirect_uris.as_slice() {

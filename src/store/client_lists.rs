@@ -1,12 +1,15 @@
 //! Clients in lists, and what a revocation would hit: counted when a page is shown, never kept.
 
+use sqlx::FromRow;
+use sqlx::sqlite::SqliteRow;
+
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, ClientKind};
 use crate::model::id::{ClientId, UserId};
 use crate::model::user::Username;
 
 use super::tokens::of_family;
-use super::{Result, Store};
+use super::{Result, Store, readable};
 
 /// Open grants, open families and access tokens of the client `c` that are live but for their expiry.
 macro_rules! numbers {
@@ -134,10 +137,12 @@ pub struct Rows<T> {
 
 impl<T> Rows<T> {
     /// From a query that asks for one row more than a page holds.
-    pub(super) fn of_page(mut rows: Vec<T>) -> Self {
-        let has_more = rows.len() > PAGE_ROWS as usize;
-        rows.truncate(PAGE_ROWS as usize);
-        Self { rows, has_more }
+    pub(super) fn of_page<'r>(rows: &'r [SqliteRow]) -> Self
+    where
+        T: FromRow<'r, SqliteRow>,
+    {
+        let shown = rows.len().min(PAGE_ROWS as usize);
+        Self { rows: readable(&rows[..shown]), has_more: rows.len() > shown }
     }
 }
 
@@ -153,7 +158,8 @@ impl Store {
 
     /// A developer's apps, newest first, without deleted ones.
     pub async fn clients_of(&self, owner: &UserId) -> Result<Vec<ClientRow>> {
-        Ok(sqlx::query_as(OF_OWNER).bind(owner).fetch_all(&mut *self.page().await?).await?)
+        let rows = sqlx::query(OF_OWNER).bind(owner).fetch_all(&mut *self.page().await?).await?;
+        Ok(readable(&rows))
     }
 
     pub async fn client_row(&self, id: &ClientId) -> Result<Option<ClientRow>> {
@@ -168,12 +174,12 @@ impl Store {
             ClientOrder::Name => BY_NAME,
             ClientOrder::Status => BY_STATUS,
         };
-        let rows = sqlx::query_as(statement)
+        let rows = sqlx::query(statement)
             .bind(&search.text)
             .bind(&search.status)
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
             .fetch_all(&mut *self.page().await?)
             .await?;
-        Ok(Rows::of_page(rows))
+        Ok(Rows::of_page(&rows))
     }
 }

@@ -121,7 +121,7 @@ pub(super) type RecentClients = Mutex<HashMap<ClientId, Arc<ClientAndSecrets>>>;
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
     let reason = row.get(7)?;
-    let uris = row.get_ref(12)?.as_str()?.lines().filter_map(|uri| RedirectUri::parse(uri).ok());
+    let uris = row.get_ref(12)?.as_str()?.lines().map(RedirectUri::stored);
     Ok(Client {
         id: row.get(0)?,
         owner: row.get(1)?,
@@ -215,7 +215,8 @@ impl Store {
 
     /// A client's valid secrets, newest first.
     pub async fn client_secret_rows(&self, id: &ClientId, now: Timestamp) -> Result<Vec<SecretRow>> {
-        Ok(sqlx::query_as(SECRET_ROWS).bind(id).bind(now).fetch_all(&mut *self.page().await?).await?)
+        let rows = sqlx::query(SECRET_ROWS).bind(id).bind(now).fetch_all(&mut *self.page().await?).await?;
+        Ok(super::readable(&rows))
     }
 }
 

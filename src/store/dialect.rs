@@ -60,6 +60,7 @@ macro_rules! text_column {
     )+};
 }
 
+// Input is parsed strictly, rows are read leniently: what an earlier version accepted stays readable.
 text_column! {
     UserId: Self::parse, |id| id.as_str().into();
     ClientId: Self::parse, |id| id.as_str().into();
@@ -71,12 +72,12 @@ text_column! {
     ReceiptId: Self::parse, |id| id.as_str().into();
     KeyId: Self::parse, |id| id.as_str().into();
     Algorithm: Self::parse, |algorithm| algorithm.as_str().into();
-    Username: Self::parse, |name| name.as_str().into();
-    Role: Self::parse, |role| role.as_str().into();
-    AppName: |text| Self::parse(text).ok(), |name| name.as_str().into();
-    ClientKind: Self::parse, |kind| kind.as_str().into();
-    TokenFormat: Self::parse, |format| format.as_str().into();
-    GrantTypes: Self::parse, |types| types.to_string().into();
+    Username: |text| Some(Self::stored(text)), |name| name.as_str().into();
+    Role: |text| Some(Self::stored(text)), |role| role.as_str().into();
+    AppName: |text| Some(Self::stored(text)), |name| name.as_str().into();
+    ClientKind: |text| Some(Self::stored(text)), |kind| kind.as_str().into();
+    TokenFormat: |text| Some(Self::stored(text)), |format| format.as_str().into();
+    GrantTypes: |text| Some(Self::stored(text)), |types| types.to_string().into();
     Scope: |text| Some(Self::stored(text)), |scope| scope.as_str().into();
 }
 

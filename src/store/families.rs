@@ -62,12 +62,8 @@ impl Store {
     }
 
     pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {
-        Ok(sqlx::query_as(DEVICES)
-            .bind(grant)
-            .bind(owner)
-            .bind(now)
-            .fetch_all(&mut *self.page().await?)
-            .await?)
+        let query = sqlx::query(DEVICES).bind(grant).bind(owner).bind(now);
+        Ok(super::readable(&query.fetch_all(&mut *self.page().await?).await?))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::scope::Scope;
 use crate::model::stamp::Generations;
 
 use super::tokens::of_family;
-use super::{Result, Store, Tx};
+use super::{Result, Store, Tx, readable};
 
 const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
@@ -214,12 +214,14 @@ impl Store {
 
     /// A user's open grants, newest first.
     pub async fn grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
-        Ok(sqlx::query_as(CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?)
+        let rows = sqlx::query(CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?;
+        Ok(readable(&rows))
     }
 
     /// A user's ended grants, newest end first.
     pub async fn ended_grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
-        Ok(sqlx::query_as(ENDED_CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?)
+        let rows = sqlx::query(ENDED_CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?;
+        Ok(readable(&rows))
     }
 
     pub async fn grant_card(

@@ -4,7 +4,7 @@
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, ReceiptId, ResourceServerId, UserId};
 
-use super::{Result, Store};
+use super::{Result, Store, readable};
 
 macro_rules! rows {
     ($rest:literal) => {
@@ -170,12 +170,14 @@ pub struct LedgerSearch {
 impl Store {
     /// The rows of a receipt that concern `viewer`; none where nothing does.
     pub async fn receipt(&self, receipt: &ReceiptId, viewer: &UserId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(FOR_VIEWER).bind(receipt).bind(viewer).fetch_all(&mut *self.page().await?).await?)
+        let query = sqlx::query(FOR_VIEWER).bind(receipt).bind(viewer);
+        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
     }
 
     /// All rows of a receipt, for admins.
     pub async fn whole_receipt(&self, receipt: &ReceiptId) -> Result<Vec<LedgerRow>> {
-        Ok(sqlx::query_as(FOR_ADMIN).bind(receipt).fetch_all(&mut *self.page().await?).await?)
+        let query = sqlx::query(FOR_ADMIN).bind(receipt);
+        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
     }
 
     /// What happened to a grant of `user`'s, newest first: to itself, to its app and to the account.
@@ -187,23 +189,23 @@ impl Store {
         since: Timestamp,
     ) -> Result<Vec<LedgerRow>> {
         let mut page = self.page().await?;
-        let ledger = sqlx::query_as(OF_GRANT).bind(grant).bind(user).bind(client).bind(since);
+        let ledger = sqlx::query(OF_GRANT).bind(grant).bind(user).bind(client).bind(since);
         let ledger = ledger.fetch_all(&mut *page).await?;
-        let audit = sqlx::query_as(AUDIT_OF_GRANT).bind(grant).bind(user).fetch_all(&mut *page).await?;
-        Ok(LedgerRow::newest_of(ledger, audit))
+        let audit = sqlx::query(AUDIT_OF_GRANT).bind(grant).bind(user).fetch_all(&mut *page).await?;
+        Ok(LedgerRow::newest_of(readable(&ledger), readable(&audit)))
     }
 
     async fn history(&self, [ledger, audit]: [&'static str; 2], id: &str) -> Result<Vec<LedgerRow>> {
         let mut page = self.page().await?;
-        let ledger = sqlx::query_as(ledger).bind(id).fetch_all(&mut *page).await?;
-        let audit = sqlx::query_as(audit).bind(id).fetch_all(&mut *page).await?;
-        Ok(LedgerRow::newest_of(ledger, audit))
+        let ledger = sqlx::query(ledger).bind(id).fetch_all(&mut *page).await?;
+        let audit = sqlx::query(audit).bind(id).fetch_all(&mut *page).await?;
+        Ok(LedgerRow::newest_of(readable(&ledger), readable(&audit)))
     }
 
     /// What happened to a resource server, newest first.
     pub async fn resource_server_history(&self, id: &ResourceServerId) -> Result<Vec<LedgerRow>> {
-        let query = sqlx::query_as(AUDIT_OF_RESOURCE_SERVER).bind(id);
-        Ok(query.fetch_all(&mut *self.page().await?).await?)
+        let query = sqlx::query(AUDIT_OF_RESOURCE_SERVER).bind(id);
+        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
     }
 
     /// What happened to an app as a whole, newest first.
@@ -222,7 +224,8 @@ impl Store {
             Book::Ledger => SEARCH,
             Book::Audit => SEARCH_AUDIT,
         };
-        let query = sqlx::query_as(statement).bind(search.before).bind(&search.text).bind(&search.act);
-        Ok(query.bind(search.rows).fetch_all(&mut *self.page().await?).await?)
+        let query = sqlx::query(statement).bind(search.before).bind(&search.text).bind(&search.act);
+        let query = query.bind(search.rows);
+        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
     }
 }

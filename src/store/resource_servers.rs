@@ -102,6 +102,19 @@ impl Scopes {
     }
 }
 
+/// One row whose values can't be read is logged and left out: all requests need the others.
+fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
+    let is_fatal = |error: &rusqlite::Error| matches!(error, rusqlite::Error::SqliteFailure(..));
+    let read = |row: rusqlite::Result<T>| match row {
+        Err(error) if !is_fatal(&error) => {
+            tracing::error!(row.kind = std::any::type_name::<T>(), error = %error, "store.unreadable_row");
+            None
+        }
+        row => Some(row),
+    };
+    rows.filter_map(read).collect()
+}
+
 fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
     let server = |row: &rusqlite::Row<'_>| {
         let guard: String = row.get(4)?;
@@ -121,10 +134,8 @@ fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
     let scope = |row: &rusqlite::Row<'_>| {
         Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
     };
-    let mut servers: Vec<ResourceServer> =
-        connection.prepare_cached(ALL)?.query_map([], server)?.collect::<rusqlite::Result<_>>()?;
-    let mut entries: Vec<ScopeEntry> =
-        connection.prepare_cached(SCOPES)?.query_map([], scope)?.collect::<rusqlite::Result<_>>()?;
+    let mut servers: Vec<ResourceServer> = readable(connection.prepare_cached(ALL)?.query_map([], server)?)?;
+    let mut entries: Vec<ScopeEntry> = readable(connection.prepare_cached(SCOPES)?.query_map([], scope)?)?;
     let canary = servers.extract_if(.., |server| *server.audience == *canary::AUDIENCE).next();
     let canary_scope = entries.extract_if(.., |entry| entry.audience == canary::AUDIENCE).next();
     Ok(Registered {

@@ -84,7 +84,8 @@ impl Store {
 
     /// A user's signed-in browsers, newest first.
     pub async fn signed_in_browsers(&self, user: &UserId, now: Timestamp) -> Result<Vec<SignedInBrowser>> {
-        Ok(sqlx::query_as(OF_USER).bind(user).bind(now).fetch_all(&mut *self.page().await?).await?)
+        let rows = sqlx::query(OF_USER).bind(user).bind(now).fetch_all(&mut *self.page().await?).await?;
+        Ok(super::readable(&rows))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::model::id::{ResourceServerId, UserId};
 use crate::model::user::{Role, Username};
 
 use super::client_lists::{PAGE_ROWS, Rows};
-use super::{Result, Store};
+use super::{Result, Store, readable};
 
 macro_rules! list {
     ($rest:literal) => {
@@ -70,14 +70,14 @@ pub struct ResourceServerRow {
 
 impl Store {
     pub async fn search_users(&self, search: &UserSearch) -> Result<Rows<UserRow>> {
-        let rows = sqlx::query_as(SEARCH)
+        let rows = sqlx::query(SEARCH)
             .bind(&search.text)
             .bind(&search.status)
             .bind(&search.role)
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
             .fetch_all(&mut *self.page().await?)
             .await?;
-        Ok(Rows::of_page(rows))
+        Ok(Rows::of_page(&rows))
     }
 
     pub async fn user_row(&self, id: &UserId) -> Result<Option<UserRow>> {
@@ -85,6 +85,7 @@ impl Store {
     }
 
     pub async fn resource_server_rows(&self) -> Result<Vec<ResourceServerRow>> {
-        Ok(sqlx::query_as(RESOURCE_SERVERS).fetch_all(&mut *self.page().await?).await?)
+        let rows = sqlx::query(RESOURCE_SERVERS).fetch_all(&mut *self.page().await?).await?;
+        Ok(readable(&rows))
     }
 }

@@ -231,7 +231,8 @@ pub async fn delete(
     }
     let now = app.clock.now();
     let typed = form.get("name").unwrap_or_default().trim();
-    if typed != client.name.as_str() {
+    // The id is for names of earlier versions that show nothing.
+    if !client.name.is_typed_as(typed) && typed != client.id.as_str() {
         let counted = app.counts.of(&app.store, &client, &app.clock).await?;
         let page = signed_in.page(Section::Apps, now);
         let worst_case = worst_case_everywhere(&app, Some(&client.id), now)?;

@@ -36,7 +36,7 @@ pub struct Card {
 
 impl Card {
     fn new(grant: GrantCard, scopes: &Scopes, now: Timestamp) -> Self {
-        let first = grant.redirect_uris.lines().next().and_then(|uri| RedirectUri::parse(uri).ok());
+        let first = grant.redirect_uris.lines().next().map(RedirectUri::stored);
         let idle = now.since(grant.last_used_at.unwrap_or(grant.authorized_at)).as_secs() / 86_400;
         Self {
             domain: first.map(|uri| uri.domain()).unwrap_or_default(),

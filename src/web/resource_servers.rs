@@ -1,5 +1,6 @@
 //! `/admin/resource-servers`: the services that accept access tokens, and adding one.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use askama::Template;
@@ -11,12 +12,13 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 use crate::model::canary::{Drill, Outcome, PATIENCE};
-use crate::model::client::{AppName, is_deceptive};
+use crate::model::client::AppName;
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
 use crate::model::resource_server::{ResourceServer, is_audience};
 use crate::model::scope::Scope;
 use crate::model::secret::ResourceServerSecret;
+use crate::model::text;
 use crate::service::register::{self, NewResourceServer};
 use crate::store;
 use crate::store::resource_servers::Scopes;
@@ -102,7 +104,8 @@ impl NewForm {
     /// What it asks for; `Err` is the form with what is wrong in it.
     fn parse(mut self, known: &Scopes) -> std::result::Result<NewResourceServer, Box<Self>> {
         let is_known = |audience: &str| known.entries().iter().any(|entry| entry.audience == audience);
-        self.name_error = AppName::parse(&self.name).is_err().then_some("error-server-name");
+        let name = AppName::parse(&self.name);
+        self.name_error = name.is_err().then_some("error-server-name");
         self.audience_error = if !is_audience(&self.audience) {
             Some("error-server-audience")
         } else {
@@ -111,9 +114,9 @@ impl NewForm {
         let scopes = parse_scopes(&self.scopes, known);
         self.scopes_error = scopes.as_ref().err().copied();
         let guarding = self.guarding.parse();
-        match (scopes, guarding, self.name_error, self.audience_error) {
-            (Ok(scopes), Some(guarding), None, None) => {
-                Ok(NewResourceServer { name: self.name, audience: self.audience, scopes, guarding })
+        match (name, scopes, guarding, self.audience_error) {
+            (Ok(name), Ok(scopes), Some(guarding), None) => {
+                Ok(NewResourceServer { name: name.to_string(), audience: self.audience, scopes, guarding })
             }
             _ => Err(Box::new(self)),
         }
@@ -122,22 +125,20 @@ impl NewForm {
 
 /// Lines of `NAME=What it allows, in plain words`.
 fn parse_scopes(text: &str, known: &Scopes) -> std::result::Result<Vec<(String, String)>, &'static str> {
+    let taken: HashSet<&str> = known.entries().iter().map(|entry| entry.name.as_str()).collect();
+    let mut named: HashSet<&str> = HashSet::new();
     let mut scopes: Vec<(String, String)> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (name, words) = line.split_once('=').ok_or("error-server-scopes-line")?;
-        let (name, words) = (name.trim(), words.trim());
+        let name = name.trim();
         if !Scope::is_name(name) {
             return Err("error-server-scopes-name");
         }
-        if words.is_empty() || words.chars().count() > LONGEST_DESCRIPTION || words.chars().any(is_deceptive)
-        {
-            return Err("error-server-scopes-words");
-        }
-        let is_taken = known.entries().iter().any(|entry| entry.name == name);
-        if is_taken || scopes.iter().any(|(earlier, _)| earlier == name) {
+        let words = text::line(words, LONGEST_DESCRIPTION).map_err(|_| "error-server-scopes-words")?;
+        if taken.contains(name) || !named.insert(name) {
             return Err("error-server-scopes-taken");
         }
-        scopes.push((name.to_owned(), words.to_owned()));
+        scopes.push((name.to_owned(), words));
     }
     if scopes.is_empty() { Err("error-server-scopes-empty") } else { Ok(scopes) }
 }

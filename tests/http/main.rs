@@ -31,4 +31,5 @@ mod revoke;
 mod roles;
 mod sign_in;
 mod stock_clients;
+mod stored_rows;
 mod token;
