@@ -39,6 +39,7 @@ pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;
 pub mod successor_keys;
+pub mod texts;
 pub mod tokens;
 pub mod user_lists;
 pub mod users;
@@ -174,6 +175,7 @@ impl Store {
             .pragma("trusted_schema", "OFF");
         create_private(path)?;
         migrate(options.clone()).await?;
+        texts::complete(&mut rusqlite::Connection::open(path)?)?;
         let metrics = Arc::<StoreMetrics>::default();
         let views = Arc::new(Views::open(path, metrics.clone())?);
         let recent_tokens = Arc::<RecentTokens>::default();

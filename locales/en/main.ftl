@@ -277,6 +277,7 @@ error-password-characters = The password has a character that is invisible or th
 error-name-empty = Give the app a name that people can see.
 error-name-long = Use at most 80 characters for the name.
 error-name-characters = The name has invisible characters, characters that change the direction of text, or accents without a letter. Leave them out.
+error-name-look-alike = This name looks like the name of another developer’s app. Use a name that people can tell apart.
 error-redirect-empty = Give an address to send people back to.
 error-redirect-relative = The redirect address has to be absolute, such as https://app.example/callback.
 error-redirect-fragment = The redirect address may not hold a fragment (#).

@@ -24,6 +24,9 @@ pub enum Error {
     /// A banned app sent people to this host or scheme.
     #[error("a redirect address leads to a banned domain")]
     BannedRedirect,
+    /// Another developer's app has a name that looks the same, and is not the same.
+    #[error("the name looks like that of another developer's app")]
+    LooksLikeAnother,
     #[error("there is no such app of yours")]
     NotFound,
 }
@@ -99,10 +102,14 @@ fn refuse_banned(tx: &Tx<'_>, uris: &[RedirectUri]) -> Result<()> {
     Ok(())
 }
 
+fn refuse_look_alike(tx: &Tx<'_>, client: &Client) -> Result<()> {
+    if tx.looks_like_another(client)? { Err(Error::LooksLikeAnother) } else { Ok(()) }
+}
+
 /// Registers a client; a confidential one gets its secret, which nobody can read again.
 ///
 /// # Errors
-/// `BannedRedirect`.
+/// `BannedRedirect`; `LooksLikeAnother`.
 pub async fn client(store: &Store, new: NewClient, by: By) -> Result<(ClientId, Option<ClientSecret>)> {
     let now = by.at;
     let client = Client {
@@ -126,6 +133,7 @@ pub async fn client(store: &Store, new: NewClient, by: By) -> Result<(ClientId, 
     store
         .act(by, move |tx, by| {
             refuse_banned(tx, &client.redirect_uris)?;
+            refuse_look_alike(tx, &client)?;
             tx.insert_client(&client)?;
             if client.token_format == TokenFormat::Jwt {
                 tx.note_jwt_begun(&client.id, now)?;
@@ -154,7 +162,8 @@ pub struct ClientEdit {
 /// Changes a registration; what it said before is kept for its users' next consent.
 ///
 /// # Errors
-/// `NotFound` unless the app is the owner's, and neither banned nor deleted; `BannedRedirect`.
+/// `NotFound` unless the app is the owner's, and neither banned nor deleted; `BannedRedirect`;
+/// `LooksLikeAnother`.
 pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: ClientEdit, by: By) -> Result<()> {
     store
         .act(by, move |tx, by| {
@@ -169,6 +178,9 @@ pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: Clien
                 token_format: edit.token_format,
                 ..before.clone()
             };
+            if before.name != after.name {
+                refuse_look_alike(tx, &after)?;
+            }
             if !tx.update_client(&after, &owner)? {
                 return Err(Error::NotFound);
             }

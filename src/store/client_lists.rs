@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, ClientKind};
 use crate::model::id::{ClientId, UserId};
+use crate::model::text::folded;
 use crate::model::user::Username;
 
 use super::tokens::of_family;
@@ -34,18 +35,20 @@ macro_rules! list {
             "SELECT c.id, c.name, c.publisher, c.kind, c.status, c.status_reason, c.status_at, c.created_at, ",
             "o.username AS owner, ",
             numbers!(),
-            " FROM clients AS c JOIN users AS o ON o.id = c.owner_id WHERE ",
+            " FROM clients AS c JOIN users AS o ON o.id = c.owner_id ",
+            "LEFT JOIN client_texts AS t ON t.client_id = c.id WHERE ",
             $rest
         )
     };
 }
 
-/// ?1: part of a name, or the whole of an id, or empty; ?2: a status or empty; ?3: rows to pass over.
+/// ?1: the whole of an id, an owner's name, or empty; ?2: a status or empty; ?3: rows to pass over; ?4: part of a
+/// name, folded.
 macro_rules! search {
     ($order:literal) => {
         list!(concat!(
-            "(?1 = '' OR c.id = ?1 OR o.username = lower(?1) OR instr(lower(c.name), lower(?1)) > 0 ",
-            "OR instr(lower(c.publisher), lower(?1)) > 0) AND (?2 = '' OR c.status = ?2) ORDER BY ",
+            "(?1 = '' OR c.id = ?1 OR o.username = lower(?1) OR ?4 <> '' AND (instr(t.folded_name, ?4) > 0 ",
+            "OR instr(t.folded_publisher, ?4) > 0)) AND (?2 = '' OR c.status = ?2) ORDER BY ",
             $order,
             ", c.id DESC LIMIT 51 OFFSET ?3"
         ))
@@ -58,7 +61,7 @@ const OF_OWNER: &str = list!("c.owner_id = ?1 AND c.status <> 'deleted' ORDER BY
 const BY_USERS: &str = search!("users DESC");
 const BY_TOKENS: &str = search!("tokens DESC");
 const BY_AGE: &str = search!("c.created_at DESC");
-const BY_NAME: &str = search!("lower(c.name)");
+const BY_NAME: &str = search!("t.folded_name");
 const BY_STATUS: &str = search!("c.status");
 
 /// What a revocation of a client's tokens would hit.
@@ -178,6 +181,7 @@ impl Store {
             .bind(&search.text)
             .bind(&search.status)
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
+            .bind(folded(&search.text))
             .fetch_all(&mut *self.page().await?)
             .await?;
         Ok(Rows::of_page(&rows))

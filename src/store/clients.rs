@@ -235,7 +235,7 @@ impl Tx<'_> {
             uris.join("\n"),
             client.created_at,
         ])?;
-        Ok(())
+        self.write_client_texts(client)
     }
 
     pub fn insert_client_secret(
@@ -314,6 +314,9 @@ impl Tx<'_> {
             client.token_format,
         ])?;
         self.outdates.set(true);
+        if rows == 1 {
+            self.write_client_texts(client)?;
+        }
         Ok(rows == 1)
     }
 

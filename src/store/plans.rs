@@ -8,14 +8,15 @@ use crate::clock::Timestamp;
 use super::tokens::Kind;
 use super::{
     access_tokens, audit, authorization_codes, clients, drill, expired, families, feed, grants, guards,
-    purges, readings, receipts, refresh_tokens, revoked_tokens, sessions, tokens,
+    purges, readings, receipts, refresh_tokens, revoked_tokens, sessions, texts, tokens,
 };
 
 /// Tables that grow with use; the others hold a few rows, or one.
-const LARGE: [&str; 13] = [
+const LARGE: [&str; 14] = [
     "audit",
     "authorization_codes",
     "client_secrets",
+    "client_texts",
     "clients",
     "confirmations",
     "families",
@@ -77,6 +78,7 @@ fn no_statement_scans_a_table_that_grows() {
         refresh_tokens::STATEMENTS,
         revoked_tokens::STATEMENTS,
         sessions::STATEMENTS,
+        texts::STATEMENTS,
         tokens::STATEMENTS,
     ];
     let all = statements.into_iter().flatten().copied().chain(purges::statements());

@@ -3,6 +3,7 @@
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, ReceiptId, ResourceServerId, UserId};
+use crate::model::text::folded;
 
 use super::{Result, Store, readable};
 
@@ -62,19 +63,20 @@ const AUDIT_OF_USER: &str = audit_rows!("l.user_id = ?1 ORDER BY l.sequence DESC
 const AUDIT_OF_RESOURCE_SERVER: &str = audit_rows!(
     "l.object_id = ?1 AND l.object_kind IN ('key', 'resource_server') ORDER BY l.sequence DESC LIMIT 50"
 );
-/// ?1: rows before this sequence; ?2: an id, a name or part of an app's name, or empty; ?3: an act or empty.
+/// ?1: rows before this sequence; ?2: an id or a user's name, or empty; ?3: an act or empty; ?5: part of an app's
+/// name, folded.
 /// A drill's rounds are there for whoever looks for them.
 const SEARCH: &str = rows!(
     "l.sequence < ?1 AND (?2 = '' OR l.receipt_id = ?2 OR l.subject_id = ?2 OR l.client_id = ?2 OR l.user_id = ?2 \
     OR l.grant_id = ?2 OR l.actor_id = ?2 OR u.username = lower(?2) OR a.username = lower(?2) \
-    OR instr(lower(coalesce(c.name, '')), lower(?2)) > 0) AND (l.act = ?3 OR ?3 = '' AND (?2 <> '' OR l.act <> 'canary_revoked')) \
+    OR ?5 <> '' AND instr((SELECT t.folded_name FROM client_texts AS t WHERE t.client_id = l.client_id), ?5) > 0) AND (l.act = ?3 OR ?3 = '' AND (?2 <> '' OR l.act <> 'canary_revoked')) \
     ORDER BY l.sequence DESC LIMIT ?4"
 );
 
 const SEARCH_AUDIT: &str = audit_rows!(
     "l.sequence < ?1 AND (?2 = '' OR l.receipt_id = ?2 OR l.object_id = ?2 OR l.client_id = ?2 OR l.user_id = ?2 \
     OR l.grant_id = ?2 OR l.actor_id = ?2 OR u.username = lower(?2) OR a.username = lower(?2) \
-    OR instr(lower(coalesce(c.name, '')), lower(?2)) > 0) AND (l.act = ?3 OR ?3 = '') \
+    OR ?5 <> '' AND instr((SELECT t.folded_name FROM client_texts AS t WHERE t.client_id = l.client_id), ?5) > 0) AND (l.act = ?3 OR ?3 = '') \
     ORDER BY l.sequence DESC LIMIT ?4"
 );
 /// Rows of one history.
@@ -225,7 +227,7 @@ impl Store {
             Book::Audit => SEARCH_AUDIT,
         };
         let query = sqlx::query(statement).bind(search.before).bind(&search.text).bind(&search.act);
-        let query = query.bind(search.rows);
+        let query = query.bind(search.rows).bind(folded(&search.text));
         Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
     }
 }

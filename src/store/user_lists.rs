@@ -2,6 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::model::id::{ResourceServerId, UserId};
+use crate::model::text::folded;
 use crate::model::user::{Role, Username};
 
 use super::client_lists::{PAGE_ROWS, Rows};
@@ -13,7 +14,7 @@ macro_rules! list {
             "SELECT u.id, u.username, u.email, u.role, u.status, u.status_at, u.created_at, u.generation, ",
             "(SELECT count(*) FROM grants AS g WHERE g.user_id = u.id AND g.status = 'open') AS apps, ",
             "(SELECT count(*) FROM clients AS c WHERE c.owner_id = u.id AND c.status <> 'deleted') AS own_apps ",
-            "FROM users AS u WHERE ",
+            "FROM users AS u LEFT JOIN user_texts AS t ON t.user_id = u.id WHERE ",
             $rest
         )
     };
@@ -21,7 +22,7 @@ macro_rules! list {
 
 /// Who owns the drill's app is nobody.
 const SEARCH: &str = list!(
-    "(?1 = '' OR u.id = ?1 OR instr(u.username, lower(?1)) > 0 OR instr(lower(coalesce(u.email, '')), lower(?1)) > 0) \
+    "(?1 = '' OR u.id = ?1 OR ?5 <> '' AND instr(t.folded, ?5) > 0) \
     AND (?2 = '' OR u.status = ?2) AND (?3 = '' OR u.role = ?3) \
     AND u.id NOT IN (SELECT c.owner_id FROM drill AS d JOIN clients AS c ON c.id = d.client_id) ORDER BY u.username LIMIT 51 OFFSET ?4"
 );
@@ -75,6 +76,7 @@ impl Store {
             .bind(&search.status)
             .bind(&search.role)
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
+            .bind(folded(&search.text))
             .fetch_all(&mut *self.page().await?)
             .await?;
         Ok(Rows::of_page(&rows))

@@ -135,7 +135,7 @@ impl Tx<'_> {
             now,
             password_hash
         ])?;
-        Ok(())
+        self.write_user_texts(id, username.as_str(), email)
     }
 
     /// Sessions that began under the old password end with this; `None` for an unknown name.
@@ -208,7 +208,7 @@ impl Tx<'_> {
     /// Forgets who a deleted account belonged to.
     pub fn erase_user(&self, id: &UserId) -> Result<()> {
         self.connection.prepare_cached(ERASE)?.execute([id])?;
-        Ok(())
+        self.erase_user_texts(id)
     }
 
     /// The account's generation; `None` if it has that role already, or is deleted.

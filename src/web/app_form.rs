@@ -266,8 +266,13 @@ impl FormPage {
     }
 }
 
-fn banned_redirect() -> Vec<Fault> {
-    vec![Fault::new("redirect_uri", "error-redirect-banned")]
+/// Beside its field, what only the database knows to be wrong with a registration.
+fn refusal(error: &register::Error) -> Option<Vec<Fault>> {
+    match error {
+        register::Error::BannedRedirect => Some(vec![Fault::new("redirect_uri", "error-redirect-banned")]),
+        register::Error::LooksLikeAnother => Some(vec![Fault::new("name", "error-name-look-alike")]),
+        _ => None,
+    }
 }
 
 pub async fn new_page(State(app): State<App>, signed_in: SignedIn) -> Result<FormPage> {
@@ -289,8 +294,7 @@ pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(fields):
     match register::client(&app.store, new, signed_in.by(now)).await {
         Ok((id, Some(secret))) => to_secret(&app, &id, &secret),
         Ok((id, None)) => Ok(Redirect::to(&format!("/apps/{id}")).into_response()),
-        Err(register::Error::BannedRedirect) => Ok(page.refused(banned_redirect())),
-        Err(error) => Err(error.into()),
+        Err(error) => refusal(&error).map(|faults| page.refused(faults)).ok_or_else(|| error.into()),
     }
 }
 
@@ -327,9 +331,8 @@ pub async fn edit(
     let by = signed_in.by(now);
     match register::edit_client(&app.store, id.clone(), signed_in.user.id, edit, by).await {
         Ok(()) => Ok(to_app(&id, Notice::Changed)),
-        Err(register::Error::BannedRedirect) => Ok(page.refused(banned_redirect())),
         // Banned or deleted meanwhile: its page says so.
         Err(register::Error::NotFound) => Ok(to_app(&id, Notice::Refused)),
-        Err(error) => Err(error.into()),
+        Err(error) => refusal(&error).map(|faults| page.refused(faults)).ok_or_else(|| error.into()),
     }
 }

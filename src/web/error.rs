@@ -66,7 +66,9 @@ impl From<register::Error> for Error {
             register::Error::Store(error) => error.into(),
             register::Error::NotFound => Self::NotFound,
             // Forms say these beside their fields.
-            register::Error::BannedRedirect | register::Error::Hash(_) => {
+            register::Error::BannedRedirect
+            | register::Error::LooksLikeAnother
+            | register::Error::Hash(_) => {
                 tracing::error!(request.id = %request::Id::current(), error = %error, "register.failed");
                 Self::Internal
             }

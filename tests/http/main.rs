@@ -21,6 +21,7 @@ mod jwt;
 mod ledger;
 mod metadata;
 mod metrics;
+mod names;
 mod odd_requests;
 mod openapi;
 mod operations;

@@ -8,6 +8,7 @@ mod purge;
 mod recent_tokens;
 mod refresh;
 mod schema;
+mod texts;
 mod threads;
 mod tokens;
 mod world;

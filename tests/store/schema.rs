@@ -193,3 +193,20 @@ fn short_rows_hold_what_their_tokens_are_asked_for_later() {
     assert_eq!(row(&access, Kind::Access), "F G C U 1 2 3 4 a api 30 60");
     assert_eq!(row(&own, Kind::Access), "C 1 2 b  40 70");
 }
+
+#[test]
+fn banned_hosts_lose_the_dot_of_the_root() {
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    migrate(&database, 1..=20);
+    database
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF; INSERT INTO banned_domains (domain, client_id, at) \
+             VALUES ('a.example.', 'c', 0), ('b.example.', 'c', 0), ('b.example', 'c', 0), ('com.example.app:', 'c', 0)",
+        )
+        .unwrap();
+    migrate(&database, 21..=21);
+    let mut domains = database.prepare("SELECT domain FROM banned_domains ORDER BY domain").unwrap();
+    let domains: Vec<String> =
+        domains.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(domains, ["a.example", "b.example", "com.example.app:"]);
+}

@@ -1,0 +1,131 @@
+//! The `client_texts` and `user_texts` tables: what names and domains are compared by.
+
+use rusqlite::{Connection, params};
+
+use crate::model::client::{Client, RedirectUri};
+use crate::model::id::{ClientId, UserId};
+use crate::model::text::{folded, skeletons};
+
+use super::{Result, Store, Tx};
+
+const WRITE_CLIENT: &str = "INSERT INTO client_texts (client_id, folded_name, folded_publisher, skeleton, \
+    folded_skeleton, domains) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (client_id) DO UPDATE SET \
+    folded_name = excluded.folded_name, folded_publisher = excluded.folded_publisher, skeleton = excluded.skeleton, \
+    folded_skeleton = excluded.folded_skeleton, domains = excluded.domains";
+const WRITE_USER: &str = "INSERT INTO user_texts (user_id, folded) VALUES (?1, ?2) \
+    ON CONFLICT (user_id) DO UPDATE SET folded = excluded.folded";
+const ERASE_USER: &str = "DELETE FROM user_texts WHERE user_id = ?1";
+const CLIENTS_WITHOUT: &str = "SELECT id, name, publisher, redirect_uris FROM clients AS c \
+    WHERE NOT EXISTS (SELECT 1 FROM client_texts AS t WHERE t.client_id = c.id)";
+const USERS_WITHOUT: &str = "SELECT id, username, email FROM users AS u \
+    WHERE NOT EXISTS (SELECT 1 FROM user_texts AS t WHERE t.user_id = u.id)";
+/// Another owner's app whose name looks the same and is not the same.
+const LOOKS_LIKE: &str = "SELECT 1 FROM client_texts AS t JOIN clients AS c ON c.id = t.client_id \
+    WHERE (t.skeleton = ?1 OR t.folded_skeleton = ?2) AND t.folded_name <> ?3 AND c.owner_id <> ?4 \
+    AND c.status IN ('active', 'suspended') LIMIT 1";
+/// ?1: all but this app; ?2: a domain, which stands for those below it too.
+const WITH_DOMAIN: &str = "SELECT c.id, c.name FROM client_texts AS t JOIN clients AS c ON c.id = t.client_id \
+    WHERE c.id <> ?1 AND c.status IN ('active', 'suspended') AND (instr(t.domains, ' ' || ?2 || ' ') > 0 \
+    OR instr(t.domains, '.' || ?2 || ' ') > 0) ORDER BY c.id LIMIT 20";
+
+/// What `store::plans` looks at.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[&str] = &[LOOKS_LIKE];
+
+/// Another app that sends people to the same domain.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Neighbour {
+    pub id: ClientId,
+    pub name: crate::model::client::AppName,
+}
+
+fn write_client(
+    connection: &Connection,
+    id: &str,
+    name: &str,
+    publisher: &str,
+    uris: &[RedirectUri],
+) -> rusqlite::Result<()> {
+    let [skeleton, folded_skeleton] = skeletons(name);
+    let domains: String = uris.iter().map(|uri| format!(" {}", uri.domain())).collect();
+    connection.prepare_cached(WRITE_CLIENT)?.execute(params![
+        id,
+        folded(name),
+        folded(publisher),
+        skeleton,
+        folded_skeleton,
+        domains + " ",
+    ])?;
+    Ok(())
+}
+
+fn write_user(
+    connection: &Connection,
+    id: &str,
+    username: &str,
+    email: Option<&str>,
+) -> rusqlite::Result<()> {
+    let text = format!("{}\n{}", folded(username), folded(email.unwrap_or_default()));
+    connection.prepare_cached(WRITE_USER)?.execute([id, &text])?;
+    Ok(())
+}
+
+/// Bytes that are not text stand for nothing.
+fn text(row: &rusqlite::Row<'_>, place: usize) -> rusqlite::Result<String> {
+    let bytes = row.get_ref(place)?.as_bytes_or_null()?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// Makes what rows of earlier versions lack.
+pub(super) fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
+    let tx = connection.transaction()?;
+    {
+        let mut clients = tx.prepare(CLIENTS_WITHOUT)?;
+        let mut rows = clients.query([])?;
+        while let Some(row) = rows.next()? {
+            let uris: Vec<RedirectUri> = text(row, 3)?.lines().map(RedirectUri::stored).collect();
+            write_client(&tx, &text(row, 0)?, &text(row, 1)?, &text(row, 2)?, &uris)?;
+        }
+        let mut users = tx.prepare(USERS_WITHOUT)?;
+        let mut rows = users.query([])?;
+        while let Some(row) = rows.next()? {
+            write_user(&tx, &text(row, 0)?, &text(row, 1)?, Some(&text(row, 2)?))?;
+        }
+    }
+    tx.commit()
+}
+
+impl Store {
+    /// Apps other than `id` that send people to `domain`, or to one below it.
+    pub async fn clients_with_domain(&self, domain: &str, id: &ClientId) -> Result<Vec<Neighbour>> {
+        let rows = sqlx::query(WITH_DOMAIN).bind(id).bind(domain).fetch_all(&mut *self.page().await?).await?;
+        Ok(super::readable(&rows))
+    }
+}
+
+impl Tx<'_> {
+    /// Whether another owner's app has a name that looks like `client`'s, and is another.
+    ///
+    /// The very same name is free: nobody owns a word, pages show publisher and domain beside it, and a search finds
+    /// both. A look-alike is there to be mistaken.
+    pub fn looks_like_another(&self, client: &Client) -> Result<bool> {
+        let name = client.name.as_str();
+        let [skeleton, folded_skeleton] = skeletons(name);
+        let mut statement = self.connection.prepare_cached(LOOKS_LIKE)?;
+        Ok(statement.exists(params![skeleton, folded_skeleton, folded(name), client.owner])?)
+    }
+
+    pub(super) fn write_client_texts(&self, client: &Client) -> Result<()> {
+        let Client { id, name, publisher, redirect_uris, .. } = client;
+        Ok(write_client(self.connection, id.as_str(), name.as_str(), publisher, redirect_uris)?)
+    }
+
+    pub(super) fn write_user_texts(&self, id: &UserId, username: &str, email: Option<&str>) -> Result<()> {
+        Ok(write_user(self.connection, id.as_str(), username, email)?)
+    }
+
+    pub(super) fn erase_user_texts(&self, id: &UserId) -> Result<()> {
+        self.connection.prepare_cached(ERASE_USER)?.execute([id])?;
+        Ok(())
+    }
+}
