@@ -29,6 +29,7 @@ status-disabled = Disabled
 
 admin-app = App
 admin-owner = Developer
+admin-shared = Other apps at { $domain }
 admin-people = People
 admin-apps-search = Name, publisher, developer or client ID
 admin-apps-empty = No app is registered yet. Apps that developers register appear here.
@@ -104,7 +105,8 @@ ban-hint = Like suspending, and for good: it can’t be reinstated.
 ban-title = Ban { $app }?
 ban-lede = A ban can’t be undone.
 ban-button = Ban { $app }
-ban-domains = No app can be registered any more that sends people to:
+ban-domains = No app can be registered any more, or ask for access, that sends people to these hosts, hosts below them, or schemes:
+ban-shared = These apps send people to { $domain } too. They are not banned, but can’t ask anyone for access there any more:
 ban-owner = { $owner }’s account and other apps.
 ban-owner-link = See { $owner } to act there too.
 reinstate = Reinstate

@@ -68,6 +68,8 @@ authorize-error-encoding-title = This app sent you here with a garbled request
 authorize-error-encoding = A parameter is not readable as text. Nothing was given to the app.
 authorize-error-parameters-title = This app sent you here with a garbled request
 authorize-error-parameters = The request has more than 100 parameters. Nothing was given to the app.
+authorize-error-banned-title = This app can’t ask for access
+authorize-error-banned = The app sends people to an address that another app was banned for, so you are not sent on. Nothing was given to it.
 
 ## App access
 

@@ -105,6 +105,10 @@ pub fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
         // A repeated state is no state: neither value can be told to be the client's.
         state: params.get("state").filter(|_| params.all("state").count() == 1).map(str::to_owned),
     };
+    // The app may have been registered before another one was banned for this host.
+    if app.store.is_banned(&answers.redirect)? {
+        return Err(Refusal::Page("authorize-error-banned"));
+    }
     let checked = match repeated {
         Some(fault) => Err(Error::from(fault)),
         None => check(app, &params, &client)?,

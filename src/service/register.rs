@@ -95,7 +95,7 @@ pub struct NewClient {
 
 fn refuse_banned(tx: &Tx<'_>, uris: &[RedirectUri]) -> Result<()> {
     for uri in uris {
-        if tx.is_banned_domain(&uri.domain())? {
+        if tx.is_banned(uri)? {
             return Err(Error::BannedRedirect);
         }
     }

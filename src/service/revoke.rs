@@ -307,8 +307,7 @@ pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by:
 
 /// The hosts that a banned app sent people to: refused at registration.
 pub(super) fn ban_domains(tx: &Tx<'_>, banned: &Client, at: Timestamp) -> store::Result<()> {
-    let mut remote = banned.redirect_uris.iter().filter(|uri| !uri.is_local());
-    remote.try_for_each(|uri| tx.ban_domain(&uri.domain(), &banned.id, at))
+    banned.remote_domains().iter().try_for_each(|domain| tx.ban_domain(domain, &banned.id, at))
 }
 
 /// An admin bans an app for good: the hosts that it sent people to are refused at registration.

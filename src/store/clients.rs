@@ -144,6 +144,16 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     })
 }
 
+fn is_banned(c: &rusqlite::Connection, uri: &RedirectUri) -> rusqlite::Result<bool> {
+    let mut statement = c.prepare_cached(IS_BANNED)?;
+    for domain in uri.bannable_domains() {
+        if statement.exists([domain])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// From one read.
 fn client_and_secrets(
     c: &rusqlite::Connection,
@@ -171,6 +181,11 @@ impl Store {
     /// Whether any client did; a drill's own never counts.
     pub fn any_had_jwts(&self, at: Timestamp, since: Timestamp) -> Result<bool> {
         self.lookup(|c| c.prepare_cached(ANY_HAD_JWTS)?.exists([at, since]))
+    }
+
+    /// Whether a banned app sent people where this address leads.
+    pub fn is_banned(&self, uri: &RedirectUri) -> Result<bool> {
+        self.lookup(|c| is_banned(c, uri))
     }
 
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
@@ -367,8 +382,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub fn is_banned_domain(&self, domain: &str) -> Result<bool> {
-        Ok(self.connection.prepare_cached(IS_BANNED)?.exists([domain])?)
+    /// Whether a banned app sent people where this address leads.
+    pub fn is_banned(&self, uri: &RedirectUri) -> Result<bool> {
+        Ok(is_banned(self.connection, uri)?)
     }
 
     pub fn active_clients_of(&self, owner: &UserId) -> Result<Vec<ClientId>> {

@@ -12,6 +12,7 @@ use crate::model::id::{ClientId, ReceiptId};
 use crate::service::{moderate, revoke};
 use crate::store::client_lists::{ClientOrder, ClientRow, ClientSearch, Rows};
 use crate::store::receipts::LedgerRow;
+use crate::store::texts::Neighbour;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Path, Query, ReasonField, page_number, page_text, with_query};
 use crate::web::page::{Page, Section};
@@ -81,6 +82,21 @@ async fn app_of(app: &App, id: &str) -> Result<(ClientRow, Client)> {
     Ok((row, client))
 }
 
+/// A domain of an app, and the other apps that send people there.
+struct SharedDomain {
+    name: String,
+    others: Vec<Neighbour>,
+}
+
+async fn shared_domains(app: &App, client: &Client) -> Result<Vec<SharedDomain>> {
+    let mut domains = Vec::new();
+    for name in client.remote_domains() {
+        let others = app.store.clients_with_domain(&name, &client.id).await?;
+        domains.push(SharedDomain { name, others });
+    }
+    Ok(domains)
+}
+
 #[derive(Template, WebTemplate)]
 #[template(path = "admin/app.html")]
 pub struct DetailPage {
@@ -91,6 +107,8 @@ pub struct DetailPage {
     /// What it may ask for, in plain words; none means everything.
     permissions: Vec<String>,
     is_own: bool,
+    /// Those of its domains that other apps use too.
+    shared: Vec<SharedDomain>,
     history: Vec<LedgerRow>,
 }
 
@@ -102,11 +120,14 @@ pub async fn detail(
     let (row, client) = app_of(&app, &id).await?;
     let scopes = app.store.scopes()?;
     let allowed = client.scope.iter().flat_map(|scope| scopes.of(scope));
+    let mut shared = shared_domains(&app, &client).await?;
+    shared.retain(|domain| !domain.others.is_empty());
     Ok(DetailPage {
         page: signed_in.page(Section::AdminApps, app.clock.now()),
         domain: client.redirect_uris.first().map(RedirectUri::domain).unwrap_or_default(),
         permissions: allowed.map(|entry| entry.description.clone()).collect(),
         is_own: client.owner == signed_in.user.id,
+        shared,
         history: app.store.client_history(&client.id).await?,
         row,
         client,
@@ -136,13 +157,13 @@ pub struct ShutPage {
     row: ClientRow,
     client: Client,
     act: Shutting,
-    /// What a ban refuses at registration.
-    domains: Vec<String>,
+    /// What a ban refuses at registration and in authorization requests.
+    domains: Vec<SharedDomain>,
     reason: ReasonField,
 }
 
 impl ShutPage {
-    fn new(
+    async fn new(
         app: &App,
         signed_in: &SignedIn,
         (row, client): (ClientRow, Client),
@@ -150,10 +171,7 @@ impl ShutPage {
         reason: ReasonField,
     ) -> Result<Self> {
         let now = app.clock.now();
-        let banned = client.redirect_uris.iter().filter(|uri| !uri.is_local());
-        let mut domains: Vec<String> = banned.map(RedirectUri::domain).collect();
-        domains.sort_unstable();
-        domains.dedup();
+        let domains = shared_domains(app, &client).await?;
         let worst_case = worst_case_everywhere(app, Some(&row.id), now)?;
         let page = signed_in.page(Section::AdminApps, now);
         Ok(Self { page, worst_case, row, client, act, domains, reason })
@@ -169,7 +187,7 @@ async fn show_shutting(app: &App, signed_in: &SignedIn, id: &str, act: Shutting)
     if !act.can_befall(&row) {
         return Ok(to_app(&row.id).into_response());
     }
-    let shown = ShutPage::new(app, signed_in, (row, client), act, APP_REASON)?;
+    let shown = ShutPage::new(app, signed_in, (row, client), act, APP_REASON).await?;
     Ok(shown.into_response())
 }
 
@@ -183,7 +201,7 @@ async fn shut(app: &App, signed_in: &SignedIn, id: &str, act: Shutting, form: &F
     let reason = match APP_REASON.read(&form.0) {
         Ok(reason) => reason,
         Err(refused) => {
-            let shown = ShutPage::new(app, signed_in, (row, client), act, refused)?;
+            let shown = ShutPage::new(app, signed_in, (row, client), act, refused).await?;
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, shown).into_response());
         }
     };

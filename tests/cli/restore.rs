@@ -51,9 +51,10 @@ fn add_user(place: &Place, name: &str, role: &str) -> String {
     place.run_with(&arguments, PASSWORD).json()["id"].as_str().unwrap().to_owned()
 }
 
-/// One more app of alice's.
+/// One more app of alice's. The one to be banned has a host of its own: a ban closes the host to all apps.
 fn app(place: &Place, world: &World, name: &str, format: &str) -> World {
-    let mut arguments = vec!["client", "add", "--owner", "alice", "--name", name, "--redirect-uri", REDIRECT];
+    let redirect = if name == "Banned" { "https://banned.example/cb" } else { REDIRECT };
+    let mut arguments = vec!["client", "add", "--owner", "alice", "--name", name, "--redirect-uri", redirect];
     for grant_type in ["authorization_code", "refresh_token", "client_credentials"] {
         arguments.extend(["--grant-type", grant_type]);
     }

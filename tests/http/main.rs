@@ -10,6 +10,7 @@ mod bad_input;
 mod consent;
 mod developer;
 mod developer_acts;
+mod domains;
 mod drill;
 mod feed;
 mod forms;
