@@ -30,7 +30,7 @@ use crate::store::Store;
 use crate::store::sessions::NewSession;
 use crate::store::users::{Credentials, User};
 use crate::web::error::{Error, SignedOut};
-use crate::web::once;
+use crate::web::once::Brought;
 use crate::web::page::{Page, Person, Section};
 
 /// The one key that sessions hold: what the browser signed in with.
@@ -174,10 +174,12 @@ pub fn own_cookie<B>(
     move |mut request| {
         let headers = request.headers_mut();
         let values = headers.get_all(header::COOKIE).iter();
-        let pairs = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
-        let mut pairs = pairs.map(<[u8]>::trim_ascii);
-        let session = pairs.clone().find_map(|pair| session_of(pair, name));
-        let secret = pairs.find_map(|pair| once::Brought::read(pair));
+        let (mut session, mut secret) = (None, None);
+        for pair in values.flat_map(|value| value.as_bytes().split(|&byte| byte == b';')) {
+            let pair = pair.trim_ascii();
+            session = session.or_else(|| session_of(pair, name));
+            secret = secret.or_else(|| Brought::read(pair));
+        }
         headers.remove(header::COOKIE);
         if let Some(session) = session {
             headers.insert(header::COOKIE, session);

@@ -1,5 +1,6 @@
 //! Snapshots from the past: some cache kept them.
 
+use rescind::model::by::By;
 use rescind_guard::{Guard, Revoked};
 
 use crate::middle::{Middle, SNAPSHOT};

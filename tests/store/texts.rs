@@ -1,5 +1,6 @@
 //! What names and domains are compared by: made with each row, and at the start for rows of earlier versions.
 
+use rescind::model::by::By;
 use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, UserId};
 use rescind::model::user::{Role, Username};
@@ -22,7 +23,7 @@ async fn client(world: &World, owner: &UserId, name: &str) -> register::Result<C
         scope: None,
         redirect_uris: vec![RedirectUri::parse("https://app.example/cb").unwrap()],
     };
-    register::client(&world.store, new, NOW).await.map(|(id, _)| id)
+    register::client(&world.store, new, By::operator(NOW)).await.map(|(id, _)| id)
 }
 
 async fn user(world: &World, name: &str, email: &'static str) -> UserId {
