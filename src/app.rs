@@ -2,12 +2,8 @@
 
 pub mod address;
 
-use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
-
-use governor::{DefaultKeyedRateLimiter, Quota};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -19,6 +15,7 @@ use crate::service::keys::Keys;
 use crate::service::last_used::LastUsed;
 use crate::service::readings::Readings;
 use crate::service::sign_in::{HashError, Passwords};
+use crate::service::sign_in_limit::SignInLimit;
 use crate::service::snapshots::Snapshots;
 use crate::store::Store;
 use crate::store::lock::beside;
@@ -41,7 +38,7 @@ pub struct Shared {
     pub feed: Feed,
     pub guards: Guards,
     pub snapshots: Snapshots,
-    pub sign_in_attempts: Attempts,
+    pub sign_in_limit: SignInLimit,
     pub metrics: Arc<Metrics>,
     pub readings: Readings,
 }
@@ -71,7 +68,7 @@ impl App {
             counts: Counts::default(),
             feed: Feed::default(),
             snapshots: Snapshots::default(),
-            sign_in_attempts: Attempts::default(),
+            sign_in_limit: SignInLimit::default(),
             metrics: Arc::default(),
         })))))
     }
@@ -80,49 +77,5 @@ impl App {
     #[must_use]
     pub fn of_thread(&self) -> Self {
         Self(Arc::new(OfThread(self.0.0.clone())))
-    }
-}
-
-/// Bounds guessing of passwords, per name and address and per address.
-pub struct Attempts {
-    by_name: DefaultKeyedRateLimiter<(String, IpAddr)>,
-    by_address: DefaultKeyedRateLimiter<IpAddr>,
-}
-
-const fn per_minute(burst: u32) -> Quota {
-    match NonZeroU32::new(burst) {
-        Some(burst) => Quota::per_minute(burst),
-        None => Quota::per_minute(NonZeroU32::MIN),
-    }
-}
-
-/// An IPv6 address stands for its /64, which one household has whole.
-fn household(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
-}
-
-impl Default for Attempts {
-    fn default() -> Self {
-        Self {
-            by_name: DefaultKeyedRateLimiter::keyed(per_minute(20)),
-            by_address: DefaultKeyedRateLimiter::keyed(per_minute(120)),
-        }
-    }
-}
-
-impl Attempts {
-    /// Whether one more attempt is within bounds; it counts as made.
-    pub fn allow(&self, name: &str, address: IpAddr) -> bool {
-        let address = household(address);
-        // Keys of long ago are forgotten while few are held, so the map stays small.
-        if self.by_name.len() > 10_000 {
-            self.by_name.retain_recent();
-            self.by_address.retain_recent();
-        }
-        self.by_address.check_key(&address).is_ok()
-            && self.by_name.check_key(&(name.to_ascii_lowercase(), address)).is_ok()
     }
 }

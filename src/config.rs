@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use url::Url;
 
 use crate::model::key::Algorithm;
@@ -29,7 +29,7 @@ settings! {
     LISTEN = "RESCIND_LISTEN", "127.0.0.1:8080",
         "Address and port to listen on, unless a supervisor passes a socket (`LISTEN_FDS`). TLS ends at your proxy.";
     TRUSTED_PROXIES = "RESCIND_TRUSTED_PROXIES", "",
-        "Addresses or networks, separated by commas, whose `X-Forwarded-For` is believed.";
+        "Addresses or networks of your proxies, separated by commas, whose `X-Forwarded-For` is believed.";
     LOG = "RESCIND_LOG", "text",
         "`text` for people, `json` for machines. Logs go to standard error. How much is logged says `RUST_LOG`: `info` without it.";
     METRICS_TOKEN = "RESCIND_METRICS_TOKEN", "",
@@ -162,8 +162,18 @@ fn proxies(value: &str) -> Result<Vec<IpNet>, String> {
         .split(',')
         .map(str::trim)
         .filter(|text| !text.is_empty())
-        .map(|text| net(text).map_err(|_| format!("names {text:?}, which is no address or network")))
+        .map(|text| {
+            net(text).map(unmapped).map_err(|_| format!("names {text:?}, which is no address or network"))
+        })
         .collect()
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: callers' addresses are compared as IPv4 wherever they can be.
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let (address, length) = (mapped.addr().to_ipv4_mapped(), mapped.prefix_len().checked_sub(96));
+    let ipv4 = address.zip(length).and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    ipv4.map_or(network, IpNet::V4)
 }
 
 impl Config {
@@ -271,6 +281,20 @@ mod tests {
             assert!(faults.contains(part), "{part} in {faults}");
         }
         assert_eq!(faults.lines().count(), 4);
+    }
+
+    #[test]
+    fn a_proxy_may_be_named_by_its_mapped_address() {
+        for (text, network) in [
+            ("::ffff:10.0.0.1", "10.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("10.0.0.1", "10.0.0.1/32"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(proxies(text).unwrap(), [network.parse::<IpNet>().unwrap()], "{text}");
+        }
     }
 
     #[test]

@@ -18,4 +18,5 @@ pub mod register;
 pub mod restore;
 pub mod revoke;
 pub mod sign_in;
+pub mod sign_in_limit;
 pub mod snapshots;

@@ -22,13 +22,14 @@ use crate::request;
 use crate::service::account::{self, Apps};
 use crate::service::register::{self, NewUser};
 use crate::service::revoke;
+use crate::service::sign_in_limit::Purpose;
 use crate::store;
 use crate::store::receipts::LedgerRow;
 use crate::store::sessions::SignedInBrowser;
 use crate::store::users::{Credentials, User};
 use crate::web::authorizations::named_receipt;
 use crate::web::device;
-use crate::web::error::{self, Error, Result};
+use crate::web::error::{Error, Result};
 use crate::web::form::{Faults, Form, Path, Query, local_path};
 use crate::web::page::{Page, Section, iso};
 use crate::web::reach::{Reach, worst_case_everywhere};
@@ -77,9 +78,7 @@ pub async fn register(
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page(faults)).into_response());
     };
     // Making accounts costs as much as signing in, so it is bounded in the same way.
-    if !app.sign_in_attempts.allow(new.username.as_str(), address) {
-        return Ok(error::page(StatusCode::TOO_MANY_REQUESTS, "error-too-many", None));
-    }
+    let _ = app.sign_in_limit.begin(Purpose::NoAccount, address, now)?;
     let username = new.username.clone();
     match register::user(&app.store, &app.passwords, new, By::visitor(address, now)).await {
         Ok(_) => {}
@@ -207,19 +206,18 @@ pub async fn to_account() -> Redirect {
 /// that is wrong.
 async fn confirm(
     app: &App,
-    user: &User,
+    signed_in: &SignedIn,
     address: &Address,
     form: &Params,
     faults: &mut Faults,
 ) -> Result<Option<Credentials>> {
-    if !app.sign_in_attempts.allow(user.username.as_str(), address.0) {
-        faults.add("current_password", "error-too-many");
-        return Ok(None);
-    }
+    let now = app.clock.now();
+    let attempt = app.sign_in_limit.begin(Purpose::Confirm(&signed_in.session), address.0, now)?;
     let typed = Password::typed(form.get("current_password").unwrap_or_default().to_owned());
-    let checked = app.passwords.check(&app.store, Some(&user.username), typed).await?;
-    if checked.is_none() {
-        faults.add("current_password", "error-current-password");
+    let checked = app.passwords.check(&app.store, Some(&signed_in.user.username), typed).await?;
+    match &checked {
+        Some(_) => app.sign_in_limit.succeeded(attempt, now),
+        None => faults.add("current_password", "error-current-password"),
     }
     Ok(checked)
 }
@@ -227,14 +225,14 @@ async fn confirm(
 /// The hash of the form's `new_password`, if it will do and the person has proven who they are.
 async fn new_password(
     app: &App,
-    user: &User,
+    signed_in: &SignedIn,
     address: &Address,
     form: &Params,
     faults: &mut Faults,
 ) -> Result<Option<(Credentials, String)>> {
     let chosen = Password::chosen(form.get("new_password").unwrap_or_default().to_owned());
     let chosen = faults.check("new_password", chosen);
-    let checked = confirm(app, user, address, form, faults).await?;
+    let checked = confirm(app, signed_in, address, form, faults).await?;
     let Some((checked, chosen)) = checked.zip(chosen).filter(|_| faults.is_empty()) else { return Ok(None) };
     let hash = app.passwords.hash(chosen).await.map_err(register::Error::from)?;
     Ok(Some((checked, hash)))
@@ -249,7 +247,7 @@ pub async fn change_password(
     Form(form): Form,
 ) -> Result<Response> {
     let mut faults = Faults::default();
-    let changed = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let changed = new_password(&app, &signed_in, &address, &form, &mut faults).await?;
     let Some((checked, hash)) = changed else {
         let page = account_page(&app, signed_in, None, Vec::new(), faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
@@ -319,7 +317,7 @@ pub async fn taken_over(
     Form(form): Form,
 ) -> Result<Response> {
     let mut faults = Faults::default();
-    let changed = new_password(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    let changed = new_password(&app, &signed_in, &address, &form, &mut faults).await?;
     let Some((checked, hash)) = changed else {
         let page = taken_over_form(&app, &signed_in, faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
@@ -362,7 +360,7 @@ pub async fn delete(
     Form(form): Form,
 ) -> Result<Response> {
     let mut faults = Faults::default();
-    confirm(&app, &signed_in.user, &address, &form, &mut faults).await?;
+    confirm(&app, &signed_in, &address, &form, &mut faults).await?;
     if !faults.is_empty() {
         let page = delete_form(&app, &signed_in, faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());

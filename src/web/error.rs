@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::clock::Timestamp;
 use crate::request;
+use crate::service::sign_in_limit::TooMany;
 use crate::service::{authorize, keys, moderate, register, revoke};
 use crate::store::{self, Denial};
 use crate::web::page::{Page, Section};
@@ -26,6 +27,8 @@ pub enum Error {
     BadRequest(&'static str),
     /// The session ended while the request was under way; nothing was changed.
     SignedOut,
+    /// A password was tried too often.
+    TooManyAttempts(TooMany),
     /// The store did not answer; nothing was changed.
     Unavailable,
     /// A fault of ours.
@@ -43,6 +46,12 @@ impl From<store::Error> for Error {
         }
         tracing::error!(request.id = %request::Id::current(), error = %error, "store.unavailable");
         Self::Unavailable
+    }
+}
+
+impl From<TooMany> for Error {
+    fn from(too_many: TooMany) -> Self {
+        Self::TooManyAttempts(too_many)
     }
 }
 
@@ -136,6 +145,7 @@ impl Error {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::SignedOut => StatusCode::UNAUTHORIZED,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -147,6 +157,7 @@ impl Error {
             Self::Forbidden => "error-forbidden",
             Self::SignedOut => "error-signed-out",
             Self::BadRequest(key) => key,
+            Self::TooManyAttempts(_) => "error-too-many",
             Self::Unavailable => "error-unavailable",
             Self::Internal => "error-internal",
         }
@@ -166,7 +177,7 @@ pub fn page(status: StatusCode, key: &str, reference: Option<String>) -> Respons
     let page = Page::new(None, Section::None, Timestamp::from_millis(0));
     let (title, text) = (page.t(&format!("{key}-title")), page.t(key));
     let mut response = (status, ErrorPage { page, title, text, again: None, reference }).into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+    if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response
@@ -182,6 +193,11 @@ impl IntoResponse for Error {
         let mut response = page(self.status(), self.key(), reference);
         if matches!(self, Self::SignedOut) {
             response.extensions_mut().insert(SignedOut);
+        }
+        if let Self::TooManyAttempts(TooMany(wait)) = self {
+            // Whole seconds (RFC 9110 §10.2.3), rounded up: earlier would be too early.
+            let seconds = u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -18,9 +18,10 @@ use crate::model::user::Username;
 use crate::oauth::authorize;
 use crate::request;
 use crate::service::account;
+use crate::service::sign_in_limit::{Purpose, TooMany};
 use crate::store;
 use crate::web::device;
-use crate::web::error::{self, Result};
+use crate::web::error::Result;
 use crate::web::form::{Form, Query, local_path};
 use crate::web::page::{Page, content_security_policy};
 use crate::web::session::{self, Viewer};
@@ -80,11 +81,10 @@ pub async fn sign_in(
         return Ok(page.respond(StatusCode::UNPROCESSABLE_ENTITY, target.as_deref()));
     };
     let username = Username::parse(name);
-    // What is no name shares one count: as keys, bodies of 64 KiB would fill the memory.
-    if !app.sign_in_attempts.allow(username.as_ref().map_or("", Username::as_str), address) {
-        app.metrics.sign_in_failed(SignInFailure::Limited);
-        return Ok(error::page(StatusCode::TOO_MANY_REQUESTS, "error-too-many", None));
-    }
+    let now = app.clock.now();
+    let purpose = username.as_ref().map_or(Purpose::NoAccount, Purpose::SignIn);
+    let limited = |_: &TooMany| app.metrics.sign_in_failed(SignInFailure::Limited);
+    let attempt = app.sign_in_limit.begin(purpose, address, now).inspect_err(limited)?;
     let typed = Password::typed(password.to_owned());
     let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
     let begun = match &checked {
@@ -97,6 +97,7 @@ pub async fn sign_in(
         page.error = Some("sign-in-wrong");
         return Ok(page.respond(StatusCode::UNAUTHORIZED, target.as_deref()));
     }
+    app.sign_in_limit.succeeded(attempt, now);
     Ok(go_on(&page.next).into_response())
 }
 

@@ -90,13 +90,23 @@ impl World {
     }
 
     pub async fn at(issuer: &str, clock: Clock) -> Self {
+        Self::build(issuer, clock, &[]).await
+    }
+
+    /// With these settings beside those that every test needs.
+    #[allow(dead_code, reason = "tests/faults has no use for it")]
+    pub async fn with_settings(settings: &[(&str, &str)]) -> Self {
+        Self::build(ISSUER, Clock::fixed(Clock::System.now()), settings).await
+    }
+
+    async fn build(issuer: &str, clock: Clock, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rescind.db");
         let config = Config::read(&|name| match name {
             "RESCIND_ISSUER" => Some(issuer.to_owned()),
             "RESCIND_METRICS_TOKEN" => Some(METRICS_TOKEN.to_owned()),
             "RESCIND_DATABASE_URL" => Some(format!("sqlite://{}", file.display())),
-            _ => None,
+            _ => settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
         })
         .unwrap();
         let store = Store::open(&file).await.unwrap();

@@ -1,14 +1,17 @@
 //! `/`, `/login` and `/logout`, and the session between them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use axum::extract::ConnectInfo;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rescind::clock::Clock;
+use rescind::service::sign_in_limit::Purpose;
 use sha2::{Digest as _, Sha256};
 
+use crate::harness::answer::Answer;
 use crate::harness::browser::From;
-use crate::harness::fields::Fields;
+use crate::harness::fields::{FORM, Fields};
 use crate::harness::{PASSWORD, World, scene};
 
 #[tokio::test]
@@ -294,16 +297,89 @@ async fn the_sign_in_page_names_the_app_and_may_lead_on_to_it() {
     }
 }
 
+/// Sends the sign-in form through a proxy that saw it come from `address`.
+async fn types_from(world: &World, address: &str, name: &str, password: &str) -> Answer {
+    let peer = ConnectInfo(SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000)));
+    let request = world.request("POST", "/login").header("content-type", FORM);
+    let request = request.header("x-forwarded-for", address).extension(peer);
+    let fields = Fields::new(&[("username", name), ("password", password)]);
+    world.sends(request.body(fields.encode().into()).unwrap()).await
+}
+
+async fn behind_a_proxy() -> World {
+    World::with_settings(&[("RESCIND_TRUSTED_PROXIES", "127.0.0.1")]).await
+}
+
 #[tokio::test]
-async fn guessing_passwords_is_slowed_down() {
+async fn guesses_from_many_addresses_are_slowed_down_and_keep_nobody_out() {
+    let world = behind_a_proxy().await;
+    world.person("alice").await;
+    types_from(&world, "203.0.113.1", "alice", PASSWORD).await.leads_to("/authorizations");
+    for guess in 0..150 {
+        let address = format!("192.0.2.{guess}:{}", 40_000 + guess);
+        let answer = types_from(&world, &address, "ALICE", "wrong horse battery").await;
+        assert_eq!(answer.status, if guess < 20 { 401 } else { 429 }, "{guess}");
+    }
+    // Alice, from an address that she has signed in from, at once.
+    types_from(&world, "203.0.113.1", "alice", PASSWORD).await.leads_to("/authorizations");
+    // And from a new one, after the time that she is told.
+    let refused = types_from(&world, "203.0.113.2", "alice", PASSWORD).await.page(429);
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    world.advances(wait - 1);
+    types_from(&world, "203.0.113.2", "alice", PASSWORD).await.page(429);
+    world.advances(1);
+    types_from(&world, "203.0.113.2", "alice", PASSWORD).await.leads_to("/authorizations");
+}
+
+#[tokio::test]
+async fn guesses_from_one_address_are_slowed_down_whatever_a_caller_claims() {
+    let world = behind_a_proxy().await;
+    world.person("bob").await;
+    let mut refused = 0;
+    for guess in 0..80 {
+        let hops = format!("198.51.100.{guess}, 192.0.2.7:{}", 40_000 + guess);
+        let answer = types_from(&world, &hops, &format!("user{guess}"), "wrong horse battery").await;
+        refused += usize::from(answer.status == 429);
+    }
+    assert_eq!(refused, 20);
+    types_from(&world, "192.0.2.7", "bob", PASSWORD).await.page(429);
+    types_from(&world, "192.0.2.8", "bob", PASSWORD).await.leads_to("/authorizations");
+}
+
+#[tokio::test]
+async fn creating_accounts_is_slowed_down() {
     let world = World::new().await;
-    let alice = world.person("alice").await;
-    let bob = world.person("bob").await;
+    let fields = |name: String| Fields::new(&[("username", &name), ("password", PASSWORD)]);
     let here = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    while world.app.sign_in_attempts.allow("Alice", here) {}
-    let answer = alice.types(PASSWORD, "").await.page(429);
-    assert!(answer.header("retry-after").is_some());
-    bob.signs_in().await;
+    while world.app.sign_in_limit.begin(Purpose::NoAccount, here, world.app.clock.now()).is_ok() {}
+    let answer = world.posts("/register", &fields("carol".to_owned())).await.page(429);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    world.advances(1);
+    world.posts("/register", &fields("carol".to_owned())).await.leads_to("/authorizations");
+}
+
+#[tokio::test]
+async fn guessing_a_password_in_somebody_s_session_is_slowed_down() {
+    let world = World::new().await;
+    let alice = world.signed_in("alice").await;
+    let thief = alice.with_session(&alice.session().unwrap());
+    let elsewhere = alice.elsewhere();
+    elsewhere.signs_in().await;
+    let wrong =
+        Fields::new(&[("current_password", "wrong horse battery"), ("new_password", "a new long password")]);
+    for path in ["/account/password", "/account/taken-over", "/account/delete", "/account/password"] {
+        for _ in 0..5 {
+            thief.posts(path, &wrong).await.page(422);
+        }
+    }
+    for path in ["/account/password", "/account/taken-over", "/account/delete"] {
+        let answer = thief.posts(path, &wrong.clone().with("current_password", PASSWORD)).await.page(429);
+        assert_eq!(answer.header("retry-after"), Some("3"), "{path}");
+    }
+    // The owner, in another session.
+    let right = wrong.with("current_password", PASSWORD);
+    elsewhere.posts("/account/taken-over", &right).await.is(303);
 }
 
 #[tokio::test]

@@ -1,0 +1,311 @@
+//! How often passwords may be tried.
+//!
+//! By address, and by username from all addresses together. An address from which the person has signed in lately
+//! has a budget of its own for that username, so that guesses from elsewhere keep nobody out.
+
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::model::id::SessionId;
+use crate::model::user::Username;
+
+/// Entries of each table. The tables never grow: keys that fall on the same entry share it.
+const ENTRIES: u64 = 1 << 16;
+
+/// For this long an address counts as one where the person signs in.
+const USUAL: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What a password is tried for.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose<'a> {
+    /// For an account that does not exist yet, or under a name that no account can have.
+    NoAccount,
+    SignIn(&'a Username),
+    /// Somebody who is signed in confirms the password.
+    Confirm(&'a SessionId),
+}
+
+/// There were too many attempts; the next one is allowed after this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany(pub Duration);
+
+/// An attempt that was allowed, and the budgets that it counts for.
+#[must_use]
+#[derive(Debug)]
+pub struct Attempt {
+    budgets: [Option<Key>; 2],
+    /// The username at this address.
+    place: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    kind: Kind,
+    hash: u64,
+}
+
+#[derive(Clone, Copy, Debug, Hash)]
+enum Kind {
+    Address,
+    Name,
+    /// Of a username at a usual address, or of a session.
+    Person,
+}
+
+/// Bounds attempts, in memory alone.
+pub struct SignInLimit {
+    hasher: RandomState,
+    tables: Mutex<Tables>,
+}
+
+struct Tables {
+    by_address: Budgets,
+    by_name: Budgets,
+    by_person: Budgets,
+    usual: Box<[Usual]>,
+}
+
+/// When a username last signed in from an address, by the hash of the two.
+#[derive(Clone, Copy)]
+struct Usual {
+    hash: u64,
+    at: Timestamp,
+}
+
+/// Budgets of one kind. Each gets one attempt back every `interval`, up to `most`.
+struct Budgets {
+    /// When each budget is whole again.
+    whole_at: Box<[Timestamp]>,
+    interval: Duration,
+    most: u32,
+}
+
+impl Budgets {
+    fn new(most: u32, interval: Duration) -> Self {
+        Self { whole_at: (0..ENTRIES).map(|_| Timestamp::from_millis(0)).collect(), interval, most }
+    }
+
+    /// A clock that was set back makes nobody wait for longer.
+    fn whole_at(&self, hash: u64, now: Timestamp) -> Timestamp {
+        self.whole_at[entry(hash)].clamp(now, now.plus(self.interval * self.most))
+    }
+
+    /// How long it takes until there is an attempt left.
+    fn wait(&self, hash: u64, now: Timestamp) -> Duration {
+        let one_left = now.plus(self.interval * self.most.saturating_sub(1));
+        self.whole_at(hash, now).since(one_left)
+    }
+
+    fn take(&mut self, hash: u64, now: Timestamp) {
+        self.whole_at[entry(hash)] = self.whole_at(hash, now).plus(self.interval);
+    }
+
+    fn give_back(&mut self, hash: u64, now: Timestamp) {
+        self.whole_at[entry(hash)] = self.whole_at(hash, now).minus(self.interval);
+    }
+}
+
+impl Tables {
+    fn budgets(&mut self, kind: Kind) -> &mut Budgets {
+        match kind {
+            Kind::Address => &mut self.by_address,
+            Kind::Name => &mut self.by_name,
+            Kind::Person => &mut self.by_person,
+        }
+    }
+
+    fn is_usual(&self, hash: u64, now: Timestamp) -> bool {
+        let known = self.usual[entry(hash)];
+        known.hash == hash && now.since(known.at) < USUAL
+    }
+}
+
+/// The place of a hash in a table.
+fn entry(hash: u64) -> usize {
+    usize::try_from(hash % ENTRIES).unwrap_or_default()
+}
+
+/// An IPv6 address stands for its /64, which one household has whole.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address => address,
+    }
+}
+
+impl Default for SignInLimit {
+    fn default() -> Self {
+        let nowhere = Usual { hash: 0, at: Timestamp::from_millis(0) };
+        let tables = Tables {
+            by_address: Budgets::new(60, Duration::from_secs(1)),
+            // Its interval is how long guesses of others can keep a person out (docs/operating.md).
+            by_name: Budgets::new(20, Duration::from_secs(30)),
+            by_person: Budgets::new(20, Duration::from_secs(3)),
+            usual: (0..ENTRIES).map(|_| nowhere).collect(),
+        };
+        // Its keys are random, so nobody can choose names or addresses that share an entry.
+        Self { hasher: RandomState::new(), tables: Mutex::new(tables) }
+    }
+}
+
+impl SignInLimit {
+    /// Counts an attempt, before its password is looked at.
+    ///
+    /// # Errors
+    /// `TooMany`; it does not count then.
+    pub fn begin(&self, purpose: Purpose<'_>, address: IpAddr, now: Timestamp) -> Result<Attempt, TooMany> {
+        let mut tables = self.tables();
+        let attempt = self.attempt(&tables, purpose, household(address), now);
+        let keys = || attempt.budgets.into_iter().flatten();
+        let wait = keys().map(|key| tables.budgets(key.kind).wait(key.hash, now)).max().unwrap_or_default();
+        if !wait.is_zero() {
+            return Err(TooMany(wait));
+        }
+        keys().for_each(|key| tables.budgets(key.kind).take(key.hash, now));
+        Ok(attempt)
+    }
+
+    /// Gives the attempt back, since its password was right, and remembers where the person signs in.
+    pub fn succeeded(&self, attempt: Attempt, now: Timestamp) {
+        let mut tables = self.tables();
+        for key in attempt.budgets.into_iter().flatten() {
+            tables.budgets(key.kind).give_back(key.hash, now);
+        }
+        if let Some(hash) = attempt.place {
+            tables.usual[entry(hash)] = Usual { hash, at: now };
+        }
+    }
+
+    fn attempt(&self, tables: &Tables, purpose: Purpose<'_>, from: IpAddr, now: Timestamp) -> Attempt {
+        let place = match purpose {
+            Purpose::SignIn(name) => Some(self.hash((name.as_str(), from))),
+            Purpose::NoAccount | Purpose::Confirm(_) => None,
+        };
+        let second = match purpose {
+            Purpose::NoAccount => None,
+            Purpose::Confirm(session) => Some((Kind::Person, self.hash(session.as_str()))),
+            Purpose::SignIn(name) => match place.filter(|&hash| tables.is_usual(hash, now)) {
+                Some(hash) => Some((Kind::Person, hash)),
+                None => Some((Kind::Name, self.hash(name.as_str()))),
+            },
+        };
+        let first = Key { kind: Kind::Address, hash: self.hash(from) };
+        Attempt { budgets: [Some(first), second.map(|(kind, hash)| Key { kind, hash })], place }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hash(&self, key: impl Hash) -> u64 {
+        self.hasher.hash_one(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn address(last: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(0xc000_0200 + last))
+    }
+
+    fn name(text: &str) -> Username {
+        Username::parse(text).unwrap()
+    }
+
+    /// How many of `attempts` are allowed, the first from address 0, the next from address 1, and so on.
+    fn allowed(limit: &SignInLimit, who: &str, attempts: u32) -> usize {
+        let who = name(who);
+        (0..attempts).filter(|&from| limit.begin(Purpose::SignIn(&who), address(from), NOW).is_ok()).count()
+    }
+
+    #[test]
+    fn guesses_of_one_password_count_together_whatever_addresses_they_come_from() {
+        let limit = SignInLimit::default();
+        assert_eq!(allowed(&limit, "alice", 150), 20);
+        assert_eq!(allowed(&limit, "bob", 1), 1, "another name has a budget of its own");
+    }
+
+    #[test]
+    fn guesses_of_one_address_count_together_whatever_names_they_try() {
+        let limit = SignInLimit::default();
+        let guess = |number: u32, from: &str| {
+            let name = name(&format!("user{number}"));
+            limit.begin(Purpose::SignIn(&name), from.parse().unwrap(), NOW).is_ok()
+        };
+        assert_eq!((0..150).filter(|&number| guess(number, "192.0.2.7")).count(), 60);
+        assert!(!guess(200, "::ffff:192.0.2.7"));
+        // A household has a whole /64 of IPv6.
+        let from = |number: u32| format!("2001:db8::{number:x}");
+        assert_eq!((0..150).filter(|&number| guess(number, &from(number))).count(), 60);
+        assert!(guess(200, "2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn the_wait_that_is_told_is_true_and_never_more_than_a_minute() {
+        let limit = SignInLimit::default();
+        let alice = name("alice");
+        allowed(&limit, "alice", 150);
+        let begin = |now| limit.begin(Purpose::SignIn(&alice), address(1000), now);
+        let TooMany(wait) = begin(NOW).unwrap_err();
+        assert!(wait <= Duration::from_secs(60), "{wait:?}");
+        assert!(begin(NOW.plus(wait).minus(Duration::from_millis(1))).is_err());
+        let _ = begin(NOW.plus(wait)).unwrap();
+    }
+
+    #[test]
+    fn nobody_is_kept_out_by_guesses_from_elsewhere_where_they_have_signed_in() {
+        let limit = SignInLimit::default();
+        let alice = name("alice");
+        let begin = |from, now| limit.begin(Purpose::SignIn(&alice), address(from), now);
+        limit.succeeded(begin(1000, NOW).unwrap(), NOW);
+        allowed(&limit, "alice", 150);
+        for _ in 0..20 {
+            let _ = begin(1000, NOW).unwrap();
+        }
+        // That budget has an end as well, and others' addresses have no part in it.
+        assert!(begin(1000, NOW).is_err());
+        assert!(begin(1001, NOW).is_err());
+        let later = NOW.plus(USUAL);
+        allowed(&limit, "alice", 150);
+        assert_eq!((0..150).filter(|_| begin(1000, later).is_ok()).count(), 20);
+    }
+
+    #[test]
+    fn what_succeeds_is_given_back() {
+        let limit = SignInLimit::default();
+        let alice = name("alice");
+        for from in 0..200 {
+            let attempt = limit.begin(Purpose::SignIn(&alice), address(from / 100), NOW).unwrap();
+            limit.succeeded(attempt, NOW);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_nobody_out() {
+        let limit = SignInLimit::default();
+        let alice = name("alice");
+        allowed(&limit, "alice", 150);
+        let earlier = NOW.minus(Duration::from_secs(7 * 24 * 3600));
+        let TooMany(wait) = limit.begin(Purpose::SignIn(&alice), address(1000), earlier).unwrap_err();
+        assert!(wait <= Duration::from_secs(60), "{wait:?}");
+    }
+
+    #[test]
+    fn a_session_that_confirms_its_password_is_bounded_by_itself() {
+        let limit = SignInLimit::default();
+        let sessions = [SessionId::generate(NOW), SessionId::generate(NOW)];
+        allowed(&limit, "alice", 150);
+        let begin = |session, from| limit.begin(Purpose::Confirm(session), address(from), NOW).is_ok();
+        assert_eq!((0..150).filter(|&from| begin(&sessions[0], from)).count(), 20);
+        assert!(begin(&sessions[1], 0));
+    }
+}
