@@ -1,25 +1,32 @@
 //! Every URL in one table, grouped by caller.
 
+mod host;
 mod observe;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use tower::util::{MapRequestLayer, MapResponseLayer};
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer, ExposeHeaders};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::app::App;
 use crate::config::Transport;
 use crate::metrics::Requests;
 use crate::model::user::Role;
+use crate::oauth::error::Error as OauthError;
 use crate::web::error::{self, Error};
 use crate::web::page::content_security_policy;
 use crate::web::session::{self, identify, require_role};
 use crate::{feed, oauth, web};
+
+/// Headers of answers that scripts of other origins may read.
+const EXPOSED: &str = "retry-after, www-authenticate, x-request-id";
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Bodies above this are refused.
 const LARGEST_BODY: usize = 64 * 1024;
@@ -176,6 +183,7 @@ pub fn router(app: App) -> Router {
         .layer((
             MapResponseLayer::new(secure(app.config.issuer.transport())),
             observe::Observe::new(app.metrics.clone()),
+            host::RequireHost,
             DefaultBodyLimit::max(LARGEST_BODY),
         ))
         .with_state(app)
@@ -185,18 +193,38 @@ fn for_role(caller: Caller, role: Role) -> Router<App> {
     group(caller).layer(from_fn_with_state(role, require_role))
 }
 
-/// Whether programs call the routes of this path.
-fn is_protocol(path: &str) -> bool {
-    let is_for_programs = |route: &&Route| matches!(route.caller, Caller::Client | Caller::ResourceServer);
-    TABLE.iter().filter(is_for_programs).any(|route| route.path == path)
+/// A refusal by a layer, in the form that callers of this path expect: JSON for programs, a page for people.
+fn refuse(path: Option<&str>, error: OauthError, page: impl FnOnce() -> Response) -> Response {
+    let route = TABLE.iter().find(|route| Some(route.path) == path);
+    match route.map(|route| route.caller) {
+        // This layer stands above CORS, whose header scripts need to read the answer.
+        Some(Caller::Client) => {
+            let open = [
+                (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+                (header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)),
+            ];
+            (open, error).into_response()
+        }
+        Some(Caller::ResourceServer) => error.into_response(),
+        _ => page(),
+    }
+}
+
+/// The route's path in the table.
+fn matched_path(request: &Request) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
 /// Browser apps call these with what they hold, never with cookies (RFC 9700 §2.6).
+///
+/// So no header that a library sends (tracing, DPoP, MCP) can do harm, and all are allowed. `*` would not do: it
+/// does not cover `Authorization`.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(ExposeHeaders::list(EXPOSED.split(", ").map(HeaderName::from_static)))
         .max_age(std::time::Duration::from_secs(3600))
 }
 

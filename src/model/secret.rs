@@ -221,9 +221,25 @@ impl SuccessorKey {
     }
 }
 
+/// The token in the value of an `Authorization: Bearer` header. The scheme's case does not matter (RFC 9110 §11.1).
+pub fn bearer_token(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = authorization.split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_scheme_of_a_bearer_token_is_known_in_any_case() {
+        for header in ["Bearer x", "bearer x", "BEARER  x", "bEaReR x "] {
+            assert_eq!(bearer_token(header.as_bytes()), Some(&b"x"[..]), "{header:?}");
+        }
+        for header in ["", "Bearer", "Bearerx", "Basic x", "x", "\u{fc}\u{fc}\u{fc}\u{fc}"] {
+            assert_eq!(bearer_token(header.as_bytes()), None, "{header:?}");
+        }
+    }
 
     const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 

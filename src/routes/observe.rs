@@ -11,11 +11,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use tower::{Layer, Service};
 
+use super::X_REQUEST_ID;
 use crate::metrics::Metrics;
 use crate::oauth::error::{Code, Error as OauthError};
 use crate::request::Id;
@@ -23,7 +24,6 @@ use crate::web::error::{Error, page};
 
 /// Within this time a request is answered, if only that it took too long.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[derive(Clone)]
 pub struct Observe {
@@ -100,16 +100,12 @@ where
     }
 }
 
-/// In the form that the caller expects: JSON for programs, a page for people.
 fn too_slow(path: Option<&str>) -> Response {
-    let is_protocol = path.is_some_and(super::is_protocol);
     tracing::error!(request.id = %Id::current(), route = path, "request.too_slow");
-    if is_protocol {
-        OauthError::new(Code::TemporarilyUnavailable, "it took too long; it may have been done")
-            .into_response()
-    } else {
+    let error = OauthError::new(Code::TemporarilyUnavailable, "it took too long; it may have been done");
+    super::refuse(path, error, || {
         page(StatusCode::SERVICE_UNAVAILABLE, "error-too-slow", Some(Id::current().to_string()))
-    }
+    })
 }
 
 #[cfg(test)]
@@ -146,6 +142,8 @@ mod tests {
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
             assert_eq!(response.headers()["content-type"], kind, "{path}");
             assert!(response.headers().contains_key("retry-after"), "{path}");
+            let is_open = response.headers().contains_key("access-control-allow-origin");
+            assert_eq!(is_open, path == "/oauth/token", "scripts read what they may call: {path}");
             assert!(response.headers().contains_key(X_REQUEST_ID), "{path}");
         }
         let text = metrics.text(&StoreMetrics::default(), &FeedMetrics::default(), &Reading::default());

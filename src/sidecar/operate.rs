@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::metrics::Text;
-use crate::model::secret::Digest;
+use crate::model::secret::{Digest, bearer_token};
 use crate::sidecar::Sidecar;
 
 /// The process answers.
@@ -25,7 +25,7 @@ pub async fn ready(State(sidecar): State<Sidecar>) -> Response {
 /// For whoever holds the operator's token, as at the server.
 pub async fn metrics(State(sidecar): State<Sidecar>, headers: HeaderMap) -> Response {
     let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).map(Digest::of);
+    let shown = shown.and_then(bearer_token).map(Digest::of);
     let is_right = |token: &Digest| shown.is_some_and(|shown| shown.matches(token));
     if !sidecar.config.metrics_token.as_ref().is_some_and(is_right) {
         return StatusCode::NOT_FOUND.into_response();

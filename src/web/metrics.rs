@@ -5,12 +5,12 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::model::secret::Digest;
+use crate::model::secret::{Digest, bearer_token};
 use crate::web::error::{Error, Result};
 
 pub async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response> {
     let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let shown = shown.and_then(|value| value.strip_prefix(b"Bearer ")).map(Digest::of);
+    let shown = shown.and_then(bearer_token).map(Digest::of);
     let is_right = |token: &Digest| shown.is_some_and(|shown| shown.matches(token));
     if !app.config.metrics_token.as_ref().is_some_and(is_right) {
         return Err(Error::NotFound);

@@ -303,7 +303,9 @@ async fn operators_see_whether_it_is_ready_and_what_it_has_counted() {
         assert_eq!(answer.status(), 404, "{wrong:?}");
     }
     let read = async || {
-        let answer = scene.http.get(scene.url("/metrics")).bearer_auth(token).send().await.unwrap();
+        let request =
+            scene.http.get(scene.url("/metrics")).header("authorization", format!("bearer {token}"));
+        let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.text().await.unwrap()
     };

@@ -12,6 +12,7 @@ mod developer;
 mod developer_acts;
 mod domains;
 mod drill;
+mod edges;
 mod feed;
 mod forms;
 mod guards;
