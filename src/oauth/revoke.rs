@@ -1,8 +1,10 @@
 //! `POST /oauth/revoke` (RFC 7009).
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use crate::app::App;
 use crate::app::address::Address;
@@ -33,8 +35,9 @@ pub async fn revoke(
     }
 }
 
+/// Clients ignore the body (RFC 7009 §2.2), but some of their libraries insist that there is JSON to read.
 fn done() -> Response {
-    (StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response()
+    ([(header::CACHE_CONTROL, "no-store")], Json(json!({}))).into_response()
 }
 
 /// The token still works, and the answer must not say otherwise (RFC 7009 §2.2.1).

@@ -18,6 +18,7 @@ async fn revoking_a_refresh_token_ends_its_access_tokens_too() {
     let second = app.refreshes(&first).await;
     let answer = app.revokes(&second.refresh).await.is(200);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.json(), serde_json::json!({}));
     assert!(!api.accepts(&first.access).await);
     assert!(!api.accepts(&second.access).await);
     assert!(!app.can_refresh(&second).await);
@@ -68,7 +69,7 @@ async fn what_is_no_live_token_is_200() {
     let before = world.contents();
     let none = "rsc_at_0000000000000000000000000000000000000000000";
     for text in [none, "x", &tokens.access[..55], &tokens.refresh.to_uppercase(), &code, &app.id] {
-        app.revokes(text).await.is(200);
+        assert_eq!(app.revokes(text).await.is(200).json(), serde_json::json!({}));
     }
     assert_eq!(world.contents(), before);
     world.advances(3600);

@@ -1,5 +1,5 @@
 //! The whole flow by clients that nobody here wrote, against a server on a real port with the real clock: the crate
-//! `oauth2`, and the npm packages `oauth4webapi` and `openid-client` (`tests/stock/`, after `npm ci`). The npm package
+//! `oauth2`, and the npm packages `oauth4webapi`, `openid-client` and `simple-oauth2` (`tests/stock/`, after `npm ci`). The npm package
 //! `jose` checks a signed receipt.
 
 use std::net::SocketAddr;
@@ -166,6 +166,26 @@ async fn oauth4webapi_with_jwts_which_it_validates() {
 #[tokio::test(flavor = "multi_thread")]
 async fn openid_client_with_jwts() {
     journey("openid-client.mjs", ClientKind::Public, TokenFormat::Jwt).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simple_oauth2_revokes_all_its_tokens() {
+    let (Scene { world, api, alice, .. }, app) = on_a_real_port().await;
+    let settings = json!({
+        "issuer": world.issuer(),
+        "client_id": app.id,
+        "client_secret": app.secret,
+        "code": alice.authorizes(&app).await,
+        "redirect_uri": CALLBACK,
+        "code_verifier": app.verifier,
+    });
+    let output = node("simple-oauth2.mjs", &[&settings.to_string()]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tokens: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [access, refresh] = ["access_token", "refresh_token"].map(|name| tokens[name].as_str().unwrap());
+    assert!(!api.accepts(access).await);
+    app.presents_refresh(refresh).await.refuses(400, "invalid_grant");
+    assert_eq!(world.ledger(), ["access_token_revoked", "refresh_token_revoked"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
