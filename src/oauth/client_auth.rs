@@ -1,4 +1,5 @@
-//! Who calls a protocol endpoint: a client by Basic, post or none (RFC 6749 §2.3), a resource server by Basic.
+//! Who calls a protocol endpoint: a client by Basic, post or none (RFC 6749 §2.3), a resource server by Basic, at
+//! introspection by post too.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::model::id::{ClientId, ResourceServerId};
 use crate::model::params::{Params, decode};
 use crate::model::resource_server::ResourceServer;
 use crate::model::secret::{ClientSecret, ResourceServerSecret};
-use crate::oauth::error::Error;
+use crate::oauth::error::{Code, Error};
 use crate::store::clients::ClientAndSecrets;
 
 /// The pair in an `Authorization: Basic` header.
@@ -58,6 +59,46 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Basic {
     }
 }
 
+/// What a request shows of who sent it.
+struct Shown<'a> {
+    id: &'a str,
+    secret: Option<&'a str>,
+    way: Way,
+}
+
+/// How it shows that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Header,
+    Body,
+}
+
+impl<'a> Shown<'a> {
+    /// # Errors
+    /// `invalid_request` for two ways at once, or for two ids; `invalid_client` for no way.
+    fn read(basic: Option<&'a Basic>, form: &'a Params) -> Result<Self, Error> {
+        let (id, secret) = (form.get("client_id"), form.get("client_secret"));
+        match basic {
+            Some(_) if secret.is_some() => Err(Error::invalid_request(
+                "client_secret: the request uses two ways of client authentication",
+            )),
+            Some(basic) if id.is_some_and(|id| id != basic.id) => {
+                Err(Error::invalid_request("client_id differs from the Authorization header"))
+            }
+            // An empty secret is none (RFC 6749 §2.3.1), so public clients may name themselves like this.
+            Some(Basic { id, secret }) => {
+                Ok(Self { id, secret: Some(secret.as_str()).filter(|it| !it.is_empty()), way: Way::Header })
+            }
+            None => {
+                let id = id.ok_or_else(|| {
+                    Error::invalid_client("client_id is missing, and there is no Authorization header")
+                })?;
+                Ok(Self { id, secret, way: Way::Body })
+            }
+        }
+    }
+}
+
 /// The client that sent this request.
 ///
 /// # Errors
@@ -69,25 +110,11 @@ pub fn authenticate(
     form: &Params,
     now: Timestamp,
 ) -> Result<Arc<ClientAndSecrets>, Error> {
-    let posted = form.get("client_secret");
-    match basic {
-        Some(_) if posted.is_some() => {
-            Err(Error::invalid_request("client_secret: the request uses two ways of client authentication"))
-        }
-        Some(basic) if form.get("client_id").is_some_and(|id| id != basic.id) => {
-            Err(Error::invalid_request("client_id differs from the Authorization header"))
-        }
-        Some(basic) => prove(app, &basic.id, Some(&basic.secret), now).map_err(|error| match error.code {
-            crate::oauth::error::Code::InvalidClient => error.challenged(),
-            _ => error,
-        }),
-        None => {
-            let id = form.get("client_id").ok_or_else(|| {
-                Error::invalid_client("client_id is missing, and there is no Authorization header")
-            })?;
-            prove(app, id, posted, now)
-        }
-    }
+    let shown = Shown::read(basic.as_ref(), form)?;
+    prove(app, shown.id, shown.secret, now).map_err(|error| match (shown.way, error.code) {
+        (Way::Header, Code::InvalidClient) => error.challenged(),
+        _ => error,
+    })
 }
 
 fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Arc<ClientAndSecrets>, Error> {
@@ -109,18 +136,41 @@ fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Ar
     }
 }
 
-/// The resource server that asks: Basic `id:secret`. A client's credentials open nothing there.
+/// The resource server that sent this form. A client's credentials open nothing here.
+///
+/// # Errors
+/// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it.
+pub fn authenticate_resource_server(
+    app: &App,
+    basic: Option<Basic>,
+    form: &Params,
+) -> Result<ResourceServer, Error> {
+    let shown = Shown::read(basic.as_ref(), form).map_err(|error| match error.code {
+        Code::InvalidClient => not_a_resource_server(),
+        _ => error,
+    })?;
+    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default())
+}
+
+/// 401, whichever way was used (RFC 7662 §2.3).
+fn not_a_resource_server() -> Error {
+    Error::invalid_client("resource servers authenticate with their id and secret").challenged()
+}
+
+fn prove_resource_server(app: &App, id: &str, secret: &str) -> Result<ResourceServer, Error> {
+    let id = ResourceServerId::parse(id).ok_or_else(not_a_resource_server)?;
+    let secret = ResourceServerSecret::parse(secret).ok_or_else(not_a_resource_server)?;
+    let server = app.store.resource_server(&id)?;
+    server.filter(|server| server.secret.matches(&secret.digest())).ok_or_else(not_a_resource_server)
+}
+
+/// The resource server that asks, by Basic: where there is no form to hold anything else.
 impl FromRequestParts<App> for ResourceServer {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let refused =
-            || Error::invalid_client("resource servers authenticate by Basic id:secret").challenged();
-        let basic = Basic::from_headers(&parts.headers)?.ok_or_else(refused)?;
-        let id = ResourceServerId::parse(&basic.id).ok_or_else(refused)?;
-        let secret = ResourceServerSecret::parse(&basic.secret).ok_or_else(refused)?;
-        let server = app.store.resource_server(&id)?;
-        server.filter(|server| server.secret.matches(&secret.digest())).ok_or_else(refused)
+        let basic = Basic::from_headers(&parts.headers)?.ok_or_else(not_a_resource_server)?;
+        prove_resource_server(app, &basic.id, &basic.secret)
     }
 }
 

@@ -14,16 +14,18 @@ use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
 use crate::model::secret::AccessToken;
 use crate::model::stamp::Stamp;
+use crate::oauth::client_auth::{Basic, authenticate_resource_server};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
 use crate::store::access_tokens::AccessTokenFacts;
 
 pub async fn introspect(
     State(app): State<App>,
-    caller: ResourceServer,
+    basic: Option<Basic>,
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
+    let caller = authenticate_resource_server(&app, basic, &form)?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     let facts = match AccessToken::parse(token) {
         Some(token) => app.store.live_access_token(&token.digest(), now)?,

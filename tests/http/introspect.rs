@@ -113,8 +113,33 @@ async fn only_resource_servers_may_ask() {
         assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"rescind\""), "{authorization:?}");
         assert!(!answer.body.contains("active"));
     }
-    let posted = form.and("client_id", &api.id).and("client_secret", &api.secret);
-    api.posts_as(None, &posted).await.refuses(401, "invalid_client");
+    for (id, secret) in [
+        (&app.id, app.secret.as_ref().unwrap()),
+        (&api.id, &other.secret),
+        (&api.id, &String::new()),
+        (&String::new(), &api.secret),
+    ] {
+        let posted = form.clone().and("client_id", id).and("client_secret", secret);
+        let answer = api.posts_as(None, &posted).await.refuses(401, "invalid_client");
+        assert_eq!(answer.header("www-authenticate"), Some("Basic realm=\"rescind\""), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_resource_server_authenticates_by_header_or_by_body_and_not_by_both() {
+    let Scene { api, app, alice, .. } = scene().await;
+    let tokens = alice.connects(&app).await;
+    let form = Fields::new(&[("token", &tokens.access)]);
+    let posted = form.clone().and("client_id", &api.id).and("client_secret", &api.secret);
+    assert_eq!(api.posts_as(None, &posted).await.is(200).json()["active"], true);
+    let header = basic(&api.id, &api.secret);
+    api.posts_as(Some(&header), &posted).await.refuses(400, "invalid_request");
+    let wrong = posted.with("client_secret", "wrong");
+    api.posts_as(Some(&header), &wrong).await.refuses(400, "invalid_request");
+    let named = form.clone().and("client_id", &api.id);
+    assert_eq!(api.posts_as(Some(&header), &named).await.is(200).json()["active"], true);
+    let other = form.and("client_id", &app.id);
+    api.posts_as(Some(&header), &other).await.refuses(400, "invalid_request");
 }
 
 #[tokio::test]

@@ -42,7 +42,10 @@ async fn metadata_says_what_there_is_and_leaves_nothing_to_defaults() {
             "revocation_endpoint_auth_methods_supported",
             json!(["client_secret_basic", "client_secret_post", "none"]),
         ),
-        ("introspection_endpoint_auth_methods_supported", json!(["client_secret_basic"])),
+        (
+            "introspection_endpoint_auth_methods_supported",
+            json!(["client_secret_basic", "client_secret_post"]),
+        ),
         ("scopes_supported", json!(["read", "write"])),
     ] {
         assert_eq!(body[member], values, "{member}");

@@ -213,6 +213,25 @@ async fn a_public_client_has_its_name_alone() {
 }
 
 #[tokio::test]
+async fn a_public_client_may_name_itself_by_basic_with_an_empty_secret() {
+    let Scene { world, api, alice, .. } = scene().await;
+    let app = world.public_client().await;
+    let header = basic(&app.id, "");
+    let code = alice.authorizes(&app).await;
+    let tokens = Tokens::read(&app.posts_as(&header, "/oauth/token", &app.code_request(&code)).await);
+    // The id is form-encoded (RFC 6749 §2.3.1), and may stand in the body as well.
+    let encoded = basic(&app.id.replace('_', "%5F"), "");
+    let refresh = app.refresh_request(&tokens.refresh).and("client_id", &app.id);
+    let tokens = Tokens::read(&app.posts_as(&encoded, "/oauth/token", &refresh).await);
+    assert!(api.accepts(&tokens.access).await);
+    let wrong = app.posts_as(&basic(&app.id, "x"), "/oauth/token", &refresh).await;
+    wrong.refuses(401, "invalid_client");
+    let revocation = Fields::new(&[("token", &tokens.refresh)]);
+    app.posts_as(&header, "/oauth/revoke", &revocation).await.is(200);
+    assert!(!api.accepts(&tokens.access).await);
+}
+
+#[tokio::test]
 async fn two_ways_of_authentication_in_one_request_are_refused() {
     let Scene { app, alice, .. } = scene().await;
     let request = app.code_request(&alice.authorizes(&app).await);
