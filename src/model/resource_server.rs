@@ -142,9 +142,45 @@ pub fn is_audience(text: &str) -> bool {
         && url::Url::parse(text).is_ok()
 }
 
+/// Whether two audiences name the same resource: they may differ by an empty path in place of `/`
+/// (RFC 3986 §6.2.3), and in the case of scheme and host (§6.2.2.1).
+pub fn is_same_audience(one: &str, other: &str) -> bool {
+    one == other || comparable(one).is_some_and(|one| comparable(other) == Some(one))
+}
+
+/// `None` for a URI without an authority: it is compared as text.
+fn comparable(audience: &str) -> Option<String> {
+    let (scheme, rest) = audience.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Some(format!("{}://{}{slash}{path}", scheme.to_ascii_lowercase(), authority.to_ascii_lowercase()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_path_and_a_slash_are_the_same_resource() {
+        for (one, other) in [
+            ("https://api.example", "https://api.example/"),
+            ("https://api.example?a=b", "https://api.example/?a=b"),
+            ("https://api.example:8443", "HTTPS://API.example:8443/"),
+            ("urn:example:api", "urn:example:api"),
+        ] {
+            assert!(is_same_audience(one, other) && is_same_audience(other, one), "{one} {other}");
+        }
+        for (one, other) in [
+            ("https://api.example/v1", "https://api.example/v1/"),
+            ("https://api.example/V1", "https://api.example/v1"),
+            ("https://api.example/", "https://api.example//"),
+            ("https://api.example", "http://api.example/"),
+            ("https://api.example", "https://api.example.evil/"),
+            ("urn:example:api", "urn:example:api/"),
+        ] {
+            assert!(!is_same_audience(one, other), "{one} {other}");
+        }
+    }
 
     #[test]
     fn nobody_and_everybody_are_two_things() {

@@ -5,7 +5,7 @@ use crate::model::resource_server::is_audience;
 use crate::oauth::error::{Code, Error};
 use crate::store::resource_servers::Scopes;
 
-/// The audiences that a request names; none if it names none.
+/// The audiences that a request names, as they were registered; none if it names none.
 ///
 /// # Errors
 /// `invalid_target` for what is no absolute URI without a fragment, or no audience here.
@@ -16,11 +16,11 @@ pub fn resources(params: &Params, scopes: &Scopes) -> Result<Vec<String>, Error>
         if !is_audience(resource) {
             return refused("resource: an absolute URI without a fragment");
         }
-        if !scopes.has_audience(resource) {
+        let Some(audience) = scopes.audience_of(resource) else {
             return refused("resource: there is no such resource server");
-        }
-        if !named.iter().any(|earlier| earlier == resource) {
-            named.push(resource.to_owned());
+        };
+        if !named.iter().any(|earlier| earlier == audience) {
+            named.push(audience.to_owned());
         }
     }
     Ok(named)

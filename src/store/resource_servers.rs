@@ -7,16 +7,17 @@ use rusqlite::{OptionalExtension, params};
 use crate::clock::Timestamp;
 use crate::model::canary;
 use crate::model::id::ResourceServerId;
-use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
+use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer, is_same_audience};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 
-use super::{Result, Store, Tx};
+use super::{Error, Result, Store, Tx};
 
 const ALL: &str = "SELECT id, name, audience, secret_digest, guard, max_staleness, guard_seen_at \
     FROM resource_servers ORDER BY name LIMIT 1000";
 const SCOPES: &str = "SELECT x.name, x.description, r.audience FROM scopes AS x \
     JOIN resource_servers AS r ON r.id = x.resource_server_id ORDER BY x.name LIMIT 1000";
+const AUDIENCES: &str = "SELECT audience FROM resource_servers LIMIT 1000";
 const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at, guard, \
     max_staleness) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 const UPDATE_GUARDING: &str = "UPDATE resource_servers SET guard = ?2, max_staleness = ?3 WHERE id = ?1";
@@ -83,9 +84,13 @@ impl Scopes {
         self.of(scope).filter(|entry| entry.audience == audience).map(|entry| entry.name.as_str()).collect()
     }
 
-    /// Whether a resource server with this audience has registered anything.
-    pub fn has_audience(&self, audience: &str) -> bool {
-        self.entries.iter().any(|entry| entry.audience == audience)
+    /// The registered audience that is the same resource as this one, of a resource server with scopes.
+    pub fn audience_of(&self, resource: &str) -> Option<&str> {
+        let audiences = || self.entries.iter().map(|entry| entry.audience.as_str());
+        // The same text comes first: earlier versions could register two that differ by a slash.
+        audiences()
+            .find(|&audience| audience == resource)
+            .or_else(|| audiences().find(|&audience| is_same_audience(audience, resource)))
     }
 
     /// The part of `scope` that is for these audiences; all of it where none is named.
@@ -168,8 +173,14 @@ impl Store {
 
 impl Tx<'_> {
     /// # Errors
-    /// `Exists` when the audience is taken.
+    /// `Exists` when the audience is taken, or one that names the same resource.
     pub fn insert_resource_server(&self, server: &ResourceServer, now: Timestamp) -> Result<()> {
+        let mut audiences = self.connection.prepare_cached(AUDIENCES)?;
+        for taken in audiences.query_map([], |row| row.get::<_, String>(0))? {
+            if is_same_audience(&taken?, &server.audience) {
+                return Err(Error::Exists);
+            }
+        }
         self.connection.prepare_cached(INSERT)?.execute(params![
             server.id,
             server.name,

@@ -1,6 +1,9 @@
 //! The `resource` parameter (RFC 8707), for both token formats.
 
-use rescind::model::client::ClientKind;
+use rescind::model::client::{ClientKind, TokenFormat};
+use rescind::model::resource_server::Guarding;
+use rescind::service::register::{self, NewResourceServer};
+use rescind::store;
 use serde_json::json;
 
 use crate::harness::client::Tokens;
@@ -69,7 +72,9 @@ async fn what_is_no_resource_here_or_was_not_granted_is_an_invalid_target() {
         "photos",
         "/photos",
         "https://photos.example#",
-        "https://photos.example/",
+        "https://photos.example//",
+        "https://photos.example/albums",
+        "http://photos.example",
         MAIL,
     ] {
         let request = app.code_request(&code).and("resource", resource);
@@ -113,4 +118,47 @@ async fn a_client_s_own_jwt_needs_one_audience_as_well() {
         .client_with_grant_types(ClientKind::Confidential, &rescind::model::client::GrantType::ALL)
         .await;
     assert_eq!(Tokens::read(&opaque.asks_tokens(&client_credentials(ALL)).await).scope, ALL);
+}
+
+/// Named with and without the slash, each resource is the one that is registered.
+#[tokio::test]
+async fn an_empty_path_and_a_slash_name_the_same_resource() {
+    let Stage { world, alice, .. } = stage().await;
+    for audience in ["https://with.example/", "https://without.example"] {
+        let scope = audience.split(['/', '.']).nth(2).unwrap();
+        let api = world.api(audience, &[scope]).await;
+        let app = world.client(ClientKind::Confidential, |new| new.token_format = TokenFormat::Jwt).await;
+        let bare = audience.trim_end_matches('/');
+        for resource in [bare.to_owned(), format!("{bare}/"), bare.replace("https", "HTTPS")] {
+            let request = app.request().with("scope", &format!("{scope} read")).and("resource", &resource);
+            let code = alice.authorizes_request(&app, &request).await;
+            let asked = app.code_request(&code).and("resource", &resource);
+            let first = Tokens::read(&app.asks_tokens(&asked).await);
+            let second = Tokens::read(&app.asks_tokens(&refresh(&first, &resource)).await);
+            for token in [&first.access, &second.access] {
+                assert_eq!(claims(token)["aud"], json!(audience), "{resource}");
+                assert!(api.accepts(token).await, "{resource}");
+            }
+        }
+        // Both texts in one request are one audience, which a JWT can have.
+        let request = app.request().with("scope", scope);
+        let code = alice.authorizes_request(&app, &request).await;
+        let asked = app.code_request(&code).and("resource", bare).and("resource", &format!("{bare}/"));
+        app.asks_tokens(&asked).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn one_resource_is_registered_once() {
+    let Stage { world, .. } = stage().await;
+    for audience in ["https://photos.example", "https://photos.example/", "https://Photos.example"] {
+        let new = NewResourceServer {
+            name: "Other".to_owned(),
+            audience: audience.to_owned(),
+            scopes: Vec::new(),
+            guarding: Guarding::default(),
+        };
+        let registered = register::resource_server(&world.app.store, new, world.app.clock.now()).await;
+        assert!(matches!(registered, Err(register::Error::Store(store::Error::Exists))), "{audience}");
+    }
 }
