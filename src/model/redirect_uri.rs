@@ -84,15 +84,10 @@ impl RedirectUri {
         Url::parse(&self.0).is_ok_and(|url| leads_to_this_machine(&url))
     }
 
-    /// The source that a page's `form-action` must list, or the browser stops the redirect.
-    pub fn csp_source(&self) -> String {
-        match Url::parse(&self.0) {
-            // A policy can't name an IPv6 address.
-            Ok(url) if matches!(url.host(), Some(Host::Ipv6(_))) => format!("{}:", url.scheme()),
-            Ok(url) if matches!(url.scheme(), "http" | "https") => url.origin().ascii_serialization(),
-            Ok(url) => format!("{}:", url.scheme()),
-            Err(_) => String::new(),
-        }
+    /// The scheme of the app's own that this has, as a content security policy names it: `com.example.app:`.
+    pub fn private_scheme(&self) -> Option<String> {
+        let url = Url::parse(&self.0).ok()?;
+        (!matches!(url.scheme(), "http" | "https")).then(|| format!("{}:", url.scheme()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -245,8 +240,9 @@ mod tests {
         ] {
             assert!(RedirectUri::parse(text).is_err(), "{text:?}");
         }
-        assert_eq!(uri("com.example.app:/cb").csp_source(), "com.example.app:");
-        assert_eq!(uri("https://app.example/cb?a=b").csp_source(), "https://app.example");
+        assert_eq!(uri("com.example.app:/cb").private_scheme().as_deref(), Some("com.example.app:"));
+        assert_eq!(uri("https://app.example/cb?a=b").private_scheme(), None);
+        assert_eq!(uri("http://127.0.0.1/cb").private_scheme(), None);
     }
 
     #[test]

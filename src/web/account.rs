@@ -95,7 +95,7 @@ pub async fn register(
         Err(error) => Err(error.into()),
     };
     clear_unless_begun(&session, begun).await;
-    Ok(go_on(&form.get("next").and_then(local_path).unwrap_or_default()).into_response())
+    go_on(&headers, &form.get("next").and_then(local_path).unwrap_or_default())
 }
 
 fn new_user(form: &Params, faults: &mut Faults) -> Option<NewUser> {

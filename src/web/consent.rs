@@ -20,8 +20,10 @@ use crate::store::resource_servers::Scopes;
 use crate::web::device;
 use crate::web::error::{self, Error, Result};
 use crate::web::form::Form;
+use crate::web::go_on::{after_form, redirect};
 use crate::web::page::{Page, Section, content_security_policy};
 use crate::web::session::{SignedIn, Viewer, to_sign_in};
+use crate::web::visit::is_visit;
 
 /// One thing that the app may do.
 pub struct Permission {
@@ -109,30 +111,26 @@ impl std::fmt::Display for Shown {
     }
 }
 
-/// A 303 with an address that may have a scheme of the app's own.
-fn redirect(to: &str) -> Result<Response> {
-    let location = HeaderValue::from_str(to).map_err(|_| Error::BadRequest("authorize-error-encoding"))?;
-    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
-}
-
-fn refuse(refusal: Refusal) -> Result<Response> {
+fn refuse(refusal: Refusal, send: impl FnOnce(&str) -> Result<Response>) -> Result<Response> {
     match refusal {
         Refusal::Page(key) => Ok(error::page(StatusCode::BAD_REQUEST, key, None)),
-        Refusal::Redirect(to) => redirect(&to),
+        Refusal::Redirect(to) => send(&to),
         Refusal::Store(error) => Err(error.into()),
     }
 }
 
-/// A request that may be shown, and who looks at it; else the answer that goes out instead.
+/// A request that may be shown, and who looks at it; else the answer that goes out instead. `send` answers with an
+/// address of the app.
 fn enter(
     app: &App,
     viewer: Viewer,
     uri: &Uri,
     query: &str,
+    send: impl FnOnce(&str) -> Result<Response>,
 ) -> Result<std::result::Result<(Request, SignedIn), Response>> {
     let request = match authorize::read(app, query) {
         Ok(request) => request,
-        Err(refusal) => return refuse(refusal).map(Err),
+        Err(refusal) => return refuse(refusal, send).map(Err),
     };
     let Some(signed_in) = viewer.0 else { return Ok(Err(to_sign_in(&Method::GET, uri))) };
     if app.store.is_blocked(&signed_in.user.id, &request.client.id)? {
@@ -144,18 +142,21 @@ fn enter(
 pub async fn ask(
     State(app): State<App>,
     viewer: Viewer,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let (request, signed_in) = match enter(&app, viewer, &uri, &query)? {
+    let (request, signed_in) = match enter(&app, viewer, &uri, &query, redirect)? {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
     // Anybody can pretend to be a public client, so its users are asked every time (RFC 6749 §10.2).
     let is_proven = request.client.kind == ClientKind::Confidential;
-    if is_proven && stands(&app.store, &request.client.id, &signed_in.user.id, &request.scope)? {
+    // Nobody waits for the answer to a HEAD request or a prefetch, so it carries no code.
+    let may_pass = is_proven && is_visit(&method, &headers);
+    if may_pass && stands(&app.store, &request.client.id, &signed_in.user.id, &request.scope)? {
         match give(&app, &request, &signed_in, &headers, Basis::Standing).await {
             Ok(code) => return redirect(&request.answers.code(&code)),
             Err(AuthorizeError::Ask) => {}
@@ -174,7 +175,8 @@ pub async fn decide(
     Form(form): Form,
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let (request, signed_in) = match enter(&app, viewer, &uri, &query)? {
+    let send = |to: &str| after_form(&headers, to, None);
+    let (request, signed_in) = match enter(&app, viewer, &uri, &query, send)? {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
@@ -182,11 +184,12 @@ pub async fn decide(
     if shown.as_ref().is_some_and(|shown| shown.seen.user != signed_in.user.id) {
         return show(&app, request, &signed_in, query, Some("consent-other-account"));
     }
+    let send = |to: &str| after_form(&headers, to, Some(request.client.name.as_str()));
     match form.get("decision") {
         Some("approve") => {}
         Some("deny") => {
             let error = OauthError::new(Code::AccessDenied, "the user did not allow it");
-            return redirect(&request.answers.error(&error));
+            return send(&request.answers.error(&error));
         }
         _ => return show(&app, request, &signed_in, query, Some("consent-undecided")),
     }
@@ -197,7 +200,7 @@ pub async fn decide(
         return show(&app, request, &signed_in, query, Some("consent-moved"));
     };
     match give(&app, &request, &signed_in, &headers, Basis::Approved(seen)).await {
-        Ok(code) => redirect(&request.answers.code(&code)),
+        Ok(code) => send(&request.answers.code(&code)),
         Err(AuthorizeError::Ask) => show(&app, request, &signed_in, query, Some("consent-moved")),
         Err(error) => refused(error, &uri),
     }
@@ -249,7 +252,7 @@ fn show(
             is_new: granted.as_ref().is_some_and(|granted| !granted.contains(&entry.name)),
         })
         .collect();
-    let policy = content_security_policy(Some(&request.answers.redirect.csp_source()));
+    let policy = content_security_policy(request.answers.redirect.private_scheme().as_deref());
     let shown = Shown::new(&request, &scopes, seen);
     let page = ConsentPage {
         page: signed_in.page(Section::None, app.clock.now()),

@@ -23,6 +23,7 @@ use crate::store;
 use crate::web::device;
 use crate::web::error::Result;
 use crate::web::form::{Form, Query, local_path};
+use crate::web::go_on::{after_form, redirect};
 use crate::web::page::{Page, content_security_policy};
 use crate::web::session::{self, Viewer};
 
@@ -42,7 +43,7 @@ impl SignInPage {
     fn new(app: &App, page: Page, fields: &Params) -> (Self, Option<String>) {
         let next = fields.get("next").and_then(local_path).unwrap_or_default();
         let asked = next.strip_prefix("/oauth/authorize?").and_then(|query| authorize::read(app, query).ok());
-        let target = asked.as_ref().map(|request| request.answers.redirect.csp_source());
+        let target = asked.as_ref().and_then(|request| request.answers.redirect.private_scheme());
         let username = fields.get("username").unwrap_or_default().to_owned();
         let client = asked.map(|request| request.client);
         (Self { page, client, next, username, error: None, registration: app.config.registration }, target)
@@ -53,7 +54,7 @@ impl SignInPage {
         url::form_urlencoded::Serializer::new(String::new()).append_pair("next", &self.next).finish()
     }
 
-    /// After signing in, a standing consent may lead on to the app: the policy has to allow it.
+    /// After signing in, a standing consent may redirect to a private scheme: the policy has to allow it.
     fn respond(self, status: StatusCode, target: Option<&str>) -> Response {
         (status, [(header::CONTENT_SECURITY_POLICY, content_security_policy(target))], self).into_response()
     }
@@ -98,12 +99,18 @@ pub async fn sign_in(
         return Ok(page.respond(StatusCode::UNAUTHORIZED, target.as_deref()));
     }
     app.sign_in_limit.succeeded(attempt, now);
-    Ok(go_on(&page.next).into_response())
+    match target {
+        Some(_) => redirect(&page.next),
+        None => go_on(&headers, &page.next),
+    }
 }
 
-/// To where a person who has just signed in wanted to go.
-pub fn go_on(next: &str) -> Redirect {
-    Redirect::to(if next.is_empty() { "/authorizations" } else { next })
+/// To where a person who has just signed in wanted to go. An app may come after that.
+///
+/// # Errors
+/// See [`after_form`].
+pub fn go_on(headers: &HeaderMap, next: &str) -> Result<Response> {
+    if next.is_empty() { redirect("/authorizations") } else { after_form(headers, next, None) }
 }
 
 #[derive(Template, WebTemplate)]

@@ -10,3 +10,4 @@ mod journey_developer;
 mod journey_user;
 mod page;
 mod receipt;
+mod redirects;

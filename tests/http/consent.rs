@@ -1,5 +1,7 @@
 //! The consent page: what it says, what an approval gives, and when it may be passed over.
 
+use std::collections::HashMap;
+
 use crate::harness::browser::{Browser, ConsentPage, From};
 use crate::harness::client::Client;
 use crate::harness::fields::Fields;
@@ -27,7 +29,7 @@ async fn the_page_names_the_publisher_the_domain_and_the_scopes_in_words() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await.answer;
     assert_eq!(page.header("cache-control"), Some("no-store"));
-    assert_eq!(page.form_targets(), ["https://app.example"]);
+    assert_eq!(page.form_targets(), [""; 0]);
     let page = page.shows("Prints").shows("Paper Ltd").shows("<strong>app.example</strong>");
     page.shows("May read").shows("May write").shows("<strong>alice</strong>");
     let page = scene.alice.is_asked(&scene.app.request().with("scope", "read")).await.answer;
@@ -41,6 +43,64 @@ async fn an_app_with_a_scheme_of_its_own_may_be_led_back_to() {
     let page = scene.alice.is_asked(&app.request()).await;
     assert_eq!(page.answer.form_targets(), ["com.example.app:"]);
     app.accepts(&scene.alice.answers(&page, "approve").await);
+    // Browsers too: they open an app for whoever pressed a button.
+    app.accepts(&scene.alice.submits(&page.action, &page.form("approve")).await);
+    let denied = scene.alice.submits(&page.action, &page.form("deny")).await;
+    denied.redirects_error("com.example.app:/callback", "access_denied", STATE, ISSUER);
+}
+
+/// What a browser's form is answered with: a page, so that what the app's callback does next is no longer held to
+/// this server's policy.
+#[tokio::test]
+async fn a_browser_goes_on_to_the_app_by_a_page() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let allowed = scene.alice.submits(&page.action, &page.form("approve")).await.page(200);
+    let url = url::Url::parse(&allowed.shows("Continue to Prints").goes_on_to()).unwrap();
+    let params: HashMap<_, _> = url.query_pairs().into_owned().collect();
+    assert!(url.as_str().starts_with(CALLBACK), "{url}");
+    assert_eq!((params["state"].as_str(), params["iss"].as_str()), (STATE.unwrap(), ISSUER));
+    scene.app.redeems(&params["code"]).await;
+
+    let denied = scene.alice.submits(&page.action, &page.form("deny")).await.page(200).goes_on_to();
+    assert!(denied.starts_with(CALLBACK) && denied.contains("error=access_denied"), "{denied}");
+    let faulty = format!("/oauth/authorize?{}", scene.app.request().without("code_challenge").encode());
+    let refused = scene.alice.submits(&faulty, &page.form("approve")).await.page(200).goes_on_to();
+    assert!(refused.starts_with(CALLBACK) && refused.contains("error=invalid_request"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_a_client_sends_is_text_on_the_page_that_goes_on() {
+    let scene = scene().await;
+    scene.world.forces("UPDATE clients SET name = '<i>x</i>'");
+    let request = scene.app.request().with("state", "\"><script>2</script>");
+    let page = scene.alice.is_asked(&request).await;
+    let answer = scene.alice.submits(&page.action, &page.form("approve")).await.page(200);
+    answer.hides("<i>").hides("<script>2");
+}
+
+#[tokio::test]
+async fn a_head_request_or_a_prefetch_gives_no_code_where_consent_stands() {
+    let scene = scene().await;
+    scene.alice.authorizes(&scene.app).await;
+    let path = format!("/oauth/authorize?{}", scene.app.request().encode());
+    let before = scene.world.contents();
+    for (name, value) in [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("sec-purpose", "prefetch;anonymous-client-ip"),
+        ("purpose", "prefetch"),
+        ("x-moz", "prefetch"),
+        ("x-purpose", "preview"),
+    ] {
+        let answer = scene.alice.asks("GET", &path, name, value).await.page(200);
+        assert_eq!(answer.header("location"), None, "{name}: {value}");
+    }
+    let answer = scene.alice.asks("HEAD", &path, "accept", "*/*").await.is(200);
+    assert_eq!((answer.header("location"), answer.body.as_str()), (None, ""));
+    assert_eq!(scene.world.contents(), before);
+    // A visit passes.
+    scene.app.accepts(&scene.alice.opens(&scene.app.request()).await);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use rescind::routes::{Caller, Route, TABLE};
 
 use crate::harness::browser::{Browser, From};
 use crate::harness::fields::Fields;
-use crate::harness::{Scene, scene};
+use crate::harness::{Scene, World, scene};
 
 /// The routes of pages that need more than being signed in.
 fn guarded() -> Vec<&'static Route> {
@@ -92,4 +92,41 @@ async fn nothing_of_that_name_is_404_for_admins() {
         }
     }
     assert_eq!(scene.world.contents(), before);
+}
+
+/// The route's path with things of Alice's and of Dana's in place of its parameters.
+fn path_of_what_exists(world: &World, app: &str, route: &Route) -> String {
+    let id = |sql: &str| world.value::<String>(sql);
+    route
+        .path
+        .replace("{client_id}", app)
+        .replace("{user_id}", &id("SELECT id FROM users WHERE username = 'alice'"))
+        .replace("{grant_id}", &id("SELECT id FROM grants LIMIT 1"))
+        .replace("{family_id}", &id("SELECT id FROM families LIMIT 1"))
+        .replace("{session_id}", &id("SELECT id FROM sessions LIMIT 1"))
+        .replace("{receipt_id}", &id("SELECT receipt_id FROM ledger LIMIT 1"))
+        .replace("{resource_server_id}", &id("SELECT id FROM resource_servers LIMIT 1"))
+        .replace("{name}", "rescind.css")
+}
+
+/// GET and HEAD are safe (RFC 9110 §9.2.1). Only a visit to `/oauth/authorize` under a standing consent gives a code
+/// (tests/http/consent.rs).
+#[tokio::test]
+async fn looking_at_a_page_changes_nothing() {
+    let Scene { world, app, alice, .. } = scene().await;
+    let max = world.with_role("max", Role::Admin).await;
+    let developer = world.with_role("developer", Role::Developer).await;
+    let tokens = alice.connects(&app).await;
+    app.revokes(&tokens.access).await.is(200);
+    let before = world.contents();
+    let is_page = |route: &&Route| route.method == "get" && route.caller != Caller::ResourceServer;
+    for route in TABLE.iter().filter(is_page) {
+        let path = path_of_what_exists(&world, &app.id, route);
+        for browser in [&alice, &developer, &max, &alice.elsewhere()] {
+            browser.gets(&path).await;
+            browser.asks("HEAD", &path, "accept", "*/*").await;
+            browser.asks("GET", &path, "sec-purpose", "prefetch").await;
+        }
+        assert_eq!(world.contents(), before, "{path}");
+    }
 }

@@ -274,18 +274,17 @@ async fn signing_out_from_a_consent_page_comes_back_to_it_as_somebody_else() {
 }
 
 #[tokio::test]
-async fn the_sign_in_page_names_the_app_and_may_lead_on_to_it() {
+async fn the_sign_in_page_names_the_app_and_leads_nowhere_else() {
     let scene = scene().await;
     let visitor = scene.alice.elsewhere();
     let request = scene.app.request();
     let answer = visitor.opens(&request).await;
     let page = visitor.gets(answer.location()).await.page(200).shows("<strong>Prints</strong>");
-    assert_eq!(page.form_targets(), ["https://app.example"]);
+    assert_eq!(page.form_targets(), [""; 0]);
     // The page after a wrong password as well.
     let next = page.attribute("name=\"next\"", "value");
     let page = visitor.types("wrong horse battery", &next).await.page(401).shows("Prints");
-    assert_eq!(page.form_targets(), ["https://app.example"]);
-    // Nobody else's address gets into the policy.
+    assert_eq!(page.form_targets(), [""; 0]);
     for request in [
         request.clone().with("redirect_uri", "https://evil.example/"),
         request.with("client_id", "cli_00000000000000000000"),
@@ -295,6 +294,37 @@ async fn the_sign_in_page_names_the_app_and_may_lead_on_to_it() {
         let page = visitor.gets(&format!("/login?{query}")).await.page(200).hides("Prints");
         assert_eq!(page.form_targets(), [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_browser_that_has_signed_in_goes_on_by_a_page() {
+    let scene = scene().await;
+    scene.alice.authorizes(&scene.app).await;
+    let next = format!("/oauth/authorize?{}", scene.app.request().encode());
+    let signing_in = |name: &str| Fields::new(&[("username", name), ("password", PASSWORD), ("next", &next)]);
+    let elsewhere = scene.alice.elsewhere();
+    let to = elsewhere.submits("/login", &signing_in("alice")).await.page(200).goes_on_to();
+    assert_eq!(to, next);
+    scene.app.accepts(&elsewhere.gets(&to).await);
+    let carol = scene.alice.elsewhere();
+    assert_eq!(carol.submits("/register", &signing_in("carol")).await.page(200).goes_on_to(), next);
+    // Where nothing follows, there is nothing to go on to.
+    let fields = signing_in("alice").without("next");
+    elsewhere.submits("/login", &fields).await.leads_to("/authorizations");
+}
+
+#[tokio::test]
+async fn signing_in_may_lead_to_an_app_with_a_scheme_of_its_own() {
+    let scene = scene().await;
+    let app = scene.world.client_with_redirects(&["com.example.app:/callback"]).await;
+    scene.alice.authorizes(&app).await;
+    let elsewhere = scene.alice.elsewhere();
+    let page = elsewhere.opens(&app.request()).await;
+    let page = elsewhere.gets(page.location()).await.page(200);
+    assert_eq!(page.form_targets(), ["com.example.app:"]);
+    let next = page.attribute("name=\"next\"", "value");
+    let fields = Fields::new(&[("username", "alice"), ("password", PASSWORD), ("next", &next)]);
+    app.accepts(&elsewhere.gets(elsewhere.submits("/login", &fields).await.leads_to(&next).location()).await);
 }
 
 /// Sends the sign-in form through a proxy that saw it come from `address`.

@@ -129,6 +129,18 @@ impl Answer {
         self
     }
 
+    /// Where a page leads that goes on by itself. Its link leads there too, and nothing of it is kept or passed on.
+    #[track_caller]
+    pub fn goes_on_to(&self) -> String {
+        let to =
+            self.attribute("http-equiv=\"refresh\"", "content").split_once("0;url=").unwrap().1.to_owned();
+        assert_eq!(self.attribute("class=\"actions\"", "href"), to);
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        assert_eq!(self.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(self.form_targets(), [""; 0]);
+        to
+    }
+
     /// The value of the first attribute that follows `mark` in the page.
     #[track_caller]
     pub fn attribute(&self, mark: &str, attribute: &str) -> String {

@@ -103,6 +103,24 @@ impl Browser {
         self.sends(request, body).await
     }
 
+    /// Sends a form as a browser of today does, which then goes to the page that comes back.
+    #[allow(dead_code, reason = "tests/faults has no use for it")]
+    pub async fn submits(&self, path: &str, fields: &Fields) -> Answer {
+        let request = self.world.request("POST", path).header(header::CONTENT_TYPE, FORM);
+        let request =
+            request.header(header::ORIGIN, self.world.issuer()).header("sec-fetch-site", "same-origin");
+        let request =
+            request.header("sec-fetch-mode", "navigate").header(header::ACCEPT, "text/html,*/*;q=0.8");
+        self.sends(request, fields.encode().into()).await
+    }
+
+    /// Fetches a page with this header beside those of every request.
+    #[allow(dead_code, reason = "tests/faults has no use for it")]
+    pub async fn asks(&self, method: &str, path: &str, name: &str, value: &str) -> Answer {
+        let request = self.world.request(method, path).header("sec-fetch-site", "none").header(name, value);
+        self.sends(request, Body::empty()).await
+    }
+
     pub async fn posts_from(&self, from: From, path: &str, fields: &Fields) -> Answer {
         let request = self.world.request("POST", path).header(header::CONTENT_TYPE, FORM);
         let request = match from {
