@@ -1,7 +1,7 @@
 //! How often passwords may be tried.
 //!
-//! By address, and by username from all addresses together. An address from which the person has signed in lately
-//! has a budget of its own for that username, so that guesses from elsewhere keep nobody out.
+//! By address, by username at an address, and by username from all addresses together. The last does not count where
+//! the person has signed in lately, so that guesses from elsewhere keep nobody out.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -36,7 +36,7 @@ pub struct TooMany(pub Duration);
 #[must_use]
 #[derive(Debug)]
 pub struct Attempt {
-    budgets: [Option<Key>; 2],
+    budgets: [Option<Key>; 3],
     /// The username at this address.
     place: Option<u64>,
 }
@@ -51,6 +51,8 @@ struct Key {
 enum Kind {
     Address,
     Name,
+    /// Of a username at an address where it has not signed in.
+    NewPlace,
     /// Of a username at a usual address, or of a session.
     Person,
 }
@@ -64,6 +66,7 @@ pub struct SignInLimit {
 struct Tables {
     by_address: Budgets,
     by_name: Budgets,
+    by_new_place: Budgets,
     by_person: Budgets,
     usual: Box<[Usual]>,
 }
@@ -113,6 +116,7 @@ impl Tables {
         match kind {
             Kind::Address => &mut self.by_address,
             Kind::Name => &mut self.by_name,
+            Kind::NewPlace => &mut self.by_new_place,
             Kind::Person => &mut self.by_person,
         }
     }
@@ -141,8 +145,10 @@ impl Default for SignInLimit {
         let nowhere = Usual { hash: 0, at: Timestamp::from_millis(0) };
         let tables = Tables {
             by_address: Budgets::new(60, Duration::from_secs(1)),
-            // Its interval is how long guesses of others can keep a person out (docs/operating.md).
-            by_name: Budgets::new(20, Duration::from_secs(30)),
+            // Their intervals are how long a person may have to wait (docs/operating.md). One address alone does not
+            // use up what a name has.
+            by_name: Budgets::new(50, Duration::from_secs(30)),
+            by_new_place: Budgets::new(20, Duration::from_secs(60)),
             by_person: Budgets::new(20, Duration::from_secs(3)),
             usual: (0..ENTRIES).map(|_| nowhere).collect(),
         };
@@ -180,20 +186,24 @@ impl SignInLimit {
     }
 
     fn attempt(&self, tables: &Tables, purpose: Purpose<'_>, from: IpAddr, now: Timestamp) -> Attempt {
-        let place = match purpose {
-            Purpose::SignIn(name) => Some(self.hash((name.as_str(), from))),
-            Purpose::NoAccount | Purpose::Confirm(_) => None,
-        };
-        let second = match purpose {
-            Purpose::NoAccount => None,
-            Purpose::Confirm(session) => Some((Kind::Person, self.hash(session.as_str()))),
-            Purpose::SignIn(name) => match place.filter(|&hash| tables.is_usual(hash, now)) {
-                Some(hash) => Some((Kind::Person, hash)),
-                None => Some((Kind::Name, self.hash(name.as_str()))),
-            },
-        };
-        let first = Key { kind: Kind::Address, hash: self.hash(from) };
-        Attempt { budgets: [Some(first), second.map(|(kind, hash)| Key { kind, hash })], place }
+        let key = |kind, hash| Some(Key { kind, hash });
+        let address = key(Kind::Address, self.hash(from));
+        match purpose {
+            Purpose::NoAccount => Attempt { budgets: [address, None, None], place: None },
+            Purpose::Confirm(session) => {
+                let session = key(Kind::Person, self.hash(session.as_str()));
+                Attempt { budgets: [address, session, None], place: None }
+            }
+            Purpose::SignIn(name) => {
+                let place = self.hash((name.as_str(), from));
+                let budgets = if tables.is_usual(place, now) {
+                    [address, key(Kind::Person, place), None]
+                } else {
+                    [address, key(Kind::NewPlace, place), key(Kind::Name, self.hash(name.as_str()))]
+                };
+                Attempt { budgets, place: Some(place) }
+            }
+        }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -230,8 +240,21 @@ mod tests {
     #[test]
     fn guesses_of_one_password_count_together_whatever_addresses_they_come_from() {
         let limit = SignInLimit::default();
-        assert_eq!(allowed(&limit, "alice", 150), 20);
+        assert_eq!(allowed(&limit, "alice", 150), 50);
         assert_eq!(allowed(&limit, "bob", 1), 1, "another name has a budget of its own");
+    }
+
+    #[test]
+    fn one_address_alone_keeps_nobody_out() {
+        let limit = SignInLimit::default();
+        let alice = name("alice");
+        for minute in 0..120 {
+            let now = NOW.plus(Duration::from_secs(60 * minute));
+            let begin = |from| limit.begin(Purpose::SignIn(&alice), address(from), now).is_ok();
+            let allowed = (0..150).filter(|_| begin(1)).count();
+            assert_eq!(allowed, if minute == 0 { 20 } else { 1 });
+            assert!(begin(1000), "after {minute} minutes");
+        }
     }
 
     #[test]
