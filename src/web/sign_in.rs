@@ -62,7 +62,8 @@ impl SignInPage {
 
 pub async fn sign_in_page(State(app): State<App>, viewer: Viewer, Query(query): Query) -> Response {
     if viewer.0.is_some() {
-        return go_on(&query.get("next").and_then(local_path).unwrap_or_default()).into_response();
+        let next = query.get("next").and_then(local_path).unwrap_or_else(|| "/authorizations".to_owned());
+        return Redirect::to(&next).into_response();
     }
     let (page, target) = SignInPage::new(&app, viewer.page(app.clock.now()), &query);
     page.respond(StatusCode::OK, target.as_deref())

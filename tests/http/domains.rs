@@ -18,7 +18,7 @@ async fn bans(world: &World, app: &Client) {
 async fn redirect_uris_in_other_than_the_plain_form_are_refused_at_registration_and_edit() {
     let Scene { world, .. } = scene().await;
     let dana = developer(&world, "dana").await;
-    dana.posts("/apps/new", &registration()).await.page(200);
+    dana.posts("/apps/new", &registration()).await.is(303);
     let id: String = world.value("SELECT id FROM clients WHERE name = 'Album Größe'");
     let before = world.contents();
     for path in ["/apps/new".to_owned(), format!("/apps/{id}")] {
@@ -59,7 +59,7 @@ async fn a_banned_host_is_refused_with_those_below_it_and_with_every_port_and_pa
     for uri in
         ["https://notevil.example/cb", "https://example/cb", "com.evil.apps:/cb", "http://localhost/cb"]
     {
-        dana.posts("/apps/new", &registration().with("redirect_uri", uri)).await.page(200);
+        dana.posts("/apps/new", &registration().with("redirect_uri", uri)).await.is(303);
     }
 }
 

@@ -35,7 +35,7 @@ async fn names_of_every_script_are_registered_in_normal_form_c_and_with_single_s
         ("עברית", "עברית"),
         ("👩‍👩‍👧 Family", "👩‍👩‍👧 Family"),
     ] {
-        dana.posts("/apps/new", &named(typed)).await.page(200);
+        dana.posts("/apps/new", &named(typed)).await.is(303);
         let known: i64 = world.value(&format!("SELECT count(*) FROM clients WHERE name = '{stored}'"));
         assert_eq!(known, 1, "{stored}");
     }
@@ -44,7 +44,7 @@ async fn names_of_every_script_are_registered_in_normal_form_c_and_with_single_s
 #[tokio::test]
 async fn a_name_that_looks_like_another_developers_is_refused() {
     let Desk { world, dana, .. } = desk().await;
-    dana.posts("/apps/new", &named("Paypal")).await.page(200);
+    dana.posts("/apps/new", &named("Paypal")).await.is(303);
     let eve = developer(&world, "eve").await;
     let before = world.contents();
     for name in ["Раураl", "раураl", "PaypaI", "Paypa1", "Ｐaypa1"] {
@@ -52,10 +52,10 @@ async fn a_name_that_looks_like_another_developers_is_refused() {
     }
     assert_eq!(world.contents(), before);
     // Nobody owns a word; and one's own apps may be alike.
-    eve.posts("/apps/new", &named("PAYPAL")).await.page(200);
-    eve.posts("/apps/new", &named("Mail")).await.page(200);
-    dana.posts("/apps/new", &named("Mall")).await.page(200);
-    eve.posts("/apps/new", &named("MaiI")).await.page(200);
+    eve.posts("/apps/new", &named("PAYPAL")).await.is(303);
+    eve.posts("/apps/new", &named("Mail")).await.is(303);
+    dana.posts("/apps/new", &named("Mall")).await.is(303);
+    eve.posts("/apps/new", &named("MaiI")).await.is(303);
     dana.posts("/apps/new", &named("Mai1")).await.page(422);
 }
 
@@ -63,7 +63,7 @@ async fn a_name_that_looks_like_another_developers_is_refused() {
 async fn an_edit_is_held_against_other_developers_names_only_where_it_changes_the_name() {
     let Desk { world, dana, app, .. } = desk().await;
     let eve = developer(&world, "eve").await;
-    eve.posts("/apps/new", &named("Paypal")).await.page(200);
+    eve.posts("/apps/new", &named("Paypal")).await.is(303);
     let path = format!("/apps/{}", app.id);
     dana.posts(&path, &named("Раураl")).await.page(422).shows("id=\"name-error\"");
     world.forces(&format!("UPDATE clients SET name = 'Раураl' WHERE id = '{}'", app.id));
@@ -109,7 +109,7 @@ async fn an_app_whose_name_shows_nothing_is_deleted_by_its_id_and_not_by_an_empt
 async fn searches_ignore_case_in_every_script_and_know_no_wildcards() {
     let Desk { world, dana, .. } = desk().await;
     for name in ["Фотоальбом", "Größenwahn", "100 % _a_"] {
-        dana.posts("/apps/new", &named(name)).await.page(200);
+        dana.posts("/apps/new", &named(name)).await.is(303);
         let id: String = world.value(&format!("SELECT id FROM clients WHERE name = '{name}'"));
         world
             .ends_all_tokens_of(&crate::harness::client::Client::new(world.clone(), &id, None, String::new()))

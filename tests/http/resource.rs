@@ -1,5 +1,6 @@
 //! The `resource` parameter (RFC 8707), for both token formats.
 
+use rescind::model::by::By;
 use rescind::model::client::{ClientKind, TokenFormat};
 use rescind::model::resource_server::Guarding;
 use rescind::service::register::{self, NewResourceServer};
@@ -158,7 +159,8 @@ async fn one_resource_is_registered_once() {
             scopes: Vec::new(),
             guarding: Guarding::default(),
         };
-        let registered = register::resource_server(&world.app.store, new, world.app.clock.now()).await;
+        let registered =
+            register::resource_server(&world.app.store, new, By::operator(world.app.clock.now())).await;
         assert!(matches!(registered, Err(register::Error::Store(store::Error::Exists))), "{audience}");
     }
 }
