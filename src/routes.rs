@@ -122,6 +122,8 @@ routes! {
         "/admin/apps/{client_id}/ban": get(web::admin_apps::ban_page) post(web::admin_apps::ban);
         "/admin/apps/{client_id}/reinstate":
             get(web::admin_apps::reinstate_page) post(web::admin_apps::reinstate);
+        "/admin/apps/{client_id}/owner":
+            get(web::hand_over::owner_page) post(web::hand_over::set_owner);
         "/admin/users": get(web::admin_users::list);
         "/admin/users/{user_id}": get(web::admin_users::detail);
         "/admin/users/{user_id}/disable":
@@ -135,6 +137,12 @@ routes! {
         "/admin/resource-servers/new":
             get(web::resource_servers::new_page) post(web::resource_servers::register);
         "/admin/resource-servers/{resource_server_id}/secret": get(web::resource_servers::secret_page);
+        "/admin/resource-servers/{resource_server_id}/edit":
+            get(web::resource_server_acts::edit_page) post(web::resource_server_acts::edit);
+        "/admin/resource-servers/{resource_server_id}/rotate-secret":
+            get(web::resource_server_acts::rotate_secret_page) post(web::resource_server_acts::rotate_secret);
+        "/admin/resource-servers/{resource_server_id}/delete":
+            get(web::resource_server_acts::delete_page) post(web::resource_server_acts::delete);
         "/admin/resource-servers/{resource_server_id}": get(web::guards::detail) post(web::guards::change);
     }
     Client {

@@ -279,6 +279,11 @@ impl Store {
         self.writer.ledger_head()
     }
 
+    /// Moves when resource servers or scopes have changed.
+    pub fn registry_moved(&self) -> watch::Receiver<u64> {
+        self.writer.registry_moved()
+    }
+
     /// Waits for the work that was handed over, then closes the file.
     pub async fn close(&self) {
         self.writer.close().await;

@@ -39,6 +39,7 @@ pub fn read(event: &Event) -> Result<Message, String> {
             Ok(Message::Entry(id, entry))
         }
         "keys" => serde_json::from_str(&event.data).map(Message::Keys).map_err(unreadable),
+        "deleted" => Err("this resource server was deleted at the authorization server".to_owned()),
         _ => Err("an event of unknown name".to_owned()),
     }
 }
@@ -127,7 +128,7 @@ pub async fn run(shared: Arc<Shared>) {
                 if is_rare { Duration::ZERO } else { pauses.next(Duration::ZERO) }
             }
             End::Unreadable(why) => {
-                shared.trouble(format!("an event that cannot be read, this guard is too old: {why}"));
+                shared.trouble(format!("nothing is trusted after an event of the feed: {why}"));
                 needs_snapshot = true;
                 pauses.next(Duration::ZERO)
             }

@@ -121,6 +121,8 @@ keep-suspended = Keep it suspended
 reason = Reason
 reason-hint = One sentence, at most 300 characters. Everyone who uses the app and its developer read it.
 reason-hint-account = One sentence, at most 300 characters. The person concerned and all admins can read it.
+reason-hint-server = One sentence, at most 300 characters. All admins can read it.
+reason-hint-owner = One sentence, at most 300 characters. All admins can read it.
 reason-hint-disable = One sentence, at most 300 characters. The person concerned and all admins can read it, and so can everyone who uses an app that is suspended.
 error-reason-empty = The reason is empty. Say in one sentence why.
 error-reason-long = The reason is too long. Use at most 300 characters.
@@ -197,6 +199,23 @@ user-enable-apps = Apps of theirs that were suspended stay so until you reinstat
 user-enable-button = Enable the account
 keep-disabled = Keep it disabled
 
+## Handing an app over
+
+owner-link = Hand over to another developer
+owner-title = Hand { $app } over?
+owner-lede = Today it belongs to { $owner }.
+owner-former = { $owner } doesn’t see it any more, and can’t change it.
+owner-secret = The new developer can rotate its secret, change it, revoke its tokens and delete it. Secrets that are in use keep working: the former developer may know them, so rotate them if that matters.
+owner-tokens = All tokens, everyone’s permissions, its settings, and whether it is suspended or banned.
+owner-publisher = Pages go on naming “{ $publisher }” as its publisher. The new developer can change that, and users are told.
+owner-field = User name of the new developer
+owner-hint = An active account with the role developer or admin.
+owner-button = Hand it over
+owner-stuck = { $user } can’t manage these apps: only an active developer or admin can. Hand them over to somebody who can.
+error-owner-unknown = Nobody has this user name. Enter the name of another developer.
+error-owner-developer = This account is disabled, or is neither a developer nor an admin. Change its role first, or enter another name.
+error-owner-same = The app belongs to this person already. Enter another name.
+
 ## Resource servers
 
 servers-lede = The services that accept access tokens, and what each scope allows.
@@ -242,12 +261,44 @@ server-save = Save
 error-server-staleness = The seconds without an answer have to be a whole number from 1 to 300, and one of the two ways has to be chosen.
 error-server-name = The name has to have 1 to 80 visible characters, none of them invisible or changing the direction of text.
 error-server-audience = The audience has to be an absolute address without # and white space, such as https://photos.example.
-error-server-audience-taken = Another resource server has this audience, or one of these scopes. Use another.
+error-server-audience-taken = Another resource server has this audience or one of these scopes, or had it until it was deleted. Use another.
 error-server-scopes-empty = Name at least one scope: without one, no app can ask for anything there.
 error-server-scopes-line = Each line of the scopes needs an equals sign between its name and its words.
 error-server-scopes-name = A scope’s name may have at most 64 characters, and no space, quote or backslash.
 error-server-scopes-words = Each scope needs 1 to 200 visible characters that say what it allows.
-error-server-scopes-taken = A scope’s name stands twice, or another resource server has it. Use another.
+error-server-scopes-taken = A scope’s name stands twice, another resource server has it, or it was deleted before. Use another.
+error-server-outdated = Another admin has changed this resource server since you opened the page. Here is how it is now.
+server-edit = Edit name and scopes
+server-edit-hint = The audience stays: tokens name it.
+server-edit-title = Edit { $name }
+server-edit-audience = It can’t be changed, because tokens name it.
+server-edit-words = If you change what a scope allows, people who allowed it are asked again the next time an app sends them here. Apps keep the access that they have.
+server-edit-deleted = A scope whose line you delete is gone at once for tokens that are looked up, and when they are refreshed. A JWT that was issued before carries it until it expires.
+server-edit-names = The name of a deleted scope can never be used again, so that nobody’s old permission comes to allow something new.
+server-rotate-text = Both secrets work for as long as you choose. Tokens stay.
+server-rotate-lede = The service gets a new secret for looking tokens up and for its guards. No app and no user notices.
+server-rotate-hint = 0 to 168, which is a week. Take 0 if it has leaked: whoever has only the old one is refused at once, and feeds that it opened end. Guards accept nothing until they have the new one.
+server-delete = Delete
+server-delete-hint = It can look up no token any more, and apps can’t ask for its scopes. This can’t be undone.
+server-delete-lede = The service can’t check tokens any more. This can’t be undone.
+server-delete-secrets = Its ID and its secrets stop working at once: it can look up no token, and its revocation feed ends.
+server-delete-guards = Guards that are connected refuse every token at once. One that can’t be reached refuses every token after at most { $seconds ->
+    [one] 1 second
+   *[other] { $seconds } seconds
+}.
+server-delete-unguarded = No guard is known there. If the service checks JWTs by itself, those that were issued before work there until they expire: at most { $minutes ->
+    [one] 1 minute
+   *[other] { $minutes } minutes
+}. To be safe, switch it off.
+server-delete-tokens = Tokens that were issued for it are accepted by no other service. Refreshing leaves its scopes out; an app that has no other scope gets no more tokens.
+server-delete-scopes = No app can ask for its scopes any more, whatever its registration says:
+server-delete-grants = What people have allowed there allows nothing any more, and pages stop showing it.
+server-delete-others = Access to all other services.
+server-delete-receipts = Receipts and the history of this service.
+server-delete-names = The audience and the names of the scopes can never be registered again, so that no old token works somewhere new:
+server-delete-field = Type the service’s name to confirm
+server-deleted = Deleted
+server-deleted-text = No token is accepted for it, and its audience and scopes are never used again.
 
 ## The last drill
 

@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::feed::stream::gap;
 use crate::model::id::{FamilyId, GrantId};
 use crate::model::resource_server::ResourceServer;
+use crate::oauth::client_auth::ProvenServer;
 use crate::oauth::error::{Code, Error};
 use crate::service::guards::{self, Acknowledgement, Lease};
 
@@ -24,12 +25,13 @@ const LARGEST_INTEGER: u64 = (1 << 53) - 1;
 
 pub async fn acknowledge(
     State(app): State<App>,
-    caller: ResourceServer,
+    caller: ProvenServer,
     request: Request,
 ) -> Result<Response, Error> {
     let ack = read(request.into_body()).await?;
     // After the body: a body that arrives slowly must not make a confirmation look quicker than it was.
     let now = app.clock.now();
+    let caller = caller.confirmed(&app, now)?;
     if ack.incarnation != app.feed.incarnation(&app.store).await? {
         return Ok(gap(StatusCode::CONFLICT));
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::model::act::RETENTION;
-use crate::model::resource_server::ResourceServer;
+use crate::oauth::client_auth::{Proof, ProvenServer};
 use crate::oauth::error::Error;
 use crate::service::feed::Event;
 use crate::store;
@@ -33,7 +33,7 @@ const RETRY: std::ops::Range<u32> = 500..2_000;
 
 pub async fn stream(
     State(app): State<App>,
-    caller: ResourceServer,
+    caller: ProvenServer,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
@@ -54,7 +54,9 @@ pub async fn stream(
     let follower = Follower {
         position: app.feed.position(),
         stopping: app.feed.stopping(),
-        audience: caller.audience.to_string(),
+        audience: caller.server().audience.to_string(),
+        registry: app.store.registry_moved(),
+        caller,
         incarnation: tip.incarnation,
         seen: sequence,
         sent: sequence,
@@ -62,6 +64,7 @@ pub async fn stream(
         keys_sent: None,
         source: Source::Database,
         sent_at: Instant::now(),
+        is_over: false,
         app,
     };
     let headers = [
@@ -86,9 +89,16 @@ enum Source {
     Ring,
 }
 
+/// The last event of a resource server that was deleted. A guard that does not know it trusts nothing any more, which is
+/// what it means.
+const DELETED: &str = "event: deleted\ndata: {}\n\n";
+
 /// One stream. It is asked for more when its connection has room, and never pushed.
 struct Follower {
     app: App,
+    /// Who opened it, and by which secret: it lasts no longer than that.
+    caller: ProvenServer,
+    registry: watch::Receiver<u64>,
     audience: String,
     incarnation: u64,
     position: watch::Receiver<i64>,
@@ -101,11 +111,14 @@ struct Follower {
     keys_sent: Option<i64>,
     source: Source,
     sent_at: Instant,
+    is_over: bool,
 }
 
 /// What is there for a stream.
 enum Found {
     Text(String),
+    /// Text after which it ends.
+    Last(&'static str),
     Nothing,
     /// It has to end.
     End(&'static str),
@@ -118,12 +131,17 @@ impl Follower {
             return self.ended("feed.reader_stuck");
         }
         loop {
-            if *self.stopping.borrow() {
+            if self.is_over || *self.stopping.borrow() {
                 return None;
             }
             self.position.borrow_and_update();
+            self.registry.borrow_and_update();
             match self.find().await {
                 Ok(Found::Text(text)) => return Some(self.sending(text)),
+                Ok(Found::Last(text)) => {
+                    self.is_over = true;
+                    return Some(self.sending(text.to_owned()));
+                }
                 Ok(Found::Nothing) => {}
                 Ok(Found::End(why)) => return self.ended(why),
                 // It comes back, and is told 503 until the database answers.
@@ -135,6 +153,7 @@ impl Follower {
             tokio::select! {
                 moved = self.position.changed() => moved.ok()?,
                 moved = self.keys_version.changed() => moved.ok()?,
+                moved = self.registry.changed() => moved.ok()?,
                 stopped = self.stopping.changed() => stopped.ok()?,
                 () = tokio::time::sleep(HEARTBEAT) => return Some(self.sending(": still here\n\n".to_owned())),
             }
@@ -152,6 +171,12 @@ impl Follower {
     }
 
     async fn find(&mut self) -> store::Result<Found> {
+        let now = self.app.clock.now();
+        match self.caller.proof(&self.app, now)? {
+            Proof::Valid => {}
+            Proof::Outdated => return Ok(Found::End("feed.secret_rotated")),
+            Proof::Deleted => return Ok(Found::Last(DELETED)),
+        }
         let mut text = String::new();
         if self.keys_sent.is_none() {
             // Guards that all lose a server at once don't all come back at once. Writing to a String can't fail.
@@ -164,7 +189,6 @@ impl Follower {
             let data = data.map_err(|error| store::Error::Unavailable(error.to_string()))?;
             let _ = write!(text, "event: keys\ndata: {data}\n\n");
         }
-        let now = self.app.clock.now();
         loop {
             let Some(events) = self.more()? else { return Ok(Found::End("feed.reader_fell_behind")) };
             for event in &events {

@@ -15,13 +15,56 @@ pub struct ResourceServer {
     pub name: Arc<str>,
     /// The `aud` of tokens for it: an absolute URI without fragment (RFC 8707 §2).
     pub audience: Arc<str>,
+    /// The newest secret's.
     pub secret: Digest,
+    /// Secrets that were rotated and still work for a while.
+    pub earlier_secrets: Arc<[EarlierSecret]>,
     pub guarding: Guarding,
     /// When one of its guards acknowledged for the first time.
     pub guard_seen_at: Option<Timestamp>,
+    /// Counts the changes of its name and scopes.
+    pub version: i64,
+    /// Deleted ones stay known, so that receipts can name them. Nothing authenticates as one.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// A secret that was rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarlierSecret {
+    pub digest: Digest,
+    pub expires_at: Timestamp,
 }
 
 impl ResourceServer {
+    /// One that is just being registered.
+    pub fn new(id: ResourceServerId, name: &str, audience: &str, secret: Digest, guarding: Guarding) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            audience: audience.into(),
+            secret,
+            earlier_secrets: Arc::default(),
+            guarding,
+            guard_seen_at: None,
+            version: 1,
+            deleted_at: None,
+        }
+    }
+
+    /// Whether the secret with this digest works at `now`.
+    pub fn accepts(&self, secret: &Digest, now: Timestamp) -> bool {
+        let earlier = self.earlier_secrets.iter().filter(|earlier| now < earlier.expires_at);
+        // Every one is compared, so that the time does not tell which one matched.
+        let known = earlier.map(|earlier| &earlier.digest).chain([&self.secret]);
+        let matches = known.filter(|digest| digest.matches(secret)).count();
+        self.deleted_at.is_none() && matches > 0
+    }
+
+    /// When the last of the earlier secrets stops working.
+    pub fn earlier_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.earlier_secrets.iter().map(|earlier| earlier.expires_at).filter(|end| now < *end).max()
+    }
+
     /// Whether guards answer for it.
     pub fn is_guarded(&self) -> bool {
         self.guarding.guard == Guard::Expected && self.guard_seen_at.is_some()

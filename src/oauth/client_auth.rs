@@ -15,8 +15,9 @@ use crate::model::client::ClientKind;
 use crate::model::id::{ClientId, ResourceServerId};
 use crate::model::params::{Params, decode};
 use crate::model::resource_server::ResourceServer;
-use crate::model::secret::{ClientSecret, ResourceServerSecret};
+use crate::model::secret::{ClientSecret, Digest, ResourceServerSecret};
 use crate::oauth::error::{Code, Error};
+use crate::store;
 use crate::store::clients::ClientAndSecrets;
 
 /// The pair in an `Authorization: Basic` header.
@@ -144,12 +145,13 @@ pub fn authenticate_resource_server(
     app: &App,
     basic: Option<Basic>,
     form: &Params,
+    now: Timestamp,
 ) -> Result<ResourceServer, Error> {
     let shown = Shown::read(basic.as_ref(), form).map_err(|error| match error.code {
         Code::InvalidClient => not_a_resource_server(),
         _ => error,
     })?;
-    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default())
+    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default(), now).map(|proven| proven.server)
 }
 
 /// 401, whichever way was used (RFC 7662 §2.3).
@@ -157,20 +159,68 @@ fn not_a_resource_server() -> Error {
     Error::invalid_client("resource servers authenticate with their id and secret").challenged()
 }
 
-fn prove_resource_server(app: &App, id: &str, secret: &str) -> Result<ResourceServer, Error> {
+fn prove_resource_server(app: &App, id: &str, secret: &str, now: Timestamp) -> Result<ProvenServer, Error> {
     let id = ResourceServerId::parse(id).ok_or_else(not_a_resource_server)?;
-    let secret = ResourceServerSecret::parse(secret).ok_or_else(not_a_resource_server)?;
-    let server = app.store.resource_server(&id)?;
-    server.filter(|server| server.secret.matches(&secret.digest())).ok_or_else(not_a_resource_server)
+    let secret = ResourceServerSecret::parse(secret).ok_or_else(not_a_resource_server)?.digest();
+    let server = app.store.resource_server(&id)?.filter(|server| server.accepts(&secret, now));
+    server.map(|server| ProvenServer { server, secret }).ok_or_else(not_a_resource_server)
 }
 
-/// The resource server that asks, by Basic: where there is no form to hold anything else.
-impl FromRequestParts<App> for ResourceServer {
+/// A resource server that asks, and the secret that it has shown. A client's credentials open nothing there.
+pub struct ProvenServer {
+    server: ResourceServer,
+    secret: Digest,
+}
+
+/// What has become of the credentials that a request began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Valid,
+    /// The secret was rotated.
+    Outdated,
+    /// The resource server was deleted.
+    Deleted,
+}
+
+impl ProvenServer {
+    /// What holds of the credentials now.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn proof(&self, app: &App, now: Timestamp) -> store::Result<Proof> {
+        let known = app.store.resource_server(&self.server.id)?;
+        Ok(match known {
+            None => Proof::Deleted,
+            Some(server) if server.accepts(&self.secret, now) => Proof::Valid,
+            Some(_) => Proof::Outdated,
+        })
+    }
+
+    /// The resource server, once the request's body has been read: that may take long, and its secret may have been
+    /// rotated meanwhile.
+    ///
+    /// # Errors
+    /// `invalid_client`.
+    pub fn confirmed(self, app: &App, now: Timestamp) -> Result<ResourceServer, Error> {
+        match self.proof(app, now)? {
+            Proof::Valid => Ok(self.server),
+            Proof::Outdated | Proof::Deleted => Err(not_a_resource_server()),
+        }
+    }
+
+    /// For requests without a body.
+    pub const fn server(&self) -> &ResourceServer {
+        &self.server
+    }
+}
+
+/// By Basic: these requests have no form to hold anything else.
+impl FromRequestParts<App> for ProvenServer {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let basic = Basic::from_headers(&parts.headers)?.ok_or_else(not_a_resource_server)?;
-        prove_resource_server(app, &basic.id, &basic.secret)
+        prove_resource_server(app, &basic.id, &basic.secret, app.clock.now())
     }
 }
 

@@ -25,7 +25,7 @@ pub async fn introspect(
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let caller = authenticate_resource_server(&app, basic, &form)?;
+    let caller = authenticate_resource_server(&app, basic, &form, now)?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     let facts = match AccessToken::parse(token) {
         Some(token) => app.store.live_access_token(&token.digest(), now)?,

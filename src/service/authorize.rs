@@ -109,7 +109,8 @@ pub fn stands(store: &Store, client: &ClientId, user: &UserId, scope: &Scope) ->
     let (Some(now), Some(grant)) = (store.generations(client, user)?, store.open_grant(client, user)?) else {
         return Ok(false);
     };
-    let is_unchanged = store.client_changes(client, grant.authorized_at)?.is_empty();
+    let is_unchanged = store.client_changes(client, grant.authorized_at)?.is_empty()
+        && !store.scopes()?.has_new_words(scope, grant.authorized_at);
     Ok(grant.generations == now && scope.is_subset(&grant.scope) && is_unchanged)
 }
 
@@ -166,8 +167,9 @@ fn consented_grant(
     match basis {
         Basis::Standing => {
             let grant = open.ok_or(Error::Ask)?;
-            // What the user agreed to had another name or another address.
-            let has_changed = tx.client_has_changed(client, grant.authorized_at)?;
+            // What the user agreed to had another name or address, or its permissions read otherwise.
+            let has_changed = tx.client_has_changed(client, grant.authorized_at)?
+                || scopes.has_new_words(scope, grant.authorized_at);
             if grant.generations != generations || !scope.is_subset(&grant.scope) || has_changed {
                 return Err(Error::Ask);
             }

@@ -55,14 +55,8 @@ fn guarded(tx: &Tx<'_>, secret: &Digest, now: Timestamp) -> Result<ResourceServe
     if let Some(known) = tx.replace_resource_server_secret(AUDIENCE, secret)? {
         return Ok(known);
     }
-    let server = ResourceServer {
-        id: ResourceServerId::generate(now),
-        name: NAME.into(),
-        audience: AUDIENCE.into(),
-        secret: *secret,
-        guarding: Guarding::default(),
-        guard_seen_at: None,
-    };
+    let id = ResourceServerId::generate(now);
+    let server = ResourceServer::new(id, NAME, AUDIENCE, *secret, Guarding::default());
     tx.insert_resource_server(&server, now)?;
     tx.insert_scope(SCOPE, &server.id, NAME)?;
     Ok(server.id)

@@ -140,7 +140,7 @@ impl Feed {
         loop {
             let rows = store.feed_after(position, BATCH)?;
             let Some(last) = rows.last().map(|row| row.sequence) else { break };
-            guards.committed(&rows, &store.resource_servers()?);
+            guards.committed(&rows, &store.resource_servers_ever()?);
             self.push(rows);
             position = last;
             self.announce(position);

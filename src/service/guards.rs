@@ -153,7 +153,7 @@ impl Guards {
         let position = store.feed_tip()?.sequence;
         let rows = store.unsettled_rows(since, SETTLING)?;
         let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence))?;
-        let servers = store.resource_servers()?;
+        let servers = store.resource_servers_ever()?;
         let mut state = State { position, ..State::default() };
         for Leased { server, instance, through, until } in store.leased_guards(since)? {
             let acknowledged = Acknowledgement { through, keys_version: 0, at: until.minus(AHEAD) };
@@ -184,7 +184,9 @@ impl Guards {
         row: &FeedRow,
         servers: impl Iterator<Item = &'a ResourceServer>,
     ) {
-        for server in servers.filter(|server| row.audiences.concern(&server.audience)) {
+        // One that was deleted before the row was written accepts nothing.
+        let is_there = |server: &&ResourceServer| server.deleted_at.is_none_or(|at| row.at < at);
+        for server in servers.filter(|server| row.audiences.concern(&server.audience)).filter(is_there) {
             let watched = state.servers.entry(server.id.clone()).or_default();
             if server.is_guarded() {
                 watched.await_row(row.sequence, row.at);

@@ -140,13 +140,17 @@ impl Terms {
         }
     }
 
-    /// What an access token gets of `scope`.
+    /// What an access token gets of `scope`: what is still registered, for the resource servers that are named.
+    ///
+    /// # Errors
+    /// `InvalidTarget`; `InvalidScope` where nothing is left.
     fn narrowed(&self, scope: &Scope) -> Result<Scope> {
         let audiences = self.scopes.audience(scope);
         if !self.resources.iter().all(|resource| audiences.split(' ').any(|one| one == resource)) {
             return Err(Error::InvalidTarget);
         }
-        Ok(self.scopes.narrowed(scope, &self.resources))
+        let scope = self.scopes.narrowed(scope, &self.resources);
+        if scope.is_empty() { Err(Error::InvalidScope) } else { Ok(scope) }
     }
 }
 

@@ -258,14 +258,8 @@ pub async fn resource_server(
     by: By,
 ) -> Result<(ResourceServerId, ResourceServerSecret)> {
     let secret = ResourceServerSecret::generate();
-    let server = ResourceServer {
-        id: ResourceServerId::generate(by.at),
-        name: new.name.into(),
-        audience: new.audience.into(),
-        secret: secret.digest(),
-        guarding: new.guarding,
-        guard_seen_at: None,
-    };
+    let id = ResourceServerId::generate(by.at);
+    let server = ResourceServer::new(id, &new.name, &new.audience, secret.digest(), new.guarding);
     let id = server.id.clone();
     store
         .act(by, move |tx, by| {

@@ -45,6 +45,7 @@ const REINSTATE: &str = "UPDATE clients SET status = 'active', status_at = ?3, s
 const UPDATE: &str = "UPDATE clients SET name = ?3, publisher = ?4, redirect_uris = ?5, scope = ?6, token_format = ?7, \
     version = version + 1 \
     WHERE id = ?1 AND owner_id = ?2 AND status IN ('active', 'suspended')";
+const SET_OWNER: &str = "UPDATE clients SET owner_id = ?2 WHERE id = ?1 AND status <> 'deleted'";
 const BEGIN_JWT: &str = "INSERT INTO jwt_spells (client_id, began_at) VALUES (?1, ?2) \
     ON CONFLICT (client_id, began_at) DO UPDATE SET left_at = NULL";
 const LEAVE_JWT: &str = "UPDATE jwt_spells SET left_at = ?2 WHERE client_id = ?1 AND left_at IS NULL";
@@ -332,6 +333,13 @@ impl Tx<'_> {
         if rows == 1 {
             self.write_client_texts(client)?;
         }
+        Ok(rows == 1)
+    }
+
+    /// Makes an app another developer's. `false` for an unknown or deleted one.
+    pub fn set_client_owner(&self, client: &ClientId, owner: &UserId) -> Result<bool> {
+        let rows = self.connection.prepare_cached(SET_OWNER)?.execute(params![client, owner])?;
+        self.outdates.set(true);
         Ok(rows == 1)
     }
 

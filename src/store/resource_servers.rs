@@ -1,5 +1,6 @@
-//! The `resource_servers` and `scopes` tables.
+//! The `resource_servers`, `earlier_resource_server_secrets` and `scopes` tables.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
@@ -7,23 +8,50 @@ use rusqlite::{OptionalExtension, params};
 use crate::clock::Timestamp;
 use crate::model::canary;
 use crate::model::id::ResourceServerId;
-use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer, is_same_audience};
+use crate::model::resource_server::{
+    EarlierSecret, Guard, Guarding, MaxStaleness, ResourceServer, is_same_audience,
+};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 
 use super::{Error, Result, Store, Tx};
 
-const ALL: &str = "SELECT id, name, audience, secret_digest, guard, max_staleness, guard_seen_at \
-    FROM resource_servers ORDER BY name LIMIT 1000";
-const SCOPES: &str = "SELECT x.name, x.description, r.audience FROM scopes AS x \
-    JOIN resource_servers AS r ON r.id = x.resource_server_id ORDER BY x.name LIMIT 1000";
+const ALL: &str = "SELECT id, name, audience, secret_digest, guard, max_staleness, guard_seen_at, version, deleted_at \
+    FROM resource_servers ORDER BY deleted_at IS NOT NULL, name LIMIT 1000";
+const EARLIER_SECRETS: &str =
+    "SELECT resource_server_id, digest, expires_at FROM earlier_resource_server_secrets LIMIT 10000";
+const SCOPES: &str = "SELECT x.name, x.description, r.audience, x.described_at FROM scopes AS x \
+    JOIN resource_servers AS r ON r.id = x.resource_server_id \
+    WHERE x.deleted_at IS NULL AND r.deleted_at IS NULL ORDER BY x.name LIMIT 1000";
 const AUDIENCES: &str = "SELECT audience FROM resource_servers LIMIT 1000";
 const INSERT: &str = "INSERT INTO resource_servers (id, name, audience, secret_digest, created_at, guard, \
     max_staleness) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-const UPDATE_GUARDING: &str = "UPDATE resource_servers SET guard = ?2, max_staleness = ?3 WHERE id = ?1";
+const UPDATE_GUARDING: &str = "UPDATE resource_servers SET guard = ?2, max_staleness = ?3 \
+    WHERE id = ?1 AND deleted_at IS NULL";
 const REPLACE_SECRET: &str =
     "UPDATE resource_servers SET secret_digest = ?2 WHERE audience = ?1 RETURNING id";
 const INSERT_SCOPE: &str = "INSERT INTO scopes (name, resource_server_id, description) VALUES (?1, ?2, ?3)";
+
+/// The drill's own is no resource server that anybody may change.
+const EDITABLE: &str = "SELECT name, version FROM resource_servers \
+    WHERE id = ?1 AND deleted_at IS NULL AND audience <> ?2";
+const SCOPES_OF: &str = "SELECT name, description FROM scopes \
+    WHERE resource_server_id = ?1 AND deleted_at IS NULL ORDER BY name LIMIT 1000";
+const RENAME: &str = "UPDATE resource_servers SET name = ?2, version = version + 1 WHERE id = ?1";
+const DESCRIBE_SCOPE: &str = "UPDATE scopes SET description = ?3, described_at = ?4 \
+    WHERE name = ?1 AND resource_server_id = ?2 AND deleted_at IS NULL";
+const DELETE_SCOPE: &str = "UPDATE scopes SET deleted_at = ?3 \
+    WHERE name = ?1 AND resource_server_id = ?2 AND deleted_at IS NULL";
+const KEEP_SECRET: &str = "INSERT INTO earlier_resource_server_secrets (digest, resource_server_id, expires_at) \
+    SELECT secret_digest, id, ?2 FROM resource_servers WHERE id = ?1";
+const SHORTEN_SECRETS: &str = "UPDATE earlier_resource_server_secrets SET expires_at = min(expires_at, ?2) \
+    WHERE resource_server_id = ?1";
+const DELETE_EXPIRED_SECRETS: &str =
+    "DELETE FROM earlier_resource_server_secrets WHERE resource_server_id = ?1 AND expires_at <= ?2";
+const SET_SECRET: &str = "UPDATE resource_servers SET secret_digest = ?2 WHERE id = ?1";
+const DELETE_SECRETS: &str = "DELETE FROM earlier_resource_server_secrets WHERE resource_server_id = ?1";
+const DELETE: &str = "UPDATE resource_servers SET deleted_at = ?2, secret_digest = zeroblob(32) \
+    WHERE id = ?1 AND deleted_at IS NULL";
 
 /// A scope, what it allows in plain words, and the resource server that it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +59,17 @@ pub struct ScopeEntry {
     pub name: String,
     pub description: String,
     pub audience: String,
+    /// When its words changed last.
+    pub described_at: Timestamp,
+}
+
+/// A resource server's name and scopes as they stand in a transaction.
+#[derive(Clone, Debug)]
+pub struct Described {
+    pub name: String,
+    pub version: i64,
+    /// Names and what each allows in plain words.
+    pub scopes: Vec<(String, String)>,
 }
 
 /// All scopes that resource servers have registered, by name, and beside them the canary's. Cheap to clone.
@@ -43,6 +82,8 @@ pub struct Scopes {
 /// All resource servers and their scopes: every request needs them, and they change when an API is registered.
 pub(super) struct Registered {
     servers: Arc<[ResourceServer]>,
+    /// Those that were deleted. Only what names them in the past asks for them.
+    deleted: Arc<[ResourceServer]>,
     /// What a drill follows. It is no API: nothing that concerns them all concerns it.
     canary: Option<ResourceServer>,
     scopes: Scopes,
@@ -93,13 +134,16 @@ impl Scopes {
             .or_else(|| audiences().find(|&audience| is_same_audience(audience, resource)))
     }
 
-    /// The part of `scope` that is for these audiences; all of it where none is named.
+    /// The part of `scope` that is for these audiences; all of it where none is named. What is no longer registered
+    /// allows nothing, so it is left out.
     pub fn narrowed(&self, scope: &Scope, audiences: &[String]) -> Scope {
-        if audiences.is_empty() {
-            return scope.clone();
-        }
-        let is_meant = |entry: &&ScopeEntry| audiences.contains(&entry.audience);
+        let is_meant = |entry: &&ScopeEntry| audiences.is_empty() || audiences.contains(&entry.audience);
         self.of(scope).filter(is_meant).map(|entry| entry.name.as_str()).collect()
+    }
+
+    /// Whether the words of one of these scopes have changed since a person read them at `consented_at`.
+    pub fn has_new_words(&self, scope: &Scope, consented_at: Timestamp) -> bool {
+        self.of(scope).any(|entry| entry.described_at >= consented_at)
     }
 
     pub fn entries(&self) -> &[ScopeEntry] {
@@ -120,31 +164,59 @@ fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Res
     rows.filter_map(read).collect()
 }
 
+fn server(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceServer> {
+    let guard: String = row.get(4)?;
+    let given = Guarding::default();
+    Ok(ResourceServer {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        audience: row.get(2)?,
+        secret: row.get(3)?,
+        earlier_secrets: Arc::default(),
+        guarding: Guarding {
+            guard: Guard::parse(&guard).unwrap_or(given.guard),
+            max_staleness: MaxStaleness::new(row.get(5)?).unwrap_or(given.max_staleness),
+        },
+        guard_seen_at: row.get(6)?,
+        version: row.get(7)?,
+        deleted_at: row.get(8)?,
+    })
+}
+
+fn earlier_secrets(
+    connection: &rusqlite::Connection,
+) -> rusqlite::Result<HashMap<ResourceServerId, Vec<EarlierSecret>>> {
+    let mut by_server: HashMap<ResourceServerId, Vec<EarlierSecret>> = HashMap::new();
+    let mut statement = connection.prepare_cached(EARLIER_SECRETS)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let secret = EarlierSecret { digest: row.get(1)?, expires_at: row.get(2)? };
+        by_server.entry(row.get(0)?).or_default().push(secret);
+    }
+    Ok(by_server)
+}
+
 fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
-    let server = |row: &rusqlite::Row<'_>| {
-        let guard: String = row.get(4)?;
-        let given = Guarding::default();
-        Ok(ResourceServer {
-            id: row.get(0)?,
-            name: row.get(1)?,
+    let scope = |row: &rusqlite::Row<'_>| {
+        Ok(ScopeEntry {
+            name: row.get(0)?,
+            description: row.get(1)?,
             audience: row.get(2)?,
-            secret: row.get(3)?,
-            guarding: Guarding {
-                guard: Guard::parse(&guard).unwrap_or(given.guard),
-                max_staleness: MaxStaleness::new(row.get(5)?).unwrap_or(given.max_staleness),
-            },
-            guard_seen_at: row.get(6)?,
+            described_at: row.get(3)?,
         })
     };
-    let scope = |row: &rusqlite::Row<'_>| {
-        Ok(ScopeEntry { name: row.get(0)?, description: row.get(1)?, audience: row.get(2)? })
-    };
     let mut servers: Vec<ResourceServer> = readable(connection.prepare_cached(ALL)?.query_map([], server)?)?;
+    let mut earlier = earlier_secrets(connection)?;
+    for server in &mut servers {
+        server.earlier_secrets = earlier.remove(&server.id).unwrap_or_default().into();
+    }
     let mut entries: Vec<ScopeEntry> = readable(connection.prepare_cached(SCOPES)?.query_map([], scope)?)?;
     let canary = servers.extract_if(.., |server| *server.audience == *canary::AUDIENCE).next();
+    let deleted: Vec<_> = servers.extract_if(.., |server| server.deleted_at.is_some()).collect();
     let canary_scope = entries.extract_if(.., |entry| entry.audience == canary::AUDIENCE).next();
     Ok(Registered {
         servers: servers.into(),
+        deleted: deleted.into(),
         canary,
         scopes: Scopes { entries: entries.into(), canary: canary_scope.map(Arc::new) },
     })
@@ -155,10 +227,22 @@ impl Store {
         self.registry.own().get(self.writer.registry_version(), || self.lookup(read))
     }
 
+    /// One that is registered now.
     pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
         let registered = self.registered()?;
         let known = registered.servers.iter().chain(&registered.canary);
         Ok(known.into_iter().find(|server| server.id == *id).cloned())
+    }
+
+    /// One that was deleted.
+    pub fn deleted_resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
+        Ok(self.registered()?.deleted.iter().find(|server| server.id == *id).cloned())
+    }
+
+    /// All APIs, and after them those that were deleted.
+    pub fn resource_servers_ever(&self) -> Result<Vec<ResourceServer>> {
+        let registered = self.registered()?;
+        Ok(registered.servers.iter().chain(registered.deleted.iter()).cloned().collect())
     }
 
     /// All APIs, by name.
@@ -224,5 +308,62 @@ impl Tx<'_> {
         self.connection.prepare_cached(INSERT_SCOPE)?.execute(params![name, of, description])?;
         self.registry_moved.set(true);
         Ok(())
+    }
+
+    /// Name and scopes of a resource server that may be changed; `None` for others.
+    pub fn described_resource_server(&self, id: &ResourceServerId) -> Result<Option<Described>> {
+        let mut statement = self.connection.prepare_cached(EDITABLE)?;
+        let found = statement.query_row(params![id, canary::AUDIENCE], |row| Ok((row.get(0)?, row.get(1)?)));
+        let Some((name, version)) = found.optional()? else { return Ok(None) };
+        let mut scopes = self.connection.prepare_cached(SCOPES_OF)?;
+        let scopes = scopes.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Some(Described { name, version, scopes: scopes.collect::<rusqlite::Result<_>>()? }))
+    }
+
+    /// Gives a resource server this name, and counts a change.
+    pub fn rename_resource_server(&self, id: &ResourceServerId, name: &str) -> Result<()> {
+        self.change_resource_server(RENAME, params![id, name]).map(drop)
+    }
+
+    /// Changes what a scope is said to allow. `false` unless it is that resource server's.
+    pub fn describe_scope(
+        &self,
+        name: &str,
+        of: &ResourceServerId,
+        description: &str,
+        now: Timestamp,
+    ) -> Result<bool> {
+        Ok(self.change_resource_server(DESCRIBE_SCOPE, params![name, of, description, now])? == 1)
+    }
+
+    /// Deletes a scope for good. `false` unless it is that resource server's.
+    pub fn delete_scope(&self, name: &str, of: &ResourceServerId, now: Timestamp) -> Result<bool> {
+        Ok(self.change_resource_server(DELETE_SCOPE, params![name, of, now])? == 1)
+    }
+
+    /// Gives a resource server another secret; earlier ones work until `earlier_until` at the latest.
+    pub fn rotate_resource_server_secret(
+        &self,
+        id: &ResourceServerId,
+        secret: &Digest,
+        earlier_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<()> {
+        self.change_resource_server(SHORTEN_SECRETS, params![id, earlier_until])?;
+        self.change_resource_server(KEEP_SECRET, params![id, earlier_until])?;
+        self.change_resource_server(DELETE_EXPIRED_SECRETS, params![id, now])?;
+        self.change_resource_server(SET_SECRET, params![id, secret]).map(drop)
+    }
+
+    /// Deletes a resource server: its secrets and its scopes are gone, its row stays. `false` if it was deleted before.
+    pub fn delete_resource_server(&self, id: &ResourceServerId, now: Timestamp) -> Result<bool> {
+        self.change_resource_server(DELETE_SECRETS, params![id])?;
+        Ok(self.change_resource_server(DELETE, params![id, now])? == 1)
+    }
+
+    fn change_resource_server(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<usize> {
+        let rows = self.connection.prepare_cached(statement)?.execute(parameters)?;
+        self.registry_moved.set(true);
+        Ok(rows)
     }
 }

@@ -29,7 +29,8 @@ const SEARCH: &str = list!(
 const ONE: &str = list!("u.id = ?1");
 const RESOURCE_SERVERS: &str = "SELECT r.id, r.name, r.audience, r.created_at, \
     coalesce((SELECT group_concat(s.name || '=' || s.description, char(10)) FROM scopes AS s \
-    WHERE s.resource_server_id = r.id), '') AS scopes FROM resource_servers AS r ORDER BY r.name LIMIT 500";
+    WHERE s.resource_server_id = r.id AND s.deleted_at IS NULL), '') AS scopes FROM resource_servers AS r \
+    WHERE r.deleted_at IS NULL ORDER BY r.name LIMIT 1000";
 
 /// A person in a list.
 #[derive(Clone, Debug, sqlx::FromRow)]

@@ -59,6 +59,8 @@ pub(super) struct Writer {
     head: watch::Receiver<i64>,
     keys_version: watch::Receiver<i64>,
     registry_version: Arc<AtomicU64>,
+    /// The same number, for those who wait until it moves.
+    registry_moved: watch::Sender<u64>,
     files: Arc<Files>,
     revoked: Arc<Revoked>,
 }
@@ -92,6 +94,7 @@ impl Writer {
         let (keys_moving, keys_version) = watch::channel(keys_version);
         let (ending, ended) = watch::channel(false);
         let registry_version = Arc::new(AtomicU64::new(1));
+        let registry_moved = watch::Sender::new(1);
         let revoked = Arc::new(Revoked::load(&connection)?);
         let announce = Announce {
             views,
@@ -99,6 +102,7 @@ impl Writer {
             recent_tokens,
             revoked: revoked.clone(),
             registry_version: registry_version.clone(),
+            registry_moved: registry_moved.clone(),
             head: head_moving,
             keys_version: keys_moving,
         };
@@ -110,7 +114,7 @@ impl Writer {
             ending.send_replace(true);
         })?;
         let queue = Arc::new(std::sync::RwLock::new(Some(queue)));
-        Ok(Self { queue, ended, head, keys_version, registry_version, files, revoked })
+        Ok(Self { queue, ended, head, keys_version, registry_version, registry_moved, files, revoked })
     }
 
     pub(super) async fn write<T, E>(
@@ -135,6 +139,11 @@ impl Writer {
     /// Moves after a commit that changed resource servers or scopes, and before its answer.
     pub(super) fn registry_version(&self) -> u64 {
         self.registry_version.load(Ordering::SeqCst)
+    }
+
+    /// Moves with [`Self::registry_version`].
+    pub(super) fn registry_moved(&self) -> watch::Receiver<u64> {
+        self.registry_moved.subscribe()
     }
 
     pub(super) fn revoked(&self) -> &Revoked {
@@ -255,6 +264,8 @@ struct Announce {
     recent_tokens: Arc<RecentTokens>,
     revoked: Arc<Revoked>,
     registry_version: Arc<AtomicU64>,
+    /// The same number, for those who wait until it moves.
+    registry_moved: watch::Sender<u64>,
     head: watch::Sender<i64>,
     keys_version: watch::Sender<i64>,
 }
@@ -292,7 +303,8 @@ impl Announce {
         self.forget_departed(tx.outdates.get());
         self.revoked.apply(tx.revoked.into_inner());
         if tx.registry_moved.get() {
-            self.registry_version.fetch_add(1, Ordering::SeqCst);
+            let before = self.registry_version.fetch_add(1, Ordering::SeqCst);
+            self.registry_moved.send_replace(before + 1);
         }
         for (newest, announced) in [(&tx.ledger_head, &self.head), (&tx.keys_version, &self.keys_version)] {
             let newest = newest.get();

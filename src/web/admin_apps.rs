@@ -75,7 +75,7 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
 }
 
 /// An app with what its registration says.
-async fn app_of(app: &App, id: &str) -> Result<(ClientRow, Client)> {
+pub async fn app_of(app: &App, id: &str) -> Result<(ClientRow, Client)> {
     let id = ClientId::parse(id).ok_or(Error::NotFound)?;
     let row = app.store.client_row(&id).await?.ok_or(Error::NotFound)?;
     let client = app.store.client(&id)?.ok_or(Error::NotFound)?;
@@ -178,7 +178,7 @@ impl ShutPage {
     }
 }
 
-fn to_app(id: &ClientId) -> Redirect {
+pub fn to_app(id: &ClientId) -> Redirect {
     Redirect::to(&format!("/admin/apps/{id}"))
 }
 

@@ -134,9 +134,10 @@ pub async fn secret_page(
 }
 
 /// The longest overlap: a week.
-const MOST_HOURS: u64 = 168;
+pub const MOST_HOURS: u64 = 168;
 
-fn overlap(text: &str) -> Option<Duration> {
+/// How long earlier secrets work on, as a form says it in hours.
+pub fn overlap(text: &str) -> Option<Duration> {
     let is_number = matches!(text.len(), 1..=3) && text.bytes().all(|byte| byte.is_ascii_digit());
     let hours: u64 = is_number.then(|| text.parse().ok())??;
     (hours <= MOST_HOURS).then(|| Duration::from_secs(hours * 3600))

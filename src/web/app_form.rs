@@ -312,6 +312,14 @@ pub async fn edit_page(
     Ok(FormPage { page, client: Some(client), form, scopes, faults: Vec::new() }.into_response())
 }
 
+/// The scope to register. Where all that an app was bound to has been deleted, the form has nothing to tick: then it
+/// stays bound, since an empty form would allow everything.
+fn kept_scope(page: &FormPage, ticked: Option<Scope>) -> Option<Scope> {
+    let bound = page.client.as_ref().and_then(|client| client.scope.clone());
+    let is_gone = |scope: &Scope| page.scopes.of(scope).next().is_none();
+    ticked.or_else(|| bound.filter(is_gone))
+}
+
 pub async fn edit(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -325,7 +333,7 @@ pub async fn edit(
     let (form, scopes) = (AppForm::typed(&fields), app.store.scopes()?);
     let page = FormPage { page, client: Some(client), form, scopes, faults: Vec::new() };
     let edit = match page.form.edit(&signed_in.user, &page.scopes) {
-        Ok(edit) => edit,
+        Ok(edit) => ClientEdit { scope: kept_scope(&page, edit.scope), ..edit },
         Err(faults) => return Ok(page.refused(faults)),
     };
     let by = signed_in.by(now);

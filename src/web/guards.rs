@@ -8,12 +8,15 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::clock::Timestamp;
+use crate::model::canary;
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use crate::service::guards::Seen;
 use crate::service::register;
 use crate::store::feed::Tip;
+use crate::store::receipts::LedgerRow;
+use crate::store::resource_servers::ScopeEntry;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Path};
 use crate::web::page::{Page, Section};
@@ -162,14 +165,44 @@ pub struct ServerPage {
     server: ResourceServer,
     standing: Standing,
     form: GuardingForm,
+    scopes: Vec<ScopeEntry>,
+    earlier_until: Option<Timestamp>,
+    /// The drill's own is changed by nobody.
+    is_editable: bool,
+    history: Vec<LedgerRow>,
 }
 
 impl ServerPage {
-    fn new(app: &App, signed_in: &SignedIn, server: ResourceServer, form: GuardingForm) -> Result<Self> {
+    async fn new(
+        app: &App,
+        signed_in: &SignedIn,
+        server: ResourceServer,
+        form: GuardingForm,
+    ) -> Result<Self> {
         let now = app.clock.now();
-        let standing = Standing::of(app, &server, app.store.feed_tip()?, now);
-        Ok(Self { page: signed_in.page(Section::ResourceServers, now), server, standing, form })
+        let scopes = app.store.scopes()?;
+        let is_own = |entry: &&ScopeEntry| *entry.audience == *server.audience;
+        Ok(Self {
+            page: signed_in.page(Section::ResourceServers, now),
+            standing: Standing::of(app, &server, app.store.feed_tip()?, now),
+            form,
+            scopes: scopes.entries().iter().filter(is_own).cloned().collect(),
+            earlier_until: server.earlier_until(now),
+            is_editable: is_editable(&server),
+            history: app.store.resource_server_history(&server.id).await?,
+            server,
+        })
     }
+}
+
+/// One that was deleted: its history stays.
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/resource_server_deleted.html")]
+pub struct DeletedPage {
+    page: Page,
+    server: ResourceServer,
+    deleted_at: Timestamp,
+    history: Vec<LedgerRow>,
 }
 
 /// The resource server that a page's address names.
@@ -181,14 +214,30 @@ pub fn server_of(app: &App, id: &str) -> Result<ResourceServer> {
     app.store.resource_server(&id)?.ok_or(Error::NotFound)
 }
 
-pub async fn detail(
-    State(app): State<App>,
-    signed_in: SignedIn,
-    Path(id): Path<String>,
-) -> Result<ServerPage> {
-    let server = server_of(&app, &id)?;
+fn is_editable(server: &ResourceServer) -> bool {
+    *server.audience != *canary::AUDIENCE
+}
+
+/// The same, if it is one that admins may change.
+///
+/// # Errors
+/// `NotFound`.
+pub fn editable_server(app: &App, id: &str) -> Result<ResourceServer> {
+    Some(server_of(app, id)?).filter(is_editable).ok_or(Error::NotFound)
+}
+
+pub async fn detail(State(app): State<App>, signed_in: SignedIn, Path(id): Path<String>) -> Result<Response> {
+    let id = ResourceServerId::parse(&id).ok_or(Error::NotFound)?;
+    if let Some(server) = app.store.deleted_resource_server(&id)?
+        && let Some(deleted_at) = server.deleted_at
+    {
+        let history = app.store.resource_server_history(&server.id).await?;
+        let page = signed_in.page(Section::ResourceServers, app.clock.now());
+        return Ok(DeletedPage { page, server, deleted_at, history }.into_response());
+    }
+    let server = app.store.resource_server(&id)?.ok_or(Error::NotFound)?;
     let form = GuardingForm::showing(server.guarding);
-    ServerPage::new(&app, &signed_in, server, form)
+    Ok(ServerPage::new(&app, &signed_in, server, form).await?.into_response())
 }
 
 pub async fn change(
@@ -200,7 +249,7 @@ pub async fn change(
     let server = server_of(&app, &id)?;
     let mut form = GuardingForm::read(&form);
     let Some(guarding) = form.parse() else {
-        let page = ServerPage::new(&app, &signed_in, server, form)?;
+        let page = ServerPage::new(&app, &signed_in, server, form).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
     let by = signed_in.by(app.clock.now());

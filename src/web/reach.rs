@@ -188,7 +188,7 @@ impl Reach {
                 .and_modify(|held| *held = worst(*held, confirmation))
                 .or_insert(confirmation);
         }
-        let servers = app.store.resource_servers()?;
+        let servers = app.store.resource_servers_ever()?;
         let told = servers.iter().filter_map(|server| {
             let confirmation = *by_server.get(&server.id)?;
             Some(Told::new(server.name.to_string(), server.audience.to_string(), confirmation, jwts, now))

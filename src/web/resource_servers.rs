@@ -11,6 +11,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
+use crate::clock::Timestamp;
 use crate::model::canary::{Drill, Outcome, PATIENCE};
 use crate::model::client::AppName;
 use crate::model::id::ResourceServerId;
@@ -111,7 +112,8 @@ impl NewForm {
         } else {
             is_known(&self.audience).then_some("error-server-audience-taken")
         };
-        let scopes = parse_scopes(&self.scopes, known);
+        let scopes =
+            parse_scopes(&self.scopes, |name| known.entries().iter().any(|entry| entry.name == name));
         self.scopes_error = scopes.as_ref().err().copied();
         let guarding = self.guarding.parse();
         match (name, scopes, guarding, self.audience_error) {
@@ -123,9 +125,14 @@ impl NewForm {
     }
 }
 
-/// Lines of `NAME=What it allows, in plain words`.
-fn parse_scopes(text: &str, known: &Scopes) -> std::result::Result<Vec<(String, String)>, &'static str> {
-    let taken: HashSet<&str> = known.entries().iter().map(|entry| entry.name.as_str()).collect();
+/// Lines of `NAME=What it allows, in plain words`; names that `is_taken` are refused.
+///
+/// # Errors
+/// What is wrong, as a message key.
+pub fn parse_scopes(
+    text: &str,
+    is_taken: impl Fn(&str) -> bool,
+) -> std::result::Result<Vec<(String, String)>, &'static str> {
     let mut named: HashSet<&str> = HashSet::new();
     let mut scopes: Vec<(String, String)> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -135,7 +142,7 @@ fn parse_scopes(text: &str, known: &Scopes) -> std::result::Result<Vec<(String, 
             return Err("error-server-scopes-name");
         }
         let words = text::line(words, LONGEST_DESCRIPTION).map_err(|_| "error-server-scopes-words")?;
-        if taken.contains(name) || !named.insert(name) {
+        if is_taken(name) || !named.insert(name) {
             return Err("error-server-scopes-taken");
         }
         scopes.push((name.to_owned(), words));
@@ -170,6 +177,8 @@ pub struct SecretPage {
     server: ResourceServer,
     /// `None` once it has been shown.
     secret: Option<ResourceServerSecret>,
+    /// When the last of the earlier ones stops.
+    earlier_until: Option<Timestamp>,
 }
 
 fn secret_path(id: &ResourceServerId) -> String {
@@ -189,12 +198,15 @@ pub async fn secret_page(
     brought: Option<Extension<Brought>>,
 ) -> Result<Response> {
     let server = server_of(&app, &id)?;
+    let now = app.clock.now();
     // Only what opens something is shown: anybody could have put a cookie there.
     let is_valid = |secret: &ResourceServerSecret| server.secret.matches(&secret.digest());
     let secret = brought.and_then(|brought| ResourceServerSecret::parse(brought.text())).filter(is_valid);
     let path = secret_path(&server.id);
-    let page = signed_in.page(Section::ResourceServers, app.clock.now());
-    once::shown(SecretPage { page, server, secret }, &path, &method, app.config.issuer.transport())
+    let page = signed_in.page(Section::ResourceServers, now);
+    let earlier_until = server.earlier_until(now);
+    let page = SecretPage { page, server, secret, earlier_until };
+    once::shown(page, &path, &method, app.config.issuer.transport())
 }
 
 pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(form): Form) -> Result<Response> {

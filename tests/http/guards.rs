@@ -319,14 +319,8 @@ async fn admins_say_what_is_expected_of_guards() {
 #[test]
 fn guards_without_end_are_refused_and_those_there_are_go_on() {
     let now = Timestamp::from_millis(1_790_000_000_000);
-    let server = ResourceServer {
-        id: ResourceServerId::generate(now),
-        name: "Photos".into(),
-        audience: "https://photos.example".into(),
-        secret: Digest::of(b""),
-        guarding: Guarding::default(),
-        guard_seen_at: None,
-    };
+    let (id, secret) = (ResourceServerId::generate(now), Digest::of(b""));
+    let server = ResourceServer::new(id, "Photos", "https://photos.example", secret, Guarding::default());
     let guards = Guards::new(Duration::from_secs(600));
     let acknowledges = |instance: &str, at: Timestamp| {
         guards.acknowledged(&server, instance, Acknowledgement { through: 0, keys_version: 1, at })
