@@ -150,6 +150,13 @@ impl Listener {
         next.await.is_err()
     }
 
+    /// The last event of a stream that ends.
+    pub async fn last(&mut self) -> Option<String> {
+        let last = self.block().await;
+        assert_eq!(self.block().await, None);
+        last
+    }
+
     /// The next comment.
     pub async fn heartbeat(&mut self) -> String {
         self.block().await.unwrap()
