@@ -1,14 +1,18 @@
 //! The command line.
 
+pub mod client;
 pub mod command;
 pub mod connections;
 pub mod demo;
 pub mod drill;
 pub mod guard;
+pub mod reason;
+pub mod resource_server;
 pub mod restore;
 pub mod serve;
 pub mod socket;
 mod token_endpoint;
+pub mod user;
 
 use std::io::Read as _;
 
@@ -20,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::guard::GuardConfig;
 use crate::config::{Config, Faults};
 use command::{Command, Failure};
+use reason::Reason;
 
 /// An OAuth 2.0 authorization server in which taking access back works as well as giving it.
 #[derive(Parser)]
@@ -42,13 +47,13 @@ enum Task {
     },
     /// Print all settings
     Settings,
-    /// Add people or set their passwords
+    /// People: add them, look them up, set roles and passwords
     #[command(subcommand)]
     User(UserTask),
-    /// Register apps
+    /// Apps: register, look up, rotate secrets, hand over, delete
     #[command(subcommand)]
     Client(ClientTask),
-    /// Register the APIs that accept tokens
+    /// The APIs that accept tokens: register, change, rotate secrets, delete
     #[command(subcommand)]
     ResourceServer(ResourceServerTask),
     /// Take access back
@@ -76,7 +81,7 @@ enum Task {
 }
 
 /// How results are printed.
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone, Copy, Default)]
 pub struct Output {
     /// Print one JSON object and nothing else
     #[arg(long)]
@@ -85,6 +90,8 @@ pub struct Output {
 
 #[derive(Subcommand)]
 enum UserTask {
+    #[command(flatten)]
+    Known(user::Task),
     /// Add a person
     Add {
         name: String,
@@ -104,6 +111,8 @@ enum UserTask {
         name: String,
         role: String,
         #[command(flatten)]
+        reason: Reason,
+        #[command(flatten)]
         output: Output,
     },
     /// Set a person's password; their browsers are signed out
@@ -112,6 +121,8 @@ enum UserTask {
         /// Read the password from standard input
         #[arg(long, required = true)]
         password_stdin: bool,
+        #[command(flatten)]
+        reason: Reason,
         #[command(flatten)]
         output: Output,
     },
@@ -132,6 +143,8 @@ enum KeyTask {
     /// Refuse all that a key has signed, at once and everywhere
     Withdraw {
         kid: String,
+        #[command(flatten)]
+        reason: Reason,
         #[command(flatten)]
         output: Output,
     },
@@ -158,6 +171,8 @@ enum LedgerTask {
 
 #[derive(Subcommand)]
 enum ClientTask {
+    #[command(flatten)]
+    Known(client::Task),
     /// Register an app; its secret is printed once
     Add {
         /// The name of the developer who owns it
@@ -191,6 +206,8 @@ enum ClientTask {
 
 #[derive(Subcommand)]
 enum ResourceServerTask {
+    #[command(flatten)]
+    Known(resource_server::Task),
     /// Register an API; its secret is printed once
     Add {
         name: String,
@@ -217,17 +234,23 @@ enum RevokeTask {
     Client {
         id: String,
         #[command(flatten)]
+        reason: Reason,
+        #[command(flatten)]
         output: Output,
     },
     /// All that apps hold for a person; their browsers are signed out
     User {
         name: String,
         #[command(flatten)]
+        reason: Reason,
+        #[command(flatten)]
         output: Output,
     },
     /// One app's access to one account
     Grant {
         id: String,
+        #[command(flatten)]
+        reason: Reason,
         #[command(flatten)]
         output: Output,
     },
@@ -260,13 +283,29 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
         Task::User(UserTask::Add { name, email, role, output, .. }) => {
             (Command::UserAdd { name, email, role, password: line_from_stdin()? }, output)
         }
-        Task::User(UserTask::SetPassword { name, output, .. }) => {
-            (Command::UserSetPassword { name, password: line_from_stdin()? }, output)
+        Task::User(UserTask::SetPassword { name, reason, output, .. }) => {
+            (Command::UserSetPassword { name, password: line_from_stdin()?, reason }, output)
         }
-        Task::User(UserTask::SetRole { name, role, output }) => (Command::UserSetRole { name, role }, output),
+        Task::User(UserTask::SetRole { name, role, reason, output }) => {
+            (Command::UserSetRole { name, role, reason }, output)
+        }
+        Task::User(UserTask::Known(task)) => {
+            let output = task.output();
+            (Command::User { task }, output)
+        }
+        Task::Client(ClientTask::Known(task)) => {
+            let output = task.output();
+            (Command::Client { task }, output)
+        }
+        Task::ResourceServer(ResourceServerTask::Known(task)) => {
+            let output = task.output();
+            (Command::ResourceServer { task }, output)
+        }
         Task::Key(KeyTask::List { output }) => (Command::KeyList, output),
         Task::Key(KeyTask::Rotate { output }) => (Command::KeyRotate, output),
-        Task::Key(KeyTask::Withdraw { kid, output }) => (Command::KeyWithdraw { kid }, output),
+        Task::Key(KeyTask::Withdraw { kid, reason, output }) => {
+            (Command::KeyWithdraw { kid, reason }, output)
+        }
         Task::Purge(PurgeTask::Status { output }) => (Command::PurgeStatus, output),
         Task::Backup { file, output } => (Command::Backup { file: absolute(&file)? }, output),
         Task::Ledger(LedgerTask::Export { file, output }) => {
@@ -304,9 +343,15 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
             without_guard,
             output,
         }) => (Command::ResourceServerAdd { name, audience, scopes, max_staleness, without_guard }, output),
-        Task::Revoke(RevokeTask::Client { id, output }) => (Command::RevokeClient { id }, output),
-        Task::Revoke(RevokeTask::User { name, output }) => (Command::RevokeUser { name }, output),
-        Task::Revoke(RevokeTask::Grant { id, output }) => (Command::RevokeGrant { id }, output),
+        Task::Revoke(RevokeTask::Client { id, reason, output }) => {
+            (Command::RevokeClient { id, reason }, output)
+        }
+        Task::Revoke(RevokeTask::User { name, reason, output }) => {
+            (Command::RevokeUser { name, reason }, output)
+        }
+        Task::Revoke(RevokeTask::Grant { id, reason, output }) => {
+            (Command::RevokeGrant { id, reason }, output)
+        }
         Task::Revoke(RevokeTask::Token { from, output }) => {
             if from != "-" {
                 return Err(Failure::usage("a token is read from standard input alone: give `-`".to_owned()));

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::app::App;
-use crate::cli::{drill, socket};
+use crate::cli::reason::Reason;
+use crate::cli::{client, drill, resource_server, socket, user};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::by::By;
 use crate::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
-use crate::model::id::{ClientId, GrantId, KeyId};
+use crate::model::id::{ClientId, GrantId, KeyId, UserId};
 use crate::model::key::SigningKey;
 use crate::model::password::Password;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, is_audience};
@@ -49,6 +50,7 @@ pub enum Command {
     UserSetPassword {
         name: String,
         password: String,
+        reason: Reason,
     },
     ClientAdd(ClientAdd),
     ResourceServerAdd {
@@ -60,12 +62,15 @@ pub enum Command {
     },
     RevokeClient {
         id: String,
+        reason: Reason,
     },
     RevokeUser {
         name: String,
+        reason: Reason,
     },
     RevokeGrant {
         id: String,
+        reason: Reason,
     },
     RevokeToken {
         token: String,
@@ -73,12 +78,23 @@ pub enum Command {
     UserSetRole {
         name: String,
         role: String,
+        reason: Reason,
+    },
+    User {
+        task: user::Task,
+    },
+    Client {
+        task: client::Task,
+    },
+    ResourceServer {
+        task: resource_server::Task,
     },
     PurgeStatus,
     KeyList,
     KeyRotate,
     KeyWithdraw {
         kid: String,
+        reason: Reason,
     },
     /// `file` is absolute: the server may run in another folder.
     Backup {
@@ -243,7 +259,11 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             let id = register::user(&app.store, &app.passwords, new, by).await.map_err(taken("a user"))?;
             Ok(json!({ "id": id, "username": username(&name)? }))
         }
-        Command::UserSetPassword { name, password } => {
+        Command::User { task } => task.run(app).await,
+        Command::Client { task } => task.run(app, by).await,
+        Command::ResourceServer { task } => task.run(app, by).await,
+        Command::UserSetPassword { name, password, reason } => {
+            let by = reason.of(by)?;
             let (username, password) = (username(&name)?, chosen(password)?);
             let id = register::set_password(&app.store, &app.passwords, username, password, by).await?;
             Ok(json!({ "id": id.ok_or_else(|| Failure::not_found("user"))? }))
@@ -266,22 +286,24 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
                 made.map_err(taken("a resource server with this audience, or one of the scopes,"))?;
             Ok(json!({ "id": id, "secret": secret.expose() }))
         }
-        Command::RevokeClient { id } => {
+        Command::RevokeClient { id, reason } => {
+            let by = reason.of(by)?;
             let client = ClientId::parse(&id).ok_or_else(|| Failure::not_found("client"))?;
             answer("client", revoke::client_tokens(&app.store, client, Authority::Provider, None, by).await)
         }
-        Command::RevokeUser { name } => {
-            let user = Username::parse(&name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
-            let user = user.ok_or_else(|| Failure::not_found("user"))?;
+        Command::RevokeUser { name, reason } => {
+            let by = reason.of(by)?;
+            let user = user_named(app, &name)?;
             answer("user", revoke::user(&app.store, user, None, by).await)
         }
-        Command::RevokeGrant { id } => {
+        Command::RevokeGrant { id, reason } => {
+            let by = reason.of(by)?;
             let grant = GrantId::parse(&id).ok_or_else(|| Failure::not_found("grant"))?;
             answer("grant", revoke::any_grant(&app.store, grant, by).await)
         }
-        Command::UserSetRole { name, role } => {
-            let user = Username::parse(&name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
-            let user = user.ok_or_else(|| Failure::not_found("user"))?;
+        Command::UserSetRole { name, role, reason } => {
+            let by = reason.of(by)?;
+            let user = user_named(app, &name)?;
             let role = Role::parse(&role).ok_or_else(|| usage("ROLE", "user, developer or admin"))?;
             match moderate::set_role(&app.store, user.clone(), role, by).await {
                 Ok(()) => Ok(json!({ "id": user, "role": role })),
@@ -295,7 +317,8 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             Ok(json!({ "keys_version": app.store.keys_version_now(), "keys": keys }))
         }
         Command::KeyRotate => Ok(json!({ "kid": app.keys.rotate(&app.store, by).await? })),
-        Command::KeyWithdraw { kid } => {
+        Command::KeyWithdraw { kid, reason } => {
+            let by = reason.of(by)?;
             let id = KeyId::parse(&kid).ok_or_else(|| Failure::not_found("key"))?;
             let withdrawn = app.keys.withdraw(&app.store, id, by).await?;
             Ok(json!({ "kid": kid, "withdrawn": withdrawn }))
@@ -349,7 +372,16 @@ fn purge_json(purge: &Unfinished) -> Value {
     })
 }
 
-fn answer(what: &str, result: revoke::Result<revoke::Receipt>) -> Result<Value, Failure> {
+/// The person of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn user_named(app: &App, name: &str) -> Result<UserId, Failure> {
+    let user = Username::parse(name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
+    user.ok_or_else(|| Failure::not_found("user"))
+}
+
+pub(super) fn answer(what: &str, result: revoke::Result<revoke::Receipt>) -> Result<Value, Failure> {
     match result {
         Ok(receipt) => Ok(json!({ "receipt": receipt })),
         Err(revoke::Error::NotFound) => Err(Failure::not_found(what)),
@@ -368,7 +400,7 @@ fn taken(what: &'static str) -> impl Fn(register::Error) -> Failure {
     }
 }
 
-fn username(text: &str) -> Result<Username, Failure> {
+pub(super) fn username(text: &str) -> Result<Username, Failure> {
     Username::parse(text).ok_or_else(|| usage("NAME", "1 to 64 of a-z, 0-9, '.', '_' and '-'"))
 }
 
@@ -387,7 +419,7 @@ fn guarding(max_staleness: i64, without_guard: bool) -> Result<Guarding, Failure
     Ok(Guarding { guard, max_staleness })
 }
 
-fn described_scope(text: &str) -> Result<(String, String), Failure> {
+pub(super) fn described_scope(text: &str) -> Result<(String, String), Failure> {
     let (name, description) =
         text.split_once('=').ok_or_else(|| usage("--scope", "NAME=What it allows, in plain words"))?;
     let description = line(description, 200).ok().filter(|_| Scope::is_name(name));

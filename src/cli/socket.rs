@@ -15,6 +15,8 @@ use crate::cli::command::{Command, Failure, execute};
 use crate::store::lock::beside;
 
 const LONGEST_LINE: u64 = 128 * 1024;
+/// A list of a thousand resource servers with all their scopes fits in.
+const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
 
 /// Listens beside the database. Whoever calls this holds the database's lock, so a socket that
 /// lies there is a dead server's.
@@ -90,7 +92,7 @@ pub async fn ask(mut stream: UnixStream, command: &Command) -> Result<Value, Fai
         text.push(b'\n');
         stream.write_all(&text).await?;
         let mut line = String::new();
-        BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut line).await?;
+        BufReader::new(stream.take(LONGEST_ANSWER)).read_line(&mut line).await?;
         Ok::<Result<Value, Failure>, anyhow::Error>(serde_json::from_str(&line)?)
     };
     exchange.await.unwrap_or_else(|error| {

@@ -268,14 +268,14 @@ pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Resul
         .await
 }
 
-/// A developer deletes an app: everything it holds dies, its secrets go, and it never comes back.
+/// A developer or an operator deletes an app: everything it holds dies, its secrets go, and it never comes back.
 ///
 /// # Errors
-/// `NotFound` unless it is the developer's; a banned app can't be deleted, so that its ban stands.
-pub async fn delete_client(store: &Store, client: ClientId, owner: UserId, by: By) -> Result<Receipt> {
+/// `NotFound` unless there is such a client under that authority; a banned app can't be deleted, so that its ban stands.
+pub async fn delete_client(store: &Store, client: ClientId, authority: Authority, by: By) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
-            Authority::Owner(owner.clone()).check(tx, &client)?;
+            authority.check(tx, &client)?;
             let status = ClientStatus::Deleted { at: by.at };
             let Some(generation) = tx.shut_client(&client, &status)? else { return Err(Error::NotFound) };
             tx.delete_client_secrets(&client)?;

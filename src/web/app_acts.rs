@@ -241,7 +241,8 @@ pub async fn delete(
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
     let by = signed_in.by(now);
-    match revoke::delete_client(&app.store, client.id.clone(), signed_in.user.id.clone(), by).await {
+    let owner = Authority::Owner(signed_in.user.id.clone());
+    match revoke::delete_client(&app.store, client.id.clone(), owner, by).await {
         Ok(Some(receipt)) => Ok(Redirect::to(&format!("/receipts/{receipt}")).into_response()),
         // Banned before, or deleted by a request that ran beside this one.
         Ok(None) | Err(revoke::Error::NotFound) => {
