@@ -13,6 +13,7 @@ mod nginx;
 mod program;
 mod proxies;
 mod proxy;
+mod registered;
 mod restore;
 mod settings;
 mod shared;
