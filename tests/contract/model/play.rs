@@ -620,7 +620,7 @@ impl Play {
         let developer = self.developer(client, a);
         let (id, owner) = (self.clients[client].clone(), self.users[developer].clone());
         let by = By { actor: Actor::Developer(owner.clone()), ..By::operator(self.now()) };
-        let done = revoke::delete_client(&self.world.store, id, owner, by).await;
+        let done = revoke::delete_client(&self.world.store, id, Authority::Owner(owner), by).await;
         let of = &self.sets.clients[client];
         let may = of.owner == developer && matches!(of.standing, Standing::Active | Standing::Paused);
         if may {
