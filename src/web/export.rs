@@ -150,7 +150,7 @@ impl Format {
         match self {
             Self::Csv => {
                 let head = if is_first { COLUMNS } else { "" };
-                records.fold(head.to_owned(), |text, record| text + &record.csv())
+                records.fold(head.to_owned(), |text, record| text + record.csv().as_str())
             }
             Self::Json => {
                 // A record holds nothing that JSON can't say.

@@ -1,5 +1,7 @@
 //! What admins do to a resource server: change its name and scopes, rotate its secret, delete it.
 
+use std::collections::HashSet;
+
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::State;
@@ -88,11 +90,9 @@ impl EditPage {
     /// What the form asks for; `None` once it says what is wrong.
     fn parse(&mut self, registered: &Scopes) -> Option<Edit> {
         self.name_error = AppName::parse(&self.name).is_err().then_some("error-server-name");
-        let is_others = |name: &str| {
-            let mut entries = registered.entries().iter();
-            entries.any(|entry| entry.name == name && *entry.audience != *self.server.audience)
-        };
-        let scopes = parse_scopes(&self.scopes, is_others);
+        let others = registered.entries().iter().filter(|entry| *entry.audience != *self.server.audience);
+        let others: HashSet<&str> = others.map(|entry| entry.name.as_str()).collect();
+        let scopes = parse_scopes(&self.scopes, |name| others.contains(name));
         self.scopes_error = scopes.as_ref().err().copied();
         let scopes = scopes.ok().filter(|_| self.name_error.is_none())?;
         let is_left_out = |entry: &&ScopeEntry| !scopes.iter().any(|(name, _)| *name == entry.name);

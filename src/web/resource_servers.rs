@@ -112,8 +112,8 @@ impl NewForm {
         } else {
             is_known(&self.audience).then_some("error-server-audience-taken")
         };
-        let scopes =
-            parse_scopes(&self.scopes, |name| known.entries().iter().any(|entry| entry.name == name));
+        let taken: HashSet<&str> = known.entries().iter().map(|entry| entry.name.as_str()).collect();
+        let scopes = parse_scopes(&self.scopes, |name| taken.contains(name));
         self.scopes_error = scopes.as_ref().err().copied();
         let guarding = self.guarding.parse();
         match (name, scopes, guarding, self.audience_error) {
