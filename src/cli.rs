@@ -5,7 +5,9 @@ pub mod command;
 pub mod connections;
 pub mod demo;
 pub mod drill;
+mod exposed;
 pub mod guard;
+pub mod print;
 pub mod reason;
 pub mod resource_server;
 pub mod restore;
@@ -13,6 +15,7 @@ pub mod serve;
 pub mod socket;
 mod token_endpoint;
 pub mod user;
+mod wire;
 
 use std::io::Read as _;
 
@@ -389,10 +392,7 @@ impl Cli {
     /// Runs the command; what it returns is the process's exit code.
     pub fn run(self) -> u8 {
         let result = match self.task {
-            Task::Settings => {
-                print!("{}", Config::documentation());
-                Ok(())
-            }
+            Task::Settings => print::print(&Config::documentation()),
             Task::Serve => config().and_then(|config| block_on(serve::run(config))),
             Task::Guard { output } => {
                 from_environment(GuardConfig::read).and_then(|config| block_on(guard::run(config, output)))
@@ -400,8 +400,7 @@ impl Cli {
             Task::Restore(options) => config().and_then(|config| {
                 let output = options.output;
                 let answer = block_on(restore::run(config, Clock::System, options))?;
-                print(&answer, output);
-                Ok(())
+                print_answer(&answer, output)
             }),
             Task::Demo(options) => block_on(demo::run(options)),
             Task::Drill(options) => run_drill(options),
@@ -410,7 +409,7 @@ impl Cli {
         match result {
             Ok(()) => 0,
             Err(failure) => {
-                eprintln!("rescind: {failure}");
+                print::complain(&format!("rescind: {failure}"));
                 failure.exit
             }
         }
@@ -424,16 +423,14 @@ fn run_drill(options: drill::Options) -> Result<(), Failure> {
     } else {
         block_on(drill::run(config()?, options))?
     };
-    print(&answer, output);
-    Ok(())
+    print_answer(&answer, output)
 }
 
 fn run_command(task: Task) -> Result<(), Failure> {
     let (command, output) = command(task)?;
     let config = config()?;
     let answer = block_on(command::run(config, Clock::System, command))?;
-    print(&answer, output);
-    Ok(())
+    print_answer(&answer, output)
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -441,16 +438,15 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     runtime.block_on(work)
 }
 
-fn print(answer: &Value, output: Output) {
+fn print_answer(answer: &Value, output: Output) -> Result<(), Failure> {
     if output.json {
-        println!("{answer}");
-        return;
+        return print::print(&format!("{answer}\n"));
     }
-    for (name, value) in answer.as_object().into_iter().flatten() {
-        match value {
-            Value::String(text) => println!("{name}: {text}"),
-            Value::Null => println!("{name}: none"),
-            other => println!("{name}: {other}"),
-        }
-    }
+    let line = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{name}: {text}\n"),
+        Value::Null => format!("{name}: none\n"),
+        other => format!("{name}: {other}\n"),
+    };
+    let lines: String = answer.as_object().into_iter().flatten().map(line).collect();
+    print::print(&lines)
 }

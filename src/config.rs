@@ -27,7 +27,9 @@ settings! {
     KEY_FILE = "RESCIND_KEY_FILE", "",
         "The file under which signing keys are sealed: 32 random bytes, made at the first start. Without it, the database's name and `.key`.";
     LISTEN = "RESCIND_LISTEN", "127.0.0.1:8080",
-        "Address and port to listen on, unless a supervisor passes a socket (`LISTEN_FDS`). TLS ends at your proxy.";
+        "Address and port to listen on, unless a supervisor passes TCP sockets (`LISTEN_FDS`), which are all served. TLS ends at your proxy.";
+    IDLE_TIMEOUT = "RESCIND_IDLE_TIMEOUT", "75",
+        "Seconds that an open connection may wait for its next request: 5 to 3600. Set it higher than your proxy or load balancer does (60 is common), or it sends requests on connections that have just been closed.";
     TRUSTED_PROXIES = "RESCIND_TRUSTED_PROXIES", "",
         "Addresses or networks of your proxies, separated by commas, whose `X-Forwarded-For` is believed.";
     LOG = "RESCIND_LOG", "text",
@@ -126,6 +128,14 @@ pub struct Config {
     pub session_life: Duration,
     /// The digest of the token; without one nobody reads metrics.
     pub metrics_token: Option<Digest>,
+    /// How long an open connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
+}
+
+fn idle_timeout(reader: &mut Reader<'_>) -> Option<Duration> {
+    reader.seconds(&IDLE_TIMEOUT, 5, 3600)
 }
 
 fn database(value: &str) -> Result<PathBuf, String> {
@@ -206,6 +216,8 @@ impl Config {
         let refresh_grace = reader.seconds(&REFRESH_GRACE, 0, 60);
         let session_life = reader.seconds(&SESSION_LIFE, 60, 31_536_000);
         let metrics_token = metrics_token(&mut reader);
+        let idle_timeout = idle_timeout(&mut reader);
+        let secret_files = std::mem::take(&mut reader.secret_files);
         let read = || {
             Some(Self {
                 database: database?,
@@ -225,6 +237,8 @@ impl Config {
                 },
                 session_life: session_life?,
                 metrics_token: metrics_token?,
+                idle_timeout: idle_timeout?,
+                secret_files,
             })
         };
         read().ok_or_else(|| reader.faults())
@@ -239,7 +253,7 @@ impl Config {
         table(&mut page, SETTINGS);
         page.push_str(
             "\n## `rescind guard`\n\nThe sidecar ([resource-servers.md](resource-servers.md)) reads these, and of those above\n\
-             `RESCIND_ISSUER`, `RESCIND_LOG` and `RESCIND_METRICS_TOKEN`.\n\n",
+             `RESCIND_ISSUER`, `RESCIND_IDLE_TIMEOUT`, `RESCIND_LOG` and `RESCIND_METRICS_TOKEN`.\n\n",
         );
         table(&mut page, guard::SETTINGS);
         page

@@ -22,7 +22,17 @@
 //!
 //! Imports go downwards only: cli → routes → oauth, web, feed → service → store → model → clock.
 
-#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::todo,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
 
 pub mod app;
 pub mod cli;

@@ -271,11 +271,12 @@ async fn healthy() -> &'static str {
 }
 
 /// Ready means that the database answers, and is the file that its name stands for: nothing could be
-/// written otherwise.
+/// written otherwise. Without its lock file another process might take the name for its own.
 async fn ready(State(app): State<App>) -> Response {
     let why = match app.store.has_admin() {
-        Ok(_) if app.store.is_in_place() => return "ok\n".into_response(),
-        Ok(_) => "the database file was replaced or removed\n",
+        Ok(_) if !app.store.is_in_place() => "the database file was replaced or removed\n",
+        Ok(_) if !app.store.is_lock_in_place() => "the lock file was replaced or removed\n",
+        Ok(_) => return "ok\n".into_response(),
         Err(_) => "the database does not answer\n",
     };
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], why).into_response()

@@ -46,8 +46,6 @@ pub mod users;
 mod views;
 pub mod writer;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -168,12 +166,13 @@ impl Store {
     /// # Errors
     /// When the file can't be read, written or migrated.
     pub async fn open_copy(path: &Path) -> Result<Self> {
+        let path = &lock::resolve(path);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("trusted_schema", "OFF");
-        create_private(path)?;
+        lock::create_private(path)?;
         migrate(options.clone()).await?;
         texts::complete(&mut rusqlite::Connection::open(path)?)?;
         let metrics = Arc::<StoreMetrics>::default();
@@ -197,7 +196,7 @@ impl Store {
             registry: Arc::default(),
             recent_clients: Arc::default(),
             recent_tokens,
-            path: path.into(),
+            path: path.as_path().into(),
             metrics,
         })
     }
@@ -264,6 +263,11 @@ impl Store {
         self.writer.is_in_place()
     }
 
+    /// Whether its lock file is still the one that was there when the database was opened.
+    pub fn is_lock_in_place(&self) -> bool {
+        self.writer.is_lock_in_place()
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -301,16 +305,6 @@ fn readable<'r, T: sqlx::FromRow<'r, SqliteRow>>(rows: &'r [SqliteRow]) -> Vec<T
         }
     };
     rows.iter().filter_map(read).collect()
-}
-
-/// Makes the file for its owner alone: it holds password hashes and addresses. SQLite gives the
-/// files beside it the same mode.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        // Not even opened then: closing it would drop locks that this process holds on it.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        made => made.map(drop),
-    }
 }
 
 async fn migrate(options: SqliteConnectOptions) -> Result<()> {

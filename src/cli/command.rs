@@ -27,7 +27,7 @@ use crate::service::ledger_file;
 use crate::service::moderate;
 use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
 use crate::service::revoke::{self, Authority, Token, TokenRevocation};
-use crate::store::lock::DatabaseLock;
+use crate::store::lock::{Absent, DatabaseLock, resolve};
 use crate::store::purges::Unfinished;
 use crate::store::{self, Store};
 use crate::web::page::iso;
@@ -190,19 +190,19 @@ pub enum Holder {
     Server(UnixStream),
 }
 
-/// Takes the database, or reaches the server that holds it. Another command, and a server that is
-/// just starting, hold it without listening: they are waited for.
+/// Reaches the server that holds the database, or takes it. The server is asked first: where it answers, no lost lock can
+/// mislead. Another command, and a server that is just starting, hold it without listening: they are waited for.
 ///
 /// # Errors
 /// When neither could be done in five seconds, or the lock file can't be made.
-pub async fn holder(database: &Path) -> Result<Holder, Failure> {
+pub async fn holder(database: &Path, absent: Absent) -> Result<Holder, Failure> {
     let attempts = async {
         loop {
-            if let Some(lock) = DatabaseLock::acquire(database)? {
-                return Ok(Holder::Us(lock));
-            }
             if let Ok(stream) = socket::connect(database).await {
                 return Ok(Holder::Server(stream));
+            }
+            if let Some(lock) = DatabaseLock::acquire(database, absent)? {
+                return Ok(Holder::Us(lock));
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -221,20 +221,24 @@ pub async fn holder(database: &Path) -> Result<Holder, Failure> {
 /// # Errors
 /// With the exit code.
 pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
-    let shown = config.database.display();
+    let database = resolve(&config.database);
     // An empty one made here would be backed up, and nothing would say that it is not the server's.
-    if !command.may_begin() && !std::fs::metadata(&config.database).is_ok_and(|file| file.len() > 0) {
+    if !command.may_begin() && !std::fs::metadata(&database).is_ok_and(|file| file.len() > 0) {
         // A server whose file lost its name goes on with it.
-        return match socket::connect(&config.database).await {
+        return match socket::connect(&database).await {
             Ok(stream) => socket::ask(stream, &command).await,
-            Err(_) => Err(Failure::not_found(&format!("database: {shown} (RESCIND_DATABASE_URL)"))),
+            Err(_) => {
+                let shown = config.database.display();
+                Err(Failure::not_found(&format!("database: {shown} (RESCIND_DATABASE_URL)")))
+            }
         };
     }
-    let _lock = match holder(&config.database).await? {
+    let absent = if command.may_begin() { Absent::Create } else { Absent::Leave };
+    let _lock = match holder(&database, absent).await? {
         Holder::Us(lock) => lock,
         Holder::Server(stream) => return socket::ask(stream, &command).await,
     };
-    let store = Store::open(&config.database).await?;
+    let store = Store::open(&database).await?;
     let app = App::new(config, store, clock).map_err(|error| Failure::refused(error.to_string()))?;
     let answer = execute(&app, command).await;
     app.store.close().await;

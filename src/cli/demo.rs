@@ -2,17 +2,24 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use rescind_guard::Guard;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::cli::command::Failure;
-use crate::cli::serve::{Server, log_as};
+use crate::cli::connections::{self, Limits};
+use crate::cli::print::print;
+use crate::cli::serve::{Server, ignore_hangups, log_as, told};
 use crate::config::{Config, LogFormat};
-use crate::demo::world::{APP_NAME, AUDIENCE, Callbacks, GUARDED_APP_NAME, SCOPES, World};
+use crate::demo::world::{APP_NAME, AUDIENCE, Callbacks, GUARDED_APP_NAME, Person, SCOPES, World};
 use crate::demo::{sample_api, sample_app};
+
+/// How long requests under way at the sample apps and the API may take after the server has ended.
+const SAMPLES: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -33,6 +40,7 @@ pub struct Options {
 /// When an address is taken or the database can't be made.
 pub async fn run(options: Options) -> Result<(), Failure> {
     log_as(LogFormat::Text);
+    ignore_hangups()?;
     let Some([app_address, api_address, guarded_address]) = neighbours(options.listen) else {
         return Err(Failure::usage(
             "--listen has to be a loopback address and a port up to 65532".to_owned(),
@@ -52,6 +60,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     .map_err(|faults| Failure::usage(faults.to_string()))?;
     let [app_listener, api_listener, guarded_listener] =
         [listen(app_address).await?, listen(api_address).await?, listen(guarded_address).await?];
+    let limits = Limits::idle(config.idle_timeout);
     let server = Server::start(config).await?;
     let url = |address: SocketAddr| format!("http://{address}");
     let (app_url, api_url, guarded_url) = (url(app_address), url(api_address), url(guarded_address));
@@ -93,28 +102,37 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         ..app.clone()
     };
     let [app, guarded_app] = [sample_app::router(app)?, sample_app::router(guarded_app)?];
+    let mut samples = JoinSet::new();
     for (listener, router) in [(app_listener, app), (api_listener, api), (guarded_listener, guarded_app)] {
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let told = told()?;
+        samples.spawn(async move {
+            connections::serve(vec![listener], move || router.clone(), limits, told).await
+        });
     }
 
     if options.json {
         let ready = json!({
             "issuer": issuer, "app": app_url, "api": api_url, "guarded_app": guarded_url, "people": world.people,
         });
-        println!("{ready}");
+        print(&format!("{ready}\n"))?;
     } else {
-        println!("The sample app {APP_NAME}:  {app_url}   (opaque tokens, looked up at every call)");
-        println!("The sample app {GUARDED_APP_NAME}:  {guarded_url}   (JWTs, checked by the API itself)");
-        println!("Their users' dashboard:   {issuer}/authorizations");
-        println!("The sample API:           {api_url}\n\nSign in as");
-        for person in &world.people {
-            println!("  {:<8} {}   ({})", person.username, person.password, person.role);
-        }
-        println!(
-            "\nConnect them, then revoke their access: a page turns red on its app's next call. Ctrl-C ends the demo."
-        );
+        let person =
+            |person: &Person| format!("  {:<8} {}   ({})\n", person.username, person.password, person.role);
+        let people: String = world.people.iter().map(person).collect();
+        print(&format!(
+            "The sample app {APP_NAME}:  {app_url}   (opaque tokens, looked up at every call)\n\
+             The sample app {GUARDED_APP_NAME}:  {guarded_url}   (JWTs, checked by the API itself)\n\
+             Their users' dashboard:   {issuer}/authorizations\n\
+             The sample API:           {api_url}\n\nSign in as\n{people}\n\
+             Connect them, then revoke their access: a page turns red on its app's next call. Ctrl-C ends the demo.\n"
+        ))?;
     }
-    server.run_until_told().await
+    server.run_until_told().await?;
+    let finished = async { while samples.join_next().await.is_some() {} };
+    if tokio::time::timeout(SAMPLES, finished).await.is_err() {
+        tracing::warn!("demo.drain_cut_short");
+    }
+    Ok(())
 }
 
 fn neighbours(server: SocketAddr) -> Option<[SocketAddr; 3]> {

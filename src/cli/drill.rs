@@ -25,6 +25,7 @@ use crate::model::canary::{AUDIENCE, Outcome, PATIENCE, SCOPE, Times};
 use crate::model::id::ClientId;
 use crate::service::{drill, revoke};
 use crate::store;
+use crate::store::lock::Absent;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -118,7 +119,7 @@ pub async fn step(app: &App, step: Step) -> Result<Value, Failure> {
 /// # Errors
 /// With the exit code; 1 when the guard had not learned of a revocation long after its answer.
 pub async fn run(config: Config, options: Options) -> Result<Value, Failure> {
-    match holder(&config.database).await? {
+    match holder(&config.database, Absent::Leave).await? {
         Holder::Server(stream) => drive(&config.database, stream, options.rounds, options.server).await,
         Holder::Us(_) => Err(Failure::refused(format!(
             "no server runs on the database {}: start it, or give --standalone",

@@ -6,7 +6,9 @@ use tokio::sync::watch;
 
 use crate::cli::Output;
 use crate::cli::command::Failure;
-use crate::cli::serve::{listen, log_as, serve_until};
+use crate::cli::connections::Limits;
+use crate::cli::serve::{ignore_hangups, listen, log_as, serve_until};
+use crate::cli::{exposed, print};
 use crate::config::guard::{GuardConfig, LISTEN};
 use crate::sidecar::{Sidecar, router};
 
@@ -16,13 +18,16 @@ use crate::sidecar::{Sidecar, router};
 /// When the address is taken, or the guard can't start.
 pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     log_as(config.log);
-    let listener = listen(config.listen, LISTEN.name).await?;
-    let address = listener.local_addr().map_err(anyhow::Error::from)?;
+    ignore_hangups()?;
+    exposed::warn(&config.secret_files);
+    let (listeners, address) = listen(config.listen, LISTEN.name).await?;
+    let limits = Limits::idle(config.idle_timeout);
     let guard = Guard::start(config.guard.clone()).map_err(not_started)?;
     let (issuer, audience) = (config.issuer.as_str().to_owned(), config.audience.clone());
     tracing::info!(%address, issuer, audience, "guard.started");
     if output.json {
-        println!("{}", json!({ "address": address, "issuer": issuer, "audience": audience }));
+        let started = json!({ "address": address, "issuer": issuer, "audience": audience });
+        print::print(&format!("{started}\n"))?;
     }
     let first = guard.clone();
     let told = tokio::spawn(async move {
@@ -32,12 +37,14 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     let (stop, stopping) = watch::channel(());
     let sidecar = Sidecar::new(config, guard.clone(), stopping);
     let served = serve_until(
-        listener,
+        listeners,
         || router(sidecar.clone()),
+        limits,
         std::future::pending::<()>(),
         move || {
             stop.send_replace(());
         },
+        std::future::ready(()),
     );
     served.await?;
     told.abort();

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::cli::Output;
 use crate::cli::command::{Failure, Holder, holder};
+use crate::cli::print::complain;
+use crate::cli::{Output, exposed};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::service::keys::Keys;
 use crate::service::ledger_file;
 use crate::service::restore::{Restored, Since, restore};
-use crate::store::lock::beside;
+use crate::store::lock::{Absent, beside, resolve};
 use crate::store::{Store, copies};
 use crate::web::text::t;
 
@@ -36,10 +37,9 @@ pub struct Options {
 /// # Errors
 /// With the exit code; then the database that was there is there.
 pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value, Failure> {
-    let database = std::path::absolute(&config.database).context("RESCIND_DATABASE_URL")?;
     // A link goes on leading to it.
-    let database = std::fs::canonicalize(&database).unwrap_or(database);
-    let _lock = match holder(&database).await? {
+    let database = resolve(&config.database);
+    let _lock = match holder(&database, Absent::Leave).await? {
         Holder::Us(lock) => lock,
         Holder::Server(_) => {
             return Err(Failure::refused("a server holds the database: stop it first".to_owned()));
@@ -47,6 +47,10 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
     };
     if !options.file.exists() {
         return Err(Failure::not_found("backup"));
+    }
+    for (file, mode) in exposed::readable(&[options.file.clone()]) {
+        let why = "it holds password hashes and addresses";
+        complain(&format!("rescind: warning: others can read {} ({mode:04o}): {why}", file.display()));
     }
     // A copy in the database's place is there to be restored.
     if database.exists() && !copies::is_copy(&database) && !options.replace {

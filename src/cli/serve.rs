@@ -1,23 +1,26 @@
 //! `rescind serve`.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use listenfd::ListenFd;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::cli::command::{Failure, Holder, holder};
-use crate::cli::connections;
-use crate::cli::socket;
+use crate::cli::connections::{self, Limits};
+use crate::cli::{exposed, print, socket};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::routes;
 use crate::service::purge;
 use crate::store::Store;
-use crate::store::lock::DatabaseLock;
+use crate::store::lock::{Absent, DatabaseLock, resolve};
 
 /// How long requests under way may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(6);
@@ -33,11 +36,14 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// When the database is held by another process or something can't be opened.
 pub async fn run(config: Config) -> Result<(), Failure> {
     log_as(config.log);
+    ignore_hangups()?;
     let server = Server::start(config).await?;
     if !server.app.store.has_admin()? {
         let add = "printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin";
         match server.app.config.log {
-            LogFormat::Text => eprintln!("There is no admin yet. Add the first one:\n  {add}"),
+            LogFormat::Text => {
+                print::complain(&format!("There is no admin yet. Add the first one:\n  {add}"));
+            }
             // Whoever reads a JSON object a line gets nothing else.
             LogFormat::Json => tracing::warn!(command = add, "server.has_no_admin"),
         }
@@ -49,7 +55,14 @@ pub async fn run(config: Config) -> Result<(), Failure> {
 pub fn log_as(format: LogFormat) {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let has_colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(has_colours)
+        // It would panic where standard error is full or closed.
+        .log_internal_errors(false);
     // An error means that a test has set logs up before.
     let _ = match format {
         LogFormat::Text => logs.try_init(),
@@ -57,38 +70,91 @@ pub fn log_as(format: LogFormat) {
     };
 }
 
-/// The socket that a supervisor passed (`LISTEN_FDS`), or one at `address`, as `setting` names it.
-pub async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    let passed = listenfd::ListenFd::from_env().take_tcp_listener(0).context("the passed socket")?;
-    let Some(passed) = passed else {
-        return TcpListener::bind(address).await.with_context(|| format!("{setting} {address}"));
-    };
-    passed.set_nonblocking(true).context("the passed socket")?;
-    TcpListener::from_std(passed).context("the passed socket")
+/// SIGHUP does nothing from now on: settings are read at the start alone, so there is nothing to reload.
+///
+/// # Errors
+/// When signals can't be heard.
+pub fn ignore_hangups() -> anyhow::Result<()> {
+    // Once somebody has listened to a signal, it ends the process no more.
+    signal(SignalKind::hangup()).map(drop).context("signals")
 }
 
-/// Serves until SIGTERM or SIGINT, or until `done` is; calls `stop`, and lets requests under way finish.
+/// The sockets that a supervisor passed (`LISTEN_FDS`), or one at `address`, as `setting` names it; and the address of the
+/// first.
+///
+/// # Errors
+/// When one of them can't be served: it would accept connections, and nobody would answer.
+pub async fn listen(address: SocketAddr, setting: &str) -> anyhow::Result<(Vec<TcpListener>, SocketAddr)> {
+    let mut passed = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for number in 0..passed.len() {
+        let listener = passed_listener(&mut passed, number);
+        listeners.push(listener.with_context(|| format!("passed socket {} (LISTEN_FDS)", number + 1))?);
+    }
+    if listeners.is_empty() {
+        listeners.push(TcpListener::bind(address).await.with_context(|| format!("{setting} {address}"))?);
+    }
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>().context("the listener")?;
+    for address in &addresses {
+        tracing::info!(%address, "server.listens");
+    }
+    let first = addresses.first().copied().context("the listener")?;
+    Ok((listeners, first))
+}
+
+fn passed_listener(passed: &mut ListenFd, number: usize) -> anyhow::Result<TcpListener> {
+    let only = "only TCP sockets that listen can be served";
+    let listener = passed.take_tcp_listener(number).context(only)?.context(only)?;
+    anyhow::ensure!(SockRef::from(&listener).is_listener().context(only)?, only);
+    listener.local_addr().context(only)?;
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener)?)
+}
+
+/// SIGTERM or SIGINT.
+///
+/// # Errors
+/// When signals can't be heard.
+pub fn told() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Serves until SIGTERM or SIGINT, or until `done` is; calls `stop`, and answers what has arrived. Waits for `others`, too,
+/// which `stop` has told.
 ///
 /// # Errors
 /// When signals can't be heard, or threads can't be started.
 pub async fn serve_until<T: Send>(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     router: impl Fn() -> axum::Router,
+    limits: Limits,
     done: impl Future<Output = T> + Send + 'static,
     stop: impl FnOnce() + Send + 'static,
+    others: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let (stopped, mut stopping) = watch::channel(());
-    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let by_signal = told()?;
     let told = async move {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+            () = by_signal => {}
             _ = done => {}
         }
         stop();
         stopped.send_replace(());
     };
-    let serve = connections::serve(listener, router, connections::PATIENCE, told);
+    let serve = async {
+        connections::serve(listeners, router, limits, told).await?;
+        others.await;
+        Ok::<_, std::io::Error>(())
+    };
     tokio::select! {
         served = serve => served.context("threads")?,
         () = async {
@@ -107,7 +173,9 @@ pub async fn serve_until<T: Send>(
 pub struct Server {
     pub app: App,
     pub address: SocketAddr,
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
+    commands: tokio::task::JoinHandle<()>,
+    stop_commands: watch::Sender<()>,
     workers: Vec<tokio::task::JoinHandle<()>>,
     lock: DatabaseLock,
 }
@@ -130,27 +198,31 @@ impl Server {
     }
 
     async fn begin(config: Config, listener: Option<TcpListener>) -> Result<Self, Failure> {
-        let database = config.database.clone();
-        let lock = match holder(&database).await? {
+        let database = resolve(&config.database);
+        let lock = match holder(&database, Absent::Create).await? {
             Holder::Us(lock) => lock,
             Holder::Server(_) => {
                 let why = format!("another process holds the database {}", database.display());
                 return Err(Failure::refused(why));
             }
         };
-        let listener = match listener {
-            Some(listener) => listener,
+        let (listeners, address) = match listener {
+            Some(listener) => {
+                let address = listener.local_addr().context("the listener")?;
+                (vec![listener], address)
+            }
             None => listen(config.listen, "RESCIND_LISTEN").await?,
         };
-        let address = listener.local_addr().context("the listener")?;
         let store = Store::open(&database).await?;
         let socket = socket::listen(&database)?;
         let grace = config.lives.refresh_grace;
         let app =
             App::new(config, store, Clock::System).map_err(|error| Failure::refused(error.to_string()))?;
         app.keys.prepare(&app.store, app.clock.now()).await?;
+        exposed::warn(&exposed::of_server(&app.config, &database));
+        let (stop_commands, stopping) = watch::channel(());
+        let commands = tokio::spawn(socket::serve(socket, app.clone(), stopping));
         let workers = vec![
-            tokio::spawn(socket::serve(socket, app.clone())),
             tokio::spawn(purge::run(app.store.clone(), app.clock.clone(), grace)),
             tokio::spawn(app.keys.clone().run(app.store.clone(), app.clock.clone())),
             tokio::spawn(app.last_used.clone().run(app.store.clone())),
@@ -158,7 +230,7 @@ impl Server {
             tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
-        Ok(Self { app, address, listener, workers, lock })
+        Ok(Self { app, address, listeners, commands, stop_commands, workers, lock })
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
@@ -178,9 +250,18 @@ impl Server {
         done: impl Future<Output = T> + Send + 'static,
     ) -> Result<(), Failure> {
         let feed = self.app.feed.clone();
-        // Streams would never finish by themselves.
-        let stop = move || feed.stop();
-        serve_until(self.listener, || routes::router(self.app.of_thread()), done, stop).await?;
+        let limits = Limits::idle(self.app.config.idle_timeout);
+        let stop = move || {
+            // Streams would never finish by themselves.
+            feed.stop();
+            self.stop_commands.send_replace(());
+        };
+        let commands = async {
+            // An error means that it panicked, which is logged.
+            let _ = self.commands.await;
+        };
+        let router = || routes::router(self.app.of_thread());
+        serve_until(self.listeners, router, limits, done, stop, commands).await?;
         for worker in self.workers {
             worker.abort();
         }

@@ -2,13 +2,17 @@
 //!
 //! One JSON line each way.
 
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::cli::command::{Command, Failure, execute};
@@ -31,24 +35,36 @@ pub fn listen(database: &Path) -> anyhow::Result<UnixListener> {
     let _ = std::fs::remove_dir_all(&nursery);
     std::fs::DirBuilder::new().mode(0o700).create(&nursery).with_context(context)?;
     let newborn = nursery.join("s");
-    let listener = UnixListener::bind(&newborn).with_context(context)?;
+    let folder = handle(&nursery, OFlags::DIRECTORY).with_context(context)?;
+    let listener = UnixListener::bind(short(&folder).join("s")).with_context(context)?;
     std::fs::set_permissions(&newborn, std::fs::Permissions::from_mode(0o600)).with_context(context)?;
     std::fs::rename(&newborn, &path).with_context(context)?;
     std::fs::remove_dir(&nursery).with_context(context)?;
     Ok(listener)
 }
 
-/// Answers commands until the task is dropped.
-pub async fn serve(listener: UnixListener, app: App) {
+/// A path of any length, opened: an address of a socket holds 107 bytes.
+fn handle(path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty())?)
+}
+
+/// A short path to the same file, for as long as the handle is open.
+fn short(handle: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd()))
+}
+
+/// Answers commands until told to stop; then those that have connected.
+pub async fn serve(listener: UnixListener, app: App, mut stopping: watch::Receiver<()>) {
+    let mut answering = JoinSet::new();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = answering.join_next() => continue,
+            _ = stopping.changed() => break,
+        };
+        match accepted {
             Ok((stream, _)) => {
-                let app = app.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = answer(stream, &app).await {
-                        tracing::warn!(error = %error, "socket.failed");
-                    }
-                });
+                answering.spawn(answer_or_log(stream, app.clone()));
             }
             Err(error) => {
                 tracing::warn!(error = %error, "socket.accept_failed");
@@ -56,12 +72,35 @@ pub async fn serve(listener: UnixListener, app: App) {
             }
         }
     }
+    for stream in waiting(listener).into_iter().flatten() {
+        answering.spawn(answer_or_log(stream, app.clone()));
+    }
+    while answering.join_next().await.is_some() {}
+}
+
+/// Commands that have connected, and that nobody has accepted yet.
+fn waiting(listener: UnixListener) -> std::io::Result<impl Iterator<Item = UnixStream>> {
+    let listener = listener.into_std()?;
+    let accepted = std::iter::from_fn(move || listener.accept().ok());
+    let is_set = |stream: &std::os::unix::net::UnixStream| stream.set_nonblocking(true).is_ok();
+    let streams = accepted.map(|(stream, _)| stream).filter(is_set);
+    Ok(streams.filter_map(|stream| UnixStream::from_std(stream).ok()))
+}
+
+async fn answer_or_log(stream: UnixStream, app: App) {
+    if let Err(error) = answer(stream, &app).await {
+        tracing::warn!(error = %error, "socket.failed");
+    }
 }
 
 async fn answer(mut stream: UnixStream, app: &App) -> anyhow::Result<()> {
     let mut line = String::new();
     let (read, mut write) = stream.split();
     BufReader::new(read.take(LONGEST_LINE)).read_line(&mut line).await?;
+    if line.is_empty() {
+        // Whoever only looks whether a server is here asks for nothing.
+        return Ok(());
+    }
     let result = match serde_json::from_str::<Command>(&line) {
         Ok(command) => execute(app, command).await,
         Err(_) => Err(Failure::refused(
@@ -79,7 +118,8 @@ async fn answer(mut stream: UnixStream, app: &App) -> anyhow::Result<()> {
 /// # Errors
 /// When none listens.
 pub async fn connect(database: &Path) -> std::io::Result<UnixStream> {
-    UnixStream::connect(beside(database, "sock")).await
+    let socket = handle(&beside(database, "sock"), OFlags::NOFOLLOW)?;
+    UnixStream::connect(short(&socket)).await
 }
 
 /// Has the server at the other end run `command`.

@@ -1,6 +1,7 @@
 //! Settings of `rescind guard`, the sidecar.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rescind_guard::{OpaqueTokens, Settings, WhenStale};
@@ -16,7 +17,7 @@ use crate::model::secret::{Digest, ResourceServerSecret};
 
 settings! {
     LISTEN = "RESCIND_GUARD_LISTEN", "127.0.0.1:8090",
-        "Address and port at which the proxy asks, unless a supervisor passes a socket (`LISTEN_FDS`). Nobody but the proxy has to reach it.";
+        "Address and port at which the proxy asks, unless a supervisor passes TCP sockets (`LISTEN_FDS`), which are all served. Nobody but the proxy has to reach it.";
     ID = "RESCIND_GUARD_ID", "",
         "Required: the `id` that `rescind resource-server add` printed.";
     SECRET = "RESCIND_GUARD_SECRET", "",
@@ -47,6 +48,10 @@ settings! {
 #[derive(Clone, Debug)]
 pub struct GuardConfig {
     pub listen: SocketAddr,
+    /// How long an open connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
     pub log: LogFormat,
     /// The digest of the token; without one nobody reads metrics.
     pub metrics_token: Option<Digest>,
@@ -126,6 +131,7 @@ impl GuardConfig {
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(get);
         let listen = reader.read(&LISTEN, super::address);
+        let idle_timeout = super::idle_timeout(&mut reader);
         let log = super::log(&mut reader);
         let metrics_token = super::metrics_token(&mut reader);
         let issuer = super::issuer(&mut reader);
@@ -158,6 +164,7 @@ impl GuardConfig {
             number.ok_or_else(|| "has to be a number from 0 to 1000000".to_owned())
         });
         let leeway = reader.seconds(&LEEWAY, 0, 300);
+        let secret_files = std::mem::take(&mut reader.secret_files);
         let faults = reader.faults();
         let read = || {
             let (issuer, audience) = (issuer?, audience?);
@@ -175,6 +182,8 @@ impl GuardConfig {
             }
             Some(Self {
                 listen: listen?,
+                idle_timeout: idle_timeout?,
+                secret_files,
                 log: log?,
                 metrics_token: metrics_token?,
                 issuer,

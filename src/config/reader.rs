@@ -1,6 +1,7 @@
 //! What all settings have in common: where they come from, and how faults are told.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// One environment variable: its name, its default and what it does.
@@ -33,11 +34,13 @@ impl Faults {
 pub(super) struct Reader<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     faults: String,
+    /// The files that secrets were read from.
+    pub secret_files: Vec<PathBuf>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { get, faults: String::new() }
+        Self { get, faults: String::new(), secret_files: Vec::new() }
     }
 
     pub fn faults(&self) -> Faults {
@@ -81,6 +84,7 @@ impl<'a> Reader<'a> {
         let (name, value) = match ((self.get)(setting.name), (self.get)(&in_file)) {
             (Some(_), Some(_)) => (in_file, Err(format!("and {} are both set", setting.name))),
             (None, Some(path)) => {
+                self.secret_files.push(PathBuf::from(&path));
                 let text = std::fs::read_to_string(&path).map_err(|error| format!("names {path:?}: {error}"));
                 (in_file, text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()))
             }

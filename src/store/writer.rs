@@ -22,6 +22,7 @@ use crate::fail;
 use crate::metrics::StoreMetrics;
 
 use super::checkpoints::Checkpoints;
+use super::lock::beside;
 use super::recent_tokens::{Departures, RecentTokens};
 use super::revoked::{Change, Revoked};
 use super::views::Views;
@@ -154,6 +155,10 @@ impl Writer {
         self.files.are_in_place()
     }
 
+    pub(super) fn is_lock_in_place(&self) -> bool {
+        self.files.is_lock_in_place()
+    }
+
     /// Writes that wait for their turn.
     pub(super) fn queued(&self) -> usize {
         let queue = self.queue.read().ok().and_then(|queue| queue.clone());
@@ -227,7 +232,11 @@ where
 }
 
 /// The database and its log, as they were opened.
-struct Files(Vec<(PathBuf, Identity)>);
+struct Files {
+    database: Vec<(PathBuf, Identity)>,
+    /// `None` if nobody has locked it, as in tests.
+    lock: Option<(PathBuf, Identity)>,
+}
 
 /// Of a file: its device's numbers, and its own there.
 type Identity = (u32, u32, u64);
@@ -241,14 +250,22 @@ impl Files {
             log.push("-wal");
             [database, log.into()].into_iter().map(identified).collect()
         });
-        Ok(Self(files?))
+        Ok(Self { database: files?, lock: identified(beside(database, "lock")).ok() })
     }
 
     /// Whether both are still what their names stand for. SQLite goes on with a file that was
     /// replaced or removed, and what it then commits is gone after a restart.
     fn are_in_place(&self) -> bool {
-        self.0.iter().all(|(path, opened)| identity(path).is_ok_and(|found| found == *opened))
+        self.database.iter().all(is_in_place)
     }
+
+    fn is_lock_in_place(&self) -> bool {
+        self.lock.iter().all(is_in_place)
+    }
+}
+
+fn is_in_place((path, opened): &(PathBuf, Identity)) -> bool {
+    identity(path).is_ok_and(|found| found == *opened)
 }
 
 /// Asks for no times: Linux would then give each commit a time of its own, and a sync would have to write that as well.

@@ -85,7 +85,11 @@ pub async fn sign_in(
     let username = Username::parse(name);
     let now = app.clock.now();
     let purpose = username.as_ref().map_or(Purpose::NoAccount, Purpose::SignIn);
-    let limited = |_: &TooMany| app.metrics.sign_in_failed(SignInFailure::Limited);
+    let limited = |_: &TooMany| {
+        app.metrics.sign_in_failed(SignInFailure::Limited);
+        // The address stands in these two lines alone, for tools that ban it.
+        tracing::info!(request.id = %request::Id::current(), client.address = %address, "sign_in.limited");
+    };
     let attempt = app.sign_in_limit.begin(purpose, address, now).inspect_err(limited)?;
     let typed = Password::typed(password.to_owned());
     let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
@@ -95,7 +99,7 @@ pub async fn sign_in(
     };
     if !begun {
         app.metrics.sign_in_failed(SignInFailure::Refused);
-        tracing::info!(request.id = %request::Id::current(), "sign_in.refused");
+        tracing::info!(request.id = %request::Id::current(), client.address = %address, "sign_in.refused");
         page.error = Some("sign-in-wrong");
         return Ok(page.respond(StatusCode::UNAUTHORIZED, target.as_deref()));
     }
