@@ -327,6 +327,16 @@ impl Stage {
                 let fields = [("name", "Notes"), ("audience", "https://notes.example")];
                 Fields::new(&fields).and("scopes", "notes.read=Read your notes")
             }
+            (_, "/admin/resource-servers/{resource_server_id}/edit") => {
+                Fields::new(&[("name", "Photos"), ("scopes", "read=See your photos")])
+            }
+            (_, "/admin/resource-servers/{resource_server_id}/rotate-secret") => {
+                Fields::new(&[("overlap_hours", "1")])
+            }
+            (_, "/admin/resource-servers/{resource_server_id}/delete") => {
+                reason.and("name", "https://photos.example")
+            }
+            (_, "/admin/apps/{client_id}/owner") => reason.and("owner", "max"),
             (_, "/admin/resource-servers/{resource_server_id}") => {
                 Fields::new(&[("max_staleness", "20"), ("guard", "none")])
             }
