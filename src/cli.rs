@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod client;
+pub mod client_add;
 pub mod command;
 pub mod connections;
 pub mod demo;
@@ -21,7 +22,6 @@ use std::io::Read as _;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::config::guard::GuardConfig;
@@ -326,7 +326,7 @@ fn command(task: Task) -> Result<(Command, Output), Failure> {
             output,
         }) => {
             let kind = if public { "public" } else { "confidential" }.to_owned();
-            let client = command::ClientAdd {
+            let client = client_add::ClientAdd {
                 owner,
                 name,
                 publisher,
@@ -400,7 +400,7 @@ impl Cli {
             Task::Restore(options) => config().and_then(|config| {
                 let output = options.output;
                 let answer = block_on(restore::run(config, Clock::System, options))?;
-                print_answer(&answer, output)
+                print::answer(&answer, output)
             }),
             Task::Demo(options) => block_on(demo::run(options)),
             Task::Drill(options) => run_drill(options),
@@ -423,30 +423,17 @@ fn run_drill(options: drill::Options) -> Result<(), Failure> {
     } else {
         block_on(drill::run(config()?, options))?
     };
-    print_answer(&answer, output)
+    print::answer(&answer, output)
 }
 
 fn run_command(task: Task) -> Result<(), Failure> {
     let (command, output) = command(task)?;
     let config = config()?;
     let answer = block_on(command::run(config, Clock::System, command))?;
-    print_answer(&answer, output)
+    print::answer(&answer, output)
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Runtime::new().context("the runtime can't start").map_err(Failure::from)?;
     runtime.block_on(work)
-}
-
-fn print_answer(answer: &Value, output: Output) -> Result<(), Failure> {
-    if output.json {
-        return print::print(&format!("{answer}\n"));
-    }
-    let line = |(name, value): (&String, &Value)| match value {
-        Value::String(text) => format!("{name}: {text}\n"),
-        Value::Null => format!("{name}: none\n"),
-        other => format!("{name}: {other}\n"),
-    };
-    let lines: String = answer.as_object().into_iter().flatten().map(line).collect();
-    print::print(&lines)
 }

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use crate::app::App;
+use crate::cli::client_add::{self, ClientAdd};
 use crate::cli::reason::Reason;
 use crate::cli::{client, drill, resource_server, socket, user};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::model::by::By;
-use crate::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
+use crate::model::client::AppName;
 use crate::model::id::{ClientId, GrantId, KeyId, UserId};
 use crate::model::key::SigningKey;
 use crate::model::password::Password;
@@ -25,7 +26,7 @@ use crate::model::user::{Role, Username, is_email};
 use crate::service::keys;
 use crate::service::ledger_file;
 use crate::service::moderate;
-use crate::service::register::{self, NewClient, NewResourceServer, NewUser};
+use crate::service::register::{self, NewResourceServer, NewUser};
 use crate::service::revoke::{self, Authority, Token, TokenRevocation};
 use crate::store::lock::{Absent, DatabaseLock, resolve};
 use crate::store::purges::Unfinished;
@@ -112,18 +113,6 @@ impl Command {
     const fn may_begin(&self) -> bool {
         matches!(self, Self::UserAdd { .. } | Self::ClientAdd(_) | Self::ResourceServerAdd { .. })
     }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ClientAdd {
-    pub owner: String,
-    pub name: String,
-    pub publisher: Option<String>,
-    pub redirect_uris: Vec<String>,
-    pub kind: String,
-    pub token_format: String,
-    pub grant_types: Vec<String>,
-    pub scopes: Vec<String>,
 }
 
 /// Why a command did nothing, and the exit code that says so.
@@ -272,7 +261,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Value, Failure> {
             let id = register::set_password(&app.store, &app.passwords, username, password, by).await?;
             Ok(json!({ "id": id.ok_or_else(|| Failure::not_found("user"))? }))
         }
-        Command::ClientAdd(add) => client_add(app, add, by).await,
+        Command::ClientAdd(add) => client_add::run(app, add, by).await,
         Command::ResourceServerAdd { name, audience, scopes, max_staleness, without_guard } => {
             let name = AppName::parse(&name).map_err(|_| usage("NAME", "1 to 80 visible characters"))?;
             if !is_audience(&audience) {
@@ -393,7 +382,7 @@ pub(super) fn answer(what: &str, result: revoke::Result<revoke::Receipt>) -> Res
     }
 }
 
-fn usage(what: &str, expected: &str) -> Failure {
+pub fn usage(what: &str, expected: &str) -> Failure {
     Failure::usage(format!("{what} has to be {expected}"))
 }
 
@@ -431,52 +420,4 @@ pub(super) fn described_scope(text: &str) -> Result<(String, String), Failure> {
         usage("--scope", "NAME=What it allows, in plain words (200 visible characters at most)")
     })?;
     Ok((name.to_owned(), description))
-}
-
-async fn client_add(app: &App, add: ClientAdd, by: By) -> Result<Value, Failure> {
-    let owner_name = username(&add.owner)?;
-    let owner = app.store.user_id(&owner_name)?.ok_or_else(|| Failure::not_found("owner"))?;
-    let named = |flag: &str, key: &str| Failure::usage(format!("{flag}: {}", t(key)));
-    let redirect_uris = add
-        .redirect_uris
-        .iter()
-        .map(|uri| RedirectUri::parse(uri).map_err(|key| named("--redirect-uri", key)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let grant_types =
-        add.grant_types.iter().map(|name| GrantType::parse(name)).collect::<Option<Vec<_>>>().ok_or_else(
-            || usage("--grant-type", "authorization_code, refresh_token or client_credentials"),
-        )?;
-    let grant_types =
-        if grant_types.is_empty() { GrantTypes::default() } else { GrantTypes::new(grant_types) };
-    let kind = ClientKind::parse(&add.kind).ok_or_else(|| usage("--public", "given or not"))?;
-    if grant_types.allow(GrantType::AuthorizationCode) && redirect_uris.is_empty() {
-        return Err(Failure::usage("--redirect-uri is missing: authorization_code needs one".to_owned()));
-    }
-    if grant_types.allow(GrantType::ClientCredentials) && kind == ClientKind::Public {
-        return Err(Failure::usage(
-            "--grant-type client_credentials is for confidential clients alone".to_owned(),
-        ));
-    }
-    let known = app.store.scopes()?.all();
-    if let Some(unknown) = add.scopes.iter().find(|name| !known.contains(name)) {
-        return Err(Failure::usage(format!("--scope: no resource server has a scope {unknown:?}")));
-    }
-    let scope = (!add.scopes.is_empty()).then(|| add.scopes.iter().map(String::as_str).collect::<Scope>());
-    let publisher = match add.publisher {
-        Some(text) => AppName::parse(&text).map_err(|key| named("--publisher", key))?.to_string(),
-        None => owner_name.to_string(),
-    };
-    let new = NewClient {
-        owner,
-        name: AppName::parse(&add.name).map_err(|key| named("--name", key))?,
-        publisher,
-        kind,
-        token_format: TokenFormat::parse(&add.token_format)
-            .ok_or_else(|| usage("--token-format", "opaque or jwt"))?,
-        grant_types,
-        scope,
-        redirect_uris,
-    };
-    let (id, secret) = register::client(&app.store, new, by).await?;
-    Ok(json!({ "client_id": id, "client_secret": secret.as_ref().map(|secret| secret.expose()) }))
 }

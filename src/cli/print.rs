@@ -2,6 +2,9 @@
 
 use std::io::{ErrorKind, Write as _};
 
+use serde_json::Value;
+
+use crate::cli::Output;
 use crate::cli::command::Failure;
 
 /// Prints a whole text. A reader that has gone away wanted no more, so that is no failure.
@@ -21,4 +24,21 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Prints a line on standard error. If that fails, nobody can be told.
 pub fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints what a command answers: a line for each member, or one JSON object.
+///
+/// # Errors
+/// As [`print`].
+pub fn answer(answer: &Value, output: Output) -> Result<(), Failure> {
+    if output.json {
+        return print(&format!("{answer}\n"));
+    }
+    let line = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{name}: {text}\n"),
+        Value::Null => format!("{name}: none\n"),
+        other => format!("{name}: {other}\n"),
+    };
+    let lines: String = answer.as_object().into_iter().flatten().map(line).collect();
+    print(&lines)
 }

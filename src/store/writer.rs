@@ -221,8 +221,8 @@ where
 
     fn answer(mut self: Box<Self>, failure: Option<&str>) {
         let result = match (failure, self.result.take()) {
-            // A refusal stands: it needed nothing to be stored.
-            (None, Some(result)) | (Some(_), Some(result @ Err(_))) => result,
+            (None, Some(result)) => result,
+            // A refusal does not stand either: it may rest on what another request of the group did.
             (Some(why), _) => Err(Error::Unavailable(why.to_owned()).into()),
             (None, None) => Err(Error::Unavailable("the write did not run".to_owned()).into()),
         };

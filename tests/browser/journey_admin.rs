@@ -69,6 +69,7 @@ async fn moderate(world: &World, hand: Hand, look: impl AsyncFn(&str) -> Result<
     page::press(driver, hand, Control::Link(&reinstate)).await?;
     arrive(world, &reinstate).await?;
     look("admin-reinstate").await?;
+    page::fill_in(driver, hand, REASON, "Its servers are clean again.").await?;
     page::press(driver, hand, Control::Submit(&reinstate)).await?;
     arrive(world, &app).await?;
     driver.goto(&world.demo.app).await?;

@@ -124,7 +124,7 @@ async fn what_was_revoked_after_a_backup_stays_dead_after_its_restoration() {
     max.posts(&format!("/admin/apps/{}/ban", banned.client.0), &reason).await;
     max.posts(&format!("/admin/apps/{}/suspend", suspended.client.0), &reason).await;
     max.posts(&format!("/admin/apps/{}/suspend", back.client.0), &reason).await;
-    max.posts(&format!("/admin/apps/{}/reinstate", back.client.0), &[]).await;
+    max.posts(&format!("/admin/apps/{}/reinstate", back.client.0), &[("reason", "It was looked at.")]).await;
     alice.posts(&format!("/apps/{}/delete", deleted.client.0), &[("name", "Deleted")]).await;
     max.posts(&format!("/admin/users/{bob}/disable"), &[]).await;
     max.posts(&format!("/admin/users/{}/role", ida.as_str().unwrap()), &[("role", "user")]).await;
@@ -205,7 +205,7 @@ async fn without_a_ledger_every_app_waits_for_an_admin() {
     let max = Person::sign_in(&server, "max", PASSWORD).await.unwrap();
     let app = format!("/admin/apps/{}", world.client.0);
     assert!(max.sees(&app).await.1.contains("restored from a backup"));
-    max.posts(&format!("{app}/reinstate"), &[]).await;
+    max.posts(&format!("{app}/reinstate"), &[("reason", "It was looked at.")]).await;
     assert_eq!(world.at(&server).client_token().await.status(), 200);
 }
 

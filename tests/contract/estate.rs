@@ -12,7 +12,7 @@ use rescind::clock::Clock;
 use rescind::config::Config;
 use rescind::model::by::{Actor, By};
 use rescind::model::client::TokenFormat;
-use rescind::model::id::{ClientId, GrantId, SessionId, UserId};
+use rescind::model::id::{ClientId, GrantId, ResourceServerId, SessionId, UserId};
 use rescind::model::password::Password;
 use rescind::model::resource_server::Guarding;
 use rescind::model::secret::{AccessToken, AuthorizationCode, Digest, RefreshToken};
@@ -21,7 +21,7 @@ use rescind::routes::router;
 use rescind::service::issue::Terms;
 use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
-use rescind::service::{issue, moderate, purge};
+use rescind::service::{issue, moderate, purge, resource_servers};
 use rescind::store::tokens::rest;
 use rusqlite::types::ValueRef;
 use tower::ServiceExt as _;
@@ -185,6 +185,21 @@ impl Estate {
             register::resource_server(&self.world.store, new, By::operator(NOW)).await.unwrap();
         self.names.insert("api".to_owned(), id.to_string());
         self.keep_digest("api/secret", Kind::ApiSecret, secret.expose(), None);
+        // Another one, whose secret is being rotated.
+        let new = NewResourceServer {
+            name: "Mail".to_owned(),
+            audience: "https://mail.example".to_owned(),
+            scopes: vec![("mail".to_owned(), "See mail".to_owned())],
+            guarding: Guarding::default(),
+        };
+        let store = &self.world.store;
+        let (id, first) = register::resource_server(store, new, By::operator(NOW)).await.unwrap();
+        let day = Duration::from_secs(86_400);
+        let rotated = resource_servers::rotate_secret(store, id.clone(), day, By::operator(NOW));
+        let second = rotated.await.unwrap();
+        self.names.insert("mail".to_owned(), id.to_string());
+        self.keep_digest("mail/secret/earlier", Kind::ApiSecret, first.expose(), None);
+        self.keep_digest("mail/secret/newest", Kind::ApiSecret, second.expose(), None);
     }
 
     async fn register_client(&mut self, owner: &str, name: &str, format: TokenFormat) {
@@ -339,6 +354,10 @@ impl Estate {
                 revoke::disable_user(store, user(), Apps::Suspend, by.because(reason)).await.unwrap();
             }
             "enable" => moderate::enable_user(store, user(), by).await.unwrap(),
+            "rotate-api" => {
+                let id = ResourceServerId::parse(what).unwrap();
+                resource_servers::rotate_secret(store, id, Duration::ZERO, by).await.unwrap();
+            }
             "revoke-user" => {
                 revoke::user(store, user(), None, by).await.unwrap();
             }
@@ -392,7 +411,8 @@ impl Estate {
                     self.sends("POST", "/oauth/revoke", None, Some(&proof), "token=none").await.0 == 200
                 }
                 Kind::ApiSecret => {
-                    self.sends("POST", "/oauth/introspect", None, Some(&api), "token=none").await.0 == 200
+                    let proof = basic(&self.names[name.split('/').next().unwrap()], text);
+                    self.sends("POST", "/oauth/introspect", None, Some(&proof), "token=none").await.0 == 200
                 }
                 Kind::Code | Kind::Used => {
                     let digest = AuthorizationCode::parse(text).unwrap().digest();

@@ -348,6 +348,7 @@ async fn a_body_that_arrives_late_makes_no_confirmation_look_quicker() {
     alice.connects(&app).await;
     acknowledges(&api, GUARD, 0).await;
     alice.revokes(&app).await;
+    alice.gets(&newest(&world)).await.page(200);
     let incarnation: i64 = world.value("SELECT incarnation FROM server");
     let mut ack = acknowledgement(incarnation, 1);
     ack["instance"] = json!(GUARD);

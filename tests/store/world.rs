@@ -8,6 +8,7 @@ use rescind::clock::Timestamp;
 use rescind::model::by::{By, Standing};
 use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, SessionId, UserId};
+use rescind::model::resource_server::Guarding;
 use rescind::model::scope::Scope;
 use rescind::model::secret::{AccessToken, Digest, SuccessorSecret};
 use rescind::model::user::{Role, Username};
@@ -15,8 +16,7 @@ use rescind::service::authorize::{self, Authorization, Basis, Seen};
 use rescind::service::issue::{
     self, Access, CodeRequest, Issued, Lives, Making, RefreshRequest, Refreshing, Terms,
 };
-use rescind::service::register::{self, NewClient};
-use rescind::store::resource_servers::Scopes;
+use rescind::service::register::{self, NewClient, NewResourceServer};
 use rescind::store::sessions::NewSession;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
@@ -44,6 +44,13 @@ impl World {
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
+        let photos = NewResourceServer {
+            name: "Photos".to_owned(),
+            audience: "https://photos.example".to_owned(),
+            scopes: vec![("photos.read".to_owned(), "See photos".to_owned())],
+            guarding: Guarding::default(),
+        };
+        register::resource_server(&store, photos, By::operator(NOW)).await.unwrap();
         Self { store, folder }
     }
 
@@ -93,7 +100,7 @@ impl World {
             making: Making::Opaque,
             resources: Vec::new(),
             lives: LIVES,
-            scopes: Scopes::default(),
+            scopes: self.store.scopes().unwrap(),
             successors: SuccessorSecret::of_key_file(b"a file"),
             now,
         }
