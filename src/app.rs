@@ -17,6 +17,7 @@ use crate::service::readings::Readings;
 use crate::service::sign_in::{HashError, Passwords};
 use crate::service::sign_in_limit::SignInLimit;
 use crate::service::snapshots::Snapshots;
+use crate::service::streams::Streams;
 use crate::store::Store;
 use crate::store::lock::beside;
 
@@ -39,6 +40,7 @@ pub struct Shared {
     pub guards: Guards,
     pub snapshots: Snapshots,
     pub sign_in_limit: SignInLimit,
+    pub streams: Streams,
     pub metrics: Arc<Metrics>,
     pub readings: Readings,
 }
@@ -69,6 +71,7 @@ impl App {
             feed: Feed::default(),
             snapshots: Snapshots::default(),
             sign_in_limit: SignInLimit::default(),
+            streams: Streams::default(),
             metrics: Arc::default(),
         })))))
     }

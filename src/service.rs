@@ -22,3 +22,4 @@ pub mod revoke;
 pub mod sign_in;
 pub mod sign_in_limit;
 pub mod snapshots;
+pub mod streams;

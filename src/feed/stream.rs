@@ -21,6 +21,7 @@ use crate::model::act::RETENTION;
 use crate::oauth::client_auth::{Proof, ProvenServer};
 use crate::oauth::error::Error;
 use crate::service::feed::Event;
+use crate::service::streams::OpenStream;
 use crate::store;
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -36,14 +37,18 @@ pub async fn stream(
     caller: ProvenServer,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let now = app.clock.now();
     let unreadable =
         || Error::invalid_request("Last-Event-ID has to be incarnation.sequence of what was applied last");
     let applied =
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(Position::parse);
     let applied = applied.ok_or_else(unreadable)?;
     let sequence = i64::try_from(applied.sequence).map_err(|_| unreadable())?;
+    let Some(open) = app.streams.open(&caller.id) else {
+        tracing::warn!(resource_server.id = %caller.id, "feed.too_many_streams");
+        return Err(Error::too_many("this resource server has too many streams open; try again"));
+    };
     let tip = app.feed.reached(&app.store).await?;
+    let now = app.clock.now();
     if applied.incarnation != tip.incarnation || sequence > tip.sequence {
         return Ok(gap(StatusCode::GONE));
     }
@@ -66,6 +71,7 @@ pub async fn stream(
         sent_at: Instant::now(),
         is_over: false,
         app,
+        _open: open,
     };
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -112,6 +118,8 @@ struct Follower {
     source: Source,
     sent_at: Instant,
     is_over: bool,
+    /// Counts this stream until it ends.
+    _open: OpenStream,
 }
 
 /// What is there for a stream.

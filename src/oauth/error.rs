@@ -83,6 +83,11 @@ impl Error {
         Self { status: StatusCode::UNAUTHORIZED, challenge: Challenge::Basic, ..self }
     }
 
+    /// The caller has as much open as it may have, and can try again later (RFC 6585 §4).
+    pub fn too_many(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::TOO_MANY_REQUESTS, ..Self::new(Code::TemporarilyUnavailable, description) }
+    }
+
     pub fn too_large() -> Self {
         Self {
             status: StatusCode::PAYLOAD_TOO_LARGE,
@@ -159,7 +164,7 @@ impl IntoResponse for Error {
         if self.challenge == Challenge::Basic {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"rescind\""));
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.code == Code::TemporarilyUnavailable {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response

@@ -6,6 +6,7 @@ use axum::body::Body;
 use rescind::model::by::By;
 use rescind::model::client::{ClientKind, GrantType};
 use rescind::model::user::Role;
+use rescind::service::streams::MOST as MOST_STREAMS;
 use serde_json::{Value, json};
 
 use crate::harness::client::basic;
@@ -331,6 +332,42 @@ async fn a_thousand_guards_that_come_back_at_once_hold_nobody_up() {
             assert_eq!(listener.next().await.unwrap().data["prev"], json!(sequence - 1));
         }
     }
+}
+
+#[tokio::test]
+async fn a_resource_server_may_have_so_many_streams_open_and_no_more() {
+    let scene = scene().await;
+    let mail = scene.world.api("https://mail.example", &["mail"]).await;
+    let position = scene.api.position().await;
+    let mut open = Vec::new();
+    for _ in 0..MOST_STREAMS {
+        let response = scene.api.opens_feed(&position).await;
+        assert_eq!(response.status(), 200);
+        open.push(response);
+    }
+    let answer = scene.api.asks("/revocations/feed", Some(&position)).await;
+    let answer = answer.refuses(429, "temporarily_unavailable");
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    // Requests that open no stream do not count, and other resource servers have streams of their own.
+    scene.api.asks("/revocations/feed", Some("1.0")).await.is(429);
+    mail.follows().await;
+    scene.api.snapshot().await;
+
+    // The first one goes away before it has read anything, the next one in the middle of it.
+    drop(open.pop());
+    let mut listener = scene.api.follows_from(&position).await;
+    scene.api.asks("/revocations/feed", Some(&position)).await.is(429);
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    assert_eq!(listener.hears().await.0, "client");
+    drop(listener);
+    scene.api.follows_from(&position).await;
+    // All that were refused, or answered without a stream, have left nothing behind.
+    for position in ["1.0", &format!("{}.9", incarnation(&scene))] {
+        scene.api.asks("/revocations/feed", Some(position)).await.is(410);
+    }
+    let again = scene.api.opens_feed(&position).await;
+    assert_eq!(again.status(), 200);
+    assert_eq!(scene.api.opens_feed(&position).await.status(), 429);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::model::secret::AccessToken;
 use rescind::model::user::Role;
 use rescind::routes::{Caller, TABLE};
+use rescind::service::streams::MOST as MOST_STREAMS;
 use serde_json::{Value, json};
 
 use crate::harness::answer::Answer;
@@ -157,6 +158,12 @@ impl Callers {
         self.api.posts(&Fields::EMPTY).await.is(400);
         self.api.asks("/revocations/feed", None).await.is(400);
         self.api.asks("/revocations/feed", Some("1.0")).await.is(410);
+        let mut open = Vec::new();
+        for _ in 0..MOST_STREAMS {
+            open.push(self.api.opens_feed(&self.position).await);
+        }
+        self.api.asks("/revocations/feed", Some(&self.position)).await.is(429);
+        drop(open);
         self.api.acknowledges(&json!({})).await.is(400);
         self.api.acknowledges(&acknowledgement(1, 0)).await.is(409);
         for path in ["/revocations/feed", "/revocations/snapshot"] {

@@ -54,10 +54,15 @@ impl Api {
         format!("{}.{}", snapshot["incarnation"], snapshot["through"])
     }
 
+    /// Opens the stream, and reads nothing of it.
+    pub async fn opens_feed(&self, position: &str) -> axum::response::Response {
+        let request = self.request("GET", "/revocations/feed").header("last-event-id", position);
+        self.world.opens(request.body(Body::empty()).unwrap()).await
+    }
+
     /// Opens the stream, and reads what it begins with.
     pub async fn follows_from(&self, position: &str) -> Listener {
-        let request = self.request("GET", "/revocations/feed").header("last-event-id", position);
-        let response = self.world.opens(request.body(Body::empty()).unwrap()).await;
+        let response = self.opens_feed(position).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
