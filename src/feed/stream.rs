@@ -43,8 +43,8 @@ pub async fn stream(
         headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(Position::parse);
     let applied = applied.ok_or_else(unreadable)?;
     let sequence = i64::try_from(applied.sequence).map_err(|_| unreadable())?;
-    let Some(open) = app.streams.open(&caller.id) else {
-        tracing::warn!(resource_server.id = %caller.id, "feed.too_many_streams");
+    let Some(open) = app.streams.open(&caller.server().id) else {
+        tracing::warn!(resource_server.id = %caller.server().id, "feed.too_many_streams");
         return Err(Error::too_many("this resource server has too many streams open; try again"));
     };
     let tip = app.feed.reached(&app.store).await?;
