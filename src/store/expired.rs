@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use crate::clock::Timestamp;
-use crate::model::act::RETENTION;
+use crate::model::act::{ACCEPTED_AFTER_EXPIRY, RETENTION};
 
 use super::purges::Slice;
 use super::{Result, Tx};
@@ -45,7 +45,7 @@ impl Tx<'_> {
     ///
     /// A used code and a superseded refresh token stay until their own expiry: they prove a replay. A family stays while
     /// anything that has expired is found through it: a clock that is set back would make that live again, and no
-    /// revocation could find it.
+    /// revocation could find it. It also stays while a guard may still accept a JWT of it, so that it can be closed.
     pub fn purge_expired_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
         let takes_all = |statement: &str, until: Timestamp| -> Result<bool> {
             Ok(self.delete(statement, params![until, rows])? < rows)
@@ -55,7 +55,7 @@ impl Tx<'_> {
             done &= takes_all(statement, now)?;
         }
         if done {
-            done &= takes_all(EXPIRED_FAMILIES, now)?;
+            done &= takes_all(EXPIRED_FAMILIES, now.minus(ACCEPTED_AFTER_EXPIRY))?;
         }
         for statement in EXPIRED_APART {
             done &= takes_all(statement, now)?;

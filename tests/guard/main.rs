@@ -18,6 +18,7 @@ mod http {
     pub mod harness;
 }
 mod keys;
+mod leeway;
 mod line;
 mod middle;
 mod opaque;
