@@ -52,8 +52,10 @@ pub async fn stream(
     if applied.incarnation != tip.incarnation || sequence > tip.sequence {
         return Ok(gap(StatusCode::GONE));
     }
-    let is_too_old = app.store.feed_next_at(sequence)?.is_some_and(|at| at < now.minus(RETENTION));
-    if is_too_old {
+    let stretch = app.feed.stretch_after(&caller.audience, sequence);
+    let (rows, _) = app.store.feed_stretch(&stretch, 1)?;
+    let next = rows.first();
+    if next.is_some_and(|row| row.at < now.minus(RETENTION)) {
         return Ok(gap(StatusCode::GONE));
     }
     let follower = Follower {
@@ -63,7 +65,8 @@ pub async fn stream(
         registry: app.store.registry_moved(),
         caller,
         incarnation: tip.incarnation,
-        seen: sequence,
+        // What others were told in between is passed over.
+        seen: next.map_or(stretch.until, |row| row.sequence - 1),
         sent: sequence,
         keys_version: app.store.keys_version(),
         keys_sent: None,
@@ -109,7 +112,7 @@ struct Follower {
     incarnation: u64,
     position: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
-    /// The last row looked at, whomever it concerned.
+    /// All rows up to this one were looked at, or concern others.
     seen: i64,
     /// The last one of this stream.
     sent: i64,
@@ -198,9 +201,12 @@ impl Follower {
             let _ = write!(text, "event: keys\ndata: {data}\n\n");
         }
         loop {
-            let Some(events) = self.more()? else { return Ok(Found::End("feed.reader_fell_behind")) };
+            let Some((events, until)) = self.more()? else {
+                return Ok(Found::End("feed.reader_fell_behind"));
+            };
+            let is_all = until == self.seen;
+            self.seen = until;
             for event in &events {
-                self.seen = event.sequence;
                 if event.audiences.concern(&self.audience) {
                     event.write(&mut text, self.incarnation, self.sent, now);
                     self.sent = event.sequence;
@@ -209,26 +215,29 @@ impl Follower {
             if !text.is_empty() {
                 return Ok(Found::Text(text));
             }
-            if events.is_empty() {
+            if is_all {
                 return Ok(Found::Nothing);
             }
-            // A long walk through rows of other resource servers: requests on this thread go in between.
+            // Many events may concern other resource servers: requests on this thread go in between.
             tokio::task::yield_now().await;
         }
     }
 
-    /// The next rows, some of which may concern nobody here; `None` once they are out of reach.
-    fn more(&mut self) -> store::Result<Option<Vec<Arc<Event>>>> {
-        let held = self.app.feed.after(self.seen, BATCH);
-        match (held, self.source) {
+    /// The next events, some of which may concern others alone, and the sequence up to which none is missing; `None`
+    /// once they are out of reach.
+    fn more(&mut self) -> store::Result<Option<(Vec<Arc<Event>>, i64)>> {
+        let feed = &self.app.feed;
+        match (feed.after(self.seen, BATCH), self.source) {
             (Some(events), _) => {
                 self.source = Source::Ring;
-                Ok(Some(events))
+                let until = events.last().map_or(self.seen, |last| last.sequence);
+                Ok(Some((events, until)))
             }
             (None, Source::Ring) => Ok(None),
             (None, Source::Database) => {
-                let rows = self.app.store.feed_after(self.seen, BATCH.cast_signed() as i64)?;
-                Ok(Some(rows.into_iter().map(|row| Arc::new(Event::new(row))).collect()))
+                let stretch = feed.stretch_after(&self.audience, self.seen);
+                let (rows, until) = self.app.store.feed_stretch(&stretch, BATCH)?;
+                Ok(Some((rows.into_iter().map(|row| Arc::new(Event::new(row))).collect(), until)))
             }
         }
     }

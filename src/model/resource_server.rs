@@ -129,7 +129,7 @@ impl MaxStaleness {
 }
 
 /// Whom something concerns.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Audiences {
     Everyone,
     Only(Vec<String>),

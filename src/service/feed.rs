@@ -16,7 +16,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::model::act::RETENTION;
 use crate::model::resource_server::Audiences;
 use crate::service::guards::Guards;
-use crate::store::feed::{FeedRow, Heads, Tip};
+use crate::store::feed::{FeedRow, Heads, Stretch, Tip};
 use crate::store::{self, Store};
 
 /// Rows that the ring holds at the most: a storm of revocations fits in three times.
@@ -153,7 +153,8 @@ impl Feed {
 
     fn push(&self, rows: Vec<FeedRow>) {
         let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
-        for row in rows {
+        // What ends nothing concerns nobody, and no stream has to pass over it.
+        for row in rows.into_iter().filter(|row| row.audiences != Audiences::NOBODY) {
             ring.heads.note(&row.audiences, row.sequence);
             ring.events.push_back(Arc::new(Event::new(row)));
         }
@@ -196,6 +197,13 @@ impl Feed {
     /// The newest sequence of a resource server's stream.
     pub fn head_of(&self, audience: &str) -> i64 {
         self.ring().heads.of(audience)
+    }
+
+    /// What a stream has in the database after `sequence`: nothing, if only others were concerned since.
+    pub fn stretch_after(&self, audience: &str, sequence: i64) -> Stretch {
+        // In this order: `heads` knows of all rows up to there.
+        let until = *self.0.position.borrow();
+        Stretch { sets: self.ring().heads.sets_after(audience, sequence), after: sequence, until }
     }
 
     /// At most `most` rows after `sequence`, whomever they concern; `None` if they are not all held.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rescind_guard::wire::Subject;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::key::AcceptedKeys;
@@ -15,7 +15,9 @@ const TIP: &str = "SELECT s.incarnation, s.generation, s.keys_version, coalesce(
     FROM server AS s WHERE s.id = 1";
 const AFTER: &str = "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger \
     WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
-const NEXT_AT: &str = "SELECT at FROM ledger WHERE sequence > ?1 ORDER BY sequence LIMIT 1";
+/// By the index of audiences, so that rows of other sets are not even looked at.
+pub(super) const OF_SET: &str = "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger \
+    INDEXED BY ledger_by_audiences WHERE audiences IS ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4";
 /// The newest row for each set of audiences; there are few sets, and the index is skipped through.
 const HEADS: &str = "WITH RECURSIVE sets (audiences) AS (SELECT min(l.audiences) FROM ledger AS l UNION ALL \
     SELECT (SELECT min(l.audiences) FROM ledger AS l WHERE l.audiences > sets.audiences) FROM sets \
@@ -28,7 +30,7 @@ const SINCE: &str =
 
 /// What `store::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[TIP, AFTER, NEXT_AT, HEADS, SINCE];
+pub(super) const STATEMENTS: &[&str] = &[TIP, AFTER, OF_SET, HEADS, SINCE];
 
 /// Where the ledger stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +51,13 @@ pub struct FeedRow {
     pub audiences: Audiences,
 }
 
-/// The newest sequence of each resource server's stream.
+/// The newest sequence of each resource server's stream, and of each set of audiences.
 #[derive(Clone, Debug, Default)]
 pub struct Heads {
     everyone: i64,
     by_audience: HashMap<String, i64>,
+    /// Without `everyone`. There are few sets: users allow the same few things to one app.
+    by_set: HashMap<Audiences, i64>,
 }
 
 impl Heads {
@@ -69,9 +73,48 @@ impl Heads {
                     let head = self.by_audience.entry(name.clone()).or_default();
                     *head = sequence.max(*head);
                 }
+                let head = self.by_set.entry(audiences.clone()).or_default();
+                *head = sequence.max(*head);
             }
         }
     }
+
+    /// The sets of audiences that have rows for `audience` after `sequence`.
+    pub fn sets_after(&self, audience: &str, sequence: i64) -> Vec<Audiences> {
+        let of_audience = self.by_set.iter().filter(|(set, _)| set.concern(audience));
+        let all = of_audience.map(|(set, head)| (set, *head)).chain([(&Audiences::Everyone, self.everyone)]);
+        all.filter(|(_, head)| *head > sequence).map(|(set, _)| set.clone()).collect()
+    }
+}
+
+/// A part of a stream that is to be read: the rows of these sets of audiences, `after` one sequence and up to another.
+#[derive(Clone, Debug)]
+pub struct Stretch {
+    pub sets: Vec<Audiences>,
+    pub after: i64,
+    pub until: i64,
+}
+
+fn first_rows(
+    connection: &Connection,
+    stretch: &Stretch,
+    rows: usize,
+) -> rusqlite::Result<(Vec<FeedRow>, i64)> {
+    let share = (rows / stretch.sets.len().max(1)).max(1);
+    let mut statement = connection.prepare_cached(OF_SET)?;
+    let (mut found, mut until) = (Vec::new(), stretch.until);
+    for set in &stretch.sets {
+        let limits = params![set.to_column(), stretch.after, stretch.until, share.cast_signed() as i64];
+        let of_set: Vec<FeedRow> = statement.query_map(limits, feed_row)?.collect::<rusqlite::Result<_>>()?;
+        // It may have more rows after the last of its share.
+        if let Some(last) = of_set.get(share - 1) {
+            until = until.min(last.sequence);
+        }
+        found.extend(of_set);
+    }
+    found.retain(|row| row.sequence <= until);
+    found.sort_unstable_by_key(|row| row.sequence);
+    Ok((found, until))
 }
 
 /// All that holds for one audience, from one read.
@@ -190,9 +233,10 @@ impl Store {
         self.lookup(|c| c.prepare_cached(AFTER)?.query_map(params![sequence, rows], feed_row)?.collect())
     }
 
-    /// When the first row after a sequence was written.
-    pub fn feed_next_at(&self, sequence: i64) -> Result<Option<Timestamp>> {
-        self.lookup(|c| c.prepare_cached(NEXT_AT)?.query_row([sequence], |row| row.get(0)).optional())
+    /// The first rows of a stretch, oldest first, and the sequence up to which none is missing. At most `rows` are read, or
+    /// one for each set if there are more sets.
+    pub fn feed_stretch(&self, stretch: &Stretch, rows: usize) -> Result<(Vec<FeedRow>, i64)> {
+        self.lookup(|connection| first_rows(connection, stretch, rows))
     }
 
     /// Where each stream and the ledger stand, from one read.
@@ -240,6 +284,48 @@ mod tests {
         assert_eq!(merged(&[client(3), client(5), client(4)]), (client(5), Timestamp::from_millis(2)));
         let grant = |generation| Subject::Grant { id: "grt_1".to_owned(), generation };
         assert_eq!(merged(&[grant(Some(2)), grant(None), grant(Some(9))]).0, grant(None));
+    }
+
+    #[test]
+    fn a_stretch_is_read_in_order_and_in_parts_without_holes() {
+        let ledger = Connection::open_in_memory().unwrap();
+        ledger
+            .execute_batch(
+                "CREATE TABLE ledger (sequence INTEGER PRIMARY KEY, at INTEGER, subject_kind TEXT, subject_id TEXT, \
+                 generation INTEGER, audiences TEXT); CREATE INDEX ledger_by_audiences ON ledger (audiences)",
+            )
+            .unwrap();
+        let mut heads = Heads::default();
+        let mut expected = Vec::new();
+        // Of each set some, in turns of different lengths.
+        for sequence in 1..=400 {
+            let set =
+                [Some("a"), None, Some("a b"), Some("b"), Some(""), Some("c a")][sequence * sequence / 7 % 6];
+            let audiences = Audiences::from_column(set);
+            let sequence = sequence.cast_signed() as i64;
+            ledger
+                .execute(
+                    "INSERT INTO ledger VALUES (?1, 0, 'server', 'server', 1, ?2)",
+                    params![sequence, set],
+                )
+                .unwrap();
+            heads.note(&audiences, sequence);
+            if audiences.concern("a") {
+                expected.push(sequence);
+            }
+        }
+        for rows in [1, 2, 7, 256, 1_000] {
+            let (mut read, mut after) = (Vec::new(), 0);
+            while after < 400 {
+                let stretch = Stretch { sets: heads.sets_after("a", after), after, until: 400 };
+                let (part, until) = first_rows(&ledger, &stretch, rows).unwrap();
+                assert!(part.len() <= rows.max(stretch.sets.len()) && until > after);
+                read.extend(part.iter().map(|row| row.sequence));
+                after = until;
+            }
+            assert_eq!(read, expected, "{rows} at a time");
+        }
+        assert!(heads.sets_after("a", 400).is_empty());
     }
 
     #[test]

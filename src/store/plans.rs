@@ -94,6 +94,29 @@ fn no_statement_scans_a_table_that_grows() {
 }
 
 #[test]
+fn a_stream_is_resumed_without_a_look_at_what_concerned_others() {
+    let connection = database();
+    let rows = |audiences: &str, number: u32| {
+        let insert = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {number}) INSERT INTO ledger \
+             (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, audiences) \
+             SELECT 'rcp_1', 1, 'app_revoked', 'user', 'page', 'grant', 'grt_1', {audiences} FROM n"
+        );
+        connection.execute(&insert, []).unwrap();
+    };
+    for audiences in ["'mail'", "''", "'mail notes'", "'photos'", "NULL", "'mail photos'", "'mail'"] {
+        rows(audiences, if audiences == "NULL" || audiences.contains("photos") { 1 } else { 50_000 });
+    }
+    for set in [Some("photos"), None, Some("mail photos")] {
+        let mut statement = connection.prepare(feed::OF_SET).unwrap();
+        let found =
+            statement.query((set, 10, 300_000, 256)).unwrap().mapped(|row| row.get::<_, Option<String>>(5));
+        assert_eq!(found.map(Result::unwrap).collect::<Vec<_>>(), [set.map(str::to_owned)]);
+        assert!(statement.get_status(StatementStatus::VmStep) < 100, "{set:?}");
+    }
+}
+
+#[test]
 fn rows_of_tokens_leave_by_statements_with_a_condition_alone() {
     let all =
         access_tokens::STATEMENTS.iter().copied().chain(purges::statements()).chain(expired::statements());

@@ -313,6 +313,40 @@ async fn a_reader_that_falls_behind_is_cut_off_and_delays_nobody() {
     assert_eq!(scene.api.snapshot().await["entries"].as_array().unwrap().len(), last);
 }
 
+/// More rows for others than the server keeps at hand, and so old that their streams can't be resumed there.
+#[tokio::test]
+async fn a_quiet_stream_resumes_however_much_concerned_others_since() {
+    let scene = scene().await;
+    let mail = scene.world.api("https://mail.example", &["mail"]).await;
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    let position = scene.api.position().await;
+    let rows = 40_000;
+    let insert = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) INSERT INTO ledger \
+         (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, audiences) SELECT printf('rcp_%020d', i), \
+         {}, 'app_revoked', 'user', 'page', 'grant', printf('grt_%020d', i), 'https://mail.example' FROM n",
+        scene.world.app.clock.now().millis()
+    );
+    assert_eq!(scene.world.database().execute(&insert, []).unwrap(), rows);
+    scene.world.advances(7501);
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    let newest = newest(&scene);
+    let mut listening = scene.world.app.feed.position();
+    listening.wait_for(|position| *position == newest).await.unwrap();
+
+    let mut listener = scene.api.follows_from(&position).await;
+    let event = listener.next().await.unwrap();
+    assert_eq!(event.id, Some(format!("{}.{newest}", incarnation(&scene))));
+    assert_eq!((&event.data["kind"], &event.data["prev"]), (&json!("client"), &json!(1)));
+    // One that has missed nothing hears what comes next.
+    let mut again = scene.api.follows_from(&event.id.unwrap()).await;
+    scene.world.ends_all_tokens_of(&scene.app).await;
+    for listener in [&mut listener, &mut again] {
+        assert_eq!(listener.next().await.unwrap().data["prev"], json!(newest));
+    }
+    mail.asks("/revocations/feed", Some(&position)).await.is(410);
+}
+
 #[tokio::test]
 async fn a_thousand_guards_that_come_back_at_once_hold_nobody_up() {
     let scene = scene().await;
