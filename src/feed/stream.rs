@@ -52,7 +52,7 @@ pub async fn stream(
     if applied.incarnation != tip.incarnation || sequence > tip.sequence {
         return Ok(gap(StatusCode::GONE));
     }
-    let stretch = app.feed.stretch_after(&caller.audience, sequence);
+    let stretch = app.feed.stretch_after(&caller.server().audience, sequence);
     let (rows, _) = app.store.feed_stretch(&stretch, 1)?;
     let next = rows.first();
     if next.is_some_and(|row| row.at < now.minus(RETENTION)) {
