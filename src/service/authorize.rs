@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::fail;
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
+use crate::model::client::RedirectUri;
 use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
@@ -22,6 +23,8 @@ pub struct Authorization {
     pub client: ClientId,
     pub user: UserId,
     pub scope: Scope,
+    /// Where the answer goes.
+    pub answers_to: RedirectUri,
     /// As the request named it; a code is bound to it (RFC 6749 §4.1.3).
     pub redirect_uri: Option<String>,
     /// S256 (RFC 7636 §4.2).
@@ -82,7 +85,7 @@ pub enum Basis {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The client or the user may not act any more, or the user has blocked the client.
+    /// The client or the user may not act any more, the user has blocked the client, or its host is banned.
     #[error("the client may not ask this user")]
     Shut,
     /// The user has to look (again) before anything is given.
@@ -134,7 +137,9 @@ pub async fn authorize(
             let now = by.at;
             let generations =
                 tx.generations(&authorization.client, &authorization.user)?.ok_or(Error::Shut)?;
-            if tx.is_blocked(&authorization.user, &authorization.client)? {
+            let is_blocked = tx.is_blocked(&authorization.user, &authorization.client)?;
+            // The host may have been banned while the page stood open.
+            if is_blocked || tx.is_banned(&authorization.answers_to)? {
                 return Err(Error::Shut);
             }
             let grant = consented_grant(tx, &authorization, &basis, generations, &scopes, by)?;

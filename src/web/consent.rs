@@ -225,6 +225,7 @@ async fn give(
         client: request.client.id.clone(),
         user: signed_in.user.id.clone(),
         scope: request.scope.clone(),
+        answers_to: request.answers.redirect.clone(),
         redirect_uri: request.named_redirect.clone(),
         code_challenge: Some(request.code_challenge.clone()),
         device: device::name(headers),

@@ -121,6 +121,7 @@ async fn walk_the_rest(world: &World, look: impl AsyncFn(&str) -> Result<()>) ->
     for (path, name) in [
         ("/admin/apps?q=nothing", "admin-apps-none"),
         ("/admin/ledger", "admin-ledger"),
+        ("/admin/audit", "admin-audit"),
         ("/admin/resource-servers", "admin-resource-servers"),
         ("/admin/resource-servers/new", "admin-resource-server-new"),
         ("/admin/users", "admin-users"),

@@ -247,6 +247,7 @@ impl World {
             client: client.clone(),
             user: user.clone(),
             scope: asked,
+            answers_to: RedirectUri::parse("https://app.example/cb").unwrap(),
             redirect_uri: None,
             code_challenge: Some(CHALLENGE.to_owned()),
             device: "Firefox on Linux".to_owned(),
@@ -287,6 +288,7 @@ impl World {
     ) -> issue::Result<Issued> {
         let request = CodeRequest {
             code: copy(code),
+            answers_to: RedirectUri::parse("https://app.example/cb").unwrap(),
             redirect_uri: None,
             code_challenge: Some(CHALLENGE.to_owned()),
             refreshing: Refreshing::Yes,

@@ -146,3 +146,15 @@ async fn a_public_client_is_not_spared_by_being_public() {
     bans(&world, &evil).await;
     alice.opens(&twin.request()).await.page(400).shows("another app was banned for");
 }
+
+#[tokio::test]
+async fn a_page_opened_before_a_host_was_banned_gives_nothing() {
+    let scene = scene().await;
+    let page = scene.alice.is_asked(&scene.app.request()).await;
+    let twin = scene.world.confidential_client().await;
+    let max = scene.world.with_role("max", Role::Admin).await;
+    max.posts(&format!("/admin/apps/{}/ban", twin.id), &Fields::reason()).await.is(303);
+    let before = scene.world.contents();
+    scene.alice.answers(&page, "approve").await.page(400);
+    assert_eq!(scene.world.contents(), before);
+}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::body::Body;
 use axum::http::header;
 use rescind::model::by::{By, Standing};
-use rescind::model::client::{ClientKind, GrantType};
+use rescind::model::client::{ClientKind, GrantType, RedirectUri};
 use rescind::model::id::{ClientId, SessionId, random62};
 use rescind::model::scope::Scope;
 use rescind::model::user::Role;
@@ -106,6 +106,7 @@ async fn a_verifier_without_a_challenge_is_refused() {
         client: ClientId::parse(&app.id).unwrap(),
         user: alice.id.clone(),
         scope: Scope::parse("read").unwrap(),
+        answers_to: RedirectUri::parse(&app.redirect_uri).unwrap(),
         redirect_uri: Some(app.redirect_uri.clone()),
         code_challenge: None,
         device: "Firefox on Linux".to_owned(),

@@ -114,6 +114,7 @@ impl World {
             client: client.clone(),
             user: user.clone(),
             scope: Scope::parse("photos.read").unwrap(),
+            answers_to: RedirectUri::parse("https://app.example/cb").unwrap(),
             redirect_uri: None,
             code_challenge: None,
             device: "Firefox on Linux".to_owned(),
