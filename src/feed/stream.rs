@@ -37,19 +37,14 @@ pub async fn stream(
     caller: ProvenServer,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let unreadable =
-        || Error::invalid_request("Last-Event-ID has to be incarnation.sequence of what was applied last");
-    let applied =
-        headers.get("last-event-id").and_then(|value| value.to_str().ok()).and_then(Position::parse);
-    let applied = applied.ok_or_else(unreadable)?;
-    let sequence = i64::try_from(applied.sequence).map_err(|_| unreadable())?;
+    let (incarnation, sequence) = applied(&headers)?;
     let Some(open) = app.streams.open(&caller.server().id) else {
         tracing::warn!(resource_server.id = %caller.server().id, "feed.too_many_streams");
         return Err(Error::too_many("this resource server has too many streams open; try again"));
     };
     let tip = app.feed.reached(&app.store).await?;
     let now = app.clock.now();
-    if applied.incarnation != tip.incarnation || sequence > tip.sequence {
+    if incarnation != tip.incarnation || sequence > tip.sequence {
         return Ok(gap(StatusCode::GONE));
     }
     let stretch = app.feed.stretch_after(&caller.server().audience, sequence);
@@ -64,7 +59,7 @@ pub async fn stream(
         audience: caller.server().audience.to_string(),
         registry: app.store.registry_moved(),
         caller,
-        incarnation: tip.incarnation,
+        incarnation,
         // What others were told in between is passed over.
         seen: next.map_or(stretch.until, |row| row.sequence - 1),
         sent: sequence,
@@ -83,6 +78,15 @@ pub async fn stream(
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(stream::unfold(follower, Follower::next))).into_response())
+}
+
+/// The incarnation and the sequence that the reader has applied.
+fn applied(headers: &HeaderMap) -> Result<(u64, i64), Error> {
+    let text = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let position = text.and_then(Position::parse);
+    position.and_then(|at| Some((at.incarnation, i64::try_from(at.sequence).ok()?))).ok_or_else(|| {
+        Error::invalid_request("Last-Event-ID has to be incarnation.sequence of what was applied last")
+    })
 }
 
 /// The position is of another history, or too old: only a snapshot helps.

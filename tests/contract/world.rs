@@ -288,7 +288,6 @@ impl World {
     ) -> issue::Result<Issued> {
         let request = CodeRequest {
             code: copy(code),
-            answers_to: RedirectUri::parse("https://app.example/cb").unwrap(),
             redirect_uri: None,
             code_challenge: Some(CHALLENGE.to_owned()),
             refreshing: Refreshing::Yes,
