@@ -29,7 +29,11 @@ macro_rules! expired {
 const EXPIRED_OF_FAMILIES: [&str; 2] =
     [expired!("tokens", "place"), expired!("authorization_codes", "digest")];
 const EXPIRED_FAMILIES: &str = expired!("families", "id");
-const EXPIRED_APART: [&str; 2] = [expired!("sessions", "digest"), expired!("client_secrets", "id")];
+const EXPIRED_APART: [&str; 3] = [
+    expired!("sessions", "digest"),
+    expired!("client_secrets", "id"),
+    expired!("earlier_resource_server_secrets", "digest"),
+];
 /// A guard may accept a JWT for a while after its expiry, and longer if a clock is set back.
 const EXPIRED_REVOCATIONS: &str = expired!("revoked_tokens", "id");
 

@@ -126,8 +126,12 @@ async fn what_was_revoked_after_a_backup_stays_dead_after_its_restoration() {
     max.posts(&format!("/admin/apps/{}/suspend", back.client.0), &reason).await;
     max.posts(&format!("/admin/apps/{}/reinstate", back.client.0), &[("reason", "It was looked at.")]).await;
     alice.posts(&format!("/apps/{}/delete", deleted.client.0), &[("name", "Deleted")]).await;
-    max.posts(&format!("/admin/users/{bob}/disable"), &[]).await;
-    max.posts(&format!("/admin/users/{}/role", ida.as_str().unwrap()), &[("role", "user")]).await;
+    max.posts(&format!("/admin/users/{bob}/disable"), &[("reason", "It was looked at.")]).await;
+    max.posts(
+        &format!("/admin/users/{}/role", ida.as_str().unwrap()),
+        &[("role", "user"), ("reason", "It was looked at.")],
+    )
+    .await;
     let passwords = [("current_password", PASSWORD), ("new_password", "another good password")];
     carol.posts("/account/taken-over", &passwords).await;
     let grant = world.at(&server).introspect(&opaque.access).await["grant_id"].as_str().unwrap().to_owned();

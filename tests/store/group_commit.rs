@@ -189,10 +189,10 @@ async fn a_commit_that_fails_fails_all_that_share_it() {
         .await;
         let behind = queue(&world.store, |tx| insert(tx, "behind")).await;
         gate.open().await;
-        for task in [before, blind, behind] {
+        // A refusal does not stand: it may rest on what another one of the group did.
+        for task in [before, blind, behind, refused] {
             assert!(matches!(task.await.unwrap(), Err(Error::Unavailable(_))), "{culprit}");
         }
-        assert!(matches!(refused.await.unwrap(), Err(Error::Exists)), "it needed nothing to be stored");
         assert_eq!(names(&world.beside()), [""; 0], "{culprit}");
         assert!(!head.has_changed().unwrap());
         queue(&world.store, |tx| insert(tx, "later")).await.await.unwrap().unwrap();

@@ -3,7 +3,6 @@
 
 use rescind::clock::{Clock, Timestamp};
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
-use rescind::model::scope::Scope;
 use rescind::model::secret::{AccessToken, Digest, RefreshToken};
 use rescind::model::stamp::{Generations, Now, Standing, is_live};
 use rescind::service::issue::{self, Access, Issued};
@@ -256,7 +255,8 @@ async fn tokens_under_an_earlier_generation_are_dead_and_later_ones_live() {
     let [client, other] = [world.client(&ana).await, world.client(&ana).await];
     let of = async |client, user| -> Issued { world.device(client, user, NOW).await };
     let (before, elsewhere, bens) = (of(&client, &ana).await, of(&other, &ana).await, of(&other, &ben).await);
-    let own = issue::for_client(&world.store, Scope::default(), world.terms(&client, NOW)).await.unwrap();
+    let own =
+        issue::for_client(&world.store, crate::world::scope(), world.terms(&client, NOW)).await.unwrap();
     for _ in 0..2 {
         let provider = Authority::Provider;
         revoke::client_tokens(&world.store, client.clone(), provider, None, operator()).await.unwrap();

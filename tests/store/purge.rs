@@ -69,7 +69,7 @@ impl Crowd {
                 world.refresh(client, issued, NOW).await.unwrap();
                 world.code(client, user, NOW).await;
             }
-            let scope = rescind::model::scope::Scope::default();
+            let scope = crate::world::scope();
             issue::for_client(&world.store, scope, world.terms(client, NOW)).await.unwrap();
         }
         world.session("ana").await;

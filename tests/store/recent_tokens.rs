@@ -2,7 +2,6 @@
 
 use rescind::clock::Clock;
 use rescind::model::id::{ClientId, UserId};
-use rescind::model::scope::Scope;
 use rescind::model::secret::{AccessToken, Digest};
 use rescind::service::issue;
 use rescind::service::purge::catch_up;
@@ -36,7 +35,8 @@ impl Tokens {
         let (user, other_user) = (world.user("ana").await, world.user("ben").await);
         let (client, other_client) = (world.client(&user).await, world.client(&other_user).await);
         let device = opaque(world.device(&client, &user, NOW).await.access_token);
-        let own = issue::for_client(&world.store, Scope::default(), world.terms(&client, after(1))).await;
+        let own =
+            issue::for_client(&world.store, crate::world::scope(), world.terms(&client, after(1))).await;
         let own = opaque(own.unwrap().access_token).digest();
         let other = opaque(world.device(&other_client, &other_user, after(2)).await.access_token).digest();
         let tokens = Self { world, user, client, device, own, other };
@@ -100,7 +100,7 @@ async fn the_others_are_remembered_while_one_leaves() {
         tokens.end(end).await;
         let client = tokens.world.client(&tokens.user).await;
         let unasked =
-            issue::for_client(&tokens.world.store, Scope::default(), tokens.world.terms(&client, NOW));
+            issue::for_client(&tokens.world.store, crate::world::scope(), tokens.world.terms(&client, NOW));
         let unasked = opaque(unasked.await.unwrap().access_token).digest();
         // Where the store does not see it, rows leave: whoever is found now was remembered.
         tokens.world.beside().execute("DELETE FROM tokens", []).unwrap();

@@ -17,6 +17,7 @@ async fn every_table_with_a_digest_is_emptied_of_what_has_expired() {
     let client = world.client(&ana).await;
     world.device(&client, &ana, NOW).await;
     world.session("ana").await;
+    world.rotates_api_secret().await;
     let beside = world.beside();
     let mut statement = beside
         .prepare(

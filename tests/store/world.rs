@@ -17,6 +17,7 @@ use rescind::service::issue::{
     self, Access, CodeRequest, Issued, Lives, Making, RefreshRequest, Refreshing, Terms,
 };
 use rescind::service::register::{self, NewClient, NewResourceServer};
+use rescind::service::resource_servers;
 use rescind::store::sessions::NewSession;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
@@ -35,6 +36,11 @@ pub const LIVES: Lives = Lives {
     refresh_grace: Duration::from_secs(10),
 };
 
+/// The one scope that is registered here.
+pub fn scope() -> Scope {
+    Scope::parse("photos.read").unwrap()
+}
+
 pub struct World {
     pub store: Store,
     folder: tempfile::TempDir,
@@ -52,6 +58,13 @@ impl World {
         };
         register::resource_server(&store, photos, By::operator(NOW)).await.unwrap();
         Self { store, folder }
+    }
+
+    /// The API gets another secret; the first works for an hour more.
+    pub async fn rotates_api_secret(&self) {
+        let id = self.store.resource_servers().unwrap()[0].id.clone();
+        let hour = Duration::from_secs(3600);
+        resource_servers::rotate_secret(&self.store, id, hour, By::operator(NOW)).await.unwrap();
     }
 
     pub fn path(&self) -> PathBuf {
@@ -113,7 +126,7 @@ impl World {
         let authorization = Authorization {
             client: client.clone(),
             user: user.clone(),
-            scope: Scope::parse("photos.read").unwrap(),
+            scope: scope(),
             answers_to: RedirectUri::parse("https://app.example/cb").unwrap(),
             redirect_uri: None,
             code_challenge: None,
