@@ -185,6 +185,33 @@ fn the_clock_is_read_in_one_place() {
     }
 }
 
+/// What a page or a command does goes through `Store::act`, which checks in the same transaction that whoever acts
+/// still may. The protocol, sign-in and the workers stand on no session.
+#[test]
+fn verbs_of_pages_and_commands_check_who_acts_in_their_transaction() {
+    let files = files();
+    let writes = |file: &&File| {
+        let code: String = file.code.split_whitespace().collect();
+        file.module == "service" && code.contains("store.write(")
+    };
+    let writers: Vec<_> = files.iter().filter(writes).map(|file| file.path.as_str()).collect();
+    let meant = [
+        "service/drill.rs",
+        "service/guards.rs",
+        "service/issue.rs",
+        "service/keys.rs",
+        "service/last_used.rs",
+        "service/purge.rs",
+        "service/restore.rs",
+        "service/sign_in.rs",
+    ];
+    assert_eq!(writers, meant);
+    for File { path, code, .. } in &files {
+        let makes_one = code.contains("Origin::Page") || code.contains("standing: Some");
+        assert!(!makes_one || path == "model/by.rs", "{path}: only By::on_page makes an act of a page");
+    }
+}
+
 #[test]
 fn files_begin_with_what_they_are_for_and_stay_short() {
     for File { path, text, .. } in files() {

@@ -322,6 +322,7 @@ drill-ms = { $ms } ms
 
 ## The ledger
 
+audit-details = Details
 audit-lede = Who gave power or changed who has it, when and from where: sign-ins, consents, secrets, registrations and settings. Rows never change.
 ledger-lede = Every act that took access away or let it be asked for again, and every changed role. Rows never change. Rounds of drills are shown when you choose that act.
 ledger-search = App, person, or the ID of anything

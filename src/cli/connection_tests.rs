@@ -176,9 +176,13 @@ impl Gate {
 async fn what_has_arrived_when_the_server_is_told_to_stop_is_answered() {
     let gate = Arc::<Gate>::default();
     let blocks = gate.clone();
-    let router = Router::new()
-        .route("/", get(|| std::future::ready("here")))
-        .route("/block", get(move || std::future::ready(blocks.block_thread())));
+    let router = Router::new().route("/", get(|| std::future::ready("here"))).route(
+        "/block",
+        get(move || {
+            blocks.block_thread();
+            std::future::ready(())
+        }),
+    );
     let Stoppable { address, stop, server } = stoppable(router, LONG).await;
     let count = thread::count().get();
     let connect = async || TcpStream::connect(address).await.unwrap();

@@ -48,7 +48,7 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
     if !options.file.exists() {
         return Err(Failure::not_found("backup"));
     }
-    for (file, mode) in exposed::readable(&[options.file.clone()]) {
+    for (file, mode) in exposed::readable(std::slice::from_ref(&options.file)) {
         let why = "it holds password hashes and addresses";
         complain(&format!("rescind: warning: others can read {} ({mode:04o}): {why}", file.display()));
     }

@@ -84,6 +84,13 @@ impl ListPage {
         }
     }
 
+    const fn why(&self) -> &'static str {
+        match self.book {
+            Book::Ledger => "receipt-why",
+            Book::Audit => "audit-details",
+        }
+    }
+
     fn is_audit(&self) -> bool {
         self.book == Book::Audit
     }
