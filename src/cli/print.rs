@@ -29,7 +29,7 @@ pub fn complain(line: &str) {
 /// Prints what a command answers: a line for each member, or one JSON object.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn answer(answer: &Value, output: Output) -> Result<(), Failure> {
     if output.json {
         return print(&format!("{answer}\n"));
