@@ -4,6 +4,7 @@
 //! location wants which scope, the proxy says.
 
 pub mod operate;
+mod path;
 pub mod verify;
 pub mod watch;
 

@@ -12,6 +12,7 @@ use url::form_urlencoded;
 use crate::model::resource_server::is_audience;
 use crate::model::scope::Scope;
 use crate::sidecar::Sidecar;
+use crate::sidecar::path::is_ambiguous;
 
 /// Who asks, for the application. An answer that lets a request through has all three, so that a proxy which copies
 /// them replaces whatever the outside had sent under their names.
@@ -23,8 +24,16 @@ const SCOPE: HeaderName = HeaderName::from_static("x-rescind-scope");
 const REQUIRE_SCOPE: HeaderName = HeaderName::from_static("x-rescind-require-scope");
 const REQUIRE_AUDIENCE: HeaderName = HeaderName::from_static("x-rescind-require-audience");
 
+/// Where proxies say which address was asked for.
+const ORIGINAL: [HeaderName; 2] =
+    [HeaderName::from_static("x-original-uri"), HeaderName::from_static("x-forwarded-uri")];
+
 /// `/verify`, whose query the proxy's operator has written: nginx, Traefik, Caddy.
 pub async fn verify(State(sidecar): State<Sidecar>, request: Request) -> Response {
+    let is_refused = |value: &HeaderValue| value.to_str().map_or(true, is_ambiguous);
+    if ORIGINAL.iter().any(|name| request.headers().get_all(name).iter().any(is_refused)) {
+        return ambiguous();
+    }
     let mut demands = Demands::default();
     if let Err(wrong) = demands.read_query(request.uri().query().unwrap_or_default()) {
         // A demand that can't be read must not count as none.
@@ -36,7 +45,16 @@ pub async fn verify(State(sidecar): State<Sidecar>, request: Request) -> Respons
 
 /// `/ext_authz/…`, where the query is the original one and demands nothing: Envoy.
 pub async fn ext_authz(State(sidecar): State<Sidecar>, request: Request) -> Response {
+    if is_ambiguous(request.uri().path()) {
+        return ambiguous();
+    }
     answer(sidecar, Demands::default(), request, identity).await
+}
+
+/// The proxy may have chosen this question by another reading of the path than the application's.
+fn ambiguous() -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    (StatusCode::FORBIDDEN, headers, "the path can be read in more than one way\n").into_response()
 }
 
 /// What `accepted` makes of a good token that meets the settings, `demands` and the demands in headers; else a refusal

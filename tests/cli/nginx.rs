@@ -27,7 +27,8 @@ fn documented() -> String {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operating.md");
     let page = std::fs::read_to_string(page).unwrap();
     let (_, rest) = page.split_once("\nnginx:\n\n").unwrap();
-    let block: Vec<&str> = rest.lines().take_while(|line| line.starts_with("    ")).collect();
+    let in_block = |line: &&str| line.is_empty() || line.starts_with("    ");
+    let block: Vec<&str> = rest.lines().take_while(in_block).collect();
     assert!(block.len() > 3, "{block:?}");
     block.join("\n")
 }
@@ -146,4 +147,21 @@ async fn what_is_revoked_comes_through_the_proxy_at_once() {
     // And so does a drill, which takes the same way.
     let drilled = behind.place.program(&["drill", "--rounds", "10", "--json"]).output().unwrap();
     assert_eq!(drilled.status.code(), Some(0), "{}", String::from_utf8_lossy(&drilled.stderr));
+}
+
+#[tokio::test]
+async fn the_longest_authorization_request_comes_through() {
+    let behind = behind_nginx();
+    let (client, _) = &behind.world.client;
+    let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+    for length in [8_000, 32_000, 60_000] {
+        let state = "s".repeat(length);
+        let url =
+            format!("{}/oauth/authorize?response_type=code&client_id={client}&state={state}", behind.issuer);
+        let answer = http.get(url).send().await.unwrap();
+        // PKCE is missing, so the answer goes to the app, with the state.
+        assert_eq!(answer.status(), 303, "{length}");
+        let location = answer.headers()["location"].to_str().unwrap();
+        assert!(location.contains("error=invalid_request") && location.contains(&state), "{length}");
+    }
 }

@@ -273,3 +273,81 @@ async fn caddy_lets_a_good_token_through_in_its_own_name_until_it_is_revoked() {
         until(async || with(&good.access).await.status() == 502).await;
     }
 }
+
+/// Sends a request line as it stands; clients normalise what they are given.
+async fn raw(url: &str, target: &str, headers: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Paths that lead an application which normalises them elsewhere than nginx thinks, or the other way round.
+const HOSTILE: [&str; 14] = [
+    "/api/secret/../../public/x",
+    "/api/secret/%2e%2e/%2e%2e/public/x",
+    "/api/secret/..%2f..%2fpublic/x",
+    "/api/secret/..%2F..%2Fpublic/x",
+    "/api/secret/%252e%252e/%252e%252e/public/x",
+    "/api/secret/..;/..;/public/x",
+    "/api/secret/..%5c..%5cpublic/x",
+    "/api/secret/..\\..\\public/x",
+    "/public/../api/secret",
+    "/public/%2e%2e/api/secret",
+    "/public//../api/secret",
+    "//api/secret",
+    "/api/./upload",
+    "/public/..%00/api/secret",
+];
+
+#[tokio::test]
+async fn hostile_paths_reach_nothing_behind_nginx() {
+    let estate = Estate::build("jwt").await;
+    let nginx = Proxy::nginx(&estate.parts());
+    let reading = estate.token_for("photos.read").await;
+    let asked = estate.application.asked();
+    for target in HOSTILE {
+        for headers in [String::new(), format!("Authorization: Bearer {reading}\r\n")] {
+            let answer = raw(&nginx.url, target, &headers).await;
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{target}: {answer}");
+        }
+    }
+    assert_eq!(estate.application.asked(), asked);
+    // One scope's token does not reach the other's handler, and what is public stays so.
+    let upload = ["/api/secret/../upload", "/api/%75pload/../upload"];
+    for target in upload {
+        let answer = raw(&nginx.url, target, &format!("Authorization: Bearer {reading}\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{target}: {answer}");
+    }
+    assert_eq!(estate.application.asked(), asked);
+    assert!(raw(&nginx.url, "/public/a%20b?of=../x", "").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn hostile_paths_and_headers_reach_nothing_behind_caddy() {
+    let estate = Estate::build("jwt").await;
+    let caddy = Proxy::caddy(&estate.parts());
+    let token = estate.token_for("photos.read").await;
+    let asked = estate.application.asked();
+    for target in HOSTILE {
+        for headers in [String::new(), format!("Authorization: Bearer {token}\r\n")] {
+            let answer = raw(&caddy.url, target, &headers).await;
+            assert!(answer.starts_with("HTTP/1.1 4"), "{target}: {answer}");
+        }
+    }
+    assert_eq!(estate.application.asked(), asked);
+    // A header that is named as one of this connection is not taken away, and not replaced.
+    for name in ["X-Rescind-Subject", "x-rescind-client, X-Rescind-Scope", "X_Rescind_Subject"] {
+        let request = estate.http.get(format!("{}/photos", caddy.url)).bearer_auth(&token);
+        let seen: Value =
+            forged(request).header("connection", name).send().await.unwrap().json().await.unwrap();
+        for header in IDENTITY {
+            let told = told(&seen, header);
+            assert!(told.len() == 1 && told[0] != "usr_forged", "{name}: {header} in {seen}");
+        }
+    }
+}
