@@ -1,7 +1,8 @@
 //! Paths that a proxy and the application behind it may read differently.
 
-/// Characters that some programs decode before they look at a path's parts and others do not: `\0 # % . / ; ? \`.
-const TELLING: [&str; 8] = ["00", "23", "25", "2e", "2f", "3b", "3f", "5c"];
+/// Bytes that some programs decode before they look at a path's parts and others do not: `# % . / ; ? \`, and the first
+/// byte of a dot or slash in overlong UTF-8.
+const TELLING: [u8; 9] = [b'#', b'%', b'.', b'/', b';', b'?', b'\\', 0xc0, 0xc1];
 
 /// Whether `target`, a path with its query, can mean one thing to the proxy that chose whom to ask and another to the
 /// application: dot segments, empty segments, backslashes, path parameters, and the encoded forms of these.
@@ -9,8 +10,8 @@ pub fn is_ambiguous(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
     let is_dotted = |segment: &str| matches!(segment, "." | "..");
     let has_telling_code = path.split('%').skip(1).any(|rest| {
-        let code = rest.get(..2).map(str::to_ascii_lowercase);
-        code.is_none_or(|code| TELLING.contains(&code.as_str()))
+        let byte = rest.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        byte.is_none_or(|byte| byte.is_ascii_control() || TELLING.contains(&byte))
     });
     path.contains("//")
         || path.contains(['\\', ';', '#'])
@@ -39,6 +40,8 @@ mod tests {
             "/public/%3b/api",
             "/public/%252e%252e/api",
             "/public/%00/api",
+            "/public/%0d%0a/api",
+            "/public/%c0%ae%c0%ae/api",
             "/public%3f/api",
             "/public/%",
             "/public/%2",
