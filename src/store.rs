@@ -84,7 +84,7 @@ pub enum Error {
          would bring back"
     )]
     Copy(String),
-    /// Whoever acts on a page may do so no more: nothing was changed.
+    /// The person who acts on a page may no longer do so: nothing was changed.
     #[error("{0}")]
     Denied(Denial),
 }
@@ -223,7 +223,7 @@ impl Store {
         result
     }
 
-    /// Runs `work` as an act of `by`: in one transaction with the check that whoever acts may still do so.
+    /// Runs `work` as an act of `by`: in one transaction with the check that the person still may.
     ///
     /// A person's session and role are looked up when the head of a request arrives; its body may
     /// follow much later. So they are checked here, where the act is done, for every act on a page.

@@ -185,7 +185,7 @@ fn the_clock_is_read_in_one_place() {
     }
 }
 
-/// What a page or a command does goes through `Store::act`, which checks in the same transaction that whoever acts
+/// What a page or a command does goes through `Store::act`, which checks in the same transaction that the person
 /// still may. The protocol, sign-in and the workers stand on no session.
 #[test]
 fn verbs_of_pages_and_commands_check_who_acts_in_their_transaction() {

@@ -98,7 +98,7 @@ async fn answer(mut stream: UnixStream, app: &App) -> anyhow::Result<()> {
     let (read, mut write) = stream.split();
     BufReader::new(read.take(LONGEST_LINE)).read_line(&mut line).await?;
     if line.is_empty() {
-        // Whoever only looks whether a server is here asks for nothing.
+        // A caller that only checks whether a server is here sends nothing.
         return Ok(());
     }
     let result = match serde_json::from_str::<Command>(&line) {

@@ -17,7 +17,7 @@ pub enum Actor {
     Client(ClientId),
     /// Somebody who is not signed in, and has no account yet.
     Visitor,
-    /// Whoever may run commands on the server's machine.
+    /// Anybody who may run commands on the server's machine.
     Operator,
     /// The server itself, when something is due.
     Server,

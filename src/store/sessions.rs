@@ -117,7 +117,7 @@ impl Tx<'_> {
         Ok(self.connection.prepare_cached(DELETE_BY_ID)?.execute(params![id, user])? == 1)
     }
 
-    /// Checks that whoever acts on a page may still do so in this transaction. Commands and clients
+    /// Checks that the person who acts on a page still may, in this transaction. Commands and clients
     /// stand on no session.
     ///
     /// # Errors
