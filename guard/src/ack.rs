@@ -1,6 +1,7 @@
 //! Acknowledgements: they tell the server what is in force here, and their answers make the guard fresh.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -108,6 +109,8 @@ fn weigh(shared: &Shared, answered: Answered, behind_since: &mut Option<Boot>) {
                     *behind_since = None;
                     shared.no_trouble();
                 }
+                // The stream that opens next brings it.
+                Standing::Behind if !shared.is_connected.load(Ordering::Relaxed) => *behind_since = None,
                 // The stream may be about to bring it; if it does not, somebody holds it back.
                 Standing::Behind => {
                     let since = *behind_since.get_or_insert(sent);

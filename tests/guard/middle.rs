@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -32,6 +33,8 @@ struct Rules {
     entries: Mutex<Rule>,
     /// Paths whose answers wait.
     held: watch::Sender<BTreeSet<&'static str>>,
+    /// No stream comes about.
+    refuses_streams: AtomicBool,
     /// Answers that are given without asking the server.
     kept: Mutex<Option<String>>,
     /// Requests that came, by path, oldest first.
@@ -49,6 +52,7 @@ impl Middle {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             entries: Mutex::new(Box::new(|event| vec![event])),
             held: watch::Sender::default(),
+            refuses_streams: AtomicBool::new(false),
             kept: Mutex::default(),
             came: watch::Sender::default(),
             answered: watch::Sender::default(),
@@ -73,6 +77,10 @@ impl Middle {
 
     pub fn releases(&self, path: &'static str) {
         self.rules.held.send_modify(|held| _ = held.remove(path));
+    }
+
+    pub fn refuses_streams(&self, refuses: bool) {
+        self.rules.refuses_streams.store(refuses, Ordering::SeqCst);
     }
 
     /// This is the answer to every request for a snapshot; `None`: the server's again.
@@ -115,6 +123,9 @@ async fn pass(State(rules): State<Arc<Rules>>, request: Request) -> Response {
     let kept = rules.kept.lock().unwrap().clone().filter(|_| path == SNAPSHOT);
     if let Some(text) = kept {
         return Response::builder().header("content-type", "application/json").body(text.into()).unwrap();
+    }
+    if path == FEED && rules.refuses_streams.load(Ordering::SeqCst) {
+        return Response::builder().status(StatusCode::BAD_GATEWAY).body(Body::empty()).unwrap();
     }
     let url = format!("{}{}", rules.server, head.uri);
     let mut asked = rules.http.request(head.method, url).body(to_bytes(body, 1 << 20).await.unwrap());

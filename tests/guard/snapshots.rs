@@ -1,10 +1,12 @@
 //! Snapshots from the past: some cache kept them.
 
+use std::time::Instant;
+
 use rescind::model::by::By;
 use rescind_guard::{Guard, Revoked};
 
 use crate::middle::{Middle, SNAPSHOT};
-use crate::stage::{Stage, accepts, is_stale, refuses, until, within};
+use crate::stage::{QUICK, Stage, accepts, is_stale, refuses, until, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_snapshot_never_takes_the_place_of_a_newer() {
@@ -57,6 +59,27 @@ async fn a_guard_that_starts_with_a_snapshot_from_the_past_catches_up_before_it_
     refuses(&guard, &dead, Revoked::Token);
     accepts(&guard, &live);
     assert_eq!(guard.state().through, stage.head().await);
+}
+
+/// It is behind for longer than a stream may hold something back, and nobody holds anything back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_whose_stream_opens_late_needs_no_second_snapshot() {
+    let stage = Stage::new().await;
+    let middle = Middle::to(stage.address).await;
+    let [dead, live] = stage.tokens().await;
+    middle.refuses_streams(true);
+    let guard = Guard::start(stage.settings(&middle.url)).unwrap();
+    until(|| guard.state().counters.snapshots == 1).await;
+    stage.app.revokes(&dead).await.is(200);
+    let before = guard.state().counters.acknowledged;
+    let from = Instant::now();
+    until(|| from.elapsed() > 2 * QUICK.behind && guard.state().counters.acknowledged > before + 4).await;
+    middle.refuses_streams(false);
+    stage.reaches_and_knows(&guard).await;
+    refuses(&guard, &dead, Revoked::Token);
+    accepts(&guard, &live);
+    let counters = guard.state().counters;
+    assert_eq!((counters.snapshots, counters.gaps), (1, 0));
 }
 
 /// A withdrawn key would come back with it.
