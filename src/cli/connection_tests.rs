@@ -229,6 +229,42 @@ async fn what_has_arrived_when_the_server_is_told_to_stop_is_answered() {
     soon(server).await.unwrap().unwrap();
 }
 
+/// Its head said nothing of the end: it went out before anybody was told.
+#[tokio::test]
+async fn a_connection_whose_answer_ends_after_the_server_was_told_to_stop_is_closed() {
+    let more = watch::Sender::new(());
+    let pieces = more.clone();
+    let answer = move || {
+        let more = stream::once(std::future::ready(())).chain(stream::unfold(
+            pieces.subscribe(),
+            async |mut more| {
+                more.changed().await.ok()?;
+                None
+            },
+        ));
+        let body = more.map(|()| Ok::<_, Infallible>("piece"));
+        std::future::ready(Body::from_stream(body))
+    };
+    let Stoppable { address, stop, server } = stoppable(Router::new().route("/", get(answer)), LONG).await;
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    kept.write_all(ASKS).await.unwrap();
+    let mut text = String::new();
+    while !text.contains("piece") {
+        soon(kept.readable()).await.unwrap();
+        let mut bytes = Vec::with_capacity(4096);
+        kept.read_buf(&mut bytes).await.unwrap();
+        text.push_str(std::str::from_utf8(&bytes).unwrap());
+    }
+    stop.send(()).unwrap();
+    while TcpStream::connect(address).await.is_ok() {}
+    // The connection has heard of it by now, and may not have.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    more.send_replace(());
+    soon(kept.read_to_string(&mut text)).await.unwrap();
+    assert!(text.ends_with("0\r\n\r\n") && !text.contains("connection: close"), "{text}");
+    soon(server).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn connections_that_nobody_had_accepted_when_the_server_is_told_to_stop_are_answered() {
     let router = Router::new().route("/", get(|| std::future::ready("here")));

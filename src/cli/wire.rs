@@ -243,8 +243,9 @@ impl AsyncWrite for Wire {
             self.phase.step(ANSWERED, WAITING);
             let idle = self.limits.idle;
             self.allow(idle);
-            // hyper may have tried to read before, and reads again only when something wakes it.
-            if self.poll_deadline(context).is_ready() {
+            // hyper may have tried to read before, and reads again only when something wakes it. The server may have been
+            // told to stop while the answer went out.
+            if self.is_stopping() || self.poll_deadline(context).is_ready() {
                 context.waker().wake_by_ref();
             }
         }
