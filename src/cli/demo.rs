@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::cli::command::Failure;
 use crate::cli::connections::{self, Limits};
 use crate::cli::print::print;
-use crate::cli::serve::{Server, ignore_hangups, log_as, told};
+use crate::cli::serve::{Server, log_as};
 use crate::config::{Config, LogFormat};
 use crate::demo::world::{APP_NAME, AUDIENCE, Callbacks, GUARDED_APP_NAME, Person, SCOPES, World};
 use crate::demo::{sample_api, sample_app};
@@ -40,7 +40,6 @@ pub struct Options {
 /// When an address is taken or the database can't be made.
 pub async fn run(options: Options) -> Result<(), Failure> {
     log_as(LogFormat::Text);
-    ignore_hangups()?;
     let Some([app_address, api_address, guarded_address]) = neighbours(options.listen) else {
         return Err(Failure::usage(
             "--listen has to be a loopback address and a port up to 65532".to_owned(),
@@ -104,7 +103,7 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let [app, guarded_app] = [sample_app::router(app)?, sample_app::router(guarded_app)?];
     let mut samples = JoinSet::new();
     for (listener, router) in [(app_listener, app), (api_listener, api), (guarded_listener, guarded_app)] {
-        let told = told()?;
+        let told = server.told.clone();
         samples.spawn(async move {
             connections::serve(vec![listener], move || router.clone(), limits, told).await
         });

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::cli::Output;
 use crate::cli::command::Failure;
 use crate::cli::connections::Limits;
-use crate::cli::serve::{ignore_hangups, listen, log_as, serve_until};
+use crate::cli::serve::{hear_signals, listen, log_as, serve_until};
 use crate::cli::{exposed, print};
 use crate::config::guard::{GuardConfig, LISTEN};
 use crate::sidecar::{Sidecar, router};
@@ -18,7 +18,7 @@ use crate::sidecar::{Sidecar, router};
 /// When the address is taken, or the guard can't start.
 pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     log_as(config.log);
-    ignore_hangups()?;
+    let told = hear_signals()?;
     exposed::warn(&config.secret_files);
     let (listeners, address) = listen(config.listen, LISTEN.name).await?;
     let limits = Limits::idle(config.idle_timeout);
@@ -30,7 +30,7 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
         print::print(&format!("{started}\n"))?;
     }
     let first = guard.clone();
-    let told = tokio::spawn(async move {
+    let ready = tokio::spawn(async move {
         first.ready().await;
         tracing::info!("guard.ready");
     });
@@ -40,14 +40,14 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
         listeners,
         || router(sidecar.clone()),
         limits,
-        std::future::pending::<()>(),
+        told,
         move || {
             stop.send_replace(());
         },
         std::future::ready(()),
     );
     served.await?;
-    told.abort();
+    ready.abort();
     // After the last answer, so that requests under way are not refused for it.
     guard.shutdown().await;
     tracing::info!("guard.stopped");

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use listenfd::ListenFd;
 use socket2::SockRef;
 use tokio::net::TcpListener;
@@ -36,7 +38,6 @@ const FLUSH: Duration = Duration::from_secs(1);
 /// When the database is held by another process or something can't be opened.
 pub async fn run(config: Config) -> Result<(), Failure> {
     log_as(config.log);
-    ignore_hangups()?;
     let server = Server::start(config).await?;
     if !server.app.store.has_admin()? {
         let add = "printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin";
@@ -68,15 +69,6 @@ pub fn log_as(format: LogFormat) {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().try_init(),
     };
-}
-
-/// SIGHUP does nothing from now on: settings are read at the start alone, so there is nothing to reload.
-///
-/// # Errors
-/// When signals can't be heard.
-pub fn ignore_hangups() -> anyhow::Result<()> {
-    // Once somebody has listened to a signal, it ends the process no more.
-    signal(SignalKind::hangup()).map(drop).context("signals")
 }
 
 /// The sockets that a supervisor passed (`LISTEN_FDS`), or one at `address`, as `setting` names it; and the address of the
@@ -112,41 +104,44 @@ fn passed_listener(passed: &mut ListenFd, number: usize) -> anyhow::Result<TcpLi
     Ok(TcpListener::from_std(listener)?)
 }
 
-/// SIGTERM or SIGINT.
+/// Ready once SIGTERM or SIGINT has come; each of several may wait for it.
+pub type Told = Shared<BoxFuture<'static, ()>>;
+
+/// From now on SIGTERM and SIGINT end the process only by way of what this gives, and SIGHUP does nothing: settings are
+/// read at the start alone, so there is nothing to reload. To be called before anybody can connect, or a signal that
+/// comes early ends the process together with the requests it has accepted.
 ///
 /// # Errors
 /// When signals can't be heard.
-pub fn told() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
-    Ok(async move {
+pub fn hear_signals() -> anyhow::Result<Told> {
+    let hear = |kind| signal(kind).context("signals");
+    drop(hear(SignalKind::hangup())?);
+    let mut terminate = hear(SignalKind::terminate())?;
+    let mut interrupt = hear(SignalKind::interrupt())?;
+    let told = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
+    };
+    Ok(told.boxed().shared())
 }
 
-/// Serves until SIGTERM or SIGINT, or until `done` is; calls `stop`, and answers what has arrived. Waits for `others`, too,
-/// which `stop` has told.
+/// Serves until `done` is; calls `stop`, and answers what has arrived. Waits for `others`, too, which `stop` has told.
 ///
 /// # Errors
-/// When signals can't be heard, or threads can't be started.
-pub async fn serve_until<T: Send>(
+/// When threads can't be started.
+pub async fn serve_until(
     listeners: Vec<TcpListener>,
     router: impl Fn() -> axum::Router,
     limits: Limits,
-    done: impl Future<Output = T> + Send + 'static,
+    done: impl Future<Output = ()>,
     stop: impl FnOnce() + Send + 'static,
     others: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let (stopped, mut stopping) = watch::channel(());
-    let by_signal = told()?;
     let told = async move {
-        tokio::select! {
-            () = by_signal => {}
-            _ = done => {}
-        }
+        done.await;
         stop();
         stopped.send_replace(());
     };
@@ -173,6 +168,7 @@ pub async fn serve_until<T: Send>(
 pub struct Server {
     pub app: App,
     pub address: SocketAddr,
+    pub told: Told,
     listeners: Vec<TcpListener>,
     commands: tokio::task::JoinHandle<()>,
     stop_commands: watch::Sender<()>,
@@ -198,6 +194,7 @@ impl Server {
     }
 
     async fn begin(config: Config, listener: Option<TcpListener>) -> Result<Self, Failure> {
+        let told = hear_signals()?;
         let database = resolve(&config.database);
         let lock = match holder(&database, Absent::Create).await? {
             Holder::Us(lock) => lock,
@@ -230,13 +227,13 @@ impl Server {
             tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
-        Ok(Self { app, address, listeners, commands, stop_commands, workers, lock })
+        Ok(Self { app, address, told, listeners, commands, stop_commands, workers, lock })
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
     ///
     /// # Errors
-    /// When signals can't be heard, or threads can't be started.
+    /// When threads can't be started.
     pub async fn run_until_told(self) -> Result<(), Failure> {
         self.run_until(std::future::pending::<()>()).await
     }
@@ -244,11 +241,8 @@ impl Server {
     /// The same, and until `done` is.
     ///
     /// # Errors
-    /// When signals can't be heard, or threads can't be started.
-    pub async fn run_until<T: Send>(
-        self,
-        done: impl Future<Output = T> + Send + 'static,
-    ) -> Result<(), Failure> {
+    /// When threads can't be started.
+    pub async fn run_until<T>(self, done: impl Future<Output = T>) -> Result<(), Failure> {
         let feed = self.app.feed.clone();
         let limits = Limits::idle(self.app.config.idle_timeout);
         let stop = move || {
@@ -259,6 +253,13 @@ impl Server {
         let commands = async {
             // An error means that it panicked, which is logged.
             let _ = self.commands.await;
+        };
+        let told = self.told;
+        let done = async {
+            tokio::select! {
+                () = told => {}
+                _ = done => {}
+            }
         };
         let router = || routes::router(self.app.of_thread());
         serve_until(self.listeners, router, limits, done, stop, commands).await?;

@@ -99,7 +99,16 @@ impl Place {
     }
 
     /// The sidecar of the resource server whose `id` and `secret` these are, with more `settings`.
-    pub fn guard(&self, (id, secret): &(String, String), server: &str, settings: &[(&str, &str)]) -> Server {
+    pub fn guard(&self, api: &(String, String), server: &str, settings: &[(&str, &str)]) -> Server {
+        Server::start_saying(self.guard_program(api, server, settings), "guard.started")
+    }
+
+    pub fn guard_program(
+        &self,
+        (id, secret): &(String, String),
+        server: &str,
+        settings: &[(&str, &str)],
+    ) -> Command {
         let mut program = self.program(&["guard"]);
         program
             .env_remove("RESCIND_DATABASE_URL")
@@ -109,7 +118,7 @@ impl Place {
             .env("RESCIND_GUARD_SECRET", secret)
             .env("RESCIND_GUARD_AUDIENCE", "urn:photos")
             .envs(settings.iter().copied());
-        Server::start_saying(program, "guard.started")
+        program
     }
 
     /// A server that a full disk (a limit on file sizes) does not kill by a signal.

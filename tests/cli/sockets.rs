@@ -77,9 +77,22 @@ fn sighup_ends_no_server() {
     assert_eq!(server.stop().0, Some(0));
 }
 
-/// Not true yet: with both cores busy, one of several connected commands is closed unanswered now and then.
 #[test]
-#[ignore = "fails now and then with both cores busy"]
+fn a_signal_ends_nothing_by_itself_once_connections_are_accepted() {
+    let place = Place::new();
+    let api = World::register(&place).resource_server;
+    for signal in ["-TERM", "-INT"] {
+        for program in [place.program(&["serve"]), place.guard_program(&api, "127.0.0.1:1", &[])] {
+            let what = format!("{program:?} {signal}");
+            let server = Server::start_saying(program, "server.listens");
+            server.signal("-HUP");
+            server.signal(signal);
+            assert_eq!(server.stop().0, Some(0), "{what}");
+        }
+    }
+}
+
+#[test]
 fn a_command_that_has_connected_when_the_server_is_told_to_stop_is_answered() {
     let place = Place::new();
     let server = place.serve();
