@@ -19,7 +19,7 @@ use crate::service::sign_in_limit::SignInLimit;
 use crate::service::snapshots::Snapshots;
 use crate::service::streams::Streams;
 use crate::store::Store;
-use crate::store::lock::beside;
+use crate::store::sqlite::lock::beside;
 
 /// Cheap to clone: every request and layer has one.
 #[derive(Clone)]

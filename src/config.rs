@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net};
 use url::Url;
 
+use crate::model::act::LONGEST_ACCESS_TOKEN_LIFE;
 use crate::model::key::Algorithm;
 use crate::model::redirect_uri::is_loopback;
 use crate::model::secret::Digest;
@@ -206,7 +207,7 @@ impl Config {
         let registration =
             reader.choice(&REGISTRATION, [("on", Registration::On), ("off", Registration::Off)]);
         let code = reader.seconds(&CODE_LIFE, 10, 600);
-        let access_token = reader.seconds(&ACCESS_TOKEN_LIFE, 30, 86_400);
+        let access_token = reader.seconds(&ACCESS_TOKEN_LIFE, 30, LONGEST_ACCESS_TOKEN_LIFE.as_secs());
         let jwt = reader.seconds(&JWT_LIFE, 30, 3600);
         let algorithm = reader.read(&SIGNING_ALG, |value| {
             Algorithm::parse(value).ok_or_else(|| "has to be EdDSA or ES256".to_owned())

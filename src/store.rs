@@ -1,19 +1,16 @@
 //! All SQL. Reads are methods of [`Store`], writes of [`Tx`]: the type says what needs a transaction.
 //!
-//! Four ways to the one SQLite file:
+//! Three ways to the one SQLite file:
 //! - [`Store::write`]: one thread that alone writes, and commits many requests' work at once;
 //! - look-ups by key for the protocol endpoints, on a few connections of their own, within
 //!   microseconds and so without leaving the caller's thread;
-//! - the same for access tokens, opaque ones and JWTs, in views that are kept;
 //! - pages, through an ordinary pool of readers.
 
 pub mod access_tokens;
 pub mod audit;
 pub mod authorization_codes;
-mod checkpoints;
 pub mod client_lists;
 pub mod clients;
-pub mod copies;
 pub mod dialect;
 pub mod drill;
 pub mod expired;
@@ -21,30 +18,23 @@ pub mod families;
 pub mod feed;
 pub mod grants;
 pub mod guards;
-pub mod kept;
 pub mod ledger;
-pub mod live;
-pub mod lock;
-pub mod lookup;
-#[cfg(test)]
-mod plans;
+pub mod memory;
 pub mod purges;
 pub mod readings;
 pub mod receipts;
-mod recent_tokens;
 pub mod refresh_tokens;
 pub mod resource_servers;
-mod revoked;
+pub mod revocations;
 pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;
+pub mod sqlite;
 pub mod successor_keys;
 pub mod texts;
 pub mod tokens;
 pub mod user_lists;
 pub mod users;
-mod views;
-pub mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -60,14 +50,14 @@ use crate::metrics::StoreMetrics;
 use crate::model::by::By;
 use crate::thread::Each;
 
-use clients::RecentClients;
-use kept::Kept;
-use lookup::Lookups;
-use recent_tokens::RecentTokens;
+use clients::CachedClients;
+use memory::access_tokens::AccessTokenCache;
+use memory::effects::Published;
+use memory::kept::Kept;
 use resource_servers::Registered;
-use views::Views;
-pub use writer::Tx;
-use writer::Writer;
+use sqlite::lookup::Lookups;
+pub use sqlite::writer::Tx;
+use sqlite::writer::Writer;
 
 /// Why the store did not do what it was asked. Absence is an `Option`, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -139,23 +129,22 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Store {
     writer: Writer,
     lookups: Arc<Lookups>,
-    views: Arc<Views>,
     pages: SqlitePool,
     registry: Arc<Each<Kept<Registered>>>,
-    recent_clients: Arc<Each<Kept<RecentClients>>>,
-    recent_tokens: Arc<RecentTokens>,
+    cached_clients: Arc<Each<Kept<CachedClients>>>,
+    access_tokens: Arc<AccessTokenCache>,
     path: Arc<Path>,
     metrics: Arc<StoreMetrics>,
 }
 
 impl Store {
     /// Brings the file to the newest schema and opens it. Whoever calls this holds its
-    /// [`lock::DatabaseLock`].
+    /// [`sqlite::lock::DatabaseLock`].
     ///
     /// # Errors
     /// [`Error::Copy`] for a backup; when the file can't be read, written or migrated.
     pub async fn open(path: &Path) -> Result<Self> {
-        if copies::is_copy(path) {
+        if sqlite::copies::is_copy(path) {
             return Err(Error::Copy(path.display().to_string()));
         }
         Self::open_copy(path).await
@@ -166,20 +155,18 @@ impl Store {
     /// # Errors
     /// When the file can't be read, written or migrated.
     pub async fn open_copy(path: &Path) -> Result<Self> {
-        let path = &lock::resolve(path);
+        let path = &sqlite::lock::resolve(path);
         let options = SqliteConnectOptions::new()
             .filename(path)
             .busy_timeout(BUSY)
             .foreign_keys(true)
             .pragma("trusted_schema", "OFF");
-        lock::create_private(path)?;
+        sqlite::lock::create_private(path)?;
         migrate(options.clone()).await?;
         texts::complete(&mut rusqlite::Connection::open(path)?)?;
         let metrics = Arc::<StoreMetrics>::default();
-        let views = Arc::new(Views::open(path, metrics.clone())?);
-        let recent_tokens = Arc::<RecentTokens>::default();
-        let writer = Writer::open(path, metrics.clone(), views.clone(), recent_tokens.clone())?;
-        let lookups = Arc::new(lookup::open(path, metrics.clone())?);
+        let writer = Writer::open(path, metrics.clone())?;
+        let lookups = Arc::new(sqlite::lookup::open(path, metrics.clone())?);
         let pages = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY)
@@ -191,11 +178,10 @@ impl Store {
         Ok(Self {
             writer,
             lookups,
-            views,
             pages,
             registry: Arc::default(),
-            recent_clients: Arc::default(),
-            recent_tokens,
+            cached_clients: Arc::default(),
+            access_tokens: Arc::default(),
             path: path.as_path().into(),
             metrics,
         })
@@ -275,17 +261,26 @@ impl Store {
 
     /// Whether something was revoked and is not purged yet.
     pub fn is_purging(&self) -> bool {
-        !self.writer.revoked().is_empty()
+        self.published().dead.is_purging()
     }
 
     /// The sequence of the newest committed ledger row, whenever it moves.
     pub fn ledger_head(&self) -> watch::Receiver<i64> {
-        self.writer.ledger_head()
+        self.published().ledger_head.subscribe()
     }
 
-    /// Moves when resource servers or scopes have changed.
-    pub fn registry_moved(&self) -> watch::Receiver<u64> {
-        self.writer.registry_moved()
+    /// Of clients, resource servers and scopes, of which others keep something in memory.
+    fn version(&self) -> u64 {
+        self.published().version()
+    }
+
+    /// Moves when a client, a resource server or a scope has changed.
+    pub fn version_moved(&self) -> watch::Receiver<u64> {
+        self.published().version_moved()
+    }
+
+    fn published(&self) -> &Published {
+        self.writer.published()
     }
 
     /// Waits for the work that was handed over, then closes the file.

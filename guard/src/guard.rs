@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::claims::Claims;
-use crate::entries::{Marks, Prints};
+use crate::dead::{Marks, Prints};
 use crate::http_client::Http;
 use crate::introspect::{self, Cache};
 use crate::layer::GuardLayer;

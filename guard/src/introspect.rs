@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::claims::{Claims, Stamp, UserStamp};
 use crate::clock::Boot;
-use crate::entries::Marks;
+use crate::dead::Marks;
 use crate::guard::Shared;
 use crate::http_client::Failure;
 use crate::refusal::Refusal;
@@ -296,7 +296,7 @@ mod tests {
             stamp: Stamp { server_generation: 1, client_generation: 1, user: None },
             kid: None,
         };
-        let marks = crate::entries::Prints::new().unwrap().of_claims(&claims);
+        let marks = crate::dead::Prints::new().unwrap().of_claims(&claims);
         for number in 0..6 {
             cache.put([number; 32], Known { claims: claims.clone(), marks, until: Boot::NEVER });
         }

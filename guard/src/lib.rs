@@ -38,8 +38,8 @@
 //! - An answer that goes on for long is closed by [`Guard::watch`].
 //!
 //! # Where things are
-//! `token` reads JWTs, `keys` checks signatures, `entries` holds what is dead and `state` knows whether that is new
-//! enough; `feed` and `ack` are the two tasks that talk to the server through `http`; [`wire`] is what is spoken.
+//! `token` reads JWTs, `keys` checks signatures, `dead` holds what is dead (the server holds the same) and `state` knows whether that is new
+//! enough; `feed` and `ack` are the two tasks that talk to the server through `http_client`; [`wire`] is what is spoken.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]
@@ -47,7 +47,8 @@
 mod ack;
 mod claims;
 mod clock;
-mod entries;
+#[doc(hidden)]
+pub mod dead;
 mod feed;
 #[cfg(test)]
 mod fuzz;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::{Boot, Clock};
-use crate::entries::{Entries, Marks, Prints};
+use crate::dead::{Dead, Marks, Prints};
 use crate::keys::Keys;
 use crate::refusal::Revoked;
-use crate::wire::{self, Acknowledged, EntryEvent, Position, Snapshot};
+use crate::wire::{self, Acknowledged, Entry, EntryEvent, Position, Snapshot};
 
 /// Where the guard stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum Standing {
 pub struct State {
     clock: Clock,
     prints: Prints,
-    entries: RwLock<Entries>,
+    dead: RwLock<Dead>,
     keys: RwLock<Arc<Keys>>,
     progress: watch::Sender<Progress>,
     /// A copy of that in `progress`, for whoever has no time for its lock.
@@ -69,6 +69,12 @@ fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The second of the boot clock until which an entry matters that came at `now`: one more, since seconds are cut off
+/// here and at the server.
+fn until(entry: &Entry, now: Boot) -> u32 {
+    u32::try_from(now.seconds().saturating_add(entry.keep).saturating_add(1)).unwrap_or(Dead::FOREVER)
 }
 
 impl State {
@@ -87,7 +93,7 @@ impl State {
         Self {
             clock,
             prints,
-            entries: RwLock::new(Entries::new(0)),
+            dead: RwLock::new(Dead::new(0)),
             keys: RwLock::default(),
             progress: watch::Sender::new(progress),
             fresh_until: AtomicU64::new(0),
@@ -116,7 +122,7 @@ impl State {
     }
 
     pub fn entries(&self) -> usize {
-        read(&self.entries).len()
+        read(&self.dead).len()
     }
 
     pub fn is_fresh(&self) -> bool {
@@ -128,7 +134,7 @@ impl State {
     }
 
     pub fn covering(&self, marks: &Marks) -> Option<Revoked> {
-        read(&self.entries).covering(marks)
+        read(&self.dead).covering(marks)
     }
 
     /// Changes `progress`, and the copy of `fresh_until` before anybody can see it.
@@ -157,11 +163,11 @@ impl State {
         }
         let keys = Keys::read(&snapshot.keys.keys)?;
         let now = self.clock.boot();
-        let mut entries = Entries::new(snapshot.server_generation);
+        let mut dead = Dead::new(snapshot.server_generation);
         for entry in &snapshot.entries {
-            entries.insert(&self.prints, entry, now);
+            dead.insert(self.prints.death(&entry.subject), until(entry, now));
         }
-        let replaced = std::mem::replace(&mut *write(&self.entries), entries);
+        let replaced = std::mem::replace(&mut *write(&self.dead), dead);
         *write(&self.keys) = Arc::new(keys);
         self.update(|progress| {
             progress.position = Some(new);
@@ -187,7 +193,8 @@ impl State {
         if event.prev != held.sequence {
             return Applied::Gap;
         }
-        write(&self.entries).insert(&self.prints, &event.entry, self.clock.boot());
+        let death = self.prints.death(&event.entry.subject);
+        write(&self.dead).insert(death, until(&event.entry, self.clock.boot()));
         self.update(|progress| {
             progress.position = Some(at);
             progress.changes += 1;
@@ -255,6 +262,6 @@ impl State {
 
     /// Forgets some of what can't matter any more.
     pub fn sweep(&self) {
-        write(&self.entries).sweep(self.clock.boot());
+        write(&self.dead).sweep(self.clock.boot().seconds());
     }
 }

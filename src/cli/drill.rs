@@ -25,7 +25,7 @@ use crate::model::canary::{AUDIENCE, Outcome, PATIENCE, SCOPE, Times};
 use crate::model::id::ClientId;
 use crate::service::{drill, revoke};
 use crate::store;
-use crate::store::lock::Absent;
+use crate::store::sqlite::lock::Absent;
 
 #[derive(clap::Args)]
 pub struct Options {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::store::lock::beside;
+use crate::store::sqlite::lock::beside;
 
 /// The files of the server: the database and what lies beside it under its name, the key file, and files of secrets.
 pub fn of_server(config: &Config, database: &Path) -> Vec<PathBuf> {

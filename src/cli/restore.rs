@@ -13,8 +13,9 @@ use crate::config::Config;
 use crate::service::keys::Keys;
 use crate::service::ledger_file;
 use crate::service::restore::{Restored, Since, restore};
-use crate::store::lock::{Absent, beside, resolve};
-use crate::store::{Store, copies};
+use crate::store::Store;
+use crate::store::sqlite::copies;
+use crate::store::sqlite::lock::{Absent, beside, resolve};
 use crate::web::text::t;
 
 #[derive(clap::Args)]

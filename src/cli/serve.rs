@@ -22,7 +22,7 @@ use crate::config::{Config, LogFormat};
 use crate::routes;
 use crate::service::purge;
 use crate::store::Store;
-use crate::store::lock::{Absent, DatabaseLock, resolve};
+use crate::store::sqlite::lock::{Absent, DatabaseLock, resolve};
 
 /// How long requests under way may take once the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(6);

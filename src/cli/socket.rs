@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::cli::command::{Command, Failure, execute};
-use crate::store::lock::beside;
+use crate::store::sqlite::lock::beside;
 
 const LONGEST_LINE: u64 = 128 * 1024;
 /// A list of a thousand resource servers with all their scopes fits in.

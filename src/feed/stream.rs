@@ -57,7 +57,7 @@ pub async fn stream(
         position: app.feed.position(),
         stopping: app.feed.stopping(),
         audience: caller.server().audience.to_string(),
-        registry: app.store.registry_moved(),
+        registry: app.store.version_moved(),
         caller,
         incarnation,
         // What others were told in between is passed over.

@@ -11,6 +11,9 @@ pub const ACCEPTED_AFTER_EXPIRY: Duration = Duration::from_secs(300 + 3600);
 /// commit an entry of the feed can matter, and the id of a revoked JWT is kept beyond its expiry.
 pub const RETENTION: Duration = Duration::from_secs(3600 + ACCEPTED_AFTER_EXPIRY.as_secs());
 
+/// The longest that an access token may live, whatever the settings say.
+pub const LONGEST_ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
         $(#[$doc])*

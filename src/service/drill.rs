@@ -8,6 +8,7 @@ use crate::model::resource_server::{Guarding, ResourceServer};
 use crate::model::scope::Scope;
 use crate::model::secret::{ClientSecret, Digest, ResourceServerSecret};
 use crate::model::user::{Role, UserStatus, Username};
+use crate::store::revocations::Target;
 use crate::store::{self, Store, Tx};
 
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +97,7 @@ fn nobody(tx: &Tx<'_>, now: Timestamp) -> Result<UserId, Error> {
     let id = UserId::generate(now);
     let username = Username::parse(&format!("rescind-drill-{}", random62(8))).ok_or(Error::Constant)?;
     tx.insert_user(&id, &username, None, Role::User, "", now)?;
-    tx.shut_user(&id, &UserStatus::Disabled { at: now })?;
+    tx.end_silently(Target::User(&id, &UserStatus::Disabled { at: now }), now)?;
     Ok(id)
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::store::copies::{ExportedRow, LedgerRow};
+use crate::store::sqlite::copies::{ExportedRow, LedgerRow};
 use crate::store::{self, Store};
 
 const VERSION: u32 = 2;

@@ -44,7 +44,7 @@ pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by
                 client: Some(client.clone()),
                 user: None,
             };
-            tx.insert_ledger(&entry, by)?;
+            tx.record_act(&entry, by)?;
             Ok(())
         })
         .await
@@ -70,7 +70,7 @@ pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
                 client: None,
                 user: Some(user.clone()),
             };
-            tx.insert_ledger(&entry, by)?;
+            tx.record_act(&entry, by)?;
             Ok(())
         })
         .await
@@ -102,7 +102,7 @@ pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result
                 client: None,
                 user: Some(user.clone()),
             };
-            tx.insert_ledger(&entry, by)?;
+            tx.record_act(&entry, by)?;
             Ok(tx.insert_note(&receipt, by, Some(role.as_str()))?)
         })
         .await

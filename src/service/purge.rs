@@ -20,6 +20,7 @@ const BACK_OFF: Duration = Duration::from_secs(5);
 pub async fn run(store: Store, clock: Clock, refresh_grace: Duration) {
     let mut ledger = store.ledger_head();
     loop {
+        store.sweep_dead(clock.now());
         if let Err(error) = catch_up(&store, &clock, refresh_grace).await {
             tracing::warn!(error = %error, "purge.failed");
             tokio::time::sleep(BACK_OFF).await;

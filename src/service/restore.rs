@@ -9,8 +9,9 @@ use crate::model::user::{Role, UserStatus, Username};
 use crate::service::keys::{self, Keys};
 use crate::service::ledger_file::{Exported, Unfit};
 use crate::service::revoke;
-use crate::store::copies::ExportedRow;
 use crate::store::purges::Tally;
+use crate::store::revocations::Target;
+use crate::store::sqlite::copies::ExportedRow;
 use crate::store::{self, Store, Tx};
 
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +93,7 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
     let user = || UserId::parse(&row.subject_id).ok_or_else(|| wrong("the user's id"));
     let reason = || row.reason.clone().unwrap_or_default();
     let at = Timestamp::from_millis(row.at);
+    let shut = |client: &ClientId, status: &ClientStatus| tx.end_silently(Target::Client(client, status), at);
     let mut locked = None;
     let generation = match act {
         // Every token, code and device is dead with the generation that a restored server begins.
@@ -104,31 +106,28 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
         | Act::DatabaseRestored => None,
         Act::AppRevoked => {
             let grant = GrantId::parse(&row.subject_id).ok_or_else(|| wrong("the grant's id"))?;
-            tx.end_any_grant(&grant, at)?;
-            None
+            tx.end_silently(Target::Grant(&grant), at)?
         }
-        Act::UserTokensRevoked => tx.move_client_generation(&client()?, None)?,
-        Act::ClientSuspended => {
-            tx.shut_client(&client()?, &ClientStatus::Suspended { at, reason: reason() })?
-        }
+        Act::UserTokensRevoked => tx.end_silently(Target::TokensOfClient(&client()?, None), at)?,
+        Act::ClientSuspended => shut(&client()?, &ClientStatus::Suspended { at, reason: reason() })?,
         Act::ClientBanned => {
             let id = client()?;
             if let Some(banned) = tx.client(&id)? {
                 revoke::ban_domains(tx, &banned, at)?;
             }
             tx.delete_client_secrets(&id)?;
-            tx.shut_client(&id, &ClientStatus::Banned { at, reason: reason() })?
+            shut(&id, &ClientStatus::Banned { at, reason: reason() })?
         }
         Act::ClientDeleted => {
             let id = client()?;
             tx.delete_client_secrets(&id)?;
-            tx.shut_client(&id, &ClientStatus::Deleted { at })?
+            shut(&id, &ClientStatus::Deleted { at })?
         }
         Act::ClientReinstated => match row.actor_id.as_deref().and_then(UserId::parse) {
             Some(admin) => tx.reinstate_client(&client()?, &admin, at)?,
             None => None,
         },
-        Act::UserRevoked => tx.move_user_generation(&user()?, None)?,
+        Act::UserRevoked => tx.end_silently(Target::TokensOfUser(&user()?, None), at)?,
         Act::AccountTakenOver => {
             let id = user()?;
             // The password that came after it is not in the ledger, and the one before it is known to others.
@@ -136,13 +135,13 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
                 tx.set_password(&account.username, "")?;
                 locked = Some(account.username);
             }
-            tx.move_user_generation(&id, None)?
+            tx.end_silently(Target::TokensOfUser(&id, None), at)?
         }
-        Act::UserDisabled => tx.shut_user(&user()?, &UserStatus::Disabled { at })?,
+        Act::UserDisabled => tx.end_silently(Target::User(&user()?, &UserStatus::Disabled { at }), at)?,
         Act::UserEnabled => tx.enable_user(&user()?, at)?,
         Act::UserDeleted => {
             let id = user()?;
-            let generation = tx.shut_user(&id, &UserStatus::Deleted { at })?;
+            let generation = tx.end_silently(Target::User(&id, &UserStatus::Deleted { at }), at)?;
             tx.erase_user(&id)?;
             generation
         }

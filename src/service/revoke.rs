@@ -1,26 +1,31 @@
-//! The one door: everything that can take access away.
+//! The one door: everything that takes access away.
 //!
-//! Each act, in one transaction: move a generation or a status → ledger row → queue the purge.
-//! It counts nothing and finds nothing, so its cost does not grow with what it ends. Repeating an
-//! act is success without effect. The store announces the ledger row after the commit.
+//! Each verb decides who may, then makes the one call that does all of it: [`Tx::revoke`] moves a generation or a status,
+//! writes the ledger row, makes dead what hung on it, and queues the purge, in one transaction. It counts nothing and
+//! finds nothing, so its cost does not grow with what it ends. Repeating an act is success without effect.
 //!
-//! The one act besides is [`withdrawing a signing key`](super::keys::Keys::withdraw), which concerns
-//! no one app or user.
+//! What ends credentials elsewhere, with its own reason:
+//! - [`keys`](super::keys): withdrawing a signing key ends the JWTs that it signed, of whatever app or user.
+//! - [`restore`](super::restore): a restored backup ends everything, and does again what the ledger says.
+//! - [`register`](super::register), [`resource_servers`](super::resource_servers): a rotated client or resource server
+//!   secret ends with its overlap; no token depends on it.
+//! - [`account`](super::account), [`sign_in`](super::sign_in): sessions end by signing out, and with the password.
+//! - [`drill`](super::drill): what belongs to the drill's own app and account, which nobody else uses.
 
 use crate::clock::Timestamp;
-use crate::fail;
 use crate::jwt::claims::Claims;
 use crate::jwt::token::Reader;
-use crate::model::act::{ACCEPTED_AFTER_EXPIRY, Act, Entry, Subject};
+use crate::model::act::{ACCEPTED_AFTER_EXPIRY, Act};
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
 use crate::model::client::{Client, ClientStatus};
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
-use crate::model::resource_server::Audiences;
 use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
 use crate::service::audit;
+use crate::store::access_tokens::OwnedToken;
 use crate::store::purges::Tally;
+use crate::store::revocations::Target;
 use crate::store::users::Credentials;
 use crate::store::{self, Store, Tx};
 
@@ -54,32 +59,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What an act ended; `None` where it had ended before.
 pub type Receipt = Option<ReceiptId>;
 
-fn record(tx: &Tx<'_>, by: &By, entry: &Entry) -> store::Result<()> {
-    fail::point("revoke.before_ledger");
-    let sequence = tx.insert_ledger(entry, by)?;
-    fail::point("revoke.after_ledger");
-    tx.insert_purge(sequence, by.at)?;
-    fail::point("revoke.after_purge_queued");
-    Ok(())
+/// Does it, under a receipt of its own.
+fn act(tx: &Tx<'_>, act: Act, target: Target<'_>, by: &By) -> store::Result<Receipt> {
+    let receipt = ReceiptId::generate(by.at);
+    Ok(tx.revoke(target, act, &receipt, by)?.then_some(receipt))
 }
 
 /// Closes a family: one device loses its access. For use inside the transaction that proved why.
 ///
 /// # Errors
 /// When the store fails.
-pub fn close_family(tx: &Tx<'_>, family: &FamilyId, act: Act, by: &By) -> store::Result<Receipt> {
-    let Some(closed) = tx.close_family(family)? else { return Ok(None) };
-    let receipt = ReceiptId::generate(by.at);
-    let entry = Entry {
-        receipt: receipt.clone(),
-        act,
-        subject: Subject::Family(family.clone()),
-        grant: Some(closed.grant),
-        client: Some(closed.client),
-        user: Some(closed.user),
-    };
-    record(tx, by, &entry)?;
-    Ok(Some(receipt))
+pub fn close_family(tx: &Tx<'_>, family: &FamilyId, why: Act, by: &By) -> store::Result<Receipt> {
+    act(tx, why, Target::Family(family), by)
 }
 
 /// A user signs one device of an app out.
@@ -103,23 +94,14 @@ pub async fn device(
         .await
 }
 
-fn record_ended(tx: &Tx<'_>, ended: Vec<store::grants::EndedGrant>, by: &By) -> store::Result<Receipt> {
-    if ended.is_empty() {
-        return Ok(None);
-    }
+/// Several grants end under one receipt.
+fn end_grants(tx: &Tx<'_>, grants: &[GrantId], by: &By) -> store::Result<Receipt> {
     let receipt = ReceiptId::generate(by.at);
-    for grant in ended {
-        let entry = Entry {
-            receipt: receipt.clone(),
-            act: Act::AppRevoked,
-            subject: Subject::Grant(grant.id.clone()),
-            grant: Some(grant.id),
-            client: Some(grant.client),
-            user: Some(grant.user),
-        };
-        record(tx, by, &entry)?;
+    let mut any = false;
+    for grant in grants {
+        any |= tx.revoke(Target::Grant(grant), Act::AppRevoked, &receipt, by)?;
     }
-    Ok(Some(receipt))
+    Ok(any.then_some(receipt))
 }
 
 /// Whether revoked apps may ask again.
@@ -143,16 +125,14 @@ pub async fn grants(
 ) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
-            let mut ended = Vec::with_capacity(grants.len());
             for grant in &grants {
                 let client = tx.grant_client(grant, &owner)?.ok_or(Error::NotFound)?;
                 if asking == Asking::Blocked && tx.insert_block(&owner, &client, by.at)? {
                     let object = Object::Grant { id: grant.clone(), client, user: owner.clone() };
                     audit::record(tx, Event::AppBlocked, object, None, by)?;
                 }
-                ended.extend(tx.end_grant(grant, &owner, by.at)?);
             }
-            Ok(record_ended(tx, ended, by)?)
+            Ok(end_grants(tx, &grants, by)?)
         })
         .await
 }
@@ -170,8 +150,7 @@ pub async fn all_grants(store: &Store, owner: UserId, by: By) -> Result<Receipt>
 /// # Errors
 /// When the store fails.
 pub fn all_grants_in(tx: &Tx<'_>, owner: &UserId, by: &By) -> store::Result<Receipt> {
-    let ended = tx.end_all_grants(owner, by.at)?;
-    record_ended(tx, ended, by)
+    end_grants(tx, &tx.open_grants_of(owner)?, by)
 }
 
 /// An operator ends a grant, whosever it is.
@@ -184,8 +163,7 @@ pub async fn any_grant(store: &Store, grant: GrantId, by: By) -> Result<Receipt>
             if !tx.grant_exists(&grant)? {
                 return Err(Error::NotFound);
             }
-            let ended = tx.end_any_grant(&grant, by.at)?;
-            Ok(record_ended(tx, ended.into_iter().collect(), by)?)
+            Ok(act(tx, Act::AppRevoked, Target::Grant(&grant), by)?)
         })
         .await
 }
@@ -209,26 +187,6 @@ impl Authority {
     }
 }
 
-fn record_client(
-    tx: &Tx<'_>,
-    act: Act,
-    client: &ClientId,
-    generation: i64,
-    by: &By,
-) -> store::Result<ReceiptId> {
-    let receipt = ReceiptId::generate(by.at);
-    let entry = Entry {
-        receipt: receipt.clone(),
-        act,
-        subject: Subject::Client { id: client.clone(), generation },
-        grant: None,
-        client: Some(client.clone()),
-        user: None,
-    };
-    record(tx, by, &entry)?;
-    Ok(receipt)
-}
-
 /// All user tokens of a client die, and the tokens that it got for itself; the client goes on.
 ///
 /// `seen` is the generation that the person saw when they decided: if it has moved since, nothing
@@ -246,8 +204,7 @@ pub async fn client_tokens(
     store
         .act(by, move |tx, by| {
             authority.check(tx, &client)?;
-            let Some(generation) = tx.move_client_generation(&client, seen)? else { return Ok(None) };
-            Ok(Some(record_client(tx, Act::UserTokensRevoked, &client, generation, by)?))
+            Ok(act(tx, Act::UserTokensRevoked, Target::TokensOfClient(&client, seen), by)?)
         })
         .await
 }
@@ -262,8 +219,7 @@ pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Resul
             if tx.canary_client()?.as_ref() != Some(&client) {
                 return Err(Error::NotFound);
             }
-            let Some(generation) = tx.move_client_generation(&client, Some(seen))? else { return Ok(None) };
-            Ok(Some(record_client(tx, Act::CanaryRevoked, &client, generation, by)?))
+            Ok(act(tx, Act::CanaryRevoked, Target::TokensOfClient(&client, Some(seen)), by)?)
         })
         .await
 }
@@ -277,9 +233,9 @@ pub async fn delete_client(store: &Store, client: ClientId, authority: Authority
         .act(by, move |tx, by| {
             authority.check(tx, &client)?;
             let status = ClientStatus::Deleted { at: by.at };
-            let Some(generation) = tx.shut_client(&client, &status)? else { return Err(Error::NotFound) };
+            let deleted = act(tx, Act::ClientDeleted, Target::Client(&client, &status), by)?;
             tx.delete_client_secrets(&client)?;
-            Ok(Some(record_client(tx, Act::ClientDeleted, &client, generation, by)?))
+            Ok(Some(deleted.ok_or(Error::NotFound)?))
         })
         .await
 }
@@ -288,8 +244,7 @@ pub async fn delete_client(store: &Store, client: ClientId, authority: Authority
 pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, by: &By) -> store::Result<Receipt> {
     let reason = by.reason.clone().unwrap_or_default();
     let status = ClientStatus::Suspended { at: by.at, reason };
-    let Some(generation) = tx.shut_client(client, &status)? else { return Ok(None) };
-    Ok(Some(record_client(tx, Act::ClientSuspended, client, generation, by)?))
+    act(tx, Act::ClientSuspended, Target::Client(client, &status), by)
 }
 
 /// An admin suspends an app; `reason` is the sentence that its users read.
@@ -320,27 +275,15 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
             let banned = tx.client(&client)?.ok_or(Error::NotFound)?;
             let reason = by.reason.clone().unwrap_or_default();
             let status = ClientStatus::Banned { at: by.at, reason };
-            let Some(generation) = tx.shut_client(&client, &status)? else { return Ok(None) };
-            // A ban is for good: like a deleted client's, its secrets open nothing ever again.
-            tx.delete_client_secrets(&client)?;
-            ban_domains(tx, &banned, by.at)?;
-            Ok(Some(record_client(tx, Act::ClientBanned, &client, generation, by)?))
+            let receipt = act(tx, Act::ClientBanned, Target::Client(&client, &status), by)?;
+            if receipt.is_some() {
+                // A ban is for good: like a deleted client's, its secrets open nothing ever again.
+                tx.delete_client_secrets(&client)?;
+                ban_domains(tx, &banned, by.at)?;
+            }
+            Ok(receipt)
         })
         .await
-}
-
-fn record_user(tx: &Tx<'_>, act: Act, user: &UserId, generation: i64, by: &By) -> store::Result<ReceiptId> {
-    let receipt = ReceiptId::generate(by.at);
-    let entry = Entry {
-        receipt: receipt.clone(),
-        act,
-        subject: Subject::User { id: user.clone(), generation },
-        grant: None,
-        client: None,
-        user: Some(user.clone()),
-    };
-    record(tx, by, &entry)?;
-    Ok(receipt)
 }
 
 /// All that was ever given for a user dies, sessions included; the account goes on.
@@ -356,8 +299,7 @@ pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Res
             // Who is deleted has nothing left, and no command or page names them.
             let found = tx.user(&user)?.filter(|user| !matches!(user.status, UserStatus::Deleted { .. }));
             found.ok_or(Error::NotFound)?;
-            let Some(generation) = tx.move_user_generation(&user, seen)? else { return Ok(None) };
-            Ok(Some(record_user(tx, Act::UserRevoked, &user, generation, by)?))
+            Ok(act(tx, Act::UserRevoked, Target::TokensOfUser(&user, seen), by)?)
         })
         .await
 }
@@ -376,9 +318,8 @@ pub async fn taken_over_account(
         .act(by, move |tx, by| {
             let user = &checked.user;
             tx.change_password(&checked, &password_hash)?;
-            let generation = tx.move_user_generation(user, None)?.ok_or(Error::NotFound)?;
-            let receipt = record_user(tx, Act::AccountTakenOver, user, generation, by)?;
-            Ok((receipt, tx.credentials(user)?.ok_or(Error::NotFound)?))
+            let receipt = act(tx, Act::AccountTakenOver, Target::TokensOfUser(user, None), by)?;
+            Ok((receipt.ok_or(Error::NotFound)?, tx.credentials(user)?.ok_or(Error::NotFound)?))
         })
         .await
 }
@@ -406,14 +347,13 @@ pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Re
                 return Err(Error::LastAdmin);
             }
             let status = UserStatus::Disabled { at: by.at };
-            let Some(generation) = tx.shut_user(&user, &status)? else { return Ok(None) };
-            let receipt = record_user(tx, Act::UserDisabled, &user, generation, by)?;
-            if apps == Apps::Suspend {
+            let receipt = act(tx, Act::UserDisabled, Target::User(&user, &status), by)?;
+            if receipt.is_some() && apps == Apps::Suspend {
                 for client in tx.active_clients_of(&user)? {
                     suspend_in(tx, &client, by)?;
                 }
             }
-            Ok(Some(receipt))
+            Ok(receipt)
         })
         .await
 }
@@ -433,11 +373,12 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
                 return Err(Error::HasApps);
             }
             let status = UserStatus::Deleted { at: by.at };
-            let Some(generation) = tx.shut_user(&user, &status)? else { return Ok(None) };
-            let receipt = record_user(tx, Act::UserDeleted, &user, generation, by)?;
-            tx.erase_user(&user)?;
-            tx.erase_addresses(&user)?;
-            Ok(Some(receipt))
+            let receipt = act(tx, Act::UserDeleted, Target::User(&user, &status), by)?;
+            if receipt.is_some() {
+                tx.erase_user(&user)?;
+                tx.erase_addresses(&user)?;
+            }
+            Ok(receipt)
         })
         .await
 }
@@ -445,20 +386,9 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
 /// A copy of the database takes its place: all that was ever minted dies, in this history and in any other.
 /// Nobody serves it yet, so the rows go with the act.
 pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, Tally)> {
-    let generation = tx.begin_history(by.at)?;
-    let voided = tx.void_all()?;
     let receipt = ReceiptId::generate(by.at);
-    let entry = Entry {
-        receipt: receipt.clone(),
-        act: Act::DatabaseRestored,
-        subject: Subject::Server { generation },
-        grant: None,
-        client: None,
-        user: None,
-    };
-    let sequence = tx.insert_ledger(&entry, by)?;
-    tx.insert_tally(sequence, &voided, by.at)?;
-    Ok((receipt, voided))
+    let deleted = tx.revoke_everything(&receipt, by)?;
+    Ok((receipt, deleted))
 }
 
 /// A token as RFC 7009 requests carry one; its text tells its type, whatever the hint says.
@@ -489,6 +419,12 @@ pub enum TokenRevocation {
     NotYours,
 }
 
+impl TokenRevocation {
+    fn of(receipt: Receipt) -> Self {
+        receipt.map_or(Self::Nothing, Self::Revoked)
+    }
+}
+
 /// A token is revoked, by its client or, where `client` is `None`, by whoever shows it.
 ///
 /// An access token's row goes, or, for a JWT, a row with its id comes; with a refresh token its
@@ -508,8 +444,7 @@ pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By
                 if client.as_ref().is_some_and(|client| *client != owner) {
                     return Ok(TokenRevocation::NotYours);
                 }
-                Ok(close_family(tx, &family, Act::RefreshTokenRevoked, by)?
-                    .map_or(TokenRevocation::Nothing, TokenRevocation::Revoked))
+                Ok(TokenRevocation::of(close_family(tx, &family, Act::RefreshTokenRevoked, by)?))
             }
         })
         .await
@@ -526,28 +461,8 @@ fn access_token(
     if client.is_some_and(|client| *client != owned.client) {
         return Ok(TokenRevocation::NotYours);
     }
-    let rows = tx.delete_access_token(&digest)?;
-    let receipt = ReceiptId::generate(by.at);
-    let entry = Entry {
-        receipt: receipt.clone(),
-        act: Act::AccessTokenRevoked,
-        subject: Subject::Token(digest.token_id()),
-        grant: owned.grant,
-        client: Some(owned.client),
-        user: owned.user,
-    };
-    record_token(tx, by, &entry, &owned.audience, rows)?;
-    Ok(TokenRevocation::Revoked(receipt))
-}
-
-/// One token: it concerns those that it was for alone, and the act has removed what rows it had.
-fn record_token(tx: &Tx<'_>, by: &By, entry: &Entry, audience: &str, rows: i64) -> store::Result<()> {
-    fail::point("revoke.before_ledger");
-    let sequence = tx.insert_ledger_for(&Audiences::from_column(Some(audience)), entry, by)?;
-    fail::point("revoke.after_ledger");
-    tx.insert_finished_purge(sequence, rows, by.at)?;
-    fail::point("revoke.after_purge_queued");
-    Ok(())
+    let revoked = act(tx, Act::AccessTokenRevoked, Target::AccessToken(&digest, owned), by)?;
+    Ok(TokenRevocation::of(revoked))
 }
 
 /// A JWT has no row that could go, so its id is kept for as long as a guard may accept the token. Guards accept it for
@@ -571,19 +486,14 @@ fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<&ClientId>, by: &By) -> Resu
     let accepted_since = by.at.minus(ACCEPTED_AFTER_EXPIRY);
     if tx.count_revoked_tokens(&stamp.client, accepted_since, MOST_REVOKED_TOKENS)? == MOST_REVOKED_TOKENS {
         let family = stamp.family.as_ref().ok_or(Error::TooMany)?;
-        let closed = close_family(tx, family, Act::AccessTokenRevoked, by)?;
-        return Ok(closed.map_or(TokenRevocation::Nothing, TokenRevocation::Revoked));
+        return Ok(TokenRevocation::of(close_family(tx, family, Act::AccessTokenRevoked, by)?));
     }
-    tx.insert_revoked_token(&claims.jti, &stamp.client, claims.expires_at())?;
-    let receipt = ReceiptId::generate(by.at);
-    let entry = Entry {
-        receipt: receipt.clone(),
-        act: Act::AccessTokenRevoked,
-        subject: Subject::Token(claims.jti.clone()),
+    let owned = OwnedToken {
+        client: stamp.client,
         grant: stamp.grant,
-        client: Some(stamp.client),
         user: stamp.user,
+        audience: claims.aud.clone(),
     };
-    record_token(tx, by, &entry, &claims.aud, 0)?;
-    Ok(TokenRevocation::Revoked(receipt))
+    let token = Target::Jwt(&claims.jti, claims.expires_at(), owned);
+    Ok(TokenRevocation::of(act(tx, Act::AccessTokenRevoked, token, by)?))
 }

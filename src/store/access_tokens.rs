@@ -1,6 +1,6 @@
 //! Opaque access tokens, in the `tokens` table.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, UserId};
@@ -27,7 +27,7 @@ const FACTS: &str = concat!(
 const OWNED: &str = concat!("SELECT client, \"grant\", user, audience FROM tokens WHERE ", is_token!());
 const DELETE: &str = concat!("DELETE FROM tokens WHERE ", is_token!());
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[INSERT_FOR_CLIENT, FACTS, OWNED, DELETE];
 
@@ -59,20 +59,28 @@ impl AccessTokenFacts {
 }
 
 impl Store {
-    /// A live token: its row is there, it has not expired, and nothing in its stamp was revoked.
+    /// A live token: its row is there or was, it has not expired, and nothing that it hangs on was revoked
+    /// (`super::memory::dead` says why that is enough).
     pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
-        let facts = |row: &Row<'_>| AccessTokenFacts::from_row(token, row);
-        let read = || {
-            self.views.find(|c| {
-                c.prepare_cached(FACTS)?
-                    .query_row(params![place(token, Kind::Access), rest(token)], facts)
-                    .optional()
-            })
+        let facts = match self.access_tokens.get(token) {
+            Some(facts) => facts,
+            None => {
+                let Some(facts) = self.lookup(|c| find(c, token))? else { return Ok(None) };
+                self.access_tokens.insert(token, &facts);
+                facts
+            }
         };
-        let find = || self.recent_tokens.get(token, read);
-        let live = self.writer.revoked().unless_revoked(find, |facts| &facts.stamp)?;
-        Ok(live.filter(|facts| now < facts.expires_at))
+        Ok(Some(facts).filter(|facts| !self.is_dead(facts, now)))
     }
+}
+
+fn find(connection: &Connection, token: &Digest) -> rusqlite::Result<Option<AccessTokenFacts>> {
+    connection
+        .prepare_cached(FACTS)?
+        .query_row(params![place(token, Kind::Access), rest(token)], |row| {
+            AccessTokenFacts::from_row(token, row)
+        })
+        .optional()
 }
 
 /// What an access token allows, where and until when.
@@ -82,7 +90,7 @@ pub struct Allowance<'a> {
     pub expires_at: Timestamp,
 }
 
-/// What a token belongs to.
+/// Whose a token is, and where it was accepted.
 pub struct OwnedToken {
     pub client: ClientId,
     pub grant: Option<GrantId>,
@@ -163,7 +171,7 @@ impl Tx<'_> {
     }
 
     /// How many rows went: one, or none if there was no such token.
-    pub fn delete_access_token(&self, token: &Digest) -> Result<i64> {
+    pub(super) fn delete_access_token(&self, token: &Digest) -> Result<i64> {
         self.delete(DELETE, params![place(token, Kind::Access), rest(token)])
     }
 }

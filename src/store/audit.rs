@@ -18,7 +18,7 @@ const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason, detail
 const ERASE_ADDRESSES: &str =
     "UPDATE receipt_notes SET address = NULL WHERE actor_id = ?1 AND address IS NOT NULL";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[ERASE_ADDRESSES];
 

@@ -8,19 +8,22 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Stamp};
 
-use super::live::live;
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO authorization_codes (digest, family_id, grant_id, client_id, user_id, \
     server_generation, client_generation, user_generation, scope, redirect_uri, code_challenge, created_at, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-const USE: &str = concat!(
-    "UPDATE authorization_codes SET used_at = ?5 WHERE digest = ?1 AND client_id = ?2 ",
-    "AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NULL AND expires_at > ?5 AND ",
-    live!("authorization_codes"),
-    " RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, ",
-    "(SELECT generation FROM grants WHERE id = grant_id), (SELECT expires_at FROM families WHERE id = family_id)"
-);
+/// A code is live while all that it was stamped with is open and current. Tokens do without this: they are held against
+/// what is dead (`super::memory::dead`).
+const USE: &str = "UPDATE authorization_codes AS a SET used_at = ?5 WHERE digest = ?1 AND client_id = ?2 \
+    AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NULL AND expires_at > ?5 AND EXISTS \
+    (SELECT 1 FROM server AS s, clients AS c, users AS u, grants AS g, families AS f \
+    WHERE s.id = 1 AND s.generation = a.server_generation \
+    AND c.id = a.client_id AND c.status = 'active' AND c.generation = a.client_generation \
+    AND u.id = a.user_id AND u.status = 'active' AND u.generation = a.user_generation \
+    AND g.id = a.grant_id AND g.status = 'open' AND f.id = a.family_id AND f.status = 'open') \
+    RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, \
+    (SELECT generation FROM grants WHERE id = grant_id), (SELECT expires_at FROM families WHERE id = family_id)";
 const REPLAYED: &str = "SELECT family_id FROM authorization_codes WHERE digest = ?1 AND client_id = ?2 \
     AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NOT NULL AND expires_at > ?5";
 const HAS_CHALLENGE: &str =
@@ -48,7 +51,7 @@ macro_rules! of_family {
 
 pub(super) use of_family;
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[USE, REPLAYED, HAS_CHALLENGE];
 

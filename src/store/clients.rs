@@ -1,15 +1,16 @@
 //! The `clients` and `client_secrets` tables.
 
-use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use quick_cache::sync::Cache;
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientStatus, RedirectUri};
 use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
+use crate::model::stamp::Generations;
 
 use super::{Error, Result, Store, Tx};
 
@@ -67,12 +68,15 @@ const SECRET_ROWS: &str = "SELECT id, created_at, expires_at FROM client_secrets
 const BAN_DOMAIN: &str =
     "INSERT INTO banned_domains (domain, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const IS_BANNED: &str = "SELECT 1 FROM banned_domains WHERE domain = ?1";
+/// What a client's own token is minted under.
+const TERMS: &str = "SELECT s.generation, c.generation FROM server AS s, clients AS c \
+    WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active'";
 const OWNS_ANY: &str =
     "SELECT 1 FROM clients WHERE owner_id = ?1 AND status IN ('active', 'suspended') LIMIT 1";
 const ACTIVE_OF_OWNER: &str = "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id";
 
-/// Clients that a thread keeps at the most.
-const MOST: usize = 256;
+/// Clients that a thread keeps.
+const CACHED: usize = 256;
 
 /// A valid secret, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -89,9 +93,9 @@ pub struct Change {
     pub earlier: String,
 }
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION, HAD_JWTS, ANY_HAD_JWTS];
+pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION, TERMS, HAD_JWTS, ANY_HAD_JWTS];
 
 /// A client, and by what it proves itself: two secrets while a rotation overlaps.
 #[derive(Debug)]
@@ -116,8 +120,14 @@ impl Deref for ClientAndSecrets {
     }
 }
 
-/// Clients that somebody has asked for.
-pub(super) type RecentClients = Mutex<HashMap<ClientId, Arc<ClientAndSecrets>>>;
+/// Clients that were asked for since the version moved.
+pub(super) struct CachedClients(Cache<ClientId, Arc<ClientAndSecrets>>);
+
+impl Default for CachedClients {
+    fn default() -> Self {
+        Self(Cache::new(CACHED))
+    }
+}
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     let at = row.get(6)?;
@@ -202,22 +212,25 @@ impl Store {
 
     /// A client and its secrets that are valid at `now`.
     pub fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<Arc<ClientAndSecrets>>> {
-        // As long as no client has changed and nobody has acted.
-        let recent =
-            self.recent_clients.own().get(self.views.outdatings(), || Ok::<_, Error>(Mutex::default()))?;
-        let recent = || recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = recent().get(id) {
-            return Ok(Some(known.clone()));
+        let cached = self.cached_clients.own();
+        let cached = cached.get(self.version(), || Ok::<_, Error>(CachedClients::default()))?;
+        if let Some(known) = cached.0.get(id) {
+            return Ok(Some(known));
         }
         let read = self.lookup(|c| client_and_secrets(c, id, now))?.map(Arc::new);
         if let Some(read) = &read {
-            let mut recent = recent();
-            if recent.len() >= MOST {
-                recent.clear();
-            }
-            recent.insert(id.clone(), read.clone());
+            cached.0.insert(id.clone(), read.clone());
         }
         Ok(read)
+    }
+
+    /// What a client's own token is minted under; `None` if the client may not act. One statement
+    /// checks the one and reads the other.
+    pub fn client_generations(&self, client: &ClientId) -> Result<Option<Generations>> {
+        let generations = |row: &rusqlite::Row<'_>| {
+            Ok(Generations { server: row.get(0)?, client: row.get(1)?, user: None })
+        };
+        self.lookup(|c| c.prepare_cached(TERMS)?.query_row([client], generations).optional())
     }
 
     /// What changed in a client's registration after `since`, oldest first.
@@ -262,7 +275,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         self.connection.prepare_cached(INSERT_SECRET)?.execute(params![id, client, secret, now])?;
-        self.outdates.set(true);
+        self.version_moves();
         Ok(())
     }
 
@@ -277,7 +290,8 @@ impl Tx<'_> {
 
     /// All that was minted for the client so far dies with this. `None` for an unknown client, and
     /// where the generation is no longer the one that was `seen`.
-    pub fn move_client_generation(&self, id: &ClientId, seen: Option<i64>) -> Result<Option<i64>> {
+    pub(super) fn move_client_generation(&self, id: &ClientId, seen: Option<i64>) -> Result<Option<i64>> {
+        self.version_moves();
         Ok(self
             .connection
             .prepare_cached(MOVE_GENERATION)?
@@ -287,7 +301,8 @@ impl Tx<'_> {
 
     /// Suspends, bans or deletes; all that was minted so far dies. `None` if it is so already, or
     /// may not become so: what is banned or deleted stays it.
-    pub fn shut_client(&self, id: &ClientId, status: &ClientStatus) -> Result<Option<i64>> {
+    pub(super) fn shut_client(&self, id: &ClientId, status: &ClientStatus) -> Result<Option<i64>> {
+        self.version_moves();
         let (at, reason) = match status {
             ClientStatus::Suspended { at, reason } | ClientStatus::Banned { at, reason } => {
                 (at, reason.as_str())
@@ -310,6 +325,7 @@ impl Tx<'_> {
     /// Lets a suspended client act again; what died stays dead. `None` if it is not suspended, or
     /// `by` owns it.
     pub fn reinstate_client(&self, id: &ClientId, by: &UserId, now: Timestamp) -> Result<Option<i64>> {
+        self.version_moves();
         Ok(self
             .connection
             .prepare_cached(REINSTATE)?
@@ -329,7 +345,7 @@ impl Tx<'_> {
             client.scope,
             client.token_format,
         ])?;
-        self.outdates.set(true);
+        self.version_moves();
         if rows == 1 {
             self.write_client_texts(client)?;
         }
@@ -339,7 +355,7 @@ impl Tx<'_> {
     /// Makes an app another developer's. `false` for an unknown or deleted one.
     pub fn set_client_owner(&self, client: &ClientId, owner: &UserId) -> Result<bool> {
         let rows = self.connection.prepare_cached(SET_OWNER)?.execute(params![client, owner])?;
-        self.outdates.set(true);
+        self.version_moves();
         Ok(rows == 1)
     }
 
@@ -375,13 +391,13 @@ impl Tx<'_> {
     /// Lets all secrets of a client end at `at`, unless they end before.
     pub fn expire_client_secrets(&self, client: &ClientId, at: Timestamp) -> Result<()> {
         self.connection.prepare_cached(EXPIRE_SECRETS)?.execute(params![client, at])?;
-        self.outdates.set(true);
+        self.version_moves();
         Ok(())
     }
 
     pub fn delete_client_secrets(&self, client: &ClientId) -> Result<()> {
         self.connection.prepare_cached(DELETE_SECRETS)?.execute([client])?;
-        self.outdates.set(true);
+        self.version_moves();
         Ok(())
     }
 

@@ -18,7 +18,7 @@ const END: &str =
 const LAST: &str =
     "SELECT at, outcome, rounds, p50_us, p99_us, max_us FROM drill WHERE id = 1 AND at IS NOT NULL";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[CLIENT, LAST];
 

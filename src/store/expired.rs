@@ -37,7 +37,7 @@ const EXPIRED_APART: [&str; 3] = [
 /// A guard may accept a JWT for a while after its expiry, and longer if a clock is set back.
 const EXPIRED_REVOCATIONS: &str = expired!("revoked_tokens", "id");
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     let expired = EXPIRED_OF_FAMILIES.into_iter().chain(EXPIRED_APART);
@@ -55,6 +55,7 @@ impl Tx<'_> {
             Ok(self.delete(statement, params![until, rows])? < rows)
         };
         let mut done = true;
+        self.effects.borrow_mut().expired = Some(now);
         for statement in EXPIRED_OF_FAMILIES {
             done &= takes_all(statement, now)?;
         }

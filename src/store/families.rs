@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
-use crate::model::id::{FamilyId, GrantId, UserId};
+use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::stamp::Stamp;
 
@@ -29,7 +29,7 @@ const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM 
 const AUDIENCES: &str = "SELECT g.audiences FROM families AS f JOIN grants AS g ON g.id = f.grant_id \
     WHERE f.id = ?1 AND f.grant_id = ?2";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
     &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES, AUDIENCES];
@@ -45,9 +45,9 @@ pub struct Device {
 }
 
 /// What a closed family belonged to.
-pub struct ClosedFamily {
+pub(super) struct ClosedFamily {
     pub grant: GrantId,
-    pub client: crate::model::id::ClientId,
+    pub client: ClientId,
     pub user: UserId,
 }
 
@@ -100,7 +100,7 @@ impl Tx<'_> {
     }
 
     /// `None` if it is closed already or gone.
-    pub fn close_family(&self, id: &FamilyId) -> Result<Option<ClosedFamily>> {
+    pub(super) fn close_family(&self, id: &FamilyId) -> Result<Option<ClosedFamily>> {
         Ok(self
             .connection
             .prepare_cached(CLOSE)?

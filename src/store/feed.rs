@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use rescind_guard::dead::{Dead, Death, Prints};
 use rescind_guard::wire::Subject;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
@@ -25,10 +26,10 @@ const HEADS: &str = "WITH RECURSIVE sets (audiences) AS (SELECT min(l.audiences)
     SELECT sets.audiences, (SELECT max(l.sequence) FROM ledger AS l WHERE l.audiences = sets.audiences) FROM sets \
     WHERE sets.audiences IS NOT NULL UNION ALL \
     SELECT NULL, coalesce((SELECT max(l.sequence) FROM ledger AS l WHERE l.audiences IS NULL), 0)";
-const SINCE: &str =
+pub(super) const SINCE: &str =
     "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger WHERE at > ?1";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[TIP, AFTER, OF_SET, HEADS, SINCE];
 
@@ -142,18 +143,22 @@ fn tip(row: &Row<'_>) -> rusqlite::Result<Tip> {
     })
 }
 
-pub(super) fn feed_row(row: &Row<'_>) -> rusqlite::Result<FeedRow> {
-    let (kind, id): (String, String) = (row.get(2)?, row.get(3)?);
-    let generation = row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs);
+/// What lost its power, from the ledger's columns.
+pub(super) fn subject(kind: &str, id: String, generation: Option<i64>) -> Subject {
+    let generation = generation.map(i64::unsigned_abs);
     let current = generation.unwrap_or_default();
-    let subject = match kind.as_str() {
+    match kind {
         "token" => Subject::Token { id },
         "family" => Subject::Family { id },
         "grant" => Subject::Grant { id, generation },
         "client" => Subject::Client { id, generation: current },
         "user" => Subject::User { id, generation: current },
         _ => Subject::Server { generation: current },
-    };
+    }
+}
+
+pub(super) fn feed_row(row: &Row<'_>) -> rusqlite::Result<FeedRow> {
+    let subject = subject(row.get_ref(2)?.as_str()?, row.get(3)?, row.get(4)?);
     let audiences = Audiences::from_column(row.get::<_, Option<String>>(5)?.as_deref());
     Ok(FeedRow { sequence: row.get(0)?, at: row.get(1)?, subject, audiences })
 }
@@ -169,58 +174,38 @@ fn heads(connection: &Connection) -> rusqlite::Result<Heads> {
     Ok(heads)
 }
 
-/// Keeps the strongest of all entries for one thing, for as long as the newest of them.
-#[derive(Default)]
-struct Merged(HashMap<(&'static str, String), (Subject, Timestamp)>);
-
-impl Merged {
-    fn add(&mut self, subject: Subject, at: Timestamp) {
-        let key = match &subject {
-            Subject::Token { id } => ("token", id.clone()),
-            Subject::Family { id } => ("family", id.clone()),
-            Subject::Grant { id, .. } => ("grant", id.clone()),
-            Subject::Client { id, .. } => ("client", id.clone()),
-            Subject::User { id, .. } => ("user", id.clone()),
-            Subject::Server { .. } => ("server", String::new()),
-        };
-        let held = self.0.entry(key).or_insert_with(|| (subject.clone(), at));
-        held.1 = at.max(held.1);
-        let is_stronger = match (strength(&held.0), strength(&subject)) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(held), Some(new)) => new > held,
-        };
-        if is_stronger {
-            held.0 = subject;
+/// Of all rows about one thing the strongest, as if it were as new as the newest of them.
+fn merged(rows: Vec<FeedRow>) -> Result<Vec<(Subject, Timestamp)>> {
+    let prints = Prints::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
+    let second_after = |at: Timestamp| u32::try_from(at.seconds() + 1).unwrap_or(Dead::FOREVER);
+    let mut strongest = Dead::new(0);
+    for row in &rows {
+        strongest.insert(prints.death(&row.subject), second_after(row.at));
+    }
+    let mut entry = |row: FeedRow| match prints.death(&row.subject) {
+        Death::Server(_) => Some((row.subject, row.at)),
+        death => {
+            let newest = strongest.take(death)?;
+            Some((row.subject, Timestamp::from_millis(i64::from(newest) * 1000)))
         }
-    }
+    };
+    Ok(rows.into_iter().filter_map(&mut entry).collect())
 }
 
-/// The generation below which tokens are refused; `None` refuses all.
-const fn strength(subject: &Subject) -> Option<u64> {
-    match subject {
-        Subject::Token { .. } | Subject::Family { .. } => None,
-        Subject::Grant { generation, .. } => *generation,
-        Subject::Client { generation, .. }
-        | Subject::User { generation, .. }
-        | Subject::Server { generation } => Some(*generation),
-    }
-}
-
-fn snapshot(connection: &Connection, audience: &str, since: Timestamp) -> rusqlite::Result<FeedSnapshot> {
+fn snapshot(connection: &Connection, audience: &str, since: Timestamp) -> Result<FeedSnapshot> {
     let tip = connection.prepare(TIP)?.query_row([], tip)?;
     let through = heads(connection)?.of(audience);
-    let mut merged = Merged::default();
+    let mut concern = Vec::new();
     let mut statement = connection.prepare(SINCE)?;
     let mut rows = statement.query([since])?;
     while let Some(row) = rows.next()? {
         let row = feed_row(row)?;
         if row.audiences.concern(audience) {
-            merged.add(row.subject, row.at);
+            concern.push(row);
         }
     }
     let keys = signing_keys::accepted(connection)?;
-    Ok(FeedSnapshot { tip, through, keys, entries: merged.0.into_values().collect() })
+    Ok(FeedSnapshot { tip, through, keys, entries: merged(concern)? })
 }
 
 impl Store {
@@ -261,7 +246,7 @@ impl Store {
             snapshot(&connection, &audience, since)
         };
         let read = tokio::task::spawn_blocking(read).await;
-        Ok(read.map_err(|error| Error::Unavailable(error.to_string()))??)
+        read.map_err(|error| Error::Unavailable(error.to_string()))?
     }
 }
 
@@ -269,21 +254,24 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn merged(subjects: &[Subject]) -> (Subject, Timestamp) {
-        let mut merged = Merged::default();
-        for (place, subject) in (0..).zip(subjects) {
-            merged.add(subject.clone(), Timestamp::from_millis(place));
-        }
-        assert_eq!(merged.0.len(), 1);
-        merged.0.into_values().next().unwrap()
-    }
-
     #[test]
     fn the_strongest_entry_holds_for_as_long_as_the_newest() {
+        let merged = |subjects: &[Subject]| {
+            let row = |(second, subject): (i64, &Subject)| FeedRow {
+                sequence: second,
+                at: Timestamp::from_millis(second * 1000),
+                subject: subject.clone(),
+                audiences: Audiences::Everyone,
+            };
+            merged((0..).zip(subjects).map(row).collect()).unwrap()
+        };
         let client = |generation| Subject::Client { id: "cli_1".to_owned(), generation };
-        assert_eq!(merged(&[client(3), client(5), client(4)]), (client(5), Timestamp::from_millis(2)));
+        // Seconds are rounded up.
+        assert_eq!(merged(&[client(3), client(5), client(4)]), [(client(5), Timestamp::from_millis(3_000))]);
         let grant = |generation| Subject::Grant { id: "grt_1".to_owned(), generation };
-        assert_eq!(merged(&[grant(Some(2)), grant(None), grant(Some(9))]).0, grant(None));
+        let family = Subject::Family { id: "grt_1".to_owned() };
+        let both = merged(&[grant(Some(2)), grant(None), family.clone(), grant(Some(9))]);
+        assert_eq!(both.into_iter().map(|(subject, _)| subject).collect::<Vec<_>>(), [grant(None), family]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The `grants` table: users' standing authorizations of clients.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, TokenFormat};
@@ -25,14 +25,12 @@ const INSERT: &str = "INSERT INTO grants (id, user_id, client_id, scope, status,
     VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8, ?9)";
 const RENEW: &str = "UPDATE grants SET scope = ?2, server_generation = ?3, client_generation = ?4, \
     user_generation = ?5, authorized_at = ?6, audiences = ?7 WHERE id = ?1 AND status = 'open'";
-const END_ONE: &str = "UPDATE grants SET status = 'ended', ended_at = ?3 WHERE id = ?1 AND user_id = ?2 \
-    AND status = 'open' RETURNING id, client_id, user_id";
-const END_BY_ID: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE id = ?1 AND status = 'open' \
-    RETURNING id, client_id, user_id";
-const END_ALL: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE user_id = ?1 AND status = 'open' \
-    RETURNING id, client_id, user_id";
+const END: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE id = ?1 AND status = 'open' \
+    RETURNING client_id, user_id";
+const OPEN_OF_USER: &str = "SELECT id FROM grants WHERE user_id = ?1 AND status = 'open' ORDER BY id";
 const CLIENT_OF: &str = "SELECT client_id FROM grants WHERE id = ?1 AND user_id = ?2";
 const AUDIENCES: &str = "SELECT audiences FROM grants WHERE id = ?1";
+const TERMS: &str = "SELECT generation, scope FROM grants WHERE id = ?1";
 const EXISTS: &str = "SELECT 1 FROM grants WHERE id = ?1";
 
 /// One row a grant: the app, and what can still be live under it.
@@ -65,18 +63,18 @@ const CARD: &str = card!("g.id = ?3");
 const LAST_CONSENT: &str = "SELECT max(authorized_at) FROM grants WHERE user_id = ?1 AND client_id = ?2";
 const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id = ?2 AND status = 'open'";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
     CURRENT,
     OPEN,
     LAST_ENDED,
     RENEW,
-    END_ONE,
-    END_BY_ID,
-    END_ALL,
+    END,
+    OPEN_OF_USER,
     CLIENT_OF,
     AUDIENCES,
+    TERMS,
     EXISTS,
     CARDS,
     ENDED_CARDS,
@@ -115,14 +113,6 @@ impl GrantCard {
     }
 }
 
-/// A grant that was open a moment ago.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndedGrant {
-    pub id: GrantId,
-    pub client: ClientId,
-    pub user: UserId,
-}
-
 /// An open grant, with the generations of its consent.
 pub struct OpenGrant {
     pub id: GrantId,
@@ -144,8 +134,10 @@ const fn generations(server: i64, client: i64, user: i64) -> Generations {
     Generations { server, client, user: Some(user) }
 }
 
-fn ended(row: &Row<'_>) -> rusqlite::Result<EndedGrant> {
-    Ok(EndedGrant { id: row.get(0)?, client: row.get(1)?, user: row.get(2)? })
+fn audiences(connection: &rusqlite::Connection, id: &GrantId) -> rusqlite::Result<Audiences> {
+    let known: Option<Option<String>> =
+        connection.prepare_cached(AUDIENCES)?.query_row([id], |row| row.get(0)).optional()?;
+    Ok(Audiences::from_column(known.flatten().as_deref()))
 }
 
 fn current(
@@ -198,9 +190,7 @@ impl Store {
 
     /// Wherever a grant ever allowed anything.
     pub fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
-        let known: Option<Option<String>> =
-            self.lookup(|c| c.prepare_cached(AUDIENCES)?.query_row([id], |row| row.get(0)).optional())?;
-        Ok(Audiences::from_column(known.flatten().as_deref()))
+        self.lookup(|c| audiences(c, id))
     }
 
     pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
@@ -298,22 +288,26 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// `None` if it is not open or not the owner's.
-    pub fn end_grant(&self, id: &GrantId, owner: &UserId, now: Timestamp) -> Result<Option<EndedGrant>> {
-        Ok(self.connection.prepare_cached(END_ONE)?.query_row(params![id, owner, now], ended).optional()?)
-    }
-
-    /// For those who may act for any user.
-    pub fn end_any_grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<EndedGrant>> {
-        Ok(self.connection.prepare_cached(END_BY_ID)?.query_row(params![id, now], ended).optional()?)
-    }
-
-    pub fn end_all_grants(&self, owner: &UserId, now: Timestamp) -> Result<Vec<EndedGrant>> {
+    /// Whose it was; `None` if it is not open.
+    pub(super) fn end_grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<(ClientId, UserId)>> {
         Ok(self
             .connection
-            .prepare_cached(END_ALL)?
-            .query_map(params![owner, now], ended)?
+            .prepare_cached(END)?
+            .query_row(params![id, now], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?)
+    }
+
+    pub fn open_grants_of(&self, owner: &UserId) -> Result<Vec<GrantId>> {
+        Ok(self
+            .connection
+            .prepare_cached(OPEN_OF_USER)?
+            .query_map([owner], |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Wherever a grant ever allowed anything.
+    pub(super) fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
+        Ok(audiences(self.connection, id)?)
     }
 
     /// The client of a grant, open or ended; `None` unless the grant is the owner's.
@@ -322,6 +316,15 @@ impl Tx<'_> {
             .connection
             .prepare_cached(CLIENT_OF)?
             .query_row(params![id, owner], |row| row.get(0))
+            .optional()?)
+    }
+
+    /// The generation and the scope of a grant, from one row read.
+    pub fn grant_terms(&self, grant: &GrantId) -> Result<Option<(i64, Scope)>> {
+        Ok(self
+            .connection
+            .prepare_cached(TERMS)?
+            .query_row([grant], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?)
     }
 

@@ -33,7 +33,7 @@ const OF_RECEIPT: &str = "SELECT x.ledger_sequence, x.resource_server_id, x.guar
     x.open_until FROM ledger AS l JOIN confirmations AS x ON x.ledger_sequence = l.sequence WHERE l.receipt_id = ?1 \
     ORDER BY x.ledger_sequence LIMIT 50000";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[LEASED, FORGET, UNSETTLED, SETTLED_FROM, OF_RECEIPT];
 
@@ -121,7 +121,7 @@ impl Tx<'_> {
     /// Notes that a guard runs at a resource server.
     pub fn note_guard(&self, server: &ResourceServerId, now: Timestamp) -> Result<()> {
         if self.connection.prepare_cached(SEEN)?.execute(params![server, now])? > 0 {
-            self.registry_moved.set(true);
+            self.version_moves();
         }
         Ok(())
     }

@@ -11,10 +11,10 @@ use crate::fail;
 use crate::model::id::{FamilyId, ReceiptId};
 use crate::model::secret::Digest;
 
+use super::memory::dead::Change;
 use super::receipts::LedgerRow;
-use super::revoked::{Below, Change};
 use super::tokens::Kind;
-use super::{Result, Store, Tx, authorization_codes, tokens};
+use super::{Result, Store, Tx, authorization_codes, feed, tokens};
 
 /// Rows of one table that a page counts at the most, so that no page takes long.
 const MOST_COUNTED: i64 = 1_000_000;
@@ -136,7 +136,7 @@ const PROGRESS: &str = "UPDATE purges SET access_tokens = access_tokens + ?2, re
     authorization_codes = authorization_codes + ?4, families = families + ?5, sessions = sessions + ?6, step = ?7, \
     updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN ?8 END WHERE ledger_sequence = ?1";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     let families = [&OF_FAMILY, &OF_GRANT, &OF_CLIENT, &OF_USER].into_iter();
@@ -290,18 +290,17 @@ impl Tx<'_> {
     /// How many rows went.
     pub(super) fn delete(&self, statement: &str, which: impl Params) -> Result<i64> {
         let rows = self.connection.prepare_cached(statement)?.execute(which)?;
-        self.outdates.set(self.outdates.get() || rows > 0);
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 
     /// Queues the removal of what a ledger row made dead.
-    pub fn insert_purge(&self, ledger_sequence: i64, now: Timestamp) -> Result<()> {
+    pub(super) fn insert_purge(&self, ledger_sequence: i64, now: Timestamp) -> Result<()> {
         self.connection.prepare_cached(INSERT)?.execute(params![ledger_sequence, now])?;
         Ok(())
     }
 
     /// Notes a removal that the revocation itself has done: one access token.
-    pub fn insert_finished_purge(
+    pub(super) fn insert_finished_purge(
         &self,
         ledger_sequence: i64,
         access_tokens: i64,
@@ -316,7 +315,7 @@ impl Tx<'_> {
     }
 
     /// Notes a removal of everything, which the act itself has done.
-    pub fn insert_tally(&self, ledger_sequence: i64, tally: &Tally, now: Timestamp) -> Result<()> {
+    pub(super) fn insert_tally(&self, ledger_sequence: i64, tally: &Tally, now: Timestamp) -> Result<()> {
         let Tally { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *tally;
         self.connection.prepare_cached(INSERT_TALLY)?.execute(params![
             ledger_sequence,
@@ -382,7 +381,8 @@ impl Tx<'_> {
         ])?;
         fail::point("purge.after_tally");
         if after == Step::Done {
-            self.revoked.borrow_mut().push(Change::Purged(Below::new(id, generation)));
+            let death = self.dead.death(&feed::subject(&subject, id, generation));
+            self.effects.borrow_mut().dead.push(Change::Purged(death, now));
         }
         Ok(Some(deleted))
     }

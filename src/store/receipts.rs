@@ -82,7 +82,7 @@ const SEARCH_AUDIT: &str = audit_rows!(
 /// Rows of one history.
 const NEWEST: usize = 50;
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[
     FOR_VIEWER,

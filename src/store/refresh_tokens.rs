@@ -25,7 +25,7 @@ const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2, \"grant\" = NULL,
     WHERE place = ?1 AND superseded_at IS NULL";
 const OWNER: &str = concat!("SELECT client, family FROM tokens WHERE ", is_token!());
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[SHOWN, SUPERSEDE, OWNER];
 
@@ -90,8 +90,9 @@ impl Tx<'_> {
             if let Some(at) = row.get(11)? {
                 return Ok(stamp.family.map(|family| Shown::Superseded { family, at, has_expired }));
             }
-            let is_live = !has_expired && !self.is_revoked(&stamp);
-            let token = Current { exchanged: Exchanged::from_row(stamp, row)?, place: row.get(12)? };
+            let exchanged = Exchanged::from_row(stamp, row)?;
+            let is_live = !has_expired && !self.is_dead(&exchanged.stamp, Some(exchanged.grant_generation));
+            let token = Current { exchanged, place: row.get(12)? };
             Ok(Some(Shown::Current { token, is_live }))
         };
         let mut statement = self.connection.prepare_cached(SHOWN)?;

@@ -224,7 +224,7 @@ fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
 
 impl Store {
     fn registered(&self) -> Result<Arc<Registered>> {
-        self.registry.own().get(self.writer.registry_version(), || self.lookup(read))
+        self.registry.own().get(self.version(), || self.lookup(read))
     }
 
     /// One that is registered now.
@@ -274,7 +274,7 @@ impl Tx<'_> {
             server.guarding.guard.as_str(),
             server.guarding.max_staleness.seconds().cast_signed(),
         ])?;
-        self.registry_moved.set(true);
+        self.version_moves();
         Ok(())
     }
 
@@ -286,7 +286,7 @@ impl Tx<'_> {
     ) -> Result<Option<ResourceServerId>> {
         let mut statement = self.connection.prepare_cached(REPLACE_SECRET)?;
         let replaced = statement.query_row(params![audience, secret], |row| row.get(0)).optional()?;
-        self.registry_moved.set(true);
+        self.version_moves();
         Ok(replaced)
     }
 
@@ -298,7 +298,7 @@ impl Tx<'_> {
             guarding.guard.as_str(),
             max_staleness
         ])?;
-        self.registry_moved.set(true);
+        self.version_moves();
         Ok(rows == 1)
     }
 
@@ -306,7 +306,7 @@ impl Tx<'_> {
     /// `Exists` when another resource server has a scope of this name.
     pub fn insert_scope(&self, name: &str, of: &ResourceServerId, description: &str) -> Result<()> {
         self.connection.prepare_cached(INSERT_SCOPE)?.execute(params![name, of, description])?;
-        self.registry_moved.set(true);
+        self.version_moves();
         Ok(())
     }
 
@@ -363,7 +363,7 @@ impl Tx<'_> {
 
     fn change_resource_server(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<usize> {
         let rows = self.connection.prepare_cached(statement)?.execute(parameters)?;
-        self.registry_moved.set(true);
+        self.version_moves();
         Ok(rows)
     }
 }

@@ -44,7 +44,7 @@ pub struct SignedInBrowser {
     pub created_at: Timestamp,
 }
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] =
     &[LIVE, LIVE_ROLE, INSERT, DELETE, DELETE_OUTDATED, OF_USER, DELETE_BY_ID];

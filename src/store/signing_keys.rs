@@ -97,12 +97,12 @@ impl Store {
 
     /// The version of the accepted keys: moves after each commit that changed them, before its answer.
     pub fn keys_version(&self) -> watch::Receiver<i64> {
-        self.writer.keys_version()
+        self.published().keys_version.subscribe()
     }
 
     /// The same, as it is now.
     pub fn keys_version_now(&self) -> i64 {
-        self.writer.keys_version_now()
+        *self.published().keys_version.borrow()
     }
 }
 
@@ -163,7 +163,7 @@ impl Tx<'_> {
 
     fn move_keys_version(&self) -> Result<()> {
         let version = self.connection.prepare_cached(MOVE_VERSION)?.query_row([], |row| row.get(0))?;
-        self.keys_version.set(version);
+        self.effects.borrow_mut().keys_version = Some(version);
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ const LAST_BIRTH: i64 = (1 << 42) - 2;
 
 const IS_TAKEN: &str = "SELECT 1 FROM tokens WHERE place = ?1";
 
-/// What `store::plans` looks at.
+/// What `store::sqlite::plans` looks at.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[&str] = &[IS_TAKEN];
 
@@ -96,15 +96,6 @@ pub fn place(token: &Digest, kind: Kind) -> i64 {
     let chance = i64::from(u32::from_be_bytes([0, bytes[6], bytes[7], bytes[8]]) >> 4);
     // The last of them keep room for neighbours: what is found by a birth is found between the places of that birth.
     places(token.born(), kind).start + chance.min(PLACES - NEIGHBOURS)
-}
-
-/// The birth of the family whose tokens stand there, in milliseconds.
-pub(super) fn birth(place: i64) -> i64 {
-    place / (2 * PLACES)
-}
-
-pub(super) fn kind(place: i64) -> Kind {
-    if place / PLACES % 2 == 0 { Kind::Access } else { Kind::Refresh }
 }
 
 /// The 128 bits of a token's digest that its row holds; those before them are in its place.

@@ -175,7 +175,7 @@ impl Tx<'_> {
 
     /// All that was minted for the user so far dies with this. `None` for an unknown user, and where
     /// the generation is no longer the one that was `seen`.
-    pub fn move_user_generation(&self, id: &UserId, seen: Option<i64>) -> Result<Option<i64>> {
+    pub(super) fn move_user_generation(&self, id: &UserId, seen: Option<i64>) -> Result<Option<i64>> {
         Ok(self
             .connection
             .prepare_cached(MOVE_GENERATION)?
@@ -184,7 +184,7 @@ impl Tx<'_> {
     }
 
     /// Disables or deletes an account; all that was minted for it so far dies. `None` unless it is active.
-    pub fn shut_user(&self, id: &UserId, status: &UserStatus) -> Result<Option<i64>> {
+    pub(super) fn shut_user(&self, id: &UserId, status: &UserStatus) -> Result<Option<i64>> {
         let at = match status {
             UserStatus::Disabled { at } | UserStatus::Deleted { at } => at,
             UserStatus::Active => return Ok(None),

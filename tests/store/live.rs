@@ -1,10 +1,8 @@
-//! `model::stamp::is_live` and its twin in SQL, over every state that a code can be in; and that memory knows of tokens
-//! what the tables say.
+//! Which codes are live, over every state that one can be in; and that memory knows of tokens what the tables say.
 
 use rescind::clock::{Clock, Timestamp};
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::secret::{AccessToken, Digest, RefreshToken};
-use rescind::model::stamp::{Generations, Now, Standing, is_live};
 use rescind::service::issue::{self, Access, Issued};
 use rescind::service::purge::catch_up;
 use rescind::service::revoke::{self, Authority, Token};
@@ -114,16 +112,6 @@ fn code(
     tx.prepare_cached(insert).unwrap().execute(row).unwrap();
     let open = *family_open && *grant_open && *client_open && *user_open;
     let live = open && generations == [CURRENT; 3] && NOW < expires_at;
-    let standing = |open: bool| if open { Standing::Open } else { Standing::Shut };
-    let now = Now {
-        family: Some(standing(*family_open)),
-        grant: Some(standing(*grant_open)),
-        client: standing(*client_open),
-        user: Some(standing(*user_open)),
-        generations: Generations { server: CURRENT, client: CURRENT, user: Some(CURRENT) },
-    };
-    let stamped = Generations { server, client: of_client, user: Some(of_user) };
-    assert_eq!(is_live(stamped, now, expires_at, NOW), live, "{name}");
     Case { digest, client: client.clone(), live, name }
 }
 
@@ -155,7 +143,7 @@ fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn a_code_is_live_by_the_rule_exactly_where_it_is_live_by_its_twin_in_sql() {
+async fn a_code_is_live_only_where_all_that_it_was_stamped_with_is_open_and_current() {
     let world = World::new().await;
     let owner = world.user("owner").await;
     let cases = matrix(&mut world.beside(), &owner);

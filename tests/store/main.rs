@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod cached_tokens;
 mod group_commit;
 mod live;
 mod purge;
-mod recent_tokens;
 mod refresh;
 mod schema;
 mod texts;

@@ -75,6 +75,32 @@ fn migrate(database: &rusqlite::Connection, numbers: RangeInclusive<usize>) {
     }
 }
 
+/// Tables, indexes and triggers, without comments and with one way to put spaces.
+fn schema(database: &rusqlite::Connection) -> BTreeSet<String> {
+    let all = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'sqlite_sequence'";
+    let mut statement = database.prepare(all).unwrap();
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+    let plain = |sql: String| {
+        let code: Vec<_> = sql.lines().map(|line| line.split("--").next().unwrap()).collect();
+        let words: Vec<_> = code.iter().flat_map(|line| line.split_whitespace()).collect();
+        words.join(" ").replace(" ,", ",").replace('"', "")
+    };
+    rows.map(|row| plain(row.unwrap())).collect()
+}
+
+#[test]
+fn the_documented_schema_is_where_the_migrations_arrive() {
+    let [migrated, documented] = [(), ()].map(|()| rusqlite::Connection::open_in_memory().unwrap());
+    migrate(&migrated, 1..=9999);
+    documented.execute_batch(include_str!("../../docs/schema.sql")).unwrap();
+    let [migrated, documented] = [migrated, documented].map(|database| schema(&database));
+    for line in migrated.symmetric_difference(&documented) {
+        eprintln!("{line}");
+    }
+    assert!(migrated == documented, "see above");
+    assert!(migrated.len() > 50);
+}
+
 #[test]
 fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_has_to_know() {
     let database = rusqlite::Connection::open_in_memory().unwrap();

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use rescind::model::act::Act;
 use rescind::model::by::By;
 use rescind::model::client::{AppName, RedirectUri, TokenFormat};
-use rescind::model::id::{ClientId, UserId};
+use rescind::model::id::{ClientId, ReceiptId, UserId};
 use rescind::model::secret::Digest;
-use rescind::model::stamp::is_live;
 use rescind::service::register::{self, ClientEdit};
 use rescind::service::revoke;
-use rescind::store::revoked_tokens::JwtStanding;
+use rescind::store::Tx;
+use rescind::store::access_tokens::OwnedToken;
+use rescind::store::revocations::Target;
 use rescind::thread;
 
 use crate::live::digest_of;
@@ -48,12 +50,7 @@ async fn every_thread_sees_at_once_what_was_answered_on_another() {
     let store = &world.store;
     let facts = store.live_access_token(&token, NOW).unwrap().unwrap();
     let opaque = || store.live_access_token(&token, NOW).unwrap().is_some();
-    let expires_at = after(600);
-    let jwt = || {
-        let lives =
-            |now: &JwtStanding| !now.is_revoked && is_live(facts.stamp.generations, now.now, expires_at, NOW);
-        store.jwt_standing("jti", &facts.stamp, lives).unwrap().is_some()
-    };
+    let jwt = || !store.is_dead(&facts, NOW);
     let asks = || store.client_and_secrets(&client, NOW).unwrap().unwrap();
     let secrets = || asks().secrets(NOW).cloned().collect::<Vec<_>>();
     let registered = || (asks().name.as_str().to_owned(), asks().token_format, asks().status.is_active());
@@ -87,9 +84,16 @@ async fn every_thread_sees_at_once_what_was_answered_on_another() {
 async fn every_thread_refuses_a_jwt_that_was_revoked_by_itself() {
     let (world, _, client, token) = device().await;
     let store = &world.store;
-    let facts = store.live_access_token(&token, NOW).unwrap().unwrap();
-    let lives = || store.jwt_standing("jti", &facts.stamp, |now| !now.is_revoked).unwrap().is_some();
+    let mut facts = store.live_access_token(&token, NOW).unwrap().unwrap();
+    "jti".clone_into(&mut facts.id);
+    let lives = || !store.is_dead(&facts, NOW);
     assert!(everywhere(lives));
-    store.write(move |tx| tx.insert_revoked_token("jti", &client, after(600))).await.unwrap();
+    let revoke = move |tx: &Tx<'_>| {
+        let owned =
+            OwnedToken { client: client.clone(), grant: None, user: None, audience: "api".to_owned() };
+        let target = Target::Jwt("jti", after(600), owned);
+        tx.revoke(target, Act::AccessTokenRevoked, &ReceiptId::generate(NOW), &operator())
+    };
+    assert!(store.write(revoke).await.unwrap());
     assert!(!everywhere(lives));
 }

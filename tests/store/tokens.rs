@@ -1,11 +1,14 @@
 //! Tokens whose places are taken.
 
+use rescind::model::act::Act;
+use rescind::model::id::ReceiptId;
 use rescind::model::scope::Scope;
 use rescind::model::secret::Digest;
 use rescind::store::access_tokens::Allowance;
+use rescind::store::revocations::Target;
 use rescind::store::{self, Tx};
 
-use crate::world::{NOW, World, after};
+use crate::world::{NOW, World, after, operator};
 
 /// All with the same place.
 fn digest(n: u8) -> Digest {
@@ -34,13 +37,21 @@ async fn tokens_with_the_same_place_stand_side_by_side_until_eight_are_there() {
     }
     assert!(matches!(insert(8).await, Err(store::Error::Unavailable(_))));
     assert_eq!([0, 3, 7, 8].map(is_live), [true, true, true, false]);
-    let deleted = world.store.write(|tx| tx.delete_access_token(&digest(3))).await;
-    assert_eq!(deleted.unwrap(), 1);
+    let revoke = async |n: u8| {
+        let revoke = move |tx: &Tx<'_>| {
+            let token = digest(n);
+            let owned = tx.owned_access_token(&token)?.unwrap();
+            let target = Target::AccessToken(&token, owned);
+            tx.revoke(target, Act::AccessTokenRevoked, &ReceiptId::generate(NOW), &operator())
+        };
+        world.store.write(revoke).await.unwrap()
+    };
+    assert!(revoke(3).await);
     assert_eq!([0, 3, 7].map(is_live), [true, false, true]);
     assert!(insert(8).await.unwrap(), "the place that became free");
     assert!(is_live(8));
     let suspend = "UPDATE clients SET status = 'suspended'";
     world.beside().execute(suspend, []).unwrap();
-    world.store.write(|tx| tx.delete_access_token(&digest(0))).await.unwrap();
+    assert!(revoke(0).await);
     assert!(!insert(9).await.unwrap(), "a client that may not act gets none, and no error");
 }

@@ -9,7 +9,7 @@ use super::tokens::Mint;
 use super::{AUDIENCE, ISSUER, Tally};
 use crate::claims::{Claims, Stamp, UserStamp};
 use crate::clock::Clock;
-use crate::entries::Marks;
+use crate::dead::Marks;
 use crate::feed::{self, End, Pauses};
 use crate::guard::Shared;
 use crate::http_client::parse;

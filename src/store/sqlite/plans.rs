@@ -5,8 +5,8 @@ use rusqlite::{Connection, StatementStatus};
 
 use crate::clock::Timestamp;
 
-use super::tokens::Kind;
-use super::{
+use crate::store::tokens::Kind;
+use crate::store::{
     access_tokens, audit, authorization_codes, clients, drill, expired, families, feed, grants, guards,
     purges, readings, receipts, refresh_tokens, revoked_tokens, sessions, texts, tokens,
 };
@@ -113,17 +113,6 @@ fn a_stream_is_resumed_without_a_look_at_what_concerned_others() {
             statement.query((set, 10, 300_000, 256)).unwrap().mapped(|row| row.get::<_, Option<String>>(5));
         assert_eq!(found.map(Result::unwrap).collect::<Vec<_>>(), [set.map(str::to_owned)]);
         assert!(statement.get_status(StatementStatus::VmStep) < 100, "{set:?}");
-    }
-}
-
-#[test]
-fn rows_of_tokens_leave_by_statements_with_a_condition_alone() {
-    let all =
-        access_tokens::STATEMENTS.iter().copied().chain(purges::statements()).chain(expired::statements());
-    let of_tokens: Vec<_> = all.filter(|statement| statement.starts_with("DELETE FROM tokens")).collect();
-    assert!(of_tokens.len() >= 4, "{of_tokens:?}");
-    for statement in of_tokens {
-        assert!(statement.starts_with("DELETE FROM tokens WHERE "), "the hook is told nothing: {statement}");
     }
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::model::id::ClientId;
 
-use super::purges::Tally;
-use super::{Error, Result, Store, Tx, tokens};
+use crate::store::purges::Tally;
+use crate::store::{Error, Result, Store, Tx, tokens};
 
 const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
 const IS_COPY: &str = "SELECT is_copy FROM server WHERE id = 1";
@@ -203,7 +203,7 @@ impl Tx<'_> {
             ],
             |row| row.get(0),
         )?;
-        self.ledger_head.set(sequence);
+        self.effects.borrow_mut().ledger_head = Some(sequence);
         if row.reason.is_some() || row.detail.is_some() {
             let note = params![row.receipt_id, row.reason, row.detail];
             self.connection.prepare_cached(INSERT_NOTE)?.execute(note)?;
@@ -213,13 +213,13 @@ impl Tx<'_> {
 
     /// Begins another history: all that was minted in any other is dead, and the feed starts anew. The
     /// server's new generation.
-    pub fn begin_history(&self, now: Timestamp) -> Result<i64> {
+    pub(in crate::store) fn begin_history(&self, now: Timestamp) -> Result<i64> {
         let times = params![now.seconds(), now.millis()];
         Ok(self.connection.prepare_cached(BEGIN)?.query_row(times, |row| row.get(0))?)
     }
 
     /// Deletes every code, token, family and session: for a database that nobody serves yet.
-    pub fn void_all(&self) -> Result<Tally> {
+    pub(in crate::store) fn void_all(&self) -> Result<Tally> {
         let mut rows = [0; VOID.len()];
         for (rows, statement) in rows.iter_mut().zip(VOID) {
             *rows = self.delete(statement, [])?;

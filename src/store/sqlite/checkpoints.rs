@@ -19,8 +19,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::views::Views;
-use super::{BUSY, Result};
+use crate::store::{BUSY, Result};
 
 /// Pages in the log before they are moved: the more at once, the less each costs the disk.
 const MANY: i64 = 1_000;
@@ -41,10 +40,9 @@ const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
 const MOVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 /// The writer's side.
-pub(super) struct Checkpoints {
+pub(in crate::store) struct Checkpoints {
     committed: SyncSender<()>,
     state: Arc<State>,
-    views: Arc<Views>,
     thread: JoinHandle<()>,
 }
 
@@ -57,7 +55,7 @@ struct State {
 }
 
 impl Checkpoints {
-    pub(super) fn start(path: &Path, views: Arc<Views>) -> Result<Self> {
+    pub(in crate::store) fn start(path: &Path) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -64;")?;
@@ -65,33 +63,25 @@ impl Checkpoints {
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         let (committed, commits) = sync_channel(1);
         let state = Arc::<State>::default();
-        let mover = Mover {
-            connection,
-            file: ManuallyDrop::new(File::open(path)?),
-            synced: 0,
-            state: state.clone(),
-            views: views.clone(),
-        };
+        let mover =
+            Mover { connection, file: ManuallyDrop::new(File::open(path)?), synced: 0, state: state.clone() };
         let thread =
             std::thread::Builder::new().name("checkpoints".to_owned()).spawn(move || mover.run(&commits))?;
-        Ok(Self { committed, state, views, thread })
+        Ok(Self { committed, state, thread })
     }
 
     /// After a commit on `connection`, between two transactions.
-    pub(super) fn committed(&self, connection: &Connection, is_purging: bool) {
+    pub(in crate::store) fn committed(&self, connection: &Connection, is_purging: bool) {
         self.state.is_purging.store(is_purging, Ordering::Relaxed);
         if self.state.is_nearly_done.swap(false, Ordering::Relaxed) {
-            self.views.end();
             note(Log::after(connection, MOVE));
-            // Views of what was moved hold up the log no more; those of before do.
-            self.views.end();
         }
         // Full means that it will look anyway.
         let _ = self.committed.try_send(());
     }
 
     /// Waits for what is being moved.
-    pub(super) fn stop(self) {
+    pub(in crate::store) fn stop(self) {
         drop(self.committed);
         let _ = self.thread.join();
     }
@@ -105,7 +95,6 @@ struct Mover {
     /// As far as the log is moved and synced.
     synced: i64,
     state: Arc<State>,
-    views: Arc<Views>,
 }
 
 impl Mover {
@@ -144,8 +133,6 @@ impl Mover {
     }
 
     fn move_pages(&self) -> rusqlite::Result<Log> {
-        // A page is moved only if every view has seen it.
-        self.views.end();
         Log::after(&self.connection, MOVE)
     }
 }
@@ -205,8 +192,8 @@ mod tests {
                 "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x BLOB NOT NULL)",
             )
             .unwrap();
-        let views = Arc::new(Views::open(&path, Arc::default()).unwrap());
-        let checkpoints = Checkpoints::start(&path, views.clone()).unwrap();
+        let reader = Connection::open(&path).unwrap();
+        let checkpoints = Checkpoints::start(&path).unwrap();
         let commit = |pages: i64| {
             let rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
                 INSERT INTO t SELECT zeroblob(4000) FROM n";
@@ -226,7 +213,7 @@ mod tests {
         for _ in 0..10_000 {
             commit(100);
             // Somebody looks at the table all the time.
-            views.find(|c| c.query_row("SELECT 1 FROM t LIMIT 1", [], |_| Ok(Some(())))).unwrap();
+            reader.query_row("SELECT 1 FROM t LIMIT 1", [], |_| Ok(())).unwrap();
             let Log { pages, moved } = look();
             if pages < longest {
                 checkpoints.stop();

@@ -9,19 +9,19 @@ use rusqlite::{Connection, OpenFlags};
 use crate::metrics::StoreMetrics;
 use crate::thread::Each;
 
-use super::{Result, Store};
+use crate::store::{Result, Store};
 
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const CACHE: i64 = 16 * 1024;
 
 /// Several of a kind. Each thread takes its own, or another while that one is taken.
-pub(super) struct Pool<T> {
+pub(in crate::store) struct Pool<T> {
     members: Each<Mutex<T>>,
     metrics: Arc<StoreMetrics>,
 }
 
 impl<T> Pool<T> {
-    pub(super) fn open(
+    pub(in crate::store) fn open(
         many: NonZeroUsize,
         member: impl Fn() -> Result<T>,
         metrics: Arc<StoreMetrics>,
@@ -29,7 +29,7 @@ impl<T> Pool<T> {
         Ok(Self { members: Each::several(many, || member().map(Mutex::new))?, metrics })
     }
 
-    pub(super) fn take(&self) -> MutexGuard<'_, T> {
+    pub(in crate::store) fn take(&self) -> MutexGuard<'_, T> {
         let own = self.members.own();
         if let Some(free) =
             std::iter::once(own).chain(self.members.iter()).find_map(|one| one.try_lock().ok())
@@ -39,25 +39,20 @@ impl<T> Pool<T> {
         self.metrics.lookup_waits.add(1);
         lock(own)
     }
-
-    /// One after the other, each once it is free.
-    pub(super) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
-        self.members.iter().map(lock)
-    }
 }
 
 fn lock<T>(member: &Mutex<T>) -> MutexGuard<'_, T> {
     member.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) type Lookups = Pool<Connection>;
+pub(in crate::store) type Lookups = Pool<Connection>;
 
-pub(super) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Lookups> {
+pub(in crate::store) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Lookups> {
     Pool::open(CONNECTIONS, || open_reader(path, CACHE), metrics)
 }
 
 /// A connection that only reads, and keeps so many KiB of what it has read.
-pub(super) fn open_reader(path: &Path, cache: i64) -> Result<Connection> {
+pub(in crate::store) fn open_reader(path: &Path, cache: i64) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_millis(100))?;
@@ -69,7 +64,10 @@ pub(super) fn open_reader(path: &Path, cache: i64) -> Result<Connection> {
 
 impl Store {
     /// Runs one look-up. `read` takes at most a few rows by key.
-    pub(super) fn lookup<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    pub(in crate::store) fn lookup<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         Ok(read(&self.lookups.take())?)
     }
 }

@@ -6,11 +6,10 @@
 //! group start again, each request in a savepoint of its own. That is rare, and savepoints cost a tenth of the writer's
 //! time: SQLite copies every page that a request is the first to touch.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -21,12 +20,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::fail;
 use crate::metrics::StoreMetrics;
 
-use super::checkpoints::Checkpoints;
-use super::lock::beside;
-use super::recent_tokens::{Departures, RecentTokens};
-use super::revoked::{Change, Revoked};
-use super::views::Views;
-use super::{BUSY, Error, Result};
+use crate::store::memory::dead::DeadSet;
+use crate::store::memory::effects::{Effects, Published};
+use crate::store::sqlite::checkpoints::Checkpoints;
+use crate::store::sqlite::lock::beside;
+use crate::store::{BUSY, Error, Result};
 
 /// Requests that share one commit at the most.
 const GROUP: usize = 64;
@@ -37,42 +35,32 @@ const QUEUE: usize = 1024;
 ///
 /// Work on it may run twice, the second time as if there had been no first.
 pub struct Tx<'c> {
-    pub(super) connection: &'c Connection,
-    pub(super) ledger_head: Cell<i64>,
+    pub(in crate::store) connection: &'c Connection,
     /// As the last commit left it.
-    pub(super) known: &'c Revoked,
-    /// What this transaction adds to it and takes out.
-    pub(super) revoked: RefCell<Vec<Change>>,
-    /// Whether rows left, an act was written down, or a client changed: whatever could change an answer that readers keep
-    /// (`super::views`, `super::clients`).
-    pub(super) outdates: Cell<bool>,
-    /// Whether a resource server or a scope was registered.
-    pub(super) registry_moved: Cell<bool>,
-    pub(super) keys_version: Cell<i64>,
+    pub(in crate::store) dead: &'c DeadSet,
+    /// What the world hears if this is committed.
+    pub(in crate::store) effects: RefCell<Effects>,
+}
+
+impl Tx<'_> {
+    /// Whatever was kept in memory of clients, resource servers and scopes has to be read again.
+    pub(in crate::store) fn version_moves(&self) {
+        self.effects.borrow_mut().moves_version = true;
+    }
 }
 
 type Queue = mpsc::Sender<Box<dyn Job>>;
 
 #[derive(Clone)]
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     queue: Arc<std::sync::RwLock<Option<Queue>>>,
     ended: watch::Receiver<bool>,
-    head: watch::Receiver<i64>,
-    keys_version: watch::Receiver<i64>,
-    registry_version: Arc<AtomicU64>,
-    /// The same number, for those who wait until it moves.
-    registry_moved: watch::Sender<u64>,
+    published: Published,
     files: Arc<Files>,
-    revoked: Arc<Revoked>,
 }
 
 impl Writer {
-    pub(super) fn open(
-        path: &Path,
-        metrics: Arc<StoreMetrics>,
-        views: Arc<Views>,
-        recent_tokens: Arc<RecentTokens>,
-    ) -> Result<Self> {
+    pub(in crate::store) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(128);
@@ -83,42 +71,29 @@ impl Writer {
              PRAGMA trusted_schema = OFF; PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -6144; PRAGMA wal_autocheckpoint = 65536;",
         )?;
-        let departures = Departures::watch(&connection)?;
-        let checkpoints = Checkpoints::start(path, views.clone())?;
+        let checkpoints = Checkpoints::start(path)?;
         let head: i64 =
             connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
-        let keys_version: i64 = connection.query_row(super::signing_keys::VERSION, [], |row| row.get(0))?;
+        let keys_version: i64 =
+            connection.query_row(crate::store::signing_keys::VERSION, [], |row| row.get(0))?;
         let files = Arc::new(Files::of(path)?);
         let watched = files.clone();
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let (head_moving, head) = watch::channel(head);
-        let (keys_moving, keys_version) = watch::channel(keys_version);
         let (ending, ended) = watch::channel(false);
-        let registry_version = Arc::new(AtomicU64::new(1));
-        let registry_moved = watch::Sender::new(1);
-        let revoked = Arc::new(Revoked::load(&connection)?);
-        let announce = Announce {
-            views,
-            departures,
-            recent_tokens,
-            revoked: revoked.clone(),
-            registry_version: registry_version.clone(),
-            registry_moved: registry_moved.clone(),
-            head: head_moving,
-            keys_version: keys_moving,
-        };
+        let published = Published::new(DeadSet::load(&connection)?, head, keys_version);
+        let publishes = published.clone();
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            work_off(&connection, &watched, jobs, &announce, &checkpoints, &metrics);
+            work_off(&connection, &watched, jobs, &publishes, &checkpoints, &metrics);
             checkpoints.stop();
             // Whoever waits for the end may need the file for themselves.
-            drop((announce, connection));
+            drop(connection);
             ending.send_replace(true);
         })?;
         let queue = Arc::new(std::sync::RwLock::new(Some(queue)));
-        Ok(Self { queue, ended, head, keys_version, registry_version, registry_moved, files, revoked })
+        Ok(Self { queue, ended, published, files })
     }
 
-    pub(super) async fn write<T, E>(
+    pub(in crate::store) async fn write<T, E>(
         &self,
         work: impl Fn(&Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
     ) -> std::result::Result<T, E>
@@ -137,47 +112,25 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Moves after a commit that changed resource servers or scopes, and before its answer.
-    pub(super) fn registry_version(&self) -> u64 {
-        self.registry_version.load(Ordering::SeqCst)
+    pub(in crate::store) fn published(&self) -> &Published {
+        &self.published
     }
 
-    /// Moves with [`Self::registry_version`].
-    pub(super) fn registry_moved(&self) -> watch::Receiver<u64> {
-        self.registry_moved.subscribe()
-    }
-
-    pub(super) fn revoked(&self) -> &Revoked {
-        &self.revoked
-    }
-
-    pub(super) fn is_in_place(&self) -> bool {
+    pub(in crate::store) fn is_in_place(&self) -> bool {
         self.files.are_in_place()
     }
 
-    pub(super) fn is_lock_in_place(&self) -> bool {
+    pub(in crate::store) fn is_lock_in_place(&self) -> bool {
         self.files.is_lock_in_place()
     }
 
     /// Writes that wait for their turn.
-    pub(super) fn queued(&self) -> usize {
+    pub(in crate::store) fn queued(&self) -> usize {
         let queue = self.queue.read().ok().and_then(|queue| queue.clone());
         queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
-    pub(super) fn ledger_head(&self) -> watch::Receiver<i64> {
-        self.head.clone()
-    }
-
-    pub(super) fn keys_version_now(&self) -> i64 {
-        *self.keys_version.borrow()
-    }
-
-    pub(super) fn keys_version(&self) -> watch::Receiver<i64> {
-        self.keys_version.clone()
-    }
-
-    pub(super) async fn close(&self) {
+    pub(in crate::store) async fn close(&self) {
         if let Ok(mut queue) = self.queue.write() {
             queue.take();
         }
@@ -274,76 +227,25 @@ fn identity(path: &Path) -> std::io::Result<Identity> {
     Ok((file.stx_dev_major, file.stx_dev_minor, file.stx_ino))
 }
 
-/// What the world hears after a commit, before whoever asked for it gets an answer.
-struct Announce {
-    views: Arc<Views>,
-    departures: Departures,
-    recent_tokens: Arc<RecentTokens>,
-    revoked: Arc<Revoked>,
-    registry_version: Arc<AtomicU64>,
-    /// The same number, for those who wait until it moves.
-    registry_moved: watch::Sender<u64>,
-    head: watch::Sender<i64>,
-    keys_version: watch::Sender<i64>,
-}
-
-impl Announce {
-    fn begin<'c>(&'c self, connection: &'c Connection) -> rusqlite::Result<Tx<'c>> {
-        // Of a transaction that was undone, too.
-        self.forget_departed(false);
-        connection.execute_batch("BEGIN IMMEDIATE")?;
-        Ok(Tx {
-            connection,
-            ledger_head: Cell::new(*self.head.borrow()),
-            known: &self.revoked,
-            revoked: RefCell::default(),
-            outdates: Cell::new(false),
-            registry_moved: Cell::new(false),
-            keys_version: Cell::new(*self.keys_version.borrow()),
-        })
-    }
-
-    /// Ends views, if anything outdates them, before tokens are forgotten: who then finds none remembered reads a view that
-    /// is new. The other way round they could read an old one, and remember what they read there.
-    fn forget_departed(&self, outdates: bool) {
-        let departed: Vec<_> = self.departures.take().collect();
-        if outdates || !departed.is_empty() {
-            self.views.outdate();
-        }
-        for born in departed {
-            self.recent_tokens.forget(born);
-        }
-    }
-
-    fn committed(&self, tx: Tx<'_>) {
-        // First: what was revoked leaves memory once its rows have left, and nothing older may bring them back.
-        self.forget_departed(tx.outdates.get());
-        self.revoked.apply(tx.revoked.into_inner());
-        if tx.registry_moved.get() {
-            let before = self.registry_version.fetch_add(1, Ordering::SeqCst);
-            self.registry_moved.send_replace(before + 1);
-        }
-        for (newest, announced) in [(&tx.ledger_head, &self.head), (&tx.keys_version, &self.keys_version)] {
-            let newest = newest.get();
-            announced.send_if_modified(|announced| std::mem::replace(announced, newest) != newest);
-        }
-    }
+fn begin<'c>(connection: &'c Connection, published: &'c Published) -> rusqlite::Result<Tx<'c>> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    Ok(Tx { connection, dead: &published.dead, effects: RefCell::default() })
 }
 
 fn work_off(
     connection: &Connection,
     files: &Files,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    announce: &Announce,
+    published: &Published,
     checkpoints: &Checkpoints,
     metrics: &StoreMetrics,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
         metrics.groups.add(1);
-        let failure = match commit(connection, files, announce, &mut group) {
-            Ok(tx) => {
-                announce.committed(tx);
+        let failure = match commit(connection, files, published, &mut group) {
+            Ok(effects) => {
+                published.publish(effects);
                 None
             }
             Err(error) => {
@@ -361,26 +263,26 @@ fn work_off(
         for job in group.drain(..) {
             job.answer(failure.as_deref());
         }
-        checkpoints.committed(connection, !announce.revoked.is_empty());
+        checkpoints.committed(connection, published.dead.is_purging());
     }
 }
 
-fn commit<'c>(
-    connection: &'c Connection,
+fn commit(
+    connection: &Connection,
     files: &Files,
-    announce: &'c Announce,
+    published: &Published,
     group: &mut [Box<dyn Job>],
-) -> rusqlite::Result<Tx<'c>> {
+) -> rusqlite::Result<Effects> {
     // Left over when the last transaction could not even be undone.
     roll_back(connection)?;
-    let done = run_all(connection, announce, group).and_then(|tx| {
+    let done = run_all(connection, published, group).and_then(|tx| {
         if !files.are_in_place() {
             return Err(rusqlite::Error::InvalidPath("the database file was replaced or removed".into()));
         }
         fail::point("writer.before_commit");
         connection.execute_batch("COMMIT")?;
         fail::point("writer.after_commit");
-        Ok(tx)
+        Ok(tx.effects.into_inner())
     });
     if done.is_err() {
         roll_back(connection)?;
@@ -396,15 +298,15 @@ fn roll_back(connection: &Connection) -> rusqlite::Result<()> {
 /// A transaction in which all of the group has run, and nothing stands of those that failed.
 fn run_all<'c>(
     connection: &'c Connection,
-    announce: &'c Announce,
+    published: &'c Published,
     group: &mut [Box<dyn Job>],
 ) -> rusqlite::Result<Tx<'c>> {
-    let tx = announce.begin(connection)?;
+    let tx = begin(connection, published)?;
     if group.iter_mut().all(|job| leaves_nothing_to_undo(&tx, job.as_mut())) {
         return Ok(tx);
     }
     roll_back(connection)?;
-    let tx = announce.begin(connection)?;
+    let tx = begin(connection, published)?;
     for job in group {
         run_apart(&tx, job.as_mut())?;
     }
@@ -420,13 +322,10 @@ fn leaves_nothing_to_undo(tx: &Tx<'_>, job: &mut dyn Job) -> bool {
 
 fn run_apart(tx: &Tx<'_>, job: &mut dyn Job) -> rusqlite::Result<()> {
     let connection = tx.connection;
-    let (head, keys_version) = (tx.ledger_head.get(), tx.keys_version.get());
-    let changes = tx.revoked.borrow().len();
+    let before = tx.effects.borrow().clone();
     connection.prepare_cached("SAVEPOINT request")?.execute([])?;
     if job.run(tx) == Outcome::Undo {
-        tx.ledger_head.set(head);
-        tx.keys_version.set(keys_version);
-        tx.revoked.borrow_mut().truncate(changes);
+        tx.effects.replace(before);
         // Where SQLite has undone the whole transaction, this fails, and so does everything in the group.
         connection.prepare_cached("ROLLBACK TO request")?.execute([])?;
     }

@@ -1,0 +1,273 @@
+//! What is dead, in memory, in the structure that guards use: the server is its own first guard.
+//!
+//! The invariants, on which [`Store::live_access_token`] and [`Store::is_dead`] rest:
+//! 1. What a transaction revoked is in here after its commit and before anybody is told of it.
+//! 2. An entry stays until its purge has deleted every row that it covers, *and* for the longest life of an access token
+//!    after that. So whatever somebody may remember of a token (its facts, its signature) expires before the entry leaves.
+//! 3. A token's facts never change. So "not expired and not covered" decides for a remembered token, and for a JWT. An
+//!    opaque token that nobody remembers needs its row as well.
+//!
+//! A look-up first finds the facts and then asks whether they are covered, never the other way round.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+
+use rescind_guard::dead::{Dead, Death, Marks, Names, Prints};
+use rescind_guard::wire::Subject;
+use rusqlite::{Connection, Row};
+
+use crate::clock::Timestamp;
+use crate::model::act::LONGEST_ACCESS_TOKEN_LIFE;
+use crate::model::id::{FamilyId, GrantId, UserId};
+use crate::model::stamp::Stamp;
+
+use crate::store::access_tokens::AccessTokenFacts;
+use crate::store::{Error, Result, Store, Tx, feed};
+
+const SERVER: &str = "SELECT generation FROM server WHERE id = 1";
+const NEWEST: &str = "SELECT at FROM ledger ORDER BY sequence DESC LIMIT 1";
+const UNPURGED: &str = "SELECT l.sequence, l.at, l.subject_kind, l.subject_id, l.generation, l.audiences \
+    FROM purges AS p JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL";
+
+pub(in crate::store) struct DeadSet {
+    prints: Prints,
+    dead: RwLock<Dead>,
+    /// Purges that are not finished.
+    unpurged: AtomicUsize,
+    /// Rows that expired before this time, in milliseconds, are deleted: a clock that is set back makes none live again.
+    expired_through: AtomicI64,
+    /// When it was swept first, by the clock that nobody can set and by the other.
+    swept_first: OnceLock<(Instant, Timestamp)>,
+}
+
+/// What a transaction did to the set.
+#[derive(Clone)]
+pub(in crate::store) enum Change {
+    /// Its rows are left for the purge.
+    Died(Death),
+    /// Its row, if it had one, went with the revocation.
+    DiedWhole(Death, Timestamp),
+    Purged(Death, Timestamp),
+}
+
+/// The second after which nothing can matter any more that died, or whose purge ended, at `at`.
+fn forgotten_after(at: Timestamp) -> u32 {
+    u32::try_from(at.plus(LONGEST_ACCESS_TOKEN_LIFE).seconds() + 1).unwrap_or(Dead::FOREVER)
+}
+
+/// A stamp, and what a token has besides.
+fn names<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<&'a str>) -> Names<'a> {
+    let Stamp { family, grant, client, user, generations } = stamp;
+    Names {
+        server_generation: generations.server.unsigned_abs(),
+        token,
+        client: (client.as_str(), generations.client.unsigned_abs()),
+        user: user.as_ref().map(UserId::as_str).zip(generations.user.map(i64::unsigned_abs)),
+        grant: grant.as_ref().map(|grant| (GrantId::as_str(grant), grant_generation.map(i64::unsigned_abs))),
+        family: family.as_ref().map(FamilyId::as_str),
+    }
+}
+
+impl DeadSet {
+    /// From the ledger: what a token that has not expired may hang on, and what is not purged yet.
+    pub(in crate::store) fn load(connection: &Connection) -> Result<Self> {
+        let prints = Prints::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
+        let generation: i64 = connection.query_row(SERVER, [], |row| row.get(0))?;
+        let mut dead = Dead::new(generation.unsigned_abs());
+        let mut insert = |row: &Row<'_>, until: fn(Timestamp) -> u32| -> rusqlite::Result<()> {
+            let row = feed::feed_row(row)?;
+            dead.insert(prints.death(&row.subject), until(row.at));
+            Ok(())
+        };
+        // Told by the ledger: a clock that is wrong at the start makes nothing live again.
+        let mut newest = connection.prepare(NEWEST)?;
+        if let Some(newest) = newest.query([])?.next()? {
+            let since = newest.get::<_, Timestamp>(0)?.minus(LONGEST_ACCESS_TOKEN_LIFE);
+            let mut recent = connection.prepare(feed::SINCE)?;
+            let mut rows = recent.query([since])?;
+            while let Some(row) = rows.next()? {
+                insert(row, forgotten_after)?;
+            }
+        }
+        let mut unpurged = connection.prepare(UNPURGED)?;
+        let (mut rows, mut count) = (unpurged.query([])?, 0);
+        while let Some(row) = rows.next()? {
+            insert(row, |_| Dead::FOREVER)?;
+            count += 1;
+        }
+        Ok(Self {
+            prints,
+            dead: RwLock::new(dead),
+            unpurged: AtomicUsize::new(count),
+            expired_through: AtomicI64::new(i64::MIN),
+            swept_first: OnceLock::new(),
+        })
+    }
+
+    pub(in crate::store) fn death(&self, subject: &Subject) -> Death {
+        self.prints.death(subject)
+    }
+
+    pub(in crate::store) fn apply(&self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut dead = self.dead.write().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            match change {
+                Change::Died(death) => {
+                    dead.insert(death, Dead::FOREVER);
+                    self.unpurged.fetch_add(1, Ordering::SeqCst);
+                }
+                Change::DiedWhole(death, at) => dead.insert(death, forgotten_after(at)),
+                Change::Purged(death, at) => {
+                    dead.keep_until(death, forgotten_after(at));
+                    self.unpurged.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    pub(in crate::store) fn expired(&self, through: Timestamp) {
+        self.expired_through.fetch_max(through.millis(), Ordering::SeqCst);
+    }
+
+    fn marks(&self, stamp: &Stamp, grant_generation: Option<i64>, token: Option<&str>) -> Marks {
+        self.prints.marks(&names(stamp, grant_generation, token))
+    }
+
+    fn covers(&self, marks: &Marks) -> bool {
+        self.dead.read().unwrap_or_else(PoisonError::into_inner).covering(marks).is_some()
+    }
+
+    /// Whether a purge is under way or waits.
+    pub(in crate::store) fn is_purging(&self) -> bool {
+        self.unpurged.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Store {
+    /// Whether a token has expired, or anything that it hangs on was revoked, or the token itself.
+    pub fn is_dead(&self, token: &AccessTokenFacts, now: Timestamp) -> bool {
+        let dead = &self.published().dead;
+        let expired = now.millis().max(dead.expired_through.load(Ordering::SeqCst));
+        token.expires_at.millis() <= expired
+            || dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id)))
+    }
+
+    /// Forgets some of what can't matter any more. A clock that was set forward, and may go back, makes it forget nothing
+    /// early.
+    pub fn sweep_dead(&self, now: Timestamp) {
+        let dead = &self.published().dead;
+        let (started, then) = *dead.swept_first.get_or_init(|| (Instant::now(), now));
+        let now = now.min(then.plus(started.elapsed()));
+        let mut dead = dead.dead.write().unwrap_or_else(PoisonError::into_inner);
+        dead.sweep(u64::try_from(now.seconds()).unwrap_or_default());
+    }
+}
+
+impl Tx<'_> {
+    /// Whether anything in the stamp of a row was revoked, be it earlier in this transaction: requests that share a commit
+    /// run one after another.
+    pub(in crate::store) fn is_dead(&self, stamp: &Stamp, grant_generation: Option<i64>) -> bool {
+        let marks = self.dead.marks(stamp, grant_generation, None);
+        let died = |change: &Change| match change {
+            Change::Died(death) | Change::DiedWhole(death, _) => marks.is_killed_by(*death),
+            Change::Purged(..) => false,
+        };
+        self.dead.covers(&marks) || self.effects.borrow().dead.iter().any(died)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::model::id::ClientId;
+    use crate::model::stamp::Generations;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    fn stamp() -> Stamp {
+        Stamp {
+            family: Some(FamilyId::generate(NOW)),
+            grant: Some(GrantId::generate(NOW)),
+            client: ClientId::generate(NOW),
+            user: Some(UserId::generate(NOW)),
+            generations: Generations { server: 1, client: 4, user: Some(7) },
+        }
+    }
+
+    fn empty() -> DeadSet {
+        DeadSet {
+            prints: Prints::new().unwrap(),
+            dead: RwLock::new(Dead::new(1)),
+            unpurged: AtomicUsize::new(0),
+            expired_through: AtomicI64::new(i64::MIN),
+            swept_first: OnceLock::new(),
+        }
+    }
+
+    fn covers(dead: &DeadSet, stamp: &Stamp) -> bool {
+        dead.covers(&dead.marks(stamp, Some(1), Some("tok_1")))
+    }
+
+    fn client(stamp: &Stamp, generation: u64) -> Subject {
+        Subject::Client { id: stamp.client.to_string(), generation }
+    }
+
+    #[test]
+    fn a_token_is_covered_by_each_thing_that_it_hangs_on() {
+        let stamp = stamp();
+        let text = |id: &dyn std::fmt::Display| id.to_string();
+        let [family, grant, user] = [
+            text(stamp.family.as_ref().unwrap()),
+            text(stamp.grant.as_ref().unwrap()),
+            text(stamp.user.as_ref().unwrap()),
+        ];
+        for (subject, is_covered) in [
+            (Subject::Token { id: "tok_1".to_owned() }, true),
+            (Subject::Family { id: family.clone() }, true),
+            (Subject::Grant { id: grant.clone(), generation: None }, true),
+            (Subject::Grant { id: grant.clone(), generation: Some(2) }, true),
+            (client(&stamp, 5), true),
+            (Subject::User { id: user.clone(), generation: 8 }, true),
+            (Subject::Server { generation: 2 }, true),
+            (Subject::Token { id: "tok_2".to_owned() }, false),
+            // The same id is another thing in each kind.
+            (Subject::Family { id: grant.clone() }, false),
+            (Subject::Grant { id: grant, generation: Some(1) }, false),
+            (client(&stamp, 4), false),
+            (Subject::User { id: user, generation: 7 }, false),
+        ] {
+            let dead = empty();
+            dead.apply(vec![Change::DiedWhole(dead.death(&subject), NOW)]);
+            assert_eq!(covers(&dead, &stamp), is_covered, "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_outlives_its_purge_by_the_longest_life_of_a_token() {
+        let (dead, stamp) = (empty(), stamp());
+        let [fifth, sixth] = [5, 6].map(|generation| dead.death(&client(&stamp, generation)));
+        let sweep = |at: Timestamp| {
+            let mut dead = dead.dead.write().unwrap();
+            (0..8).for_each(|_| dead.sweep(at.seconds().unsigned_abs()));
+        };
+        let much_later = NOW.plus(LONGEST_ACCESS_TOKEN_LIFE * 10);
+        dead.apply(vec![Change::Died(fifth), Change::Died(sixth)]);
+        // The purge of an earlier revocation of the same client says nothing about the later one.
+        dead.apply(vec![Change::Purged(fifth, NOW)]);
+        sweep(much_later);
+        assert!(covers(&dead, &stamp) && dead.is_purging());
+        dead.apply(vec![Change::Purged(sixth, much_later)]);
+        assert!(!dead.is_purging());
+        sweep(much_later.plus(LONGEST_ACCESS_TOKEN_LIFE));
+        assert!(covers(&dead, &stamp));
+        sweep(much_later.plus(LONGEST_ACCESS_TOKEN_LIFE + Duration::from_secs(2)));
+        assert!(!covers(&dead, &stamp));
+    }
+}

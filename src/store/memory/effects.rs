@@ -1,0 +1,75 @@
+//! What the world hears of a commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::clock::Timestamp;
+
+use crate::store::memory::dead::{Change, DeadSet};
+
+/// What a transaction did that others keep in memory or wait for.
+#[derive(Clone, Default)]
+pub(in crate::store) struct Effects {
+    pub(in crate::store) dead: Vec<Change>,
+    /// Rows of tokens that had expired by then are deleted.
+    pub(in crate::store) expired: Option<Timestamp>,
+    /// The sequence of the newest ledger row.
+    pub(in crate::store) ledger_head: Option<i64>,
+    pub(in crate::store) keys_version: Option<i64>,
+    /// Whether a client, a resource server, a scope or a key changed.
+    pub(in crate::store) moves_version: bool,
+}
+
+/// What others watch, as the last commit left it. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::store) struct Published {
+    pub(in crate::store) dead: Arc<DeadSet>,
+    pub(in crate::store) ledger_head: Arc<watch::Sender<i64>>,
+    pub(in crate::store) keys_version: Arc<watch::Sender<i64>>,
+    /// Moves with every change of a client, a resource server, a scope or a key. Whatever is kept in memory of these says
+    /// of which version it was made.
+    version: Arc<watch::Sender<u64>>,
+    /// The same number, for readers that have no time for a lock.
+    version_now: Arc<AtomicU64>,
+}
+
+impl Published {
+    pub(in crate::store) fn new(dead: DeadSet, ledger_head: i64, keys_version: i64) -> Self {
+        Self {
+            dead: Arc::new(dead),
+            ledger_head: Arc::new(watch::Sender::new(ledger_head)),
+            keys_version: Arc::new(watch::Sender::new(keys_version)),
+            version: Arc::new(watch::Sender::new(1)),
+            version_now: Arc::new(AtomicU64::new(1)),
+        }
+    }
+
+    pub(in crate::store) fn version(&self) -> u64 {
+        self.version_now.load(Ordering::SeqCst)
+    }
+
+    pub(in crate::store) fn version_moved(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// After a commit, and before anybody gets its answer.
+    pub(in crate::store) fn publish(&self, effects: Effects) {
+        let Effects { dead, expired, ledger_head, keys_version, moves_version } = effects;
+        // First: whoever is woken below may look.
+        self.dead.apply(dead);
+        if let Some(expired) = expired {
+            self.dead.expired(expired);
+        }
+        if moves_version {
+            let version = self.version_now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.version.send_replace(version);
+        }
+        for (newest, published) in [(ledger_head, &self.ledger_head), (keys_version, &self.keys_version)] {
+            if let Some(newest) = newest {
+                published.send_if_modified(|held| std::mem::replace(held, newest) != newest);
+            }
+        }
+    }
+}

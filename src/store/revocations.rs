@@ -1,0 +1,168 @@
+//! The one call that takes access away.
+//!
+//! [`Tx::revoke`] ends something in its table (a status, a generation, or a token's row), writes the ledger row, adds the
+//! entry to what is dead, and queues the purge. The statements that end something are private to the store, so no verb can
+//! do one of these and forget another. What kills what:
+//! - Authorization codes are held against the statuses and generations in the tables (`authorization_codes`).
+//! - Access tokens, JWTs included, and refresh tokens are held against what is dead (`dead`), which is read from the ledger
+//!   and from unfinished purges at the start.
+//! - The purge deletes the rows, later.
+
+use crate::clock::Timestamp;
+use crate::fail;
+use crate::model::act::{Act, Entry, Subject};
+use crate::model::by::By;
+use crate::model::canary;
+use crate::model::client::ClientStatus;
+use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
+use crate::model::resource_server::Audiences;
+use crate::model::secret::Digest;
+use crate::model::user::UserStatus;
+
+use super::access_tokens::OwnedToken;
+use super::memory::dead::Change;
+use super::purges::Tally;
+use super::{Result, Tx, feed};
+
+/// What is to end.
+pub enum Target<'a> {
+    Family(&'a FamilyId),
+    Grant(&'a GrantId),
+    /// All that a client was given so far; not if its generation is another one than was seen.
+    TokensOfClient(&'a ClientId, Option<i64>),
+    /// A client, which gets this status, and all that it was given.
+    Client(&'a ClientId, &'a ClientStatus),
+    /// All that was given for a user so far; not if the generation is another one than was seen.
+    TokensOfUser(&'a UserId, Option<i64>),
+    /// An account, which gets this status, and all that was given for it.
+    User(&'a UserId, &'a UserStatus),
+    AccessToken(&'a Digest, OwnedToken),
+    /// A JWT, by its `jti`, which expires then.
+    Jwt(&'a str, Timestamp, OwnedToken),
+}
+
+/// What ended.
+struct Ended {
+    subject: Subject,
+    grant: Option<GrantId>,
+    client: Option<ClientId>,
+    user: Option<UserId>,
+    /// Of a single token, which leaves nothing to purge: where it was accepted, and how many rows went with it.
+    token: Option<(Audiences, i64)>,
+}
+
+impl Ended {
+    const fn of(subject: Subject) -> Self {
+        Self { subject, grant: None, client: None, user: None, token: None }
+    }
+
+    fn token(id: String, of: OwnedToken, rows: i64) -> Self {
+        let OwnedToken { client, grant, user, audience } = of;
+        let token = Some((Audiences::from_column(Some(&audience)), rows));
+        Self { subject: Subject::Token(id), grant, client: Some(client), user, token }
+    }
+}
+
+impl Tx<'_> {
+    /// Takes access away, and sees to it that everybody hears of it. `false` if there was nothing to take.
+    pub fn revoke(&self, target: Target<'_>, act: Act, receipt: &ReceiptId, by: &By) -> Result<bool> {
+        let Some(Ended { subject, grant, client, user, token }) = self.end(target, by.at)? else {
+            return Ok(false);
+        };
+        let (audiences, rows) = match token {
+            Some((audiences, rows)) => (audiences, Some(rows)),
+            None if act == Act::CanaryRevoked => (Audiences::Only(vec![canary::AUDIENCE.to_owned()]), None),
+            None => (self.audiences_of(&subject, grant.as_ref())?, None),
+        };
+        let entry = Entry { receipt: receipt.clone(), act, subject, grant, client, user };
+        fail::point("revoke.before_ledger");
+        let sequence = self.insert_ledger(&entry, &audiences, by)?;
+        fail::point("revoke.after_ledger");
+        match rows {
+            Some(rows) => self.insert_finished_purge(sequence, rows, by.at)?,
+            None => self.insert_purge(sequence, by.at)?,
+        }
+        fail::point("revoke.after_purge_queued");
+        self.dies(&entry.subject, rows.is_some(), by.at);
+        Ok(true)
+    }
+
+    /// The same for everything that was ever minted, in this history of the database and in any other: for a copy that
+    /// nobody serves yet, so the rows go at once.
+    pub fn revoke_everything(&self, receipt: &ReceiptId, by: &By) -> Result<Tally> {
+        let generation = self.begin_history(by.at)?;
+        let deleted = self.void_all()?;
+        let subject = Subject::Server { generation };
+        let act = Act::DatabaseRestored;
+        let entry = Entry { receipt: receipt.clone(), act, subject, grant: None, client: None, user: None };
+        let sequence = self.insert_ledger(&entry, &Audiences::Everyone, by)?;
+        self.insert_tally(sequence, &deleted, by.at)?;
+        self.dies(&entry.subject, true, by.at);
+        Ok(deleted)
+    }
+
+    /// Ends something without a word: for an account that never had anything, and for a copy of the database that nobody
+    /// serves yet, whose ledger says it already. The generation that its act began, if it began one.
+    pub fn end_silently(&self, target: Target<'_>, at: Timestamp) -> Result<Option<i64>> {
+        Ok(self.end(target, at)?.and_then(|ended| ended.subject.generation()))
+    }
+
+    fn end(&self, target: Target<'_>, at: Timestamp) -> Result<Option<Ended>> {
+        let client = |id: &ClientId, generation| Ended {
+            client: Some(id.clone()),
+            ..Ended::of(Subject::Client { id: id.clone(), generation })
+        };
+        let user = |id: &UserId, generation| Ended {
+            user: Some(id.clone()),
+            ..Ended::of(Subject::User { id: id.clone(), generation })
+        };
+        Ok(match target {
+            Target::Family(id) => self.close_family(id)?.map(|closed| Ended {
+                grant: Some(closed.grant),
+                client: Some(closed.client),
+                user: Some(closed.user),
+                ..Ended::of(Subject::Family(id.clone()))
+            }),
+            Target::Grant(id) => self.end_grant(id, at)?.map(|(client, user)| Ended {
+                grant: Some(id.clone()),
+                client: Some(client),
+                user: Some(user),
+                ..Ended::of(Subject::Grant(id.clone()))
+            }),
+            Target::TokensOfClient(id, seen) => {
+                self.move_client_generation(id, seen)?.map(|generation| client(id, generation))
+            }
+            Target::Client(id, status) => {
+                self.shut_client(id, status)?.map(|generation| client(id, generation))
+            }
+            Target::TokensOfUser(id, seen) => {
+                self.move_user_generation(id, seen)?.map(|generation| user(id, generation))
+            }
+            Target::User(id, status) => self.shut_user(id, status)?.map(|generation| user(id, generation)),
+            Target::AccessToken(token, of) => {
+                let rows = self.delete_access_token(token)?;
+                Some(Ended::token(token.token_id(), of, rows))
+            }
+            Target::Jwt(id, expires_at, of) => {
+                self.insert_revoked_token(id, &of.client, expires_at)?;
+                Some(Ended::token(id.to_owned(), of, 0))
+            }
+        })
+    }
+
+    /// Everybody who may hold tokens of a subject: wherever its grant ever allowed anything; everyone where a client or a
+    /// user is concerned, or nobody knows.
+    fn audiences_of(&self, subject: &Subject, grant: Option<&GrantId>) -> Result<Audiences> {
+        match (subject, grant) {
+            (Subject::Family(_) | Subject::Grant(_), Some(grant)) => self.grant_audiences(grant),
+            _ => Ok(Audiences::Everyone),
+        }
+    }
+
+    fn dies(&self, subject: &Subject, is_whole: bool, at: Timestamp) {
+        let subject = feed::subject(subject.kind(), subject.id().to_owned(), subject.generation());
+        let death = self.dead.death(&subject);
+        let change = if is_whole { Change::DiedWhole(death, at) } else { Change::Died(death) };
+        self.effects.borrow_mut().dead.push(change);
+    }
+}

@@ -1,0 +1,9 @@
+//! The engine room of SQLite: one process that writes one file, which it holds under a lock.
+
+pub(super) mod checkpoints;
+pub mod copies;
+pub mod lock;
+pub(super) mod lookup;
+#[cfg(test)]
+mod plans;
+pub mod writer;
