@@ -11,7 +11,7 @@ pub mod audit;
 pub mod authorization_codes;
 pub mod client_lists;
 pub mod clients;
-pub mod dialect;
+pub mod columns;
 pub mod drill;
 pub mod expired;
 pub mod families;

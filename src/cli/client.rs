@@ -118,7 +118,7 @@ impl Task {
 
 async fn list(app: &App, text: String, page: u32) -> Result<Value, Failure> {
     let order = ClientOrder::Age;
-    let search = ClientSearch { text, status: String::new(), order, page: page.saturating_sub(1) };
+    let search = ClientSearch { text, status: None, order, page: page.saturating_sub(1) };
     let found = app.store.search_clients(&search).await?;
     let clients: Vec<Value> = found.rows.iter().map(client_json).collect();
     Ok(json!({ "clients": clients, "page": page, "has_more": found.has_more }))
@@ -127,7 +127,7 @@ async fn list(app: &App, text: String, page: u32) -> Result<Value, Failure> {
 fn client_json(row: &ClientRow) -> Value {
     json!({
         "client_id": row.id, "name": row.name.as_str(), "publisher": row.publisher, "owner": row.owner,
-        "type": row.kind.as_str(), "status": row.status, "created_at": iso(row.created_at),
+        "type": row.kind.as_str(), "status": row.status.as_str(), "created_at": iso(row.created_at),
         "users": row.numbers.users, "devices": row.numbers.devices, "access_tokens": row.numbers.tokens,
     })
 }
@@ -139,7 +139,7 @@ async fn show(app: &App, id: &ClientId, by: &By) -> Result<Value, Failure> {
     let secrets = app.store.client_secret_rows(id, by.at).await?;
     let secret = |at| json!({ "expires_at": at });
     let mut shown = client_json(&row);
-    shown["status_reason"] = json!(row.status_reason);
+    shown["status_reason"] = json!(row.status.reason());
     shown["token_format"] = json!(client.token_format.as_str());
     shown["scope"] = json!(client.scope.map(|scope| scope.to_string()));
     shown["redirect_uris"] = client.redirect_uris.iter().map(RedirectUri::as_str).collect();

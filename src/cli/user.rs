@@ -62,9 +62,9 @@ impl Task {
 }
 
 fn user_json(row: &UserRow) -> Value {
-    let is_stuck = row.own_apps > 0 && (row.status != "active" || row.role < Role::Developer);
+    let is_stuck = row.own_apps > 0 && (!row.status.is_active() || row.role < Role::Developer);
     json!({
-        "id": row.id, "username": row.username, "email": row.email, "role": row.role, "status": row.status,
+        "id": row.id, "username": row.username, "email": row.email, "role": row.role, "status": row.status.as_str(),
         "created_at": iso(row.created_at), "apps": row.apps, "own_apps": row.own_apps,
         // Nobody can manage them: `client set-owner` hands them over.
         "own_apps_stuck": is_stuck,

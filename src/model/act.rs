@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
+use crate::model::names::names;
 
 /// For how long after its `exp` a guard may still accept a JWT: the greatest leeway of a guard, and an hour of slack
 /// for clocks that differ.
@@ -13,27 +14,6 @@ pub const RETENTION: Duration = Duration::from_secs(3600 + ACCEPTED_AFTER_EXPIRY
 
 /// The longest that an access token may live, whatever the settings say.
 pub const LONGEST_ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
-
-macro_rules! names {
-    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $type {
-            $($(#[$variant_doc])* $variant,)+
-        }
-
-        impl $type {
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-        }
-    };
-}
-pub(super) use names;
 
 names! {
     /// What was done.
@@ -65,17 +45,28 @@ names! {
 }
 
 impl Act {
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|act| act.as_str() == text)
-    }
-
     /// Whether it takes anything away: then resource servers have to know.
     pub const fn ends_something(self) -> bool {
         !matches!(self, Self::ClientReinstated | Self::UserEnabled | Self::RoleChanged)
     }
 }
 
-/// What lost its power.
+names! {
+    /// What sort of thing an act was done to.
+    SubjectKind {
+        Token = "token",
+        Family = "family",
+        Grant = "grant",
+        Client = "client",
+        User = "user",
+        Server = "server",
+        Session = "session",
+        Key = "key",
+        ResourceServer = "resource_server",
+    }
+}
+
+/// What was revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// An opaque access token, by its public name.
@@ -99,14 +90,14 @@ pub enum Subject {
 }
 
 impl Subject {
-    pub const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> SubjectKind {
         match self {
-            Self::Token(_) => "token",
-            Self::Family(_) => "family",
-            Self::Grant(_) => "grant",
-            Self::Client { .. } => "client",
-            Self::User { .. } => "user",
-            Self::Server { .. } => "server",
+            Self::Token(_) => SubjectKind::Token,
+            Self::Family(_) => SubjectKind::Family,
+            Self::Grant(_) => SubjectKind::Grant,
+            Self::Client { .. } => SubjectKind::Client,
+            Self::User { .. } => SubjectKind::User,
+            Self::Server { .. } => SubjectKind::Server,
         }
     }
 

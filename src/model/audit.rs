@@ -1,7 +1,8 @@
 //! Acts that give power or change who has it, and end no credential: what a row of the audit says.
 
-use crate::model::act::names;
+use crate::model::act::SubjectKind;
 use crate::model::id::{ClientId, GrantId, KeyId, ReceiptId, ResourceServerId, SessionId, UserId};
+use crate::model::names::names;
 
 names! {
     /// What was done.
@@ -30,12 +31,6 @@ names! {
     }
 }
 
-impl Event {
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|event| event.as_str() == text)
-    }
-}
-
 /// What an act was done to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
@@ -48,14 +43,14 @@ pub enum Object {
 }
 
 impl Object {
-    pub const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> SubjectKind {
         match self {
-            Self::User(_) => "user",
-            Self::Session { .. } => "session",
-            Self::Client(_) => "client",
-            Self::Grant { .. } => "grant",
-            Self::Key(_) => "key",
-            Self::ResourceServer(_) => "resource_server",
+            Self::User(_) => SubjectKind::User,
+            Self::Session { .. } => SubjectKind::Session,
+            Self::Client(_) => SubjectKind::Client,
+            Self::Grant { .. } => SubjectKind::Grant,
+            Self::Key(_) => SubjectKind::Key,
+            Self::ResourceServer(_) => SubjectKind::ResourceServer,
         }
     }
 

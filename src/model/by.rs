@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, SessionId, UserId};
+use crate::model::names::names;
 use crate::model::user::Role;
 
 /// Who did it.
@@ -43,25 +44,30 @@ impl Actor {
             Self::Visitor | Self::Operator | Self::Server => None,
         }
     }
-}
 
-/// Where it was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    Page,
-    Command,
-    Protocol,
-    Schedule,
-}
-
-impl Origin {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Command => "command",
-            Self::Protocol => "protocol",
-            Self::Schedule => "schedule",
+    /// As a row holds it.
+    pub fn parse(kind: &str, id: Option<&str>) -> Option<Self> {
+        let user = || id.and_then(UserId::parse);
+        match kind {
+            "user" => user().map(Self::User),
+            "developer" => user().map(Self::Developer),
+            "admin" => user().map(Self::Admin),
+            "client" => id.and_then(ClientId::parse).map(Self::Client),
+            "visitor" => Some(Self::Visitor),
+            "operator" => Some(Self::Operator),
+            "server" => Some(Self::Server),
+            _ => None,
         }
+    }
+}
+
+names! {
+    /// Where it was done.
+    Origin {
+        Page = "page",
+        Command = "command",
+        Protocol = "protocol",
+        Schedule = "schedule",
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, UserId};
+use crate::model::names::names;
 pub use crate::model::redirect_uri::RedirectUri;
 use crate::model::scope::Scope;
 use crate::model::text::{self, LineFault, line};
@@ -96,18 +97,79 @@ pub enum ClientStatus {
     },
 }
 
+names! {
+    /// A [`ClientStatus`] without its data: what lists are searched by.
+    ClientStatusKind {
+        Active = "active",
+        Suspended = "suspended",
+        Banned = "banned",
+        Deleted = "deleted",
+    }
+}
+
 impl ClientStatus {
-    pub const fn as_str(&self) -> &'static str {
+    /// As a row holds it: a client of an unknown status may do nothing.
+    pub fn stored(name: &str, at: Timestamp, reason: String) -> Self {
+        match ClientStatusKind::parse(name) {
+            Some(ClientStatusKind::Active) => Self::Active,
+            Some(ClientStatusKind::Suspended) => Self::Suspended { at, reason },
+            Some(ClientStatusKind::Banned) => Self::Banned { at, reason },
+            Some(ClientStatusKind::Deleted) | None => Self::Deleted { at },
+        }
+    }
+
+    pub const fn kind(&self) -> ClientStatusKind {
         match self {
-            Self::Active => "active",
-            Self::Suspended { .. } => "suspended",
-            Self::Banned { .. } => "banned",
-            Self::Deleted { .. } => "deleted",
+            Self::Active => ClientStatusKind::Active,
+            Self::Suspended { .. } => ClientStatusKind::Suspended,
+            Self::Banned { .. } => ClientStatusKind::Banned,
+            Self::Deleted { .. } => ClientStatusKind::Deleted,
+        }
+    }
+
+    pub const fn as_str(&self) -> &'static str {
+        self.kind().as_str()
+    }
+
+    /// When it became so; `None` while it is active.
+    pub const fn since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Active => None,
+            Self::Suspended { at, .. } | Self::Banned { at, .. } | Self::Deleted { at } => Some(*at),
+        }
+    }
+
+    /// The sentence that its users read; empty where there is none.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Suspended { reason, .. } | Self::Banned { reason, .. } => reason,
+            Self::Active | Self::Deleted { .. } => "",
         }
     }
 
     pub const fn is_active(&self) -> bool {
         matches!(self, Self::Active)
+    }
+
+    pub const fn is_suspended(&self) -> bool {
+        matches!(self, Self::Suspended { .. })
+    }
+
+    pub const fn is_banned(&self) -> bool {
+        matches!(self, Self::Banned { .. })
+    }
+
+    pub const fn is_deleted(&self) -> bool {
+        matches!(self, Self::Deleted { .. })
+    }
+}
+
+names! {
+    /// A part of a registration whose earlier content is kept when it changes.
+    ClientField {
+        Name = "name",
+        Publisher = "publisher",
+        RedirectUris = "redirect_uris",
     }
 }
 

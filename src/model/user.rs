@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::model::names::names;
 use crate::model::text::line;
 
 /// 1 to 64 of `a-z 0-9 . _ -`, beginning with a letter or digit; kept in lower case.
@@ -80,7 +81,7 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserStatus {
     Active,
-    /// Reversible; tokens and sessions of before stay dead.
+    /// Reversible; earlier tokens and sessions stay revoked.
     Disabled {
         at: Timestamp,
     },
@@ -90,13 +91,55 @@ pub enum UserStatus {
     },
 }
 
+names! {
+    /// A [`UserStatus`] without its data: what lists are searched by.
+    UserStatusKind {
+        Active = "active",
+        Disabled = "disabled",
+        Deleted = "deleted",
+    }
+}
+
 impl UserStatus {
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Disabled { .. } => "disabled",
-            Self::Deleted { .. } => "deleted",
+    /// As a row holds it: an account of an unknown status can't be used.
+    pub fn stored(name: &str, at: Timestamp) -> Self {
+        match UserStatusKind::parse(name) {
+            Some(UserStatusKind::Active) => Self::Active,
+            Some(UserStatusKind::Disabled) => Self::Disabled { at },
+            Some(UserStatusKind::Deleted) | None => Self::Deleted { at },
         }
+    }
+
+    pub const fn kind(&self) -> UserStatusKind {
+        match self {
+            Self::Active => UserStatusKind::Active,
+            Self::Disabled { .. } => UserStatusKind::Disabled,
+            Self::Deleted { .. } => UserStatusKind::Deleted,
+        }
+    }
+
+    pub const fn as_str(&self) -> &'static str {
+        self.kind().as_str()
+    }
+
+    /// When it became so; `None` while it is active.
+    pub const fn since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Active => None,
+            Self::Disabled { at } | Self::Deleted { at } => Some(*at),
+        }
+    }
+
+    pub const fn is_active(&self) -> bool {
+        matches!(self, Self::Active)
+    }
+
+    pub const fn is_disabled(&self) -> bool {
+        matches!(self, Self::Disabled { .. })
+    }
+
+    pub const fn is_deleted(&self) -> bool {
+        matches!(self, Self::Deleted { .. })
     }
 }
 

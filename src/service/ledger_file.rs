@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::store::sqlite::copies::{ExportedRow, LedgerRow};
+use crate::store::sqlite::copies::{ExportedRow, LedgerKey};
 use crate::store::{self, Store};
 
 const VERSION: u32 = 2;
@@ -88,7 +88,7 @@ impl Exported {
                 }
                 let place = self.rows.binary_search_by_key(&sequence, |row| row.sequence);
                 let same = place.ok().and_then(|place| self.rows.get(place));
-                if same.is_none_or(|same| LedgerRow::from(same) != LedgerRow::from(row)) {
+                if same.is_none_or(|same| LedgerKey::from(same) != LedgerKey::from(row)) {
                     return Err(Unfit::Differs(sequence));
                 }
             }
@@ -101,10 +101,10 @@ impl Exported {
     ///
     /// # Errors
     /// What it lacks.
-    pub fn covers(&self, rows: &[LedgerRow]) -> Result<(), Unfit> {
+    pub fn covers(&self, rows: &[LedgerKey]) -> Result<(), Unfit> {
         // That database may be one that was restored from an earlier backup, with sequences of its own.
-        let held: HashSet<_> = self.rows.iter().map(|row| LedgerRow { sequence: 0, ..row.into() }).collect();
-        let lacks = |row: &&LedgerRow| !held.contains(&LedgerRow { sequence: 0, ..(*row).clone() });
+        let held: HashSet<_> = self.rows.iter().map(|row| LedgerKey { sequence: 0, ..row.into() }).collect();
+        let lacks = |row: &&LedgerKey| !held.contains(&LedgerKey { sequence: 0, ..(*row).clone() });
         let mut lacking = rows.iter().filter(lacks);
         match lacking.next() {
             Some(first) => Err(Unfit::Behind { rows: 1 + lacking.count(), first: first.sequence }),

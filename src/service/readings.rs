@@ -16,31 +16,31 @@ use crate::store::{self, Store};
 
 /// The acts since the process began, counted up to a sequence. Cheap to clone.
 #[derive(Clone)]
-pub struct Readings(Arc<Mutex<Tally>>);
+pub struct Readings(Arc<Mutex<ActCounts>>);
 
-struct Tally {
+struct ActCounts {
     upto: i64,
-    acts: Vec<(&'static str, u64)>,
+    acts: Vec<(Act, u64)>,
 }
 
 impl Readings {
     pub fn since_now(store: &Store) -> Self {
-        let acts = Act::ALL.iter().map(|act| (act.as_str(), 0)).collect();
-        Self(Arc::new(Mutex::new(Tally { upto: *store.ledger_head().borrow(), acts })))
+        let acts = Act::ALL.iter().map(|act| (*act, 0)).collect();
+        Self(Arc::new(Mutex::new(ActCounts { upto: *store.ledger_head().borrow(), acts })))
     }
 
     /// # Errors
     /// When the store fails.
     pub async fn read(&self, store: &Store, guards: &Guards, now: Timestamp) -> store::Result<Reading> {
         let acts = {
-            let mut tally = self.0.lock().await;
-            for count in store.acts_since(tally.upto).await? {
-                tally.upto = tally.upto.max(count.upto);
-                if let Some((_, rows)) = tally.acts.iter_mut().find(|(act, _)| *act == count.act) {
+            let mut counts = self.0.lock().await;
+            for count in store.acts_since(counts.upto).await? {
+                counts.upto = counts.upto.max(count.upto);
+                if let Some((_, rows)) = counts.acts.iter_mut().find(|(act, _)| *act == count.act) {
                     *rows += u64::try_from(count.rows).unwrap_or(0);
                 }
             }
-            tally.acts.clone()
+            counts.acts.iter().map(|(act, rows)| (act.as_str(), *rows)).collect()
         };
         let (unfinished, oldest) = store.purge_backlog().await?;
         let servers = store.resource_servers()?;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
-use crate::model::client::{AppName, Client, ClientKind, ClientStatus, GrantTypes, RedirectUri, TokenFormat};
+use crate::model::client::{
+    AppName, Client, ClientField, ClientKind, ClientStatus, GrantTypes, RedirectUri, TokenFormat,
+};
 use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId};
 use crate::model::password::Password;
 use crate::model::resource_server::{Guarding, ResourceServer};
@@ -190,13 +192,13 @@ pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: Clien
                 (TokenFormat::Opaque, TokenFormat::Opaque) | (TokenFormat::Jwt, TokenFormat::Jwt) => {}
             }
             if before.name != after.name {
-                tx.insert_client_change(&id, "name", before.name.as_str(), now)?;
+                tx.insert_client_change(&id, ClientField::Name, before.name.as_str(), now)?;
             }
             if before.publisher != after.publisher {
-                tx.insert_client_change(&id, "publisher", &before.publisher, now)?;
+                tx.insert_client_change(&id, ClientField::Publisher, &before.publisher, now)?;
             }
             if before.redirect_uris != after.redirect_uris {
-                tx.insert_client_change(&id, "redirect_uris", &before.domains(), now)?;
+                tx.insert_client_change(&id, ClientField::RedirectUris, &before.domains(), now)?;
             }
             let fields = Some(edited_fields(&before, &after)).filter(|fields| !fields.is_empty());
             Ok(audit::record(tx, Event::ClientEdited, Object::Client(id.clone()), fields, by)?)

@@ -9,7 +9,7 @@ use crate::model::user::{Role, UserStatus, Username};
 use crate::service::keys::{self, Keys};
 use crate::service::ledger_file::{Exported, Unfit};
 use crate::service::revoke;
-use crate::store::purges::Tally;
+use crate::store::purges::DeletedRows;
 use crate::store::revocations::Target;
 use crate::store::sqlite::copies::ExportedRow;
 use crate::store::{self, Store, Tx};
@@ -44,7 +44,7 @@ pub struct Restored {
     pub suspended: usize,
     /// Accounts that were taken over after the backup: their earlier passwords open nothing.
     pub locked: Vec<Username>,
-    pub voided: Tally,
+    pub voided: DeletedRows,
 }
 
 /// Ends in a copy that nobody serves yet all that must not come back: every credential and every

@@ -24,7 +24,7 @@ use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
 use crate::service::audit;
 use crate::store::access_tokens::OwnedToken;
-use crate::store::purges::Tally;
+use crate::store::purges::DeletedRows;
 use crate::store::revocations::Target;
 use crate::store::users::Credentials;
 use crate::store::{self, Store, Tx};
@@ -385,7 +385,7 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
 
 /// A copy of the database takes its place: all that was ever minted dies, in this history and in any other.
 /// Nobody serves it yet, so the rows go with the act.
-pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, Tally)> {
+pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, DeletedRows)> {
     let receipt = ReceiptId::generate(by.at);
     let deleted = tx.revoke_everything(&receipt, by)?;
     Ok((receipt, deleted))

@@ -27,10 +27,10 @@ impl Tx<'_> {
         self.connection.prepare_cached(INSERT)?.execute(params![
             record.receipt,
             by.at,
-            record.event.as_str(),
+            record.event,
             by.actor.kind(),
             by.actor.id(),
-            by.origin.as_str(),
+            by.origin,
             record.object.kind(),
             record.object.id(),
             record.object.grant(),

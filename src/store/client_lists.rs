@@ -4,7 +4,7 @@ use sqlx::FromRow;
 use sqlx::sqlite::SqliteRow;
 
 use crate::clock::Timestamp;
-use crate::model::client::{AppName, ClientKind};
+use crate::model::client::{AppName, ClientKind, ClientStatus, ClientStatusKind};
 use crate::model::id::{ClientId, UserId};
 use crate::model::text::folded;
 use crate::model::user::Username;
@@ -32,7 +32,8 @@ macro_rules! numbers {
 macro_rules! list {
     ($rest:expr) => {
         concat!(
-            "SELECT c.id, c.name, c.publisher, c.kind, c.status, c.status_reason, c.status_at, c.created_at, ",
+            "SELECT c.id, c.name, c.publisher, c.kind, c.status AS client_status, ",
+            "c.status_reason AS client_status_reason, c.status_at AS client_status_at, c.created_at, ",
             "o.username AS owner, ",
             numbers!(),
             " FROM clients AS c JOIN users AS o ON o.id = c.owner_id ",
@@ -79,9 +80,8 @@ pub struct ClientRow {
     pub name: AppName,
     pub publisher: String,
     pub kind: ClientKind,
-    pub status: String,
-    pub status_reason: String,
-    pub status_at: Timestamp,
+    #[sqlx(flatten)]
+    pub status: ClientStatus,
     pub created_at: Timestamp,
     pub owner: Username,
     #[sqlx(flatten)]
@@ -121,8 +121,8 @@ impl ClientOrder {
 pub struct ClientSearch {
     /// Part of a name or publisher, an owner's name, or an id; empty for all.
     pub text: String,
-    /// A status; empty for all.
-    pub status: String,
+    /// `None` for all.
+    pub status: Option<ClientStatusKind>,
     pub order: ClientOrder,
     /// Pages of fifty, from 0.
     pub page: u32,
@@ -179,7 +179,7 @@ impl Store {
         };
         let rows = sqlx::query(statement)
             .bind(&search.text)
-            .bind(&search.status)
+            .bind(search.status.map_or("", ClientStatusKind::as_str))
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
             .bind(folded(&search.text))
             .fetch_all(&mut *self.page().await?)

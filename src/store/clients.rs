@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
-use crate::model::client::{Client, ClientStatus, RedirectUri};
+use crate::model::client::{Client, ClientField, ClientStatus, RedirectUri};
 use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
 use crate::model::stamp::Generations;
@@ -88,8 +88,8 @@ pub struct SecretRow {
 
 /// What a registration said before a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    pub field: String,
+pub struct ClientChange {
+    pub field: ClientField,
     pub earlier: String,
 }
 
@@ -130,8 +130,6 @@ impl Default for CachedClients {
 }
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
-    let at = row.get(6)?;
-    let reason = row.get(7)?;
     let uris = row.get_ref(12)?.as_str()?.lines().map(RedirectUri::stored);
     Ok(Client {
         id: row.get(0)?,
@@ -139,12 +137,7 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
         name: row.get(2)?,
         publisher: row.get(3)?,
         kind: row.get(4)?,
-        status: match row.get_ref(5)?.as_str()? {
-            "active" => ClientStatus::Active,
-            "suspended" => ClientStatus::Suspended { at, reason },
-            "banned" => ClientStatus::Banned { at, reason },
-            _ => ClientStatus::Deleted { at },
-        },
+        status: ClientStatus::stored(row.get_ref(5)?.as_str()?, row.get(6)?, row.get(7)?),
         generation: row.get(8)?,
         token_format: row.get(9)?,
         grant_types: row.get(10)?,
@@ -234,10 +227,12 @@ impl Store {
     }
 
     /// What changed in a client's registration after `since`, oldest first.
-    pub fn client_changes(&self, id: &ClientId, since: Timestamp) -> Result<Vec<Change>> {
+    pub fn client_changes(&self, id: &ClientId, since: Timestamp) -> Result<Vec<ClientChange>> {
         self.lookup(|c| {
             c.prepare_cached(CHANGES)?
-                .query_map(params![id, since], |row| Ok(Change { field: row.get(0)?, earlier: row.get(1)? }))?
+                .query_map(params![id, since], |row| {
+                    Ok(ClientChange { field: row.get(0)?, earlier: row.get(1)? })
+                })?
                 .collect()
         })
     }
@@ -375,7 +370,7 @@ impl Tx<'_> {
     pub fn insert_client_change(
         &self,
         client: &ClientId,
-        field: &str,
+        field: ClientField,
         earlier: &str,
         now: Timestamp,
     ) -> Result<()> {

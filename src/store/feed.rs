@@ -7,6 +7,7 @@ use rescind_guard::wire::Subject;
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::clock::Timestamp;
+use crate::model::act::SubjectKind;
 use crate::model::key::AcceptedKeys;
 use crate::model::resource_server::Audiences;
 
@@ -144,21 +145,22 @@ fn tip(row: &Row<'_>) -> rusqlite::Result<Tip> {
 }
 
 /// What lost its power, from the ledger's columns.
-pub(super) fn subject(kind: &str, id: String, generation: Option<i64>) -> Subject {
+pub(super) fn subject(kind: SubjectKind, id: String, generation: Option<i64>) -> Subject {
     let generation = generation.map(i64::unsigned_abs);
     let current = generation.unwrap_or_default();
     match kind {
-        "token" => Subject::Token { id },
-        "family" => Subject::Family { id },
-        "grant" => Subject::Grant { id, generation },
-        "client" => Subject::Client { id, generation: current },
-        "user" => Subject::User { id, generation: current },
+        SubjectKind::Token => Subject::Token { id },
+        SubjectKind::Family => Subject::Family { id },
+        SubjectKind::Grant => Subject::Grant { id, generation },
+        SubjectKind::Client => Subject::Client { id, generation: current },
+        SubjectKind::User => Subject::User { id, generation: current },
+        // The other kinds are the audit's, and stand in no ledger row.
         _ => Subject::Server { generation: current },
     }
 }
 
 pub(super) fn feed_row(row: &Row<'_>) -> rusqlite::Result<FeedRow> {
-    let subject = subject(row.get_ref(2)?.as_str()?, row.get(3)?, row.get(4)?);
+    let subject = subject(row.get(2)?, row.get(3)?, row.get(4)?);
     let audiences = Audiences::from_column(row.get::<_, Option<String>>(5)?.as_deref());
     Ok(FeedRow { sequence: row.get(0)?, at: row.get(1)?, subject, audiences })
 }

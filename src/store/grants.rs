@@ -3,7 +3,8 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
-use crate::model::client::{AppName, TokenFormat};
+use crate::model::client::{AppName, ClientStatus, TokenFormat};
+use crate::model::grant::GrantStatus;
 use crate::model::id::{ClientId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
@@ -37,9 +38,9 @@ const EXISTS: &str = "SELECT 1 FROM grants WHERE id = ?1";
 macro_rules! card {
     ($where:literal) => {
         concat!(
-            "SELECT g.id, g.client_id, g.scope, g.status, g.ended_at, g.first_authorized_at, g.authorized_at, ",
-            "g.last_used_at, c.name, c.publisher, c.token_format, c.redirect_uris, c.status AS client_status, c.status_reason, ",
-            "c.status_at AS client_status_at, ",
+            "SELECT g.id, g.client_id, g.scope, g.status AS grant_status, g.ended_at, g.first_authorized_at, g.authorized_at, ",
+            "g.last_used_at, c.name, c.publisher, c.token_format, c.redirect_uris, c.status AS client_status, ",
+            "c.status_at AS client_status_at, c.status_reason AS client_status_reason, ",
             "g.client_generation = c.generation AND g.user_generation = u.generation ",
             "AND g.server_generation = s.generation AS is_current, ",
             "(SELECT count(*) FROM families AS f WHERE f.grant_id = g.id AND f.status = 'open' AND f.expires_at > ?2 ",
@@ -88,8 +89,8 @@ pub struct GrantCard {
     pub id: GrantId,
     pub client_id: ClientId,
     pub scope: Scope,
-    pub status: String,
-    pub ended_at: Option<Timestamp>,
+    #[sqlx(flatten)]
+    pub status: GrantStatus,
     pub first_authorized_at: Timestamp,
     pub authorized_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
@@ -97,10 +98,9 @@ pub struct GrantCard {
     pub publisher: String,
     pub token_format: TokenFormat,
     pub redirect_uris: String,
-    pub client_status: String,
-    pub status_reason: String,
-    pub client_status_at: Timestamp,
-    /// Whether the consent still stands; if not, the app has to ask anew.
+    #[sqlx(flatten)]
+    pub client_status: ClientStatus,
+    /// Whether the consent still stands; if not, the app has to ask again.
     pub is_current: bool,
     pub devices: i64,
     pub tokens: i64,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
-use crate::model::confirmation::{Confirmation, Guarded};
+use crate::model::confirmation::Confirmation;
 use crate::model::id::{ReceiptId, ResourceServerId};
 
 use super::feed::{self, FeedRow};
@@ -56,10 +56,9 @@ pub struct Settled {
 }
 
 fn settled(row: &Row<'_>) -> rusqlite::Result<Settled> {
-    let guard: String = row.get(2)?;
     let last: Option<i64> = row.get(5)?;
     let confirmation = Confirmation {
-        guarded: Guarded::parse(&guard).unwrap_or(Guarded::None),
+        guarded: row.get(2)?,
         instances: row.get(3)?,
         confirmed: row.get(4)?,
         last: last.map(|ms| Duration::from_millis(ms.unsigned_abs())),
@@ -133,7 +132,7 @@ impl Tx<'_> {
         self.connection.prepare_cached(SETTLE)?.execute(params![
             sequence,
             server,
-            confirmation.guarded.as_str(),
+            confirmation.guarded,
             confirmation.instances,
             confirmation.confirmed,
             last,

@@ -25,10 +25,10 @@ impl Tx<'_> {
         self.connection.prepare_cached(INSERT)?.execute(params![
             entry.receipt,
             by.at,
-            entry.act.as_str(),
+            entry.act,
             by.actor.kind(),
             by.actor.id(),
-            by.origin.as_str(),
+            by.origin,
             entry.subject.kind(),
             entry.subject.id(),
             entry.grant,

@@ -8,7 +8,9 @@ use rusqlite::{OptionalExtension, Params, params};
 
 use crate::clock::Timestamp;
 use crate::fail;
+use crate::model::act::{Act, SubjectKind};
 use crate::model::id::{FamilyId, ReceiptId};
+use crate::model::purge::{Purge, PurgeStep};
 use crate::model::secret::Digest;
 
 use super::memory::dead::Change;
@@ -148,43 +150,17 @@ pub(super) fn statements() -> impl Iterator<Item = &'static str> {
     families.chain(rows).chain(of_one).chain([DELETE_FAMILY, NEXT, PROGRESS])
 }
 
-/// What a purge removes, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// Families, each after all that is found through it.
-    Families,
-    /// Tokens that a client got for itself.
-    ClientTokens,
-    Sessions,
-    Done,
-}
-
-impl Step {
-    const ALL: [Self; 4] = [Self::Families, Self::ClientTokens, Self::Sessions, Self::Done];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Families => "families",
-            Self::ClientTokens => "client_tokens",
-            Self::Sessions => "sessions",
-            Self::Done => "done",
-        }
-    }
-
-    fn parse(text: &str) -> Self {
-        Self::ALL.into_iter().find(|step| step.as_str() == text).unwrap_or(Self::Done)
-    }
-
+impl PurgeStep {
     /// The step after this one, for the purge of a `subject`.
-    fn next(self, subject: &str) -> Self {
+    const fn next(self, subject: SubjectKind) -> Self {
         match (self, subject) {
-            (Self::Families, "client") => Self::ClientTokens,
-            (Self::Families, "user") => Self::Sessions,
+            (Self::Families, SubjectKind::Client) => Self::ClientTokens,
+            (Self::Families, SubjectKind::User) => Self::Sessions,
             _ => Self::Done,
         }
     }
 
-    fn counts(self, subject: &str) -> &'static [&'static str] {
+    fn counts(self, subject: SubjectKind) -> &'static [&'static str] {
         match self {
             Self::Families => dead_families(subject).map_or(&[], |families| &families.counts),
             Self::ClientTokens => std::slice::from_ref(&TOKENS_OF_CLIENT.count),
@@ -195,19 +171,19 @@ impl Step {
 }
 
 /// `None` for what has no families: a single token, and the server, whose act removes everything itself.
-fn dead_families(subject: &str) -> Option<&'static Families> {
+const fn dead_families(subject: SubjectKind) -> Option<&'static Families> {
     match subject {
-        "family" => Some(&OF_FAMILY),
-        "grant" => Some(&OF_GRANT),
-        "client" => Some(&OF_CLIENT),
-        "user" => Some(&OF_USER),
+        SubjectKind::Family => Some(&OF_FAMILY),
+        SubjectKind::Grant => Some(&OF_GRANT),
+        SubjectKind::Client => Some(&OF_CLIENT),
+        SubjectKind::User => Some(&OF_USER),
         _ => None,
     }
 }
 
-/// How many rows went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Tally {
+/// How many rows were deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+pub struct DeletedRows {
     pub access_tokens: i64,
     pub refresh_tokens: i64,
     pub authorization_codes: i64,
@@ -215,13 +191,13 @@ pub struct Tally {
     pub sessions: i64,
 }
 
-impl Tally {
+impl DeletedRows {
     pub const fn rows(&self) -> i64 {
         self.access_tokens + self.refresh_tokens + self.authorization_codes + self.families + self.sessions
     }
 }
 
-const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_kind, l.subject_id, l.at, p.step, \
+const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_id, l.at, p.step, \
     p.access_tokens, p.refresh_tokens, p.authorization_codes, p.families, p.sessions FROM purges AS p \
     JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL ORDER BY l.sequence LIMIT 1000";
 
@@ -230,16 +206,12 @@ const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_kind, l.
 pub struct Unfinished {
     pub sequence: i64,
     pub receipt_id: ReceiptId,
-    pub act: String,
-    pub subject_kind: String,
+    pub act: Act,
     pub subject_id: String,
     pub at: Timestamp,
-    pub step: String,
-    pub access_tokens: i64,
-    pub refresh_tokens: i64,
-    pub authorization_codes: i64,
-    pub families: i64,
-    pub sessions: i64,
+    pub step: PurgeStep,
+    #[sqlx(flatten)]
+    pub deleted: DeletedRows,
 }
 
 impl Store {
@@ -268,26 +240,23 @@ impl Store {
     /// Counts what the purge of a ledger row has still to take, up to a million rows of each table.
     pub async fn purge_left(&self, row: &LedgerRow) -> Result<Left> {
         let mut left = Left::default();
-        if !row.is_purging() {
-            return Ok(left);
-        }
-        let mut step = Step::parse(row.step.as_deref().unwrap_or_default());
-        while step != Step::Done {
-            for &count in step.counts(&row.subject_kind) {
+        let Purge::Running { mut step } = row.purge else { return Ok(left) };
+        while step != PurgeStep::Done {
+            for &count in step.counts(row.subject_kind) {
                 let count =
                     sqlx::query_scalar(count).bind(&row.subject_id).bind(row.generation).bind(MOST_COUNTED);
                 let rows: i64 = count.fetch_one(&mut *self.page().await?).await?;
                 left.rows += rows;
                 left.is_more |= rows == MOST_COUNTED;
             }
-            step = step.next(&row.subject_kind);
+            step = step.next(row.subject_kind);
         }
         Ok(left)
     }
 }
 
 impl Tx<'_> {
-    /// How many rows went.
+    /// How many rows were deleted.
     pub(super) fn delete(&self, statement: &str, which: impl Params) -> Result<i64> {
         let rows = self.connection.prepare_cached(statement)?.execute(which)?;
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
@@ -315,8 +284,8 @@ impl Tx<'_> {
     }
 
     /// Notes a removal of everything, which the act itself has done.
-    pub(super) fn insert_tally(&self, ledger_sequence: i64, tally: &Tally, now: Timestamp) -> Result<()> {
-        let Tally { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *tally;
+    pub(super) fn insert_tally(&self, ledger_sequence: i64, tally: &DeletedRows, now: Timestamp) -> Result<()> {
+        let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *tally;
         self.connection.prepare_cached(INSERT_TALLY)?.execute(params![
             ledger_sequence,
             access_tokens,
@@ -350,25 +319,28 @@ impl Tx<'_> {
 
     /// One deletion of the purge whose turn it is; `None` when no purge waits.
     fn purge_step(&self, rows: i64, now: Timestamp) -> Result<Option<i64>> {
-        type Row = (i64, String, String, String, Option<i64>);
+        type Row = (i64, PurgeStep, SubjectKind, String, Option<i64>);
         let next: Option<Row> = self
             .connection
             .prepare_cached(NEXT)?
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
             .optional()?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
-        let step = Step::parse(&step);
         let take = |doomed: &Doomed| self.delete(doomed.delete, params![id, generation, rows]);
         let tally = match step {
-            Step::Families => self.take_families(&subject, &id, generation, rows)?,
-            Step::ClientTokens => Tally { access_tokens: take(&TOKENS_OF_CLIENT)?, ..Tally::default() },
-            Step::Sessions => Tally { sessions: take(&SESSIONS_OF_USER)?, ..Tally::default() },
-            Step::Done => Tally::default(),
+            PurgeStep::Families => self.take_families(subject, &id, generation, rows)?,
+            PurgeStep::ClientTokens => {
+                DeletedRows { access_tokens: take(&TOKENS_OF_CLIENT)?, ..DeletedRows::default() }
+            }
+            PurgeStep::Sessions => {
+                DeletedRows { sessions: take(&SESSIONS_OF_USER)?, ..DeletedRows::default() }
+            }
+            PurgeStep::Done => DeletedRows::default(),
         };
         fail::point("purge.after_deletion");
         let deleted = tally.rows();
-        let after = if deleted < rows { step.next(&subject) } else { step };
-        let Tally { access_tokens, refresh_tokens, authorization_codes, families, sessions } = tally;
+        let after = if deleted < rows { step.next(subject) } else { step };
+        let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = tally;
         self.connection.prepare_cached(PROGRESS)?.execute(params![
             sequence,
             access_tokens,
@@ -376,27 +348,33 @@ impl Tx<'_> {
             authorization_codes,
             families,
             sessions,
-            after.as_str(),
+            after,
             now
         ])?;
         fail::point("purge.after_tally");
-        if after == Step::Done {
-            let death = self.dead.death(&feed::subject(&subject, id, generation));
+        if after == PurgeStep::Done {
+            let death = self.dead.death(&feed::subject(subject, id, generation));
             self.effects.borrow_mut().dead.push(Change::Purged(death, now));
         }
         Ok(Some(deleted))
     }
 
     /// Takes dead families one after another, each with all its rows; fewer than `rows` only when none is left.
-    fn take_families(&self, subject: &str, id: &str, generation: Option<i64>, rows: i64) -> Result<Tally> {
-        let mut tally = Tally::default();
+    fn take_families(
+        &self,
+        subject: SubjectKind,
+        id: &str,
+        generation: Option<i64>,
+        rows: i64,
+    ) -> Result<DeletedRows> {
+        let mut tally = DeletedRows::default();
         let Some(families) = dead_families(subject) else { return Ok(tally) };
         let mut next = self.connection.prepare_cached(families.next)?;
         while tally.rows() < rows {
             let family = next.query_row(params![id, generation, 1], |row| row.get::<_, FamilyId>(0));
             let Some(family) = family.optional()? else { break };
             let born = family.born();
-            let take = |of: &OfFamily, keys: Range<Value>, taken: &Tally| {
+            let take = |of: &OfFamily, keys: Range<Value>, taken: &DeletedRows| {
                 self.take_of_family(of, &keys, &family, rows - taken.rows())
             };
             let places = |kind| {

@@ -1,10 +1,11 @@
 //! What metrics ask of the database: little, and by indexes.
 
 use crate::clock::Timestamp;
+use crate::model::act::Act;
 
-use super::{Result, Store};
+use super::{Result, Store, readable};
 
-/// Rows counted in one reading at the most; the next one goes on from there.
+/// At most so many rows are counted in one reading; the next one continues from there.
 const ACTS: &str = "SELECT act, count(*) AS rows, max(sequence) AS upto FROM (SELECT act, sequence FROM ledger \
     WHERE sequence > ?1 ORDER BY sequence LIMIT 100000) GROUP BY act";
 const PURGES: &str = "SELECT count(*), min(ledger_sequence) FROM (SELECT ledger_sequence FROM purges \
@@ -18,7 +19,7 @@ pub(super) const STATEMENTS: &[&str] = &[ACTS, PURGES, AT];
 /// Rows of one act, and the newest of them.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct ActCount {
-    pub act: String,
+    pub act: Act,
     pub rows: i64,
     pub upto: i64,
 }
@@ -26,7 +27,8 @@ pub struct ActCount {
 impl Store {
     /// Ledger rows after the sequence `after`, by act.
     pub async fn acts_since(&self, after: i64) -> Result<Vec<ActCount>> {
-        Ok(sqlx::query_as(ACTS).bind(after).fetch_all(&mut *self.page().await?).await?)
+        let rows = sqlx::query(ACTS).bind(after).fetch_all(&mut *self.page().await?).await?;
+        Ok(readable(&rows))
     }
 
     /// How many purges are unfinished, and when the oldest of them was queued.

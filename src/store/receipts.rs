@@ -1,10 +1,18 @@
 //! The ledger and the audit as people read them: receipts, histories, the admins' searches. With each row of the ledger
 //! its purge.
 
+use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
+
 use crate::clock::Timestamp;
+use crate::model::act::{Act, SubjectKind};
+use crate::model::audit::Event;
+use crate::model::by::{Actor, Origin};
 use crate::model::id::{ClientId, GrantId, ReceiptId, ResourceServerId, UserId};
+use crate::model::purge::Purge;
 use crate::model::text::folded;
 
+use super::purges::DeletedRows;
 use super::{Result, Store, readable};
 
 macro_rules! rows {
@@ -12,7 +20,7 @@ macro_rules! rows {
         concat!(
             "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, a.username AS actor_name, ",
             "l.origin, l.subject_kind, l.subject_id, l.grant_id, l.client_id, c.name AS client_name, l.user_id, ",
-            "u.username AS user_name, l.generation, n.reason, n.detail, n.address, 1 AS has_receipt, p.step, p.finished_at, ",
+            "u.username AS user_name, l.generation, n.reason, n.detail, n.address, 0 AS is_audit, p.step, p.finished_at, ",
             "coalesce(p.access_tokens, 0) AS access_tokens, coalesce(p.refresh_tokens, 0) AS refresh_tokens, ",
             "coalesce(p.authorization_codes, 0) AS authorization_codes, coalesce(p.families, 0) AS families, ",
             "coalesce(p.sessions, 0) AS sessions FROM ledger AS l ",
@@ -31,7 +39,7 @@ macro_rules! audit_rows {
             "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, a.username AS actor_name, ",
             "l.origin, l.object_kind AS subject_kind, l.object_id AS subject_id, l.grant_id, l.client_id, ",
             "c.name AS client_name, l.user_id, u.username AS user_name, NULL AS generation, n.reason, n.detail, ",
-            "n.address, 0 AS has_receipt, NULL AS step, NULL AS finished_at, 0 AS access_tokens, 0 AS refresh_tokens, ",
+            "n.address, 1 AS is_audit, NULL AS step, NULL AS finished_at, 0 AS access_tokens, 0 AS refresh_tokens, ",
             "0 AS authorization_codes, 0 AS families, 0 AS sessions FROM audit AS l ",
             "LEFT JOIN users AS a ON a.id = l.actor_id LEFT JOIN clients AS c ON c.id = l.client_id ",
             "LEFT JOIN users AS u ON u.id = l.user_id LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id WHERE ",
@@ -40,7 +48,7 @@ macro_rules! audit_rows {
     };
 }
 
-/// Those concerned: who did it, the user, the app's owner, and whoever had authorized the app.
+/// Those concerned: who did it, the user, the app's owner, and users who had authorized the app.
 const FOR_VIEWER: &str = rows!(
     "l.receipt_id = ?1 AND (l.actor_id = ?2 OR l.user_id = ?2 OR c.owner_id = ?2 AND l.subject_kind = 'client' \
     OR l.subject_kind = 'client' AND EXISTS (SELECT 1 FROM grants AS g WHERE g.client_id = l.client_id \
@@ -65,7 +73,7 @@ const AUDIT_OF_RESOURCE_SERVER: &str = audit_rows!(
 );
 /// ?1: rows before this sequence; ?2: an id or a user's name, or empty; ?3: an act or empty; ?5: part of an app's
 /// name, folded.
-/// A drill's rounds are there for whoever looks for them.
+/// A drill's rounds are shown only to somebody who searches for them.
 const SEARCH: &str = rows!(
     "l.sequence < ?1 AND (?2 = '' OR l.receipt_id = ?2 OR l.subject_id = ?2 OR l.client_id = ?2 OR l.user_id = ?2 \
     OR l.grant_id = ?2 OR l.actor_id = ?2 OR u.username = lower(?2) OR a.username = lower(?2) \
@@ -98,18 +106,61 @@ pub(super) const STATEMENTS: &[&str] = &[
     SEARCH_AUDIT,
 ];
 
-/// One row of the ledger or the audit with the names of those in it, and what its purge has taken so far.
+/// What a row says was done. It stands in one of the two books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Ledger(Act),
+    Audit(Event),
+}
+
+impl Action {
+    /// All that `book` has rows of.
+    pub fn all(book: Book) -> Vec<Self> {
+        match book {
+            Book::Ledger => Act::ALL.iter().copied().map(Self::Ledger).collect(),
+            Book::Audit => Event::ALL.iter().copied().map(Self::Audit).collect(),
+        }
+    }
+
+    pub fn parse(book: Book, text: &str) -> Option<Self> {
+        match book {
+            Book::Ledger => Act::parse(text).map(Self::Ledger),
+            Book::Audit => Event::parse(text).map(Self::Audit),
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ledger(act) => act.as_str(),
+            Self::Audit(event) => event.as_str(),
+        }
+    }
+}
+
+/// Of the columns `act` and `is_audit`.
+impl FromRow<'_, SqliteRow> for Action {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        if row.try_get("is_audit")? {
+            row.try_get("act").map(Self::Audit)
+        } else {
+            row.try_get("act").map(Self::Ledger)
+        }
+    }
+}
+
+/// One row of the ledger or the audit with the names of those in it, and how many rows its purge has deleted so far.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LedgerRow {
     pub sequence: i64,
     pub receipt_id: ReceiptId,
     pub at: Timestamp,
-    pub act: String,
-    pub actor_kind: String,
-    pub actor_id: Option<String>,
+    #[sqlx(flatten)]
+    pub action: Action,
+    #[sqlx(flatten)]
+    pub actor: Actor,
     pub actor_name: Option<String>,
-    pub origin: String,
-    pub subject_kind: String,
+    pub origin: Origin,
+    pub subject_kind: SubjectKind,
     pub subject_id: String,
     pub grant_id: Option<GrantId>,
     pub client_id: Option<ClientId>,
@@ -120,18 +171,12 @@ pub struct LedgerRow {
     pub reason: Option<String>,
     /// What the act changed.
     pub detail: Option<String>,
-    /// Where the request came from; for admins, and for whoever acted.
+    /// Where the request came from; for admins, and for the person who acted.
     pub address: Option<String>,
-    /// Whether it ended something, so that `/receipts/{id}` says what.
-    pub has_receipt: bool,
-    /// The purge's step; `None` where the act left nothing to purge.
-    pub step: Option<String>,
-    pub finished_at: Option<Timestamp>,
-    pub access_tokens: i64,
-    pub refresh_tokens: i64,
-    pub authorization_codes: i64,
-    pub families: i64,
-    pub sessions: i64,
+    #[sqlx(flatten)]
+    pub purge: Purge,
+    #[sqlx(flatten)]
+    pub deleted: DeletedRows,
 }
 
 impl LedgerRow {
@@ -144,9 +189,19 @@ impl LedgerRow {
         rows
     }
 
-    /// Whether the purge still has something to take.
-    pub fn is_purging(&self) -> bool {
-        self.step.is_some() && self.finished_at.is_none()
+    /// Whether one device was signed out, and the app's access goes on.
+    pub fn is_device_sign_out(&self) -> bool {
+        self.action == Action::Ledger(Act::DeviceSignedOut)
+    }
+
+    /// Whether `/receipts/{id}` says what it ended.
+    pub const fn has_receipt(&self) -> bool {
+        matches!(self.action, Action::Ledger(_))
+    }
+
+    /// Whether the purge still has something to remove.
+    pub const fn is_purging(&self) -> bool {
+        matches!(self.purge, Purge::Running { .. })
     }
 }
 
@@ -159,14 +214,22 @@ pub enum Book {
     Audit,
 }
 
-/// What an admin looks for in the ledger or the audit; empty texts stand for all.
+/// What an admin looks for in the ledger or the audit; an empty text and `None` stand for all.
 #[derive(Clone, Debug)]
 pub struct LedgerSearch {
+    pub book: Book,
     /// Only rows before this sequence: the key that pages are turned by.
     pub before: i64,
     pub text: String,
-    pub act: String,
-    pub rows: i64,
+    pub action: Option<Action>,
+}
+
+/// Some rows of a book, newest first.
+#[derive(Clone, Debug)]
+pub struct LedgerPage {
+    pub rows: Vec<LedgerRow>,
+    /// Where the next page begins: [`LedgerSearch::before`]. `None` after the last row.
+    pub next: Option<i64>,
 }
 
 impl Store {
@@ -220,14 +283,21 @@ impl Store {
         self.history([OF_USER, AUDIT_OF_USER], user.as_str()).await
     }
 
-    /// The ledger or the audit, newest first.
-    pub async fn search_ledger(&self, book: Book, search: &LedgerSearch) -> Result<Vec<LedgerRow>> {
-        let statement = match book {
+    /// The ledger or the audit, newest first, at most `rows` at a time.
+    pub async fn search_ledger(&self, search: &LedgerSearch, rows: usize) -> Result<LedgerPage> {
+        let statement = match search.book {
             Book::Ledger => SEARCH,
             Book::Audit => SEARCH_AUDIT,
         };
-        let query = sqlx::query(statement).bind(search.before).bind(&search.text).bind(&search.act);
-        let query = query.bind(search.rows).bind(folded(&search.text));
-        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
+        let query = sqlx::query(statement).bind(search.before).bind(&search.text);
+        let query = query.bind(search.action.map_or("", Action::as_str));
+        // One more than is asked for says whether there is a next page.
+        let limit = i64::try_from(rows.saturating_add(1)).unwrap_or(i64::MAX);
+        let query = query.bind(limit).bind(folded(&search.text));
+        let found = query.fetch_all(&mut *self.page().await?).await?;
+        let shown = found.get(..rows).unwrap_or(&found);
+        // Counted before unreadable rows are left out: they end no list.
+        let last = shown.last().filter(|_| found.len() > rows);
+        Ok(LedgerPage { rows: readable(shown), next: last.map(|row| row.try_get("sequence")).transpose()? })
     }
 }

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::model::canary;
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::{
-    EarlierSecret, Guard, Guarding, MaxStaleness, ResourceServer, is_same_audience,
+    EarlierSecret, Guarding, MaxStaleness, ResourceServer, is_same_audience,
 };
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
@@ -120,6 +120,11 @@ impl Scopes {
         audiences.join(" ")
     }
 
+    /// All entries of the resource server with this audience.
+    pub fn of_audience(&self, audience: &str) -> Vec<ScopeEntry> {
+        self.entries.iter().filter(|entry| entry.audience == audience).cloned().collect()
+    }
+
     /// The part of `scope` that the resource server with this audience registered.
     pub fn for_audience(&self, scope: &Scope, audience: &str) -> Scope {
         self.of(scope).filter(|entry| entry.audience == audience).map(|entry| entry.name.as_str()).collect()
@@ -165,8 +170,7 @@ fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Res
 }
 
 fn server(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceServer> {
-    let guard: String = row.get(4)?;
-    let given = Guarding::default();
+    let usual = Guarding::default();
     Ok(ResourceServer {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -174,8 +178,8 @@ fn server(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceServer> {
         secret: row.get(3)?,
         earlier_secrets: Arc::default(),
         guarding: Guarding {
-            guard: Guard::parse(&guard).unwrap_or(given.guard),
-            max_staleness: MaxStaleness::new(row.get(5)?).unwrap_or(given.max_staleness),
+            guard: row.get(4)?,
+            max_staleness: MaxStaleness::new(row.get(5)?).unwrap_or(usual.max_staleness),
         },
         guard_seen_at: row.get(6)?,
         version: row.get(7)?,
@@ -271,7 +275,7 @@ impl Tx<'_> {
             server.audience,
             server.secret,
             now,
-            server.guarding.guard.as_str(),
+            server.guarding.guard,
             server.guarding.max_staleness.seconds().cast_signed(),
         ])?;
         self.version_moves();
@@ -295,7 +299,7 @@ impl Tx<'_> {
         let max_staleness = guarding.max_staleness.seconds().cast_signed();
         let rows = self.connection.prepare_cached(UPDATE_GUARDING)?.execute(params![
             id,
-            guarding.guard.as_str(),
+            guarding.guard,
             max_staleness
         ])?;
         self.version_moves();

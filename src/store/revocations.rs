@@ -21,7 +21,7 @@ use crate::model::user::UserStatus;
 
 use super::access_tokens::OwnedToken;
 use super::memory::dead::Change;
-use super::purges::Tally;
+use super::purges::DeletedRows;
 use super::{Result, Tx, feed};
 
 /// What is to end.
@@ -89,7 +89,7 @@ impl Tx<'_> {
 
     /// The same for everything that was ever minted, in this history of the database and in any other: for a copy that
     /// nobody serves yet, so the rows go at once.
-    pub fn revoke_everything(&self, receipt: &ReceiptId, by: &By) -> Result<Tally> {
+    pub fn revoke_everything(&self, receipt: &ReceiptId, by: &By) -> Result<DeletedRows> {
         let generation = self.begin_history(by.at)?;
         let deleted = self.void_all()?;
         let subject = Subject::Server { generation };

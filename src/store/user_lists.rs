@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::model::id::{ResourceServerId, UserId};
 use crate::model::text::folded;
-use crate::model::user::{Role, Username};
+use crate::model::user::{Role, UserStatus, UserStatusKind, Username};
 
 use super::client_lists::{PAGE_ROWS, Rows};
 use super::{Result, Store, readable};
@@ -11,7 +11,7 @@ use super::{Result, Store, readable};
 macro_rules! list {
     ($rest:literal) => {
         concat!(
-            "SELECT u.id, u.username, u.email, u.role, u.status, u.status_at, u.created_at, u.generation, ",
+            "SELECT u.id, u.username, u.email, u.role, u.status AS user_status, u.status_at AS user_status_at, u.created_at, u.generation, ",
             "(SELECT count(*) FROM grants AS g WHERE g.user_id = u.id AND g.status = 'open') AS apps, ",
             "(SELECT count(*) FROM clients AS c WHERE c.owner_id = u.id AND c.status <> 'deleted') AS own_apps ",
             "FROM users AS u LEFT JOIN user_texts AS t ON t.user_id = u.id WHERE ",
@@ -27,9 +27,7 @@ const SEARCH: &str = list!(
     AND u.id NOT IN (SELECT c.owner_id FROM drill AS d JOIN clients AS c ON c.id = d.client_id) ORDER BY u.username LIMIT 51 OFFSET ?4"
 );
 const ONE: &str = list!("u.id = ?1");
-const RESOURCE_SERVERS: &str = "SELECT r.id, r.name, r.audience, r.created_at, \
-    coalesce((SELECT group_concat(s.name || '=' || s.description, char(10)) FROM scopes AS s \
-    WHERE s.resource_server_id = r.id AND s.deleted_at IS NULL), '') AS scopes FROM resource_servers AS r \
+const RESOURCE_SERVERS: &str = "SELECT r.id, r.name, r.audience, r.created_at FROM resource_servers AS r \
     WHERE r.deleted_at IS NULL ORDER BY r.name LIMIT 1000";
 
 /// A person in a list.
@@ -39,8 +37,8 @@ pub struct UserRow {
     pub username: Username,
     pub email: Option<String>,
     pub role: Role,
-    pub status: String,
-    pub status_at: Timestamp,
+    #[sqlx(flatten)]
+    pub status: UserStatus,
     pub created_at: Timestamp,
     pub generation: i64,
     /// Apps that can reach the account.
@@ -49,33 +47,32 @@ pub struct UserRow {
     pub own_apps: i64,
 }
 
-/// What an admin looks for among people; empty texts stand for all.
+/// What an admin looks for among people; an empty text and `None` stand for all.
 #[derive(Clone, Debug, Default)]
 pub struct UserSearch {
     /// Part of a name or address, or an id.
     pub text: String,
-    pub status: String,
-    pub role: String,
+    pub status: Option<UserStatusKind>,
+    pub role: Option<Role>,
     /// Pages of fifty, from 0.
     pub page: u32,
 }
 
-/// A resource server in a list; `scopes` holds a line `name=description` each.
+/// A resource server in a list.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct ResourceServerRow {
     pub id: ResourceServerId,
     pub name: String,
     pub audience: String,
     pub created_at: Timestamp,
-    pub scopes: String,
 }
 
 impl Store {
     pub async fn search_users(&self, search: &UserSearch) -> Result<Rows<UserRow>> {
         let rows = sqlx::query(SEARCH)
             .bind(&search.text)
-            .bind(&search.status)
-            .bind(&search.role)
+            .bind(search.status.map_or("", UserStatusKind::as_str))
+            .bind(search.role.map_or("", Role::as_str))
             .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
             .bind(folded(&search.text))
             .fetch_all(&mut *self.page().await?)

@@ -75,17 +75,12 @@ impl Credentials {
 
 impl User {
     fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let at = row.get(5)?;
         Ok(Self {
             id: row.get(0)?,
             username: row.get(1)?,
             email: row.get(2)?,
             role: row.get(3)?,
-            status: match row.get_ref(4)?.as_str()? {
-                "active" => UserStatus::Active,
-                "disabled" => UserStatus::Disabled { at },
-                _ => UserStatus::Deleted { at },
-            },
+            status: UserStatus::stored(row.get_ref(4)?.as_str()?, row.get(5)?),
             created_at: row.get(6)?,
         })
     }

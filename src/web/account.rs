@@ -155,7 +155,7 @@ const ACTIVITY: usize = 20;
 impl AccountPage {
     /// Where an act of the person's own came from; other people's addresses are not theirs to know.
     fn address<'r>(&self, row: &'r LedgerRow) -> Option<&'r str> {
-        let is_own = row.actor_id.as_deref() == Some(self.user.id.as_str());
+        let is_own = row.actor.id() == Some(self.user.id.as_str());
         row.address.as_deref().filter(|_| is_own)
     }
 }
@@ -383,9 +383,9 @@ pub async fn export(State(app): State<App>, signed_in: SignedIn) -> Result<Respo
         .map(|grant| {
             json!({
                 "grant_id": grant.id, "client_id": grant.client_id, "app": grant.name.as_str(),
-                "publisher": grant.publisher, "scope": grant.scope.to_string(), "status": grant.status,
+                "publisher": grant.publisher, "scope": grant.scope.to_string(), "status": grant.status.as_str(),
                 "first_authorized_at": iso(grant.first_authorized_at), "authorized_at": iso(grant.authorized_at),
-                "last_used_at": grant.last_used_at.map(iso), "ended_at": grant.ended_at.map(iso),
+                "last_used_at": grant.last_used_at.map(iso), "ended_at": grant.status.ended_at().map(iso),
                 "devices": grant.devices, "access_tokens": grant.tokens,
             })
         })
@@ -404,7 +404,7 @@ pub async fn export(State(app): State<App>, signed_in: SignedIn) -> Result<Respo
         .into_iter()
         .map(|row| {
             json!({
-                "receipt_id": row.receipt_id, "at": iso(row.at), "act": row.act, "by": row.actor_kind,
+                "receipt_id": row.receipt_id, "at": iso(row.at), "act": row.action.as_str(), "by": row.actor.kind(),
                 "app": row.client_name,
             })
         })
@@ -415,7 +415,7 @@ pub async fn export(State(app): State<App>, signed_in: SignedIn) -> Result<Respo
         .await?
         .into_iter()
         .map(
-            |client| json!({ "client_id": client.id, "name": client.name.as_str(), "status": client.status }),
+            |client| json!({ "client_id": client.id, "name": client.name.as_str(), "status": client.status.as_str() }),
         )
         .collect();
     let body = json!({

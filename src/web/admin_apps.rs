@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
-use crate::model::client::{Client, RedirectUri};
+use crate::model::client::{Client, ClientStatusKind, RedirectUri};
 use crate::model::id::{ClientId, ReceiptId};
 use crate::service::{moderate, revoke};
 use crate::store::client_lists::{ClientOrder, ClientRow, ClientSearch, Rows};
@@ -21,8 +21,6 @@ use crate::web::session::SignedIn;
 
 /// Users of the app read it, its developer and admins do.
 const APP_REASON: ReasonField = ReasonField::new("reason-hint");
-
-const STATUSES: [&str; 4] = ["active", "suspended", "banned", "deleted"];
 
 pub async fn index() -> Redirect {
     Redirect::to("/admin/apps")
@@ -40,10 +38,15 @@ impl ListPage {
     fn address(&self, order: ClientOrder, page: u32) -> String {
         let page = page_text(page);
         let ClientSearch { text, status, .. } = &self.search;
+        let status = status.map_or("", ClientStatusKind::as_str);
         with_query(
             "/admin/apps",
             &[("q", text), ("status", status), ("sort", order.as_str()), ("page", &page)],
         )
+    }
+
+    fn is_chosen(&self, status: &ClientStatusKind) -> bool {
+        self.search.status == Some(*status)
     }
 
     fn sorted_by(&self, order: &ClientOrder) -> String {
@@ -60,10 +63,9 @@ impl ListPage {
 }
 
 pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<ListPage> {
-    let status = query.get("status").filter(|status| STATUSES.contains(status));
     let search = ClientSearch {
         text: query.get("q").unwrap_or_default().trim().to_owned(),
-        status: status.unwrap_or_default().to_owned(),
+        status: query.get("status").and_then(ClientStatusKind::parse),
         order: query.get("sort").and_then(ClientOrder::parse).unwrap_or(ClientOrder::Users),
         page: page_number(&query),
     };
@@ -144,7 +146,7 @@ enum Shutting {
 impl Shutting {
     /// Whether there is anything left for it to do.
     fn can_befall(self, row: &ClientRow) -> bool {
-        row.status == "active" || self == Self::Ban && row.status == "suspended"
+        row.status.is_active() || self == Self::Ban && row.status.is_suspended()
     }
 }
 
@@ -269,7 +271,7 @@ pub async fn reinstate_page(
     if client.owner == signed_in.user.id {
         return Err(moderate::Error::Oneself.into());
     }
-    if row.status != "suspended" {
+    if !row.status.is_suspended() {
         return Ok(to_app(&row.id).into_response());
     }
     let page = signed_in.page(Section::AdminApps, app.clock.now());

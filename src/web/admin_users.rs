@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::model::id::UserId;
-use crate::model::user::Role;
+use crate::model::user::{Role, UserStatus, UserStatusKind};
 use crate::service::moderate;
 use crate::service::revoke::{self, Apps};
 use crate::store::client_lists::{ClientRow, Rows};
@@ -27,8 +27,6 @@ const ACCOUNT_REASON: ReasonField = ReasonField::new("reason-hint-account");
 /// So do users of the apps that are suspended with the account.
 const DISABLE_REASON: ReasonField = ReasonField::new("reason-hint-disable");
 
-const STATUSES: [&str; 3] = ["active", "disabled", "deleted"];
-
 #[derive(Template, WebTemplate)]
 #[template(path = "admin/users.html")]
 pub struct ListPage {
@@ -41,7 +39,16 @@ impl ListPage {
     fn address(&self, page: u32) -> String {
         let page = page_text(page);
         let UserSearch { text, status, role, .. } = &self.search;
+        let (status, role) = (status.map_or("", UserStatusKind::as_str), role.map_or("", Role::as_str));
         with_query("/admin/users", &[("q", text), ("status", status), ("role", role), ("page", &page)])
+    }
+
+    fn is_status(&self, status: &UserStatusKind) -> bool {
+        self.search.status == Some(*status)
+    }
+
+    fn is_role(&self, role: &Role) -> bool {
+        self.search.role == Some(*role)
     }
 
     fn previous(&self) -> Option<String> {
@@ -54,12 +61,10 @@ impl ListPage {
 }
 
 pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Query) -> Result<ListPage> {
-    let status = query.get("status").filter(|status| STATUSES.contains(status));
-    let role = query.get("role").filter(|role| Role::parse(role).is_some());
     let search = UserSearch {
         text: query.get("q").unwrap_or_default().trim().to_owned(),
-        status: status.unwrap_or_default().to_owned(),
-        role: role.unwrap_or_default().to_owned(),
+        status: query.get("status").and_then(UserStatusKind::parse),
+        role: query.get("role").and_then(Role::parse),
         page: page_number(&query),
     };
     Ok(ListPage {
@@ -67,6 +72,15 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
         users: app.store.search_users(&search).await?,
         search,
     })
+}
+
+/// The colour of an account's badge: that of apps in such a state.
+pub const fn badge(status: &UserStatus) -> &'static str {
+    match status {
+        UserStatus::Active => "active",
+        UserStatus::Disabled { .. } => "suspended",
+        UserStatus::Deleted { .. } => "deleted",
+    }
 }
 
 async fn user_of(app: &App, id: &str) -> Result<UserRow> {
@@ -133,7 +147,7 @@ pub struct DisablePage {
 impl DisablePage {
     async fn new(app: &App, signed_in: &SignedIn, row: UserRow, reason: ReasonField) -> Result<Self> {
         let mut active_apps = app.store.clients_of(&row.id).await?;
-        active_apps.retain(|client| client.status == "active");
+        active_apps.retain(|client| client.status.is_active());
         let now = app.clock.now();
         let worst_case = worst_case_everywhere(app, None, now)?;
         let page = signed_in.page(Section::AdminUsers, now);
@@ -150,7 +164,7 @@ pub async fn disable_page(
     if row.id == signed_in.user.id {
         return Err(revoke::Error::Oneself.into());
     }
-    if row.status != "active" {
+    if !row.status.is_active() {
         return Ok(to_user(&row.id).into_response());
     }
     Ok(DisablePage::new(&app, &signed_in, row, DISABLE_REASON).await?.into_response())
@@ -191,7 +205,7 @@ pub async fn enable_page(
     Path(id): Path<String>,
 ) -> Result<Response> {
     let row = user_of(&app, &id).await?;
-    if row.status != "disabled" {
+    if !row.status.is_disabled() {
         return Ok(to_user(&row.id).into_response());
     }
     if row.id == signed_in.user.id {
@@ -249,7 +263,7 @@ pub async fn revoke_page(
     Path(id): Path<String>,
 ) -> Result<Response> {
     let row = user_of(&app, &id).await?;
-    if row.status == "deleted" {
+    if row.status.is_deleted() {
         return Ok(to_user(&row.id).into_response());
     }
     Ok(RevokePage::new(&app, &signed_in, row, ACCOUNT_REASON).await?.into_response())

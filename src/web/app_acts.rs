@@ -210,7 +210,7 @@ pub async fn delete_page(
     Path(id): Path<String>,
 ) -> Result<Response> {
     let client = own(&app, &signed_in, &id)?;
-    if matches!(client.status, ClientStatus::Banned { .. }) {
+    if client.status.is_banned() {
         return Ok(to_app(&client.id, Notice::Refused));
     }
     let counted = app.counts.of(&app.store, &client, &app.clock).await?;
@@ -227,7 +227,7 @@ pub async fn delete(
     Form(form): Form,
 ) -> Result<Response> {
     let client = own_or_deleted(&app, &signed_in, &id)?;
-    if matches!(client.status, ClientStatus::Deleted { .. }) {
+    if client.status.is_deleted() {
         return to_receipt_of(&app, &client, client.generation).await;
     }
     let now = app.clock.now();

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::model::client::RedirectUri;
+use crate::model::client::{ClientStatus, RedirectUri};
+use crate::model::grant::GrantStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId};
 use crate::model::params::Params;
 use crate::model::resource_server::Audiences;
@@ -46,19 +47,18 @@ impl Card {
         }
     }
 
-    /// Whether the app can use the account now.
+    /// Whether the user's authorization stands. Something else may keep the app from using it: [`Self::hindrance`].
     pub fn is_open(&self) -> bool {
-        self.grant.status == "open"
+        self.grant.status == GrantStatus::Open
     }
 
     /// Why an open grant gives no access now: the key of a sentence.
     pub fn hindrance(&self) -> Option<&'static str> {
-        match self.grant.client_status.as_str() {
-            "suspended" => Some("card-suspended"),
-            "banned" => Some("card-banned"),
-            "deleted" => Some("card-deleted"),
-            _ if !self.grant.is_current => Some("card-outdated"),
-            _ => None,
+        match self.grant.client_status {
+            ClientStatus::Suspended { .. } => Some("card-suspended"),
+            ClientStatus::Banned { .. } => Some("card-banned"),
+            ClientStatus::Deleted { .. } => Some("card-deleted"),
+            ClientStatus::Active => (!self.grant.is_current).then_some("card-outdated"),
         }
     }
 }

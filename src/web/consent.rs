@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::model::client::{Client, ClientKind};
+use crate::model::client::{Client, ClientField, ClientKind};
 use crate::model::secret::Digest;
 use crate::oauth::authorize::{self, Refusal, Request};
 use crate::oauth::error::{Code, Error as OauthError};
@@ -15,7 +15,7 @@ use crate::service::authorize::{
     Authorization, Basis, Error as AuthorizeError, Seen, authorize as give_code, look, stands,
 };
 use crate::store;
-use crate::store::clients::Change;
+use crate::store::clients::ClientChange;
 use crate::store::resource_servers::Scopes;
 use crate::web::device;
 use crate::web::error::{self, Error, Result};
@@ -41,21 +41,21 @@ pub struct Difference {
 
 fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<Difference>> {
     let Some(since) = app.store.last_consent(&client.id, &signed_in.user.id)? else { return Ok(Vec::new()) };
-    let mut known: Vec<String> = Vec::new();
+    let mut known: Vec<ClientField> = Vec::new();
     let mut differences = Vec::new();
-    for Change { field, earlier } in app.store.client_changes(&client.id, since)? {
+    for ClientChange { field, earlier } in app.store.client_changes(&client.id, since)? {
         // The oldest is what the user saw; what came between, nobody told them.
         if known.contains(&field) {
             continue;
         }
-        let (key, now) = match field.as_str() {
-            "name" => ("consent-changed-name", client.name.to_string()),
-            "publisher" => ("consent-changed-publisher", client.publisher.clone()),
-            _ => ("consent-changed-domains", client.domains()),
+        let (key, now) = match field {
+            ClientField::Name => ("consent-changed-name", client.name.to_string()),
+            ClientField::Publisher => ("consent-changed-publisher", client.publisher.clone()),
+            ClientField::RedirectUris => ("consent-changed-domains", client.domains()),
         };
         if earlier != now {
             differences.push(Difference { key, earlier });
-        } else if field == "redirect_uris" {
+        } else if field == ClientField::RedirectUris {
             differences.push(Difference { key: "consent-changed-address", earlier });
         }
         known.push(field);

@@ -13,7 +13,7 @@ use crate::model::id::ClientId;
 use crate::service::counts::Counted;
 use crate::store::client_lists::ClientRow;
 use crate::store::clients::SecretRow;
-use crate::store::receipts::LedgerRow;
+use crate::store::receipts::{Action, LedgerRow};
 use crate::web::error::{Error, Result};
 use crate::web::form::{Path, Query};
 use crate::web::page::{Page, Section};
@@ -49,7 +49,7 @@ pub fn own_or_deleted(app: &App, signed_in: &SignedIn, id: &str) -> Result<Clien
 /// `NotFound` for all others, and once it is deleted.
 pub fn own(app: &App, signed_in: &SignedIn, id: &str) -> Result<Client> {
     let client = own_or_deleted(app, signed_in, id)?;
-    if matches!(client.status, ClientStatus::Deleted { .. }) { Err(Error::NotFound) } else { Ok(client) }
+    if client.status.is_deleted() { Err(Error::NotFound) } else { Ok(client) }
 }
 
 /// What an app's page says first, after an act.
@@ -90,9 +90,13 @@ pub fn to_app(id: &ClientId, notice: Notice) -> Response {
 /// When the store fails.
 pub async fn to_receipt_of(app: &App, client: &Client, generation: i64) -> Result<Response> {
     let history = app.store.client_history(&client.id).await?;
-    let is_deleted = matches!(client.status, ClientStatus::Deleted { .. });
+    let is_deleted = client.status.is_deleted();
     let is_it = |row: &&LedgerRow| {
-        if is_deleted { row.act == Act::ClientDeleted.as_str() } else { row.generation == Some(generation) }
+        if is_deleted {
+            row.action == Action::Ledger(Act::ClientDeleted)
+        } else {
+            row.generation == Some(generation)
+        }
     };
     Ok(match history.iter().find(is_it) {
         Some(row) => Redirect::to(&format!("/receipts/{}", row.receipt_id)).into_response(),
@@ -116,11 +120,17 @@ pub struct DetailPage {
 
 impl DetailPage {
     fn is_banned(&self) -> bool {
-        matches!(self.client.status, ClientStatus::Banned { .. })
+        self.client.status.is_banned()
     }
 
     fn is_confidential(&self) -> bool {
         self.client.kind == ClientKind::Confidential
+    }
+
+    /// Everything that happened but the registration, which the page tells by itself.
+    fn later_history(&self) -> impl Iterator<Item = &LedgerRow> {
+        let registered = Action::Audit(Event::ClientRegistered);
+        self.history.iter().filter(move |row| row.action != registered)
     }
 
     fn works_for_itself(&self) -> bool {
@@ -137,9 +147,9 @@ impl DetailPage {
         let act = match self.client.status {
             ClientStatus::Suspended { .. } => Act::ClientSuspended,
             ClientStatus::Banned { .. } => Act::ClientBanned,
-            _ => return None,
+            ClientStatus::Active | ClientStatus::Deleted { .. } => return None,
         };
-        self.history.iter().find(|row| row.act == act.as_str())
+        self.history.iter().find(|row| row.action == Action::Ledger(act))
     }
 }
 

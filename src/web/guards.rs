@@ -54,6 +54,11 @@ impl GuardingForm {
         if is_silent { Self::default() } else { Self::read(fields) }
     }
 
+    /// Whether the choice is that no guard runs.
+    pub fn expects_none(&self) -> bool {
+        Guard::parse(&self.guard) == Some(Guard::None)
+    }
+
     /// `None` once `error` says what is wrong.
     pub fn parse(&mut self) -> Option<Guarding> {
         let guarding = Guard::parse(&self.guard).zip(MaxStaleness::parse(&self.max_staleness));
@@ -98,8 +103,8 @@ impl Instance {
     }
 }
 
-/// How a resource server stands.
-pub struct Standing {
+/// Whether a resource server has guards, and how fresh they are.
+pub struct GuardsState {
     guarded: Guarded,
     instances: Vec<Instance>,
 }
@@ -113,7 +118,7 @@ enum Guarded {
     NotYet,
 }
 
-impl Standing {
+impl GuardsState {
     pub fn of(app: &App, server: &ResourceServer, tip: Tip, now: Timestamp) -> Self {
         let head = app.feed.head_of(&server.audience);
         let freshness = |seen: &Seen| match &seen.acknowledged {
@@ -163,7 +168,7 @@ impl Standing {
 pub struct ServerPage {
     page: Page,
     server: ResourceServer,
-    standing: Standing,
+    guards: GuardsState,
     form: GuardingForm,
     scopes: Vec<ScopeEntry>,
     earlier_until: Option<Timestamp>,
@@ -181,12 +186,11 @@ impl ServerPage {
     ) -> Result<Self> {
         let now = app.clock.now();
         let scopes = app.store.scopes()?;
-        let is_own = |entry: &&ScopeEntry| *entry.audience == *server.audience;
         Ok(Self {
             page: signed_in.page(Section::ResourceServers, now),
-            standing: Standing::of(app, &server, app.store.feed_tip()?, now),
+            guards: GuardsState::of(app, &server, app.store.feed_tip()?, now),
             form,
-            scopes: scopes.entries().iter().filter(is_own).cloned().collect(),
+            scopes: scopes.of_audience(&server.audience),
             earlier_until: server.earlier_until(now),
             is_editable: is_editable(&server),
             history: app.store.resource_server_history(&server.id).await?,

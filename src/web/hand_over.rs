@@ -62,7 +62,7 @@ pub async fn owner_page(
     Path(id): Path<String>,
 ) -> Result<Response> {
     let (row, _) = app_of(&app, &id).await?;
-    if row.status == "deleted" {
+    if row.status.is_deleted() {
         return Ok(to_app(&row.id).into_response());
     }
     Ok(page(&app, &signed_in, row).into_response())

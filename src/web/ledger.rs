@@ -9,11 +9,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use crate::app::App;
-use crate::model::act::Act;
-use crate::model::audit::Event;
 use crate::model::params::Params;
 use crate::store::Store;
-use crate::store::receipts::{Book, LedgerRow, LedgerSearch};
+use crate::store::receipts::{Action, Book, LedgerPage, LedgerRow, LedgerSearch};
 use crate::web::error::{Error, Result};
 use crate::web::export::Format;
 use crate::web::form::{Query, with_query};
@@ -21,23 +19,23 @@ use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 use crate::web::text::{t, t_with};
 
-const PAGE_ROWS: i64 = 50;
+const PAGE_ROWS: usize = 50;
 /// Rows that an export reads at a time.
-const BATCH_ROWS: i64 = 500;
+const BATCH_ROWS: usize = 500;
 
 /// What a row's act did, with the names in it.
 pub fn what(row: &LedgerRow) -> String {
     let app = row.client_name.clone().or_else(|| row.client_id.as_ref().map(ToString::to_string));
     let user = row.user_name.clone().or_else(|| row.user_id.as_ref().map(ToString::to_string));
     t_with(
-        &format!("what-{}", row.act),
+        &format!("what-{}", row.action.as_str()),
         &[("app", &app.unwrap_or_default()), ("user", &user.unwrap_or_default())],
     )
 }
 
 /// Who did it, as the reader may know it: names are for admins.
 pub fn who(page: &Page, row: &LedgerRow) -> String {
-    let kind = t(&format!("actor-{}", row.actor_kind));
+    let kind = t(&format!("actor-{}", row.actor.kind()));
     match &row.actor_name {
         Some(name) if page.is_me(name) => t("actor-you"),
         Some(name) if page.is_admin() => t_with("actor-named", &[("actor", &kind), ("name", name)]),
@@ -49,7 +47,6 @@ pub fn who(page: &Page, row: &LedgerRow) -> String {
 #[template(path = "admin/ledger.html")]
 pub struct ListPage {
     page: Page,
-    book: Book,
     search: LedgerSearch,
     rows: Vec<LedgerRow>,
     /// Where the next page begins.
@@ -59,56 +56,54 @@ pub struct ListPage {
 impl ListPage {
     /// The same search: from a row on, or in a format.
     fn address(&self, before: &str, format: &str) -> String {
-        let LedgerSearch { text, act, .. } = &self.search;
+        let LedgerSearch { text, action, .. } = &self.search;
+        let act = action.map_or("", Action::as_str);
         with_query(self.path(), &[("q", text), ("act", act), ("before", before), ("format", format)])
     }
 
     const fn path(&self) -> &'static str {
-        match self.book {
+        match self.search.book {
             Book::Ledger => "/admin/ledger",
             Book::Audit => "/admin/audit",
         }
     }
 
     const fn title(&self) -> &'static str {
-        match self.book {
+        match self.search.book {
             Book::Ledger => "admin-ledger",
             Book::Audit => "admin-audit",
         }
     }
 
     const fn lede(&self) -> &'static str {
-        match self.book {
+        match self.search.book {
             Book::Ledger => "ledger-lede",
             Book::Audit => "audit-lede",
         }
     }
 
     const fn why(&self) -> &'static str {
-        match self.book {
+        match self.search.book {
             Book::Ledger => "receipt-why",
             Book::Audit => "audit-details",
         }
     }
 
     fn is_audit(&self) -> bool {
-        self.book == Book::Audit
+        self.search.book == Book::Audit
     }
 
-    /// The acts that this book has rows of.
-    fn acts(&self) -> Vec<&'static str> {
-        acts(self.book)
+    /// What this book has rows of.
+    fn actions(&self) -> Vec<Action> {
+        Action::all(self.search.book)
+    }
+
+    fn is_chosen(&self, action: &Action) -> bool {
+        self.search.action == Some(*action)
     }
 
     fn is_first(&self) -> bool {
         self.search.before == i64::MAX
-    }
-}
-
-fn acts(book: Book) -> Vec<&'static str> {
-    match book {
-        Book::Ledger => Act::ALL.iter().map(|act| act.as_str()).collect(),
-        Book::Audit => Event::ALL.iter().map(|event| event.as_str()).collect(),
     }
 }
 
@@ -118,13 +113,12 @@ fn search(book: Book, query: &Params) -> Result<LedgerSearch> {
         Some(before) => before.parse().map_err(|_| Error::BadRequest("error-before"))?,
         None => i64::MAX,
     };
-    let act = query.get("act").unwrap_or_default();
-    if !act.is_empty() && !acts(book).contains(&act) {
-        return Err(Error::BadRequest("error-act"));
-    }
+    let action = match query.get("act").filter(|act| !act.is_empty()) {
+        Some(act) => Some(Action::parse(book, act).ok_or(Error::BadRequest("error-act"))?),
+        None => None,
+    };
     let text = query.get("q").unwrap_or_default().trim().to_owned();
-    // One more than is shown says whether there is a next page.
-    Ok(LedgerSearch { before, text, act: act.to_owned(), rows: PAGE_ROWS + 1 })
+    Ok(LedgerSearch { book, before, text, action })
 }
 
 pub async fn list(state: State<App>, signed_in: SignedIn, query: Query) -> Result<Response> {
@@ -144,48 +138,39 @@ async fn show(
     let search = search(book, &query)?;
     if let Some(format) = query.get("format") {
         let format = Format::parse(format).ok_or(Error::BadRequest("error-format"))?;
-        return Ok(export(app.store.clone(), book, search, format));
+        return Ok(export(app.store.clone(), search, format));
     }
-    let mut rows = app.store.search_ledger(book, &search).await?;
-    let has_more = rows.len() > PAGE_ROWS as usize;
-    rows.truncate(PAGE_ROWS as usize);
-    let next = rows.last().filter(|_| has_more).map(|row| row.sequence);
+    let LedgerPage { rows, next } = app.store.search_ledger(&search, PAGE_ROWS).await?;
     let section = if book == Book::Ledger { Section::Ledger } else { Section::Audit };
     let page = signed_in.page(section, app.clock.now());
-    Ok(ListPage { page, book, search, rows, next }.into_response())
+    Ok(ListPage { page, search, rows, next }.into_response())
 }
 
 /// Where an export stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
     Begin,
-    /// Rows have gone out; the last one's sequence.
-    After(i64),
+    /// Some rows have been sent; the next batch holds rows before this sequence.
+    Before(i64),
     End,
 }
 
 /// Everything that matches, newest first, read and sent batch by batch.
 ///
 /// A failing store cuts the answer off, so that nobody takes a part for the whole.
-fn export(store: Store, book: Book, search: LedgerSearch, format: Format) -> Response {
+fn export(store: Store, search: LedgerSearch, format: Format) -> Response {
+    let book = search.book;
     let batches = stream::try_unfold(Reading::Begin, move |reading| {
         let (store, mut search) = (store.clone(), search.clone());
         async move {
-            let is_first = match reading {
-                Reading::Begin => true,
-                Reading::After(sequence) => {
-                    search.before = sequence;
-                    false
-                }
+            match reading {
+                Reading::Begin => {}
+                Reading::Before(sequence) => search.before = sequence,
                 Reading::End => return Ok::<_, crate::store::Error>(None),
-            };
-            search.rows = BATCH_ROWS;
-            let rows = store.search_ledger(book, &search).await?;
-            let next = match rows.last() {
-                Some(row) if rows.len() == BATCH_ROWS as usize => Reading::After(row.sequence),
-                _ => Reading::End,
-            };
-            let text = format.batch(&rows, is_first, matches!(next, Reading::End));
-            Ok(Some((Bytes::from(text), next)))
+            }
+            let LedgerPage { rows, next } = store.search_ledger(&search, BATCH_ROWS).await?;
+            let text = format.batch(&rows, reading == Reading::Begin, next.is_none());
+            Ok(Some((Bytes::from(text), next.map_or(Reading::End, Reading::Before))))
         }
     });
     let headers = [
@@ -201,9 +186,9 @@ mod tests {
 
     #[test]
     fn every_act_has_its_sentences() {
-        for act in [Book::Ledger, Book::Audit].into_iter().flat_map(acts) {
+        for action in [Book::Ledger, Book::Audit].into_iter().flat_map(Action::all) {
             for prefix in ["act", "what", "verb"] {
-                let key = format!("{prefix}-{act}");
+                let key = format!("{prefix}-{}", action.as_str());
                 let sentence = t_with(&key, &[("app", &"Fotowerk"), ("user", &"alice")]);
                 assert!(!sentence.contains("Unknown localization"), "{sentence}");
             }

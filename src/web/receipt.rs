@@ -8,10 +8,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::model::act::SubjectKind;
+use crate::model::by::Actor;
 use crate::model::confirmation::Confirmation;
 use crate::model::id::ReceiptId;
+use crate::model::purge::Purge;
 use crate::model::user::Role;
-use crate::store::purges::Left;
+use crate::store::purges::{DeletedRows, Left};
 use crate::store::receipts::LedgerRow;
 use crate::web::error::{Error, Result};
 use crate::web::form::Path;
@@ -29,8 +32,7 @@ pub struct Line {
 
 impl Line {
     fn taken(&self) -> i64 {
-        let row = &self.row;
-        row.access_tokens + row.refresh_tokens + row.authorization_codes + row.families + row.sessions
+        self.row.deleted.rows()
     }
 
     /// What there was to take, as far as it has been counted; a bar needs at least one.
@@ -63,18 +65,18 @@ impl ReceiptPage {
 
     /// Whether the act left anything to delete.
     fn has_purge(&self) -> bool {
-        self.lines.iter().any(|line| line.row.step.is_some())
+        self.lines.iter().any(|line| line.row.purge != Purge::Nothing)
     }
 }
 
 /// Where a reader of this receipt comes from: an address and its name.
 fn back(signed_in: &SignedIn, row: &LedgerRow, is_single: bool) -> (String, String) {
-    let is_own_act = row.actor_id.as_deref() == Some(signed_in.user.id.as_str());
-    match (&row.client_id, &row.user_id, row.actor_kind.as_str()) {
-        (Some(client), _, "developer") if is_own_act => {
+    let me = &signed_in.user.id;
+    match (&row.client_id, &row.user_id, &row.actor) {
+        (Some(client), _, Actor::Developer(developer)) if developer == me => {
             (format!("/apps/{client}"), row.client_name.clone().unwrap_or_default())
         }
-        (_, Some(user), _) if *user == signed_in.user.id => match &row.grant_id {
+        (_, Some(user), _) if user == me => match &row.grant_id {
             Some(grant) if is_single => {
                 (format!("/authorizations/{grant}"), row.client_name.clone().unwrap_or_default())
             }
@@ -114,10 +116,10 @@ pub async fn receipt(
         let left = app.store.purge_left(&row).await?;
         lines.push(Line { row, left });
     }
-    let is_own_act = first.actor_id.as_deref() == Some(signed_in.user.id.as_str());
-    let section = match (first.actor_kind.as_str(), signed_in.user.role) {
-        ("developer", _) if is_own_act => Section::Apps,
-        ("user", _) if is_own_act => Section::Authorizations,
+    let me = &signed_in.user.id;
+    let section = match (&first.actor, signed_in.user.role) {
+        (Actor::Developer(developer), _) if developer == me => Section::Apps,
+        (Actor::User(user), _) if user == me => Section::Authorizations,
         (_, Role::Admin) => Section::Ledger,
         _ => Section::Authorizations,
     };
@@ -135,14 +137,16 @@ const TYPE: &str = "receipt+jws";
 
 fn ended(row: &LedgerRow) -> Value {
     let mut ended = json!({
-        "sequence": row.sequence, "act": row.act, "subject_kind": row.subject_kind, "subject_id": row.subject_id,
+        "sequence": row.sequence, "act": row.action.as_str(), "subject_kind": row.subject_kind.as_str(), "subject_id": row.subject_id,
         "generation": row.generation, "grant_id": row.grant_id, "client_id": row.client_id, "user_id": row.user_id,
     });
-    if row.step.is_some() {
+    if row.purge != Purge::Nothing {
+        let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } =
+            row.deleted;
         ended["deleted"] = json!({
-            "access_tokens": row.access_tokens, "refresh_tokens": row.refresh_tokens,
-            "authorization_codes": row.authorization_codes, "devices": row.families, "sessions": row.sessions,
-            "finished_at": row.finished_at.map(iso),
+            "access_tokens": access_tokens, "refresh_tokens": refresh_tokens,
+            "authorization_codes": authorization_codes, "devices": families, "sessions": sessions,
+            "finished_at": row.purge.finished_at().map(iso),
         });
     }
     ended
@@ -165,7 +169,7 @@ pub async fn signed(State(app): State<App>, signed_in: SignedIn, Path(id): Path<
     let first = rows.first().ok_or(Error::NotFound)?;
     let statement = json!({
         "iss": app.config.issuer.as_str(), "iat": now.seconds(), "receipt_id": first.receipt_id,
-        "at": iso(first.at), "actor_kind": first.actor_kind, "origin": first.origin, "reason": first.reason,
+        "at": iso(first.at), "actor_kind": first.actor.kind(), "origin": first.origin.as_str(), "reason": first.reason,
         "ended": rows.iter().map(ended).collect::<Vec<_>>(),
         "resource_servers": reach.told.iter().map(told).collect::<Vec<_>>(),
         "settled": !reach.is_live() && !rows.iter().any(LedgerRow::is_purging),

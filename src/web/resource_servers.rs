@@ -22,11 +22,11 @@ use crate::model::secret::ResourceServerSecret;
 use crate::model::text;
 use crate::service::register::{self, NewResourceServer};
 use crate::store;
-use crate::store::resource_servers::Scopes;
+use crate::store::resource_servers::{ScopeEntry, Scopes};
 use crate::store::user_lists::ResourceServerRow;
 use crate::web::error::Result;
 use crate::web::form::{Form, Path};
-use crate::web::guards::{GuardingForm, Standing, server_of};
+use crate::web::guards::{GuardingForm, GuardsState, server_of};
 use crate::web::once::{self, Brought};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
@@ -35,11 +35,17 @@ use crate::web::text::t_with;
 /// Characters that explain a scope at the most.
 const LONGEST_DESCRIPTION: usize = 200;
 
+struct ListedServer {
+    row: ResourceServerRow,
+    scopes: Vec<ScopeEntry>,
+    guards: GuardsState,
+}
+
 #[derive(Template, WebTemplate)]
 #[template(path = "admin/resource_servers.html")]
 pub struct ListPage {
     page: Page,
-    servers: Vec<(ResourceServerRow, Standing)>,
+    servers: Vec<ListedServer>,
     drill: Option<Drill>,
 }
 
@@ -68,12 +74,14 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn) -> Result<ListPag
     let now = app.clock.now();
     let rows = app.store.resource_server_rows().await?;
     let registered = app.store.resource_servers()?;
+    let scopes = app.store.scopes()?;
     let tip = app.store.feed_tip()?;
-    let standing = |row: ResourceServerRow| {
+    let listed = |row: ResourceServerRow| {
         let server = registered.iter().find(|server| server.id == row.id)?;
-        Some((row, Standing::of(&app, server, tip, now)))
+        let guards = GuardsState::of(&app, server, tip, now);
+        Some(ListedServer { scopes: scopes.of_audience(&server.audience), row, guards })
     };
-    let servers = rows.into_iter().filter_map(standing).collect();
+    let servers = rows.into_iter().filter_map(listed).collect();
     let drill = app.store.last_drill()?;
     Ok(ListPage { page: signed_in.page(Section::ResourceServers, now), servers, drill })
 }

@@ -36,8 +36,7 @@ async fn user(world: &World, name: &str, email: &'static str) -> UserId {
 }
 
 async fn apps(world: &World, text: &str) -> Vec<String> {
-    let search =
-        ClientSearch { text: text.to_owned(), status: String::new(), order: ClientOrder::Name, page: 0 };
+    let search = ClientSearch { text: text.to_owned(), status: None, order: ClientOrder::Name, page: 0 };
     let found = world.store.search_clients(&search).await.unwrap();
     found.rows.into_iter().map(|row| row.name.to_string()).collect()
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::model::id::ClientId;
 
-use crate::store::purges::Tally;
+use crate::store::purges::DeletedRows;
 use crate::store::{Error, Result, Store, Tx, tokens};
 
 const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
@@ -64,14 +64,14 @@ pub struct ExportedRow {
 
 /// What makes a row of the ledger this one: which act it was, and whom it concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct LedgerRow {
+pub struct LedgerKey {
     pub sequence: i64,
     pub receipt_id: String,
     pub subject_kind: String,
     pub subject_id: String,
 }
 
-impl From<&ExportedRow> for LedgerRow {
+impl From<&ExportedRow> for LedgerKey {
     fn from(row: &ExportedRow) -> Self {
         Self {
             sequence: row.sequence,
@@ -101,11 +101,11 @@ pub fn is_copy(path: &Path) -> bool {
 ///
 /// # Errors
 /// When it can't be read.
-pub fn taken_away(path: &Path) -> Result<Vec<LedgerRow>> {
+pub fn taken_away(path: &Path) -> Result<Vec<LedgerKey>> {
     let database = reader(path)?;
     let mut statement = database.prepare(TAKEN_AWAY)?;
     let row = |row: &rusqlite::Row<'_>| {
-        Ok(LedgerRow {
+        Ok(LedgerKey {
             sequence: row.get(0)?,
             receipt_id: row.get(1)?,
             subject_kind: row.get(2)?,
@@ -219,13 +219,13 @@ impl Tx<'_> {
     }
 
     /// Deletes every code, token, family and session: for a database that nobody serves yet.
-    pub(in crate::store) fn void_all(&self) -> Result<Tally> {
+    pub(in crate::store) fn void_all(&self) -> Result<DeletedRows> {
         let mut rows = [0; VOID.len()];
         for (rows, statement) in rows.iter_mut().zip(VOID) {
             *rows = self.delete(statement, [])?;
         }
         let [access_tokens, refresh_tokens, authorization_codes, families, sessions] = rows;
-        Ok(Tally { access_tokens, refresh_tokens, authorization_codes, families, sessions })
+        Ok(DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions })
     }
 
     pub fn active_clients(&self) -> Result<Vec<ClientId>> {
