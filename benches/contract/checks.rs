@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::routing::{get, post};
 use rescind::clock::{Clock, Timestamp};
-use rescind::jwt::claims::{Allowance, Claims};
+use rescind::jwt::claims::{Claims, NewClaims};
 use rescind::jwt::key::{PrivateKey, SealedKey};
 use rescind::jwt::key_file::KeyFile;
 use rescind::jwt::token::Jwt;
@@ -130,9 +130,9 @@ fn signed(issuer: &str, family: FamilyId, key: &PrivateKey, now: Timestamp) -> R
         user: Some(UserId::generate(now)),
         generations: Generations { server: 1, client: 1, user: Some(1) },
     };
-    let allows = Allowance {
+    let allows = NewClaims {
         issuer,
-        audience: AUDIENCE.to_owned(),
+        audience: AUDIENCE,
         scope: &Scope::parse("photos.read photos.write").context("a scope")?,
         stamp: &stamp,
         grant_generation: Some(1),

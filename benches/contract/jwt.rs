@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use rescind::app::App;
 use rescind::clock::Clock;
 use rescind::config::Config;
-use rescind::jwt::claims::{Allowance, Claims};
+use rescind::jwt::claims::{Claims, NewClaims};
 use rescind::jwt::token::Jwt;
 use rescind::model::scope::Scope;
 use rescind::model::secret::RefreshToken;
@@ -52,9 +52,9 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
                 generations: Generations { server: 1, client: 1, user: Some(1) },
             })
         })?;
-        let allows = Allowance {
+        let allows = NewClaims {
             issuer,
-            audience: "https://api.example".to_owned(),
+            audience: "https://api.example",
             scope: &scope,
             stamp: &stamp,
             grant_generation: Some(1),

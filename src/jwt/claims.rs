@@ -35,9 +35,9 @@ pub struct Claims {
 }
 
 /// What a token allows, where, and what it hangs on.
-pub struct Allowance<'a> {
+pub struct NewClaims<'a> {
     pub issuer: &'a str,
-    pub audience: String,
+    pub audience: &'a str,
     pub scope: &'a Scope,
     pub stamp: &'a Stamp,
     /// Read together with the scope; there where the stamp has a grant.
@@ -49,13 +49,13 @@ impl Claims {
     pub const LONGEST_SCOPE: usize = 4 * 1024;
 
     /// A token with a name of its own.
-    pub fn new(allows: Allowance<'_>, now: Timestamp, life: Duration) -> Self {
-        let Allowance { issuer, audience, scope, stamp, grant_generation } = allows;
+    pub fn new(allows: NewClaims<'_>, now: Timestamp, life: Duration) -> Self {
+        let NewClaims { issuer, audience, scope, stamp, grant_generation } = allows;
         let Generations { server, client, user } = stamp.generations;
         Self {
             iss: issuer.to_owned(),
             exp: now.plus(life).seconds(),
-            aud: audience,
+            aud: audience.to_owned(),
             sub: stamp.user.as_ref().map_or_else(|| stamp.client.to_string(), UserId::to_string),
             client_id: stamp.client.to_string(),
             iat: now.seconds(),

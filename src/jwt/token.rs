@@ -90,7 +90,7 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::jwt::claims::Allowance;
+    use crate::jwt::claims::NewClaims;
     use crate::jwt::key::SealedKey;
     use crate::jwt::key_file::KeyFile;
     use crate::model::id::ClientId;
@@ -108,9 +108,9 @@ mod tests {
             user: None,
             generations: Generations { server: 1, client: 2, user: None },
         };
-        let allows = Allowance {
+        let allows = NewClaims {
             issuer: "https://id.example",
-            audience: "https://api.example".to_owned(),
+            audience: "https://api.example",
             scope: &Scope::parse("read").unwrap(),
             stamp: &stamp,
             grant_generation: None,

@@ -1,11 +1,9 @@
 //! Clients: the apps that ask for access.
 
-use std::collections::BTreeSet;
-
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, UserId};
 use crate::model::names::names;
-pub use crate::model::redirect_uri::RedirectUri;
+pub use crate::model::redirect_uri::{RedirectUri, RedirectUris};
 use crate::model::scope::Scope;
 use crate::model::text::{self, LineFault, line};
 
@@ -26,7 +24,7 @@ pub struct Client {
     pub grant_types: GrantTypes,
     /// What it may ask for; `None` means every scope.
     pub scope: Option<Scope>,
-    pub redirect_uris: Vec<RedirectUri>,
+    pub redirect_uris: RedirectUris,
     pub created_at: Timestamp,
 }
 
@@ -34,19 +32,6 @@ impl Client {
     /// Whether its access tokens are checked without us, and so not counted.
     pub fn has_jwts(&self) -> bool {
         self.token_format == TokenFormat::Jwt
-    }
-
-    /// The hosts and schemes that a ban of it covers: all but the person's own machine, sorted.
-    pub fn remote_domains(&self) -> Vec<String> {
-        let remote = self.redirect_uris.iter().filter(|uri| !uri.is_local()).map(RedirectUri::domain);
-        let domains: BTreeSet<String> = remote.filter(|domain| !domain.is_empty()).collect();
-        domains.into_iter().collect()
-    }
-
-    /// The domains that its redirect addresses lead to, sorted, separated by commas.
-    pub fn domains(&self) -> String {
-        let domains: BTreeSet<String> = self.redirect_uris.iter().map(RedirectUri::domain).collect();
-        domains.into_iter().collect::<Vec<_>>().join(", ")
     }
 }
 

@@ -1,6 +1,8 @@
 //! Redirect URIs: where authorization answers may be sent, and whose host that is.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use url::{Host, Url};
 
@@ -116,6 +118,51 @@ impl RedirectUri {
 impl std::fmt::Display for RedirectUri {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&self.0)
+    }
+}
+
+/// The addresses that a client is registered with, in the order of its registration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedirectUris(Vec<RedirectUri>);
+
+impl RedirectUris {
+    pub const fn new(uris: Vec<RedirectUri>) -> Self {
+        Self(uris)
+    }
+
+    /// As a row holds them: one on each line.
+    pub fn stored(text: &str) -> Self {
+        Self(text.lines().map(RedirectUri::stored).collect())
+    }
+
+    pub fn to_column(&self) -> String {
+        self.0.iter().map(RedirectUri::as_str).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The domain that stands for the app on pages: the first one's.
+    pub fn first_domain(&self) -> String {
+        self.0.first().map(RedirectUri::domain).unwrap_or_default()
+    }
+
+    /// The domains that they lead to, sorted, separated by commas.
+    pub fn domains(&self) -> String {
+        let domains: BTreeSet<String> = self.0.iter().map(RedirectUri::domain).collect();
+        domains.into_iter().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The hosts and schemes that a ban of the app covers: all but the person's own machine, sorted.
+    pub fn remote_domains(&self) -> Vec<String> {
+        let remote = self.0.iter().filter(|uri| !uri.is_local()).map(RedirectUri::domain);
+        let domains: BTreeSet<String> = remote.filter(|domain| !domain.is_empty()).collect();
+        domains.into_iter().collect()
+    }
+}
+
+impl Deref for RedirectUris {
+    type Target = [RedirectUri];
+
+    fn deref(&self) -> &[RedirectUri] {
+        &self.0
     }
 }
 

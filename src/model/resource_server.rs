@@ -128,50 +128,78 @@ impl MaxStaleness {
     }
 }
 
+/// A set of audiences, as it is stored: separated by one space, and sorted, so that equal sets are equal text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AudienceSet(String);
+
+impl AudienceSet {
+    /// As a row or a token of ours holds it.
+    pub fn stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split(' ').filter(|name| !name.is_empty())
+    }
+
+    pub fn contains(&self, audience: &str) -> bool {
+        self.names().any(|name| name == audience)
+    }
+
+    /// The one audience; `None` if there are several, or none.
+    pub fn single(&self) -> Option<&str> {
+        let mut names = self.names();
+        names.next().filter(|_| names.next().is_none())
+    }
+}
+
+impl<'a> FromIterator<&'a str> for AudienceSet {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        let mut names: Vec<&str> = names.into_iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(names.join(" "))
+    }
+}
+
 /// Whom something concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Audiences {
     Everyone,
-    Only(Vec<String>),
+    Only(AudienceSet),
 }
 
 impl Audiences {
-    pub const NOBODY: Self = Self::Only(Vec::new());
+    pub const NOBODY: Self = Self::Only(AudienceSet(String::new()));
 
-    /// As a column holds them: separated by spaces; NULL stands for everyone.
+    /// As a column holds them; NULL stands for everyone.
     pub fn from_column(text: Option<&str>) -> Self {
-        match text {
-            None => Self::Everyone,
-            Some(text) => {
-                Self::Only(text.split(' ').filter(|name| !name.is_empty()).map(str::to_owned).collect())
-            }
-        }
+        text.map_or(Self::Everyone, |text| Self::Only(AudienceSet::stored(text)))
     }
 
-    pub fn to_column(&self) -> Option<String> {
+    pub fn to_column(&self) -> Option<&str> {
         match self {
             Self::Everyone => None,
-            Self::Only(names) => Some(names.join(" ")),
+            Self::Only(set) => Some(set.as_str()),
         }
     }
 
     pub fn concern(&self, audience: &str) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Only(names) => names.iter().any(|name| name == audience),
+            Self::Only(set) => set.contains(audience),
         }
     }
 
-    /// These and those, sorted, so that equal sets are equal text.
+    /// These and those.
     #[must_use]
     pub fn union(self, others: &Self) -> Self {
         match (self, others) {
-            (Self::Only(mut names), Self::Only(others)) => {
-                names.extend(others.iter().cloned());
-                names.sort_unstable();
-                names.dedup();
-                Self::Only(names)
-            }
+            (Self::Only(set), Self::Only(others)) => Self::Only(set.names().chain(others.names()).collect()),
             _ => Self::Everyone,
         }
     }
@@ -231,8 +259,15 @@ mod tests {
         assert!(everyone.concern("a") && !nobody.concern("a") && !nobody.concern(""));
         assert!(one.concern("a") && one.concern("b") && !one.concern("a b"));
         for audiences in [&everyone, &nobody, &one] {
-            assert_eq!(Audiences::from_column(audiences.to_column().as_deref()), *audiences);
+            assert_eq!(Audiences::from_column(audiences.to_column()), *audiences);
         }
+    }
+
+    #[test]
+    fn a_set_of_one_audience_has_a_single_one() {
+        let [none, one, two] = ["", "a", "a b"].map(AudienceSet::stored);
+        assert_eq!([none.single(), one.single(), two.single()], [None, Some("a"), None]);
+        assert_eq!(AudienceSet::from_iter(["b", "a", "b"]), two);
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn redirect(params: &Params, client: &Client) -> Option<RedirectUri> {
             let named = RedirectUri::stored(named);
             client.redirect_uris.iter().any(|registered| registered.allows(&named)).then_some(named)
         }
-        None => match client.redirect_uris.as_slice() {
+        None => match &*client.redirect_uris {
             [only] => Some(only.clone()),
             _ => None,
         },

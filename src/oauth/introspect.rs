@@ -31,8 +31,8 @@ pub async fn introspect(
         Some(token) => app.store.live_access_token(&token.digest(), now)?,
         None => app.keys.live_jwt(&app.store, token, app.config.issuer.as_str(), now)?,
     };
-    // A resource server learns about access tokens for its own audience alone.
-    let is_visible = |facts: &AccessTokenFacts| facts.audience.split(' ').any(|one| one == &*caller.audience);
+    // A resource server learns only about access tokens for its own audience.
+    let is_visible = |facts: &AccessTokenFacts| facts.audiences.contains(&caller.audience);
     let answer = match facts.filter(is_visible) {
         Some(facts) => {
             app.last_used.note(&facts.stamp, now);

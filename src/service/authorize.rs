@@ -186,7 +186,7 @@ fn consented_grant(
             if *seen != (Seen { user: user.clone(), generations, version, ended }) {
                 return Err(Error::Ask);
             }
-            let audiences = Audiences::from_column(Some(&scopes.audience(scope)));
+            let audiences = Audiences::Only(scopes.audiences(scope));
             let grant = match open {
                 Some(grant) => renew(tx, grant, scope, &audiences, generations, now)?,
                 None => {

@@ -2,7 +2,9 @@
 
 use crate::clock::Timestamp;
 use crate::model::canary::{AUDIENCE, NAME, Outcome, PUBLISHER, SCOPE};
-use crate::model::client::{AppName, Client, ClientKind, ClientStatus, GrantType, GrantTypes, TokenFormat};
+use crate::model::client::{
+    AppName, Client, ClientKind, ClientStatus, GrantType, GrantTypes, RedirectUris, TokenFormat,
+};
 use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId, random62};
 use crate::model::resource_server::{Guarding, ResourceServer};
 use crate::model::scope::Scope;
@@ -84,7 +86,7 @@ fn client(tx: &Tx<'_>, now: Timestamp) -> Result<Client, Error> {
         token_format: TokenFormat::Jwt,
         grant_types: GrantTypes::new(vec![GrantType::ClientCredentials]),
         scope: Some(Scope::from_iter([SCOPE])),
-        redirect_uris: Vec::new(),
+        redirect_uris: RedirectUris::default(),
         created_at: now,
     };
     tx.insert_client(&client)?;

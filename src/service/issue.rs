@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::fail;
-use crate::jwt::claims::{self, Claims};
+use crate::jwt::claims::{Claims, NewClaims};
 use crate::jwt::token::Jwt;
 use crate::model::act::Act;
 use crate::model::by::By;
@@ -145,8 +145,8 @@ impl Terms {
     /// # Errors
     /// `InvalidTarget`; `InvalidScope` where nothing is left.
     fn narrowed(&self, scope: &Scope) -> Result<Scope> {
-        let audiences = self.scopes.audience(scope);
-        if !self.resources.iter().all(|resource| audiences.split(' ').any(|one| one == resource)) {
+        let audiences = self.scopes.audiences(scope);
+        if !self.resources.iter().all(|resource| audiences.contains(resource)) {
             return Err(Error::InvalidTarget);
         }
         let scope = self.scopes.narrowed(scope, &self.resources);
@@ -328,9 +328,9 @@ fn access_token(tx: &Tx<'_>, exchanged: &Exchanged, scope: &Scope, terms: &Terms
     match &terms.making {
         Making::Opaque => {
             let token = AccessToken::generate(born(stamp, terms));
-            let audience = terms.scopes.audience(&scope);
+            let audiences = terms.scopes.audiences(&scope);
             let expires_at = terms.now.plus(terms.life());
-            let allows = Allowance { scope: &scope, audience: &audience, expires_at };
+            let allows = Allowance { scope: &scope, audiences: &audiences, expires_at };
             tx.insert_access_token(&token.digest(), exchanged, &allows, terms.now)?;
             Ok(Minted { access: Unsigned::Opaque(token), scope, refresh_token: None })
         }
@@ -350,15 +350,13 @@ fn claims(
     scope: Scope,
     terms: &Terms,
 ) -> Result<Minted> {
-    let audience = terms.scopes.audience(&scope);
-    if audience.is_empty() || audience.contains(' ') {
-        return Err(Error::SeveralAudiences);
-    }
+    let audiences = terms.scopes.audiences(&scope);
+    let audience = audiences.single().ok_or(Error::SeveralAudiences)?;
     // What could not be read again is not written.
     if scope.as_str().len() > Claims::LONGEST_SCOPE {
         return Err(Error::LongScope);
     }
-    let allows = claims::Allowance { issuer, audience, scope: &scope, stamp, grant_generation };
+    let allows = NewClaims { issuer, audience, scope: &scope, stamp, grant_generation };
     let claims = Claims::new(allows, terms.now, terms.life());
     Ok(Minted { access: Unsigned::Jwt(Box::new(claims)), scope, refresh_token: None })
 }
@@ -403,9 +401,9 @@ pub async fn for_client(store: &Store, scope: Scope, terms: Terms) -> Result<Iss
     store
         .write(move |tx| {
             let token = AccessToken::generate(terms.now);
-            let audience = terms.scopes.audience(&scope);
+            let audiences = terms.scopes.audiences(&scope);
             let expires_at = terms.now.plus(terms.life());
-            let allows = Allowance { scope: &scope, audience: &audience, expires_at };
+            let allows = Allowance { scope: &scope, audiences: &audiences, expires_at };
             if !tx.insert_client_access_token(&token.digest(), &terms.client, &allows, terms.now)? {
                 return Err(Error::ClientShut);
             }

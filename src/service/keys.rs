@@ -18,6 +18,7 @@ use crate::model::audit::{Event, Object};
 use crate::model::by::By;
 use crate::model::id::KeyId;
 use crate::model::key::{Algorithm, Retirement, SigningKey, Use};
+use crate::model::resource_server::AudienceSet;
 use crate::model::scope::Scope;
 use crate::model::secret::SuccessorSecret;
 use crate::service::audit;
@@ -194,10 +195,10 @@ impl Keys {
                 created_at: claims.issued_at(),
                 expires_at: claims.expires_at(),
                 id: claims.jti,
-                audience: claims.aud,
+                audiences: AudienceSet::stored(claims.aud),
             })
         });
-        Ok(facts.filter(|facts| !store.is_dead(facts, now)))
+        Ok(facts.filter(|facts| now < facts.expires_at && !store.is_dead(facts)))
     }
 
     /// Publishes another key, which signs a minute later; the present one is accepted until what it

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
 use crate::model::client::{
-    AppName, Client, ClientField, ClientKind, ClientStatus, GrantTypes, RedirectUri, TokenFormat,
+    AppName, Client, ClientField, ClientKind, ClientStatus, GrantTypes, RedirectUri, RedirectUris,
+    TokenFormat,
 };
 use crate::model::id::{ClientId, ClientSecretId, ResourceServerId, UserId};
 use crate::model::password::Password;
@@ -126,7 +127,7 @@ pub async fn client(store: &Store, new: NewClient, by: By) -> Result<(ClientId, 
         token_format: new.token_format,
         grant_types: new.grant_types,
         scope: new.scope,
-        redirect_uris: new.redirect_uris,
+        redirect_uris: RedirectUris::new(new.redirect_uris),
         created_at: now,
     };
     let id = client.id.clone();
@@ -175,7 +176,7 @@ pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: Clien
             let after = Client {
                 name: edit.name.clone(),
                 publisher: edit.publisher.clone(),
-                redirect_uris: edit.redirect_uris.clone(),
+                redirect_uris: RedirectUris::new(edit.redirect_uris.clone()),
                 scope: edit.scope.clone(),
                 token_format: edit.token_format,
                 ..before.clone()
@@ -198,7 +199,12 @@ pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: Clien
                 tx.insert_client_change(&id, ClientField::Publisher, &before.publisher, now)?;
             }
             if before.redirect_uris != after.redirect_uris {
-                tx.insert_client_change(&id, ClientField::RedirectUris, &before.domains(), now)?;
+                tx.insert_client_change(
+                    &id,
+                    ClientField::RedirectUris,
+                    &before.redirect_uris.domains(),
+                    now,
+                )?;
             }
             let fields = Some(edited_fields(&before, &after)).filter(|fields| !fields.is_empty());
             Ok(audit::record(tx, Event::ClientEdited, Object::Client(id.clone()), fields, by)?)

@@ -20,6 +20,7 @@ use crate::model::audit::{Event, Object};
 use crate::model::by::By;
 use crate::model::client::{Client, ClientStatus};
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
+use crate::model::resource_server::AudienceSet;
 use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
 use crate::service::audit;
@@ -262,7 +263,7 @@ pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by:
 
 /// The hosts that a banned app sent people to: refused at registration.
 pub(super) fn ban_domains(tx: &Tx<'_>, banned: &Client, at: Timestamp) -> store::Result<()> {
-    banned.remote_domains().iter().try_for_each(|domain| tx.ban_domain(domain, &banned.id, at))
+    banned.redirect_uris.remote_domains().iter().try_for_each(|domain| tx.ban_domain(domain, &banned.id, at))
 }
 
 /// An admin bans an app for good: the hosts that it sent people to are refused at registration.
@@ -492,7 +493,7 @@ fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<&ClientId>, by: &By) -> Resu
         client: stamp.client,
         grant: stamp.grant,
         user: stamp.user,
-        audience: claims.aud.clone(),
+        audiences: AudienceSet::stored(claims.aud.as_str()),
     };
     let token = Target::Jwt(&claims.jti, claims.expires_at(), owned);
     Ok(TokenRevocation::of(act(tx, Act::AccessTokenRevoked, token, by)?))

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, UserId};
+use crate::model::resource_server::AudienceSet;
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
@@ -39,7 +40,7 @@ pub struct AccessTokenFacts {
     /// What its grant's generation was; `None` without a grant.
     pub grant_generation: Option<i64>,
     pub scope: Scope,
-    pub audience: String,
+    pub audiences: AudienceSet,
     pub created_at: Timestamp,
     pub expires_at: Timestamp,
 }
@@ -50,7 +51,7 @@ impl AccessTokenFacts {
             id: token.token_id(),
             stamp: tokens::stamp(row)?,
             scope: row.get(7)?,
-            audience: row.get(8)?,
+            audiences: row.get(8)?,
             created_at: row.get(9)?,
             expires_at: row.get(10)?,
             grant_generation: row.get(11)?,
@@ -70,7 +71,8 @@ impl Store {
                 facts
             }
         };
-        Ok(Some(facts).filter(|facts| !self.is_dead(facts, now)))
+        let is_live = self.no_earlier_than_deletions(now) < facts.expires_at && !self.is_dead(&facts);
+        Ok(is_live.then_some(facts))
     }
 }
 
@@ -86,7 +88,7 @@ fn find(connection: &Connection, token: &Digest) -> rusqlite::Result<Option<Acce
 /// What an access token allows, where and until when.
 pub struct Allowance<'a> {
     pub scope: &'a Scope,
-    pub audience: &'a str,
+    pub audiences: &'a AudienceSet,
     pub expires_at: Timestamp,
 }
 
@@ -95,8 +97,7 @@ pub struct OwnedToken {
     pub client: ClientId,
     pub grant: Option<GrantId>,
     pub user: Option<UserId>,
-    /// Separated by spaces.
-    pub audience: String,
+    pub audiences: AudienceSet,
 }
 
 impl Tx<'_> {
@@ -122,7 +123,7 @@ impl Tx<'_> {
                 stamp.generations.user,
                 grant_generation,
                 allows.scope,
-                allows.audience,
+                allows.audiences,
                 now,
                 allows.expires_at,
             ])
@@ -146,7 +147,7 @@ impl Tx<'_> {
                 rest(token),
                 client,
                 allows.scope,
-                allows.audience,
+                allows.audiences,
                 now,
                 allows.expires_at
             ])
@@ -160,7 +161,7 @@ impl Tx<'_> {
                 client,
                 grant: tokens::optional_id(row, 1)?,
                 user: tokens::optional_id(row, 2)?,
-                audience: row.get(3)?,
+                audiences: row.get(3)?,
             })
         };
         Ok(self

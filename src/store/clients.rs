@@ -130,7 +130,6 @@ impl Default for CachedClients {
 }
 
 fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
-    let uris = row.get_ref(12)?.as_str()?.lines().map(RedirectUri::stored);
     Ok(Client {
         id: row.get(0)?,
         owner: row.get(1)?,
@@ -142,7 +141,7 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
         token_format: row.get(9)?,
         grant_types: row.get(10)?,
         scope: row.get(11)?,
-        redirect_uris: uris.collect(),
+        redirect_uris: row.get(12)?,
         created_at: row.get(13)?,
         version: row.get(14)?,
     })
@@ -246,7 +245,6 @@ impl Store {
 
 impl Tx<'_> {
     pub fn insert_client(&self, client: &Client) -> Result<()> {
-        let uris: Vec<_> = client.redirect_uris.iter().map(RedirectUri::as_str).collect();
         self.connection.prepare_cached(INSERT)?.execute(params![
             client.id,
             client.owner,
@@ -256,7 +254,7 @@ impl Tx<'_> {
             client.token_format,
             client.grant_types,
             client.scope,
-            uris.join("\n"),
+            client.redirect_uris,
             client.created_at,
         ])?;
         self.write_client_texts(client)
@@ -330,13 +328,12 @@ impl Tx<'_> {
 
     /// `false` unless it is `owner`'s, and neither banned nor deleted.
     pub fn update_client(&self, client: &Client, owner: &UserId) -> Result<bool> {
-        let uris: Vec<_> = client.redirect_uris.iter().map(RedirectUri::as_str).collect();
         let rows = self.connection.prepare_cached(UPDATE)?.execute(params![
             client.id,
             owner,
             client.name,
             client.publisher,
-            uris.join("\n"),
+            client.redirect_uris,
             client.scope,
             client.token_format,
         ])?;

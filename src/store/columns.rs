@@ -18,7 +18,8 @@ use crate::model::id::{
 };
 use crate::model::key::Algorithm;
 use crate::model::purge::{Purge, PurgeStep};
-use crate::model::resource_server::Guard;
+use crate::model::redirect_uri::RedirectUris;
+use crate::model::resource_server::{AudienceSet, Audiences, Guard};
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::user::{Role, UserStatus, Username};
@@ -92,9 +93,11 @@ columns! { &str, as_str, &str;
     ClientKind: |text| Some(Self::stored(text)), |kind| kind.as_str();
     TokenFormat: |text| Some(Self::stored(text)), |format| format.as_str();
     Scope: |text| Some(Self::stored(text)), |scope| scope.as_str();
+    AudienceSet: |text| Some(Self::stored(text)), |set| set.as_str();
 }
 
 columns! { &str, as_str, String;
+    RedirectUris: |text| Some(Self::stored(text)), |uris| uris.to_column();
     GrantTypes: |text| Some(Self::stored(text)), |types| types.to_string();
 }
 
@@ -104,6 +107,19 @@ columns! { i64, as_i64, i64;
 
 columns! { &[u8], as_blob, &[u8];
     Digest: |bytes| <[u8; 32]>::try_from(bytes).ok().map(Self::from_bytes), |digest| digest.as_bytes();
+}
+
+impl ToSql for Audiences {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(self.to_column().map_or(ValueRef::Null, ValueRef::from)))
+    }
+}
+
+/// NULL stands for everyone.
+impl FromSql for Audiences {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str_or_null().map(Self::from_column)
+    }
 }
 
 /// Of the columns `client_status`, `client_status_at` and `client_status_reason`.

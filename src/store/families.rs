@@ -54,11 +54,9 @@ pub(super) struct ClosedFamily {
 impl Store {
     /// Wherever a device's grant ever allowed anything; `None` if there is no such device under it.
     pub fn device_audiences(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Audiences>> {
-        let found = |row: &rusqlite::Row<'_>| {
-            let audiences: Option<String> = row.get(0)?;
-            Ok(Audiences::from_column(audiences.as_deref()))
-        };
-        self.lookup(|c| c.prepare_cached(AUDIENCES)?.query_row(params![family, grant], found).optional())
+        self.lookup(|c| {
+            c.prepare_cached(AUDIENCES)?.query_row(params![family, grant], |row| row.get(0)).optional()
+        })
     }
 
     pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {

@@ -70,9 +70,9 @@ impl Heads {
     pub fn note(&mut self, audiences: &Audiences, sequence: i64) {
         match audiences {
             Audiences::Everyone => self.everyone = self.everyone.max(sequence),
-            Audiences::Only(names) => {
-                for name in names {
-                    let head = self.by_audience.entry(name.clone()).or_default();
+            Audiences::Only(set) => {
+                for name in set.names() {
+                    let head = self.by_audience.entry(name.to_owned()).or_default();
                     *head = sequence.max(*head);
                 }
                 let head = self.by_set.entry(audiences.clone()).or_default();

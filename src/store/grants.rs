@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
-use crate::model::client::{AppName, ClientStatus, TokenFormat};
+use crate::model::client::{AppName, ClientStatus, RedirectUris, TokenFormat};
 use crate::model::grant::GrantStatus;
 use crate::model::id::{ClientId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
@@ -97,7 +97,7 @@ pub struct GrantCard {
     pub name: AppName,
     pub publisher: String,
     pub token_format: TokenFormat,
-    pub redirect_uris: String,
+    pub redirect_uris: RedirectUris,
     #[sqlx(flatten)]
     pub client_status: ClientStatus,
     /// Whether the consent still stands; if not, the app has to ask again.
@@ -135,9 +135,8 @@ const fn generations(server: i64, client: i64, user: i64) -> Generations {
 }
 
 fn audiences(connection: &rusqlite::Connection, id: &GrantId) -> rusqlite::Result<Audiences> {
-    let known: Option<Option<String>> =
-        connection.prepare_cached(AUDIENCES)?.query_row([id], |row| row.get(0)).optional()?;
-    Ok(Audiences::from_column(known.flatten().as_deref()))
+    let known = connection.prepare_cached(AUDIENCES)?.query_row([id], |row| row.get(0)).optional()?;
+    Ok(known.unwrap_or(Audiences::Everyone))
 }
 
 fn current(
@@ -164,7 +163,7 @@ fn open(
                 scope: row.get(1)?,
                 generations: generations(row.get(2)?, row.get(3)?, row.get(4)?),
                 authorized_at: row.get(5)?,
-                audiences: Audiences::from_column(row.get::<_, Option<String>>(6)?.as_deref()),
+                audiences: row.get(6)?,
             })
         })
         .optional()
@@ -259,32 +258,19 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         let Consented { scope, audiences, generations: at } = consented;
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            id,
-            user,
-            client,
-            scope,
-            at.server,
-            at.client,
-            at.user,
-            now,
-            audiences.to_column()
-        ])?;
+        self.connection
+            .prepare_cached(INSERT)?
+            .execute(params![id, user, client, scope, at.server, at.client, at.user, now, audiences])?;
         Ok(())
     }
 
     /// A new consent to an open grant.
     pub fn renew_grant(&self, id: &GrantId, consented: &Consented<'_>, now: Timestamp) -> Result<bool> {
         let Consented { scope, audiences, generations: at } = consented;
-        let rows = self.connection.prepare_cached(RENEW)?.execute(params![
-            id,
-            scope,
-            at.server,
-            at.client,
-            at.user,
-            now,
-            audiences.to_column()
-        ])?;
+        let rows = self
+            .connection
+            .prepare_cached(RENEW)?
+            .execute(params![id, scope, at.server, at.client, at.user, now, audiences])?;
         Ok(rows == 1)
     }
 

@@ -35,7 +35,7 @@ impl Tx<'_> {
             entry.client,
             entry.user,
             entry.subject.generation(),
-            audiences.to_column(),
+            audiences,
         ])?;
         let sequence = self.connection.last_insert_rowid();
         self.effects.borrow_mut().ledger_head = Some(sequence);

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::model::canary;
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::{
-    EarlierSecret, Guarding, MaxStaleness, ResourceServer, is_same_audience,
+    AudienceSet, EarlierSecret, Guarding, MaxStaleness, ResourceServer, is_same_audience,
 };
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
@@ -112,12 +112,9 @@ impl Scopes {
         })
     }
 
-    /// The audiences of `scope`, separated by spaces.
-    pub fn audience(&self, scope: &Scope) -> String {
-        let mut audiences: Vec<&str> = self.of(scope).map(|entry| entry.audience.as_str()).collect();
-        audiences.sort_unstable();
-        audiences.dedup();
-        audiences.join(" ")
+    /// The audiences of `scope`.
+    pub fn audiences(&self, scope: &Scope) -> AudienceSet {
+        self.of(scope).map(|entry| entry.audience.as_str()).collect()
     }
 
     /// All entries of the resource server with this audience.

@@ -15,7 +15,7 @@ use crate::model::by::By;
 use crate::model::canary;
 use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
-use crate::model::resource_server::Audiences;
+use crate::model::resource_server::{AudienceSet, Audiences};
 use crate::model::secret::Digest;
 use crate::model::user::UserStatus;
 
@@ -57,8 +57,8 @@ impl Ended {
     }
 
     fn token(id: String, of: OwnedToken, rows: i64) -> Self {
-        let OwnedToken { client, grant, user, audience } = of;
-        let token = Some((Audiences::from_column(Some(&audience)), rows));
+        let OwnedToken { client, grant, user, audiences } = of;
+        let token = Some((Audiences::Only(audiences), rows));
         Self { subject: Subject::Token(id), grant, client: Some(client), user, token }
     }
 }
@@ -71,7 +71,7 @@ impl Tx<'_> {
         };
         let (audiences, rows) = match token {
             Some((audiences, rows)) => (audiences, Some(rows)),
-            None if act == Act::CanaryRevoked => (Audiences::Only(vec![canary::AUDIENCE.to_owned()]), None),
+            None if act == Act::CanaryRevoked => (Audiences::Only(AudienceSet::stored(canary::AUDIENCE)), None),
             None => (self.audiences_of(&subject, grant.as_ref())?, None),
         };
         let entry = Entry { receipt: receipt.clone(), act, subject, grant, client, user };

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use crate::model::client::{Client, RedirectUri};
+use crate::model::client::{Client, RedirectUri, RedirectUris};
 use crate::model::id::{ClientId, UserId};
 use crate::model::text::{folded, skeletons};
 
@@ -83,7 +83,7 @@ pub(super) fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
         let mut clients = tx.prepare(CLIENTS_WITHOUT)?;
         let mut rows = clients.query([])?;
         while let Some(row) = rows.next()? {
-            let uris: Vec<RedirectUri> = text(row, 3)?.lines().map(RedirectUri::stored).collect();
+            let uris = RedirectUris::stored(&text(row, 3)?);
             write_client(&tx, &text(row, 0)?, &text(row, 1)?, &text(row, 2)?, &uris)?;
         }
         let mut users = tx.prepare(USERS_WITHOUT)?;

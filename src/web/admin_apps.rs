@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
-use crate::model::client::{Client, ClientStatusKind, RedirectUri};
+use crate::model::client::{Client, ClientStatusKind};
 use crate::model::id::{ClientId, ReceiptId};
 use crate::service::{moderate, revoke};
 use crate::store::client_lists::{ClientOrder, ClientRow, ClientSearch, Rows};
@@ -92,7 +92,7 @@ struct SharedDomain {
 
 async fn shared_domains(app: &App, client: &Client) -> Result<Vec<SharedDomain>> {
     let mut domains = Vec::new();
-    for name in client.remote_domains() {
+    for name in client.redirect_uris.remote_domains() {
         let others = app.store.clients_with_domain(&name, &client.id).await?;
         domains.push(SharedDomain { name, others });
     }
@@ -126,7 +126,7 @@ pub async fn detail(
     shared.retain(|domain| !domain.others.is_empty());
     Ok(DetailPage {
         page: signed_in.page(Section::AdminApps, app.clock.now()),
-        domain: client.redirect_uris.first().map(RedirectUri::domain).unwrap_or_default(),
+        domain: client.redirect_uris.first_domain(),
         permissions: allowed.map(|entry| entry.description.clone()).collect(),
         is_own: client.owner == signed_in.user.id,
         shared,

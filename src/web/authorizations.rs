@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::model::client::{ClientStatus, RedirectUri};
+use crate::model::client::ClientStatus;
 use crate::model::grant::GrantStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId};
 use crate::model::params::Params;
@@ -37,10 +37,9 @@ pub struct Card {
 
 impl Card {
     fn new(grant: GrantCard, scopes: &Scopes, now: Timestamp) -> Self {
-        let first = grant.redirect_uris.lines().next().map(RedirectUri::stored);
         let idle = now.since(grant.last_used_at.unwrap_or(grant.authorized_at)).as_secs() / 86_400;
         Self {
-            domain: first.map(|uri| uri.domain()).unwrap_or_default(),
+            domain: grant.redirect_uris.first_domain(),
             permissions: scopes.of(&grant.scope).map(|entry| entry.description.clone()).collect(),
             unused_days: (idle >= UNUSED_DAYS).then_some(idle),
             grant,

@@ -51,7 +51,7 @@ fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<D
         let (key, now) = match field {
             ClientField::Name => ("consent-changed-name", client.name.to_string()),
             ClientField::Publisher => ("consent-changed-publisher", client.publisher.clone()),
-            ClientField::RedirectUris => ("consent-changed-domains", client.domains()),
+            ClientField::RedirectUris => ("consent-changed-domains", client.redirect_uris.domains()),
         };
         if earlier != now {
             differences.push(Difference { key, earlier });

@@ -42,7 +42,7 @@ async fn a_round_ends_the_canary_s_token_once_and_tells_nobody_else() {
         let issuer = world.app.config.issuer.as_str();
         world.app.keys.live_jwt(&world.app.store, &token.access, issuer, now).unwrap()
     };
-    assert_eq!(facts().expect("a live token").audience, AUDIENCE);
+    assert_eq!(facts().expect("a live token").audiences.as_str(), AUDIENCE);
     assert!(revokes(&world, &canary).await);
     assert!(facts().is_none());
     assert!(!revokes(&world, &canary).await, "the generation has moved");

@@ -6,6 +6,7 @@ use rescind::model::act::Act;
 use rescind::model::by::By;
 use rescind::model::client::{AppName, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, ReceiptId, UserId};
+use rescind::model::resource_server::AudienceSet;
 use rescind::model::secret::Digest;
 use rescind::service::register::{self, ClientEdit};
 use rescind::service::revoke;
@@ -50,7 +51,7 @@ async fn every_thread_sees_at_once_what_was_answered_on_another() {
     let store = &world.store;
     let facts = store.live_access_token(&token, NOW).unwrap().unwrap();
     let opaque = || store.live_access_token(&token, NOW).unwrap().is_some();
-    let jwt = || !store.is_dead(&facts, NOW);
+    let jwt = || !store.is_dead(&facts);
     let asks = || store.client_and_secrets(&client, NOW).unwrap().unwrap();
     let secrets = || asks().secrets(NOW).cloned().collect::<Vec<_>>();
     let registered = || (asks().name.as_str().to_owned(), asks().token_format, asks().status.is_active());
@@ -86,11 +87,11 @@ async fn every_thread_refuses_a_jwt_that_was_revoked_by_itself() {
     let store = &world.store;
     let mut facts = store.live_access_token(&token, NOW).unwrap().unwrap();
     "jti".clone_into(&mut facts.id);
-    let lives = || !store.is_dead(&facts, NOW);
+    let lives = || !store.is_dead(&facts);
     assert!(everywhere(lives));
     let revoke = move |tx: &Tx<'_>| {
         let owned =
-            OwnedToken { client: client.clone(), grant: None, user: None, audience: "api".to_owned() };
+            OwnedToken { client: client.clone(), grant: None, user: None, audiences: AudienceSet::stored("api") };
         let target = Target::Jwt("jti", after(600), owned);
         tx.revoke(target, Act::AccessTokenRevoked, &ReceiptId::generate(NOW), &operator())
     };

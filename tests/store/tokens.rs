@@ -2,6 +2,7 @@
 
 use rescind::model::act::Act;
 use rescind::model::id::ReceiptId;
+use rescind::model::resource_server::AudienceSet;
 use rescind::model::scope::Scope;
 use rescind::model::secret::Digest;
 use rescind::store::access_tokens::Allowance;
@@ -26,7 +27,11 @@ async fn tokens_with_the_same_place_stand_side_by_side_until_eight_are_there() {
     let insert = async |n: u8| {
         let client = client.clone();
         let write = move |tx: &Tx<'_>| {
-            let allows = Allowance { scope: &Scope::default(), audience: "", expires_at: after(60) };
+            let allows = Allowance {
+                scope: &Scope::default(),
+                audiences: &AudienceSet::default(),
+                expires_at: after(60),
+            };
             tx.insert_client_access_token(&digest(n), &client, &allows, NOW)
         };
         world.store.write(write).await

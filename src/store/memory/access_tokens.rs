@@ -9,6 +9,7 @@ use quick_cache::sync::Cache;
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
+use crate::model::resource_server::AudienceSet;
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Stamp};
@@ -44,7 +45,7 @@ struct Terms {
     generations: Generations,
     grant_generation: Option<i64>,
     scope: Scope,
-    audience: String,
+    audiences: AudienceSet,
 }
 
 impl Default for AccessTokenCache {
@@ -63,20 +64,20 @@ fn key(token: &Digest) -> [u8; 16] {
 impl AccessTokenCache {
     pub(in crate::store) fn get(&self, token: &Digest) -> Option<AccessTokenFacts> {
         let Cached { family, grant, user, created_at, expires_at, terms } = self.tokens.get(&key(token))?;
-        let Terms { client, generations, grant_generation, scope, audience } = &*terms;
+        let Terms { client, generations, grant_generation, scope, audiences } = &*terms;
         Some(AccessTokenFacts {
             id: token.token_id(),
             stamp: Stamp { family, grant, client: client.clone(), user, generations: *generations },
             grant_generation: *grant_generation,
             scope: scope.clone(),
-            audience: audience.clone(),
+            audiences: audiences.clone(),
             created_at,
             expires_at,
         })
     }
 
     pub(in crate::store) fn insert(&self, token: &Digest, facts: &AccessTokenFacts) {
-        if facts.scope.as_str().len() + facts.audience.len() > LONGEST {
+        if facts.scope.as_str().len() + facts.audiences.as_str().len() > LONGEST {
             return;
         }
         let Stamp { family, grant, user, .. } = facts.stamp.clone();
@@ -91,7 +92,7 @@ impl AccessTokenCache {
             generations: facts.stamp.generations,
             grant_generation: facts.grant_generation,
             scope: facts.scope.clone(),
-            audience: facts.audience.clone(),
+            audiences: facts.audiences.clone(),
         });
         if let Some(known) = self.terms.get(&terms) {
             return known;
@@ -127,7 +128,7 @@ mod tests {
             },
             grant_generation: Some(3),
             scope: Scope::parse("read").unwrap(),
-            audience: audience.to_owned(),
+            audiences: AudienceSet::stored(audience),
             created_at: BORN,
             expires_at: BORN.plus(Duration::from_secs(60)),
         }
@@ -141,7 +142,7 @@ mod tests {
         let again = cache.get(&token(1)).unwrap();
         assert_eq!(again.stamp, read.stamp);
         assert_eq!((again.id, again.grant_generation), (token(1).token_id(), Some(3)));
-        assert_eq!((again.scope.as_str(), again.audience.as_str()), ("read", "api"));
+        assert_eq!((again.scope.as_str(), again.audiences.as_str()), ("read", "api"));
         assert_eq!((again.created_at, again.expires_at), (read.created_at, read.expires_at));
         assert!(cache.get(&token(2)).is_none());
     }

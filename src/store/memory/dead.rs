@@ -148,12 +148,15 @@ impl DeadSet {
 }
 
 impl Store {
-    /// Whether a token has expired, or anything that it hangs on was revoked, or the token itself.
-    pub fn is_dead(&self, token: &AccessTokenFacts, now: Timestamp) -> bool {
+    /// Whether anything that a token hangs on was revoked, or the token itself.
+    pub fn is_dead(&self, token: &AccessTokenFacts) -> bool {
         let dead = &self.published().dead;
-        let expired = now.millis().max(dead.expired_through.load(Ordering::SeqCst));
-        token.expires_at.millis() <= expired
-            || dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id)))
+        dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id)))
+    }
+
+    /// The time, or a later one if what had expired by then was deleted before the clock was set back.
+    pub(in crate::store) fn no_earlier_than_deletions(&self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp::from_millis(self.published().dead.expired_through.load(Ordering::SeqCst)))
     }
 
     /// Forgets some of what can't matter any more. A clock that was set forward, and may go back, makes it forget nothing
