@@ -207,7 +207,7 @@ fn verbs_of_pages_and_commands_check_who_acts_in_their_transaction() {
     ];
     assert_eq!(writers, meant);
     for File { path, code, .. } in &files {
-        let makes_one = code.contains("Origin::Page") || code.contains("standing: Some");
+        let makes_one = code.contains("Origin::Page") || code.contains("page_session: Some");
         assert!(!makes_one || path == "model/by.rs", "{path}: only By::on_page makes an act of a page");
     }
 }

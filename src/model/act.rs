@@ -8,8 +8,8 @@ use crate::model::names::names;
 /// For how long after its `exp` a guard may still accept a JWT: the greatest leeway of a guard, and an hour of slack
 /// for clocks that differ.
 pub const ACCEPTED_AFTER_EXPIRY: Duration = Duration::from_secs(300 + 3600);
-/// The longest that a JWT may live, and the time for which guards may accept it after that: for so long after its
-/// commit an entry of the feed can matter, and the id of a revoked JWT is kept beyond its expiry.
+/// The longest life of a JWT, and the time for which guards may accept it after its expiry. For this long after its
+/// commit an entry of the feed can matter.
 pub const RETENTION: Duration = Duration::from_secs(3600 + ACCEPTED_AFTER_EXPIRY.as_secs());
 
 /// The longest that an access token may live, whatever the settings say.
@@ -30,11 +30,11 @@ names! {
         ClientDeleted = "client_deleted",
         ClientSuspended = "client_suspended",
         ClientBanned = "client_banned",
-        /// Takes nothing away; old tokens stay dead.
+        /// Takes nothing away; earlier tokens stay revoked.
         ClientReinstated = "client_reinstated",
         UserRevoked = "user_revoked",
         UserDisabled = "user_disabled",
-        /// Takes nothing away; old tokens and sessions stay dead.
+        /// Takes nothing away; earlier tokens and sessions stay revoked.
         UserEnabled = "user_enabled",
         /// Takes nothing away; the note says what the role is now.
         RoleChanged = "role_changed",
@@ -73,17 +73,17 @@ pub enum Subject {
     Token(String),
     Family(FamilyId),
     Grant(GrantId),
-    /// All that the client was given under lower generations.
+    /// Everything that the client got under lower generations.
     Client {
         id: ClientId,
         generation: i64,
     },
-    /// All that was given for the user under lower generations.
+    /// Everything that was issued for the user under lower generations.
     User {
         id: UserId,
         generation: i64,
     },
-    /// All that was ever minted under lower generations.
+    /// Everything that was issued under lower generations.
     Server {
         generation: i64,
     },
@@ -122,7 +122,7 @@ impl Subject {
     }
 }
 
-/// One row of the ledger: one thing that lost its power, and whom it concerns.
+/// One row of the ledger: one thing that was revoked, and whom it concerns.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub receipt: ReceiptId,

@@ -1,4 +1,4 @@
-//! Who acts, where from and when, and what the act stands on.
+//! Who acts, where from and when, and in which session.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::model::user::Role;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     User(UserId),
-    /// Acting on an app of their own.
+    /// Acting on one of their own apps.
     Developer(UserId),
     /// Acting for the provider.
     Admin(UserId),
@@ -71,12 +71,12 @@ names! {
     }
 }
 
-/// The session that an act on a page stands on, and the role that its page asks for.
+/// The session of a person who acts on a page, and the role that the page asks for.
 ///
-/// It was looked up when the request's head arrived. The body may follow much later, so the
-/// transaction of the act checks it again: [`crate::store::Store::act`].
+/// Both were looked up when the head of the request arrived. The body may follow much later, so the
+/// transaction of the act checks them again: [`crate::store::Store::act`].
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct PageSession {
     pub user: UserId,
     pub session: SessionId,
     pub role: Role,
@@ -90,26 +90,26 @@ pub struct By {
     pub at: Timestamp,
     /// Where the request came from; `None` for commands.
     pub address: Option<IpAddr>,
-    /// What somebody who decides for others gave as their reason.
+    /// The reason that somebody gave who decides for others.
     pub reason: Option<String>,
-    /// Of acts on pages, always: [`By::on_page`].
-    pub standing: Option<Standing>,
+    /// Every act on a page has one: [`By::on_page`].
+    pub page_session: Option<PageSession>,
 }
 
 impl By {
     const fn new(actor: Actor, origin: Origin, at: Timestamp) -> Self {
-        Self { actor, origin, at, address: None, reason: None, standing: None }
+        Self { actor, origin, at, address: None, reason: None, page_session: None }
     }
 
     /// A signed-in person, in the role that the page asks for.
-    pub fn on_page(standing: Standing, address: IpAddr, at: Timestamp) -> Self {
-        let user = standing.user.clone();
-        let actor = match standing.role {
+    pub fn on_page(session: PageSession, address: IpAddr, at: Timestamp) -> Self {
+        let user = session.user.clone();
+        let actor = match session.role {
             Role::User => Actor::User(user),
             Role::Developer => Actor::Developer(user),
             Role::Admin => Actor::Admin(user),
         };
-        Self { address: Some(address), standing: Some(standing), ..Self::new(actor, Origin::Page, at) }
+        Self { address: Some(address), page_session: Some(session), ..Self::new(actor, Origin::Page, at) }
     }
 
     /// A person who has just proven who they are, and has no session yet.

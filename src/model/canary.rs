@@ -1,7 +1,7 @@
 //! The canary: the app and the resource server that a drill revokes and follows.
 //!
-//! They are nobody's and serve nobody. No other app can ask for the canary's scope, no other resource server hears of
-//! its revocations, and what concerns everybody names it nowhere.
+//! They belong to nobody and serve nobody. No other app can ask for the canary's scope, no other resource server hears
+//! of its revocations, and lists of resource servers leave it out.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ pub const AUDIENCE: &str = "urn:rescind:canary";
 /// All that it can ask for.
 pub const SCOPE: &str = "rescind:canary";
 
-/// For a guard to get ready, and for a revoked token to be refused: whatever takes longer has failed.
+/// How long a guard may take to get ready, and a revoked token to be refused. A drill that takes longer has failed.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a drill went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Passed(Times),
-    /// After so many rounds, the guard had not learned of a revocation long after its answer.
+    /// After so many rounds, the guard had not learned of a revocation within [`PATIENCE`] of its answer.
     Failed {
         rounds: u32,
     },

@@ -26,7 +26,7 @@ pub struct Confirmation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guarded {
     Running,
-    /// None has ever been heard of, or the operator says so.
+    /// No guard was ever heard from, or the operator says that none runs.
     None,
 }
 
@@ -55,7 +55,7 @@ impl Confirmation {
         Self { guarded: Guarded::Running, instances, confirmed: 0, last: None, open_until }
     }
 
-    /// One more has confirmed, after so long.
+    /// One more guard has confirmed, `after` this time.
     pub fn confirm(&mut self, after: Option<Duration>) {
         self.confirmed = self.instances.min(self.confirmed + 1);
         self.last = self.last.max(after);
@@ -64,7 +64,7 @@ impl Confirmation {
         }
     }
 
-    /// Guards of which nothing was heard.
+    /// Guards that have not confirmed.
     pub const fn silent(&self) -> u32 {
         self.instances.saturating_sub(self.confirmed)
     }

@@ -63,7 +63,7 @@ impl Digest {
         subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
     }
 
-    /// The public name of a token that has no identifier of its own: 128 bits of its digest.
+    /// The public name of an opaque token, which has no other identifier: 128 bits of its digest.
     pub fn token_id(&self) -> String {
         let half = u128::from_be_bytes(std::array::from_fn(|i| self.0[i]));
         let (high, low) = ((half >> 64) as u64, half as u64);
@@ -201,8 +201,8 @@ impl std::fmt::Debug for SuccessorSecret {
     }
 }
 
-/// What successors of refresh tokens are derived from: it and the predecessor together give the successor, either alone
-/// says nothing.
+/// What successors of refresh tokens are derived from. The key and the predecessor together give the successor; one of
+/// them without the other says nothing about it.
 pub struct SuccessorKey(hmac::Key);
 
 impl SuccessorKey {

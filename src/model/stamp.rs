@@ -13,7 +13,7 @@ pub struct Stamp {
     pub generations: Generations,
 }
 
-/// Counters that only grow. Moving one makes all that was minted under it dead.
+/// Counters that only grow. Raising one revokes everything that was issued under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Generations {
     pub server: i64,

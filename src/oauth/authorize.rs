@@ -102,7 +102,7 @@ pub fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
     let answers = Answers {
         redirect: redirect(&params, &client).ok_or(Refusal::Page("authorize-error-redirect"))?,
         issuer: app.config.issuer.as_str().to_owned(),
-        // A repeated state is no state: neither value can be told to be the client's.
+        // A repeated state counts as none: nobody can tell which value is the client's.
         state: params.get("state").filter(|_| params.all("state").count() == 1).map(str::to_owned),
     };
     // The app may have been registered before another one was banned for this host.

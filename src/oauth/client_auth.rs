@@ -61,20 +61,20 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Basic {
 }
 
 /// What a request shows of who sent it.
-struct Shown<'a> {
+struct PresentedCredentials<'a> {
     id: &'a str,
     secret: Option<&'a str>,
     way: Way,
 }
 
-/// How it shows that.
+/// Where the credentials are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Header,
     Body,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> PresentedCredentials<'a> {
     /// # Errors
     /// `invalid_request` for two ways at once, or for two ids; `invalid_client` for no way.
     fn read(basic: Option<&'a Basic>, form: &'a Params) -> Result<Self, Error> {
@@ -111,7 +111,7 @@ pub fn authenticate(
     form: &Params,
     now: Timestamp,
 ) -> Result<Arc<ClientAndSecrets>, Error> {
-    let shown = Shown::read(basic.as_ref(), form)?;
+    let shown = PresentedCredentials::read(basic.as_ref(), form)?;
     prove(app, shown.id, shown.secret, now).map_err(|error| match (shown.way, error.code) {
         (Way::Header, Code::InvalidClient) => error.challenged(),
         _ => error,
@@ -147,7 +147,7 @@ pub fn authenticate_resource_server(
     form: &Params,
     now: Timestamp,
 ) -> Result<ResourceServer, Error> {
-    let shown = Shown::read(basic.as_ref(), form).map_err(|error| match error.code {
+    let shown = PresentedCredentials::read(basic.as_ref(), form).map_err(|error| match error.code {
         Code::InvalidClient => not_a_resource_server(),
         _ => error,
     })?;

@@ -1,4 +1,4 @@
-//! OAuth error answers. This type alone knows their status and headers.
+//! OAuth error answers. Only this type knows their status and headers.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

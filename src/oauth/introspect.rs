@@ -39,13 +39,13 @@ pub async fn introspect(
             let scope = app.store.scopes()?.for_audience(&facts.scope, &caller.audience);
             Json(Active::of(&facts, scope, &caller, &app.config.issuer)).into_response()
         }
-        // Nothing beside it: no reason, no owner (RFC 7662 §2.2).
+        // No other member: no reason, no owner (RFC 7662 §2.2).
         None => Json(json!({ "active": false })).into_response(),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], answer).into_response())
 }
 
-/// The members of RFC 7662 §2.2, and the stamp, by which a cached answer can be ended.
+/// The members of RFC 7662 §2.2, and the stamp, by which a guard finds the cached answers that a revocation ends.
 #[derive(Serialize)]
 struct Active<'a> {
     active: bool,

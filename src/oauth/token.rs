@@ -22,7 +22,9 @@ use crate::oauth::client_auth::{Basic, authenticate};
 use crate::oauth::error::{Code, Error};
 use crate::oauth::form::Form;
 use crate::oauth::resource::resources;
-use crate::service::issue::{self, CodeRequest, Issued, Making, RefreshRequest, Refreshing, Terms};
+use crate::service::issue::{
+    self, AccessTokenKind, CodeRequest, IssueContext, Issued, RefreshRequest, Refreshing,
+};
 use crate::store::resource_servers::Scopes;
 
 pub async fn token(
@@ -43,34 +45,41 @@ pub async fn token(
     if !client.grant_types.allow(grant_type) {
         return Err(Error::new(Code::UnauthorizedClient, "grant_type: the client is not registered for it"));
     }
-    let terms = terms(&app, &form, &client, address, now)?;
+    let context = context(&app, &form, &client, address, now)?;
     let issued = match grant_type {
         GrantType::AuthorizationCode => {
-            issue::redeem(&app.store, code_request(&form, &client)?, terms).await?
+            issue::redeem(&app.store, code_request(&form, &client)?, context).await?
         }
-        GrantType::RefreshToken => issue::refresh(&app.store, refresh_request(&form)?, terms).await?,
+        GrantType::RefreshToken => issue::refresh(&app.store, refresh_request(&form)?, context).await?,
         GrantType::ClientCredentials => {
-            let scope = client_scope(&form, &client, &terms.scopes)?;
-            issue::for_client(&app.store, scope, terms).await?
+            let scope = client_scope(&form, &client, &context.scopes)?;
+            issue::for_client(&app.store, scope, context).await?
         }
     };
     Ok(answer(&issued))
 }
 
-fn terms(app: &App, form: &Params, client: &Client, address: IpAddr, now: Timestamp) -> Result<Terms, Error> {
+fn context(
+    app: &App,
+    form: &Params,
+    client: &Client,
+    address: IpAddr,
+    now: Timestamp,
+) -> Result<IssueContext, Error> {
     let scopes = app.store.scopes()?;
-    let making = match client.token_format {
-        TokenFormat::Opaque => Making::Opaque,
-        // Fetched first: without a key nothing is used up.
-        TokenFormat::Jwt => {
-            Making::Jwt { issuer: app.config.issuer.as_str().into(), signing: app.keys.signing(&app.store)? }
-        }
+    let kind = match client.token_format {
+        TokenFormat::Opaque => AccessTokenKind::Opaque,
+        // Fetched first, so that without a key no code or refresh token is used up.
+        TokenFormat::Jwt => AccessTokenKind::Jwt {
+            issuer: app.config.issuer.as_str().into(),
+            signing: app.keys.signing(&app.store)?,
+        },
     };
     let resources = resources(form, &scopes)?;
     let successors = app.keys.successors()?;
     let lives = app.config.lives;
     let client = client.id.clone();
-    Ok(Terms { client, address: Some(address), making, resources, lives, scopes, successors, now })
+    Ok(IssueContext { client, address: Some(address), kind, resources, lives, scopes, successors, now })
 }
 
 /// The members of RFC 6749 §5.1.
@@ -139,13 +148,13 @@ fn refresh_request(form: &Params) -> Result<RefreshRequest, Error> {
 
 fn client_scope(form: &Params, client: &Client, scopes: &Scopes) -> Result<Scope, Error> {
     if client.kind == ClientKind::Public {
-        // RFC 6749 §4.4: for confidential clients alone.
+        // Only for confidential clients (RFC 6749 §4.4).
         return Err(Error::new(Code::UnauthorizedClient, "grant_type: for confidential clients alone"));
     }
     permitted_scope(asked_scope(form)?, client, scopes)
 }
 
-/// What a client gets of what it asks for: all or nothing; without `scope`, all that it may ask.
+/// The scope that a client gets: all that it asks for or an error; without `scope`, all that it may ask for.
 ///
 /// # Errors
 /// `invalid_scope`.

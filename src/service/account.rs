@@ -10,7 +10,7 @@ use crate::store::{self, Denial, Store};
 
 /// What a new password does to the apps that can reach the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Apps {
+pub enum AppAccess {
     Keep,
     Revoke,
 }
@@ -24,7 +24,7 @@ pub async fn change_password(
     store: &Store,
     checked: Credentials,
     password_hash: String,
-    apps: Apps,
+    app_access: AppAccess,
     by: By,
 ) -> store::Result<(Receipt, Credentials)> {
     store
@@ -32,9 +32,9 @@ pub async fn change_password(
             let user = &checked.user;
             tx.change_password(&checked, &password_hash)?;
             audit::record(tx, Event::PasswordChanged, Object::User(user.clone()), None, by)?;
-            let receipt = match apps {
-                Apps::Keep => None,
-                Apps::Revoke => revoke::all_grants_in(tx, user, by)?,
+            let receipt = match app_access {
+                AppAccess::Keep => None,
+                AppAccess::Revoke => revoke::all_grants_in(tx, user, by)?,
             };
             let changed = tx.credentials(user)?.ok_or(store::Error::Denied(Denial::SignedOut))?;
             Ok((receipt, changed))

@@ -33,22 +33,22 @@ pub struct Authorization {
     pub device: String,
 }
 
-/// The state of things when the consent page was made.
+/// What the consent page was made from.
 ///
-/// An approval counts only while it is unchanged: whatever was revoked while the page stood open
-/// is shown before anything is minted.
+/// An approval counts only while all of it is unchanged. So if something is revoked while the page is open,
+/// the user sees that before anything is issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Whom the page was made for: somebody else may be signed in by now.
+pub struct ConsentState {
+    /// The user whom the page was made for. Somebody else may have signed in since.
     pub user: UserId,
     pub generations: Generations,
     /// The registration's version.
     pub version: i64,
-    /// The grant that ended last, of this user and client: another one shows that one has ended since.
+    /// The grant of this user and client that ended last. If it differs, a grant has ended since.
     pub ended: Option<GrantId>,
 }
 
-impl Seen {
+impl ConsentState {
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let user = UserId::parse(parts.next()?)?;
@@ -63,7 +63,7 @@ impl Seen {
     }
 }
 
-impl std::fmt::Display for Seen {
+impl std::fmt::Display for ConsentState {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Generations { server, client, user } = self.generations;
         let ended = self.ended.as_ref().map_or("-", GrantId::as_str);
@@ -76,8 +76,8 @@ impl std::fmt::Display for Seen {
 #[derive(Clone, Debug)]
 pub enum Basis {
     /// The user has just approved on a page that showed this.
-    Approved(Seen),
-    /// The user approved earlier, and nothing has moved since.
+    Approved(ConsentState),
+    /// The user approved earlier, and nothing has changed since.
     Standing,
 }
 
@@ -97,11 +97,11 @@ pub enum Error {
 ///
 /// # Errors
 /// When the store fails.
-pub fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Option<Seen>> {
+pub fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Option<ConsentState>> {
     let Some(generations) = store.generations(client, user)? else { return Ok(None) };
     let Some(version) = store.client(client)?.map(|client| client.version) else { return Ok(None) };
     let ended = store.last_ended_grant(client, user)?;
-    Ok(Some(Seen { user: user.clone(), generations, version, ended }))
+    Ok(Some(ConsentState { user: user.clone(), generations, version, ended }))
 }
 
 /// Whether a standing consent covers `scope` now.
@@ -183,7 +183,7 @@ fn consented_grant(
         Basis::Approved(seen) => {
             let version = tx.client(client)?.ok_or(Error::Shut)?.version;
             let ended = tx.last_ended_grant(client, user)?;
-            if *seen != (Seen { user: user.clone(), generations, version, ended }) {
+            if *seen != (ConsentState { user: user.clone(), generations, version, ended }) {
                 return Err(Error::Ask);
             }
             let audiences = Audiences::Only(scopes.audiences(scope));
@@ -253,12 +253,12 @@ mod tests {
         let generations = Generations { server: 1, client: 22, user: Some(3) };
         let user = UserId::generate(Timestamp::from_millis(4));
         for ended in [None, Some(GrantId::generate(Timestamp::from_millis(5)))] {
-            let seen = Seen { user: user.clone(), generations, version: 7, ended };
-            assert_eq!(Seen::parse(&seen.to_string()), Some(seen));
+            let seen = ConsentState { user: user.clone(), generations, version: 7, ended };
+            assert_eq!(ConsentState::parse(&seen.to_string()), Some(seen));
         }
         for text in ["", "1.2.3.4", "1.2.3.4.", "1.2.x.4.-", "1.2.3.4.-.4", "1.2.3.4.usr_1"] {
             let text = format!("{user}.{text}");
-            assert_eq!(Seen::parse(&text), None, "{text:?}");
+            assert_eq!(ConsentState::parse(&text), None, "{text:?}");
         }
     }
 }

@@ -26,7 +26,7 @@ pub enum Error {
 
 /// The canary, ready for one drill; the secrets of earlier ones open nothing any more.
 #[derive(Debug)]
-pub struct Canary {
+pub struct PreparedCanary {
     pub client: ClientId,
     pub client_secret: ClientSecret,
     /// Of the client, now.
@@ -40,7 +40,7 @@ pub struct Canary {
 ///
 /// # Errors
 /// `Suspended`; `store::Error::Exists` where the canary's scope is another resource server's.
-pub async fn begin(store: &Store, now: Timestamp) -> Result<Canary, Error> {
+pub async fn begin(store: &Store, now: Timestamp) -> Result<PreparedCanary, Error> {
     let (client_secret, server_secret) = (ClientSecret::generate(), ResourceServerSecret::generate());
     let (client_digest, server_digest) = (client_secret.digest(), server_secret.digest());
     let made = store.write(move |tx| {
@@ -51,7 +51,7 @@ pub async fn begin(store: &Store, now: Timestamp) -> Result<Canary, Error> {
         Ok::<_, Error>((client, server))
     });
     let (Client { id: client, generation, .. }, server) = made.await?;
-    Ok(Canary { client, client_secret, generation, server, server_secret })
+    Ok(PreparedCanary { client, client_secret, generation, server, server_secret })
 }
 
 fn guarded(tx: &Tx<'_>, secret: &Digest, now: Timestamp) -> Result<ResourceServerId, Error> {

@@ -1,10 +1,10 @@
 //! Guards' leases, and what they confirm.
 //!
-//! An acknowledgement lets a guard go on for `max_staleness`: that is its lease. Whoever's lease ran
-//! when something ended may still accept it until the lease ends, unless it confirms before. So for
-//! each ledger row and resource server there is a number to wait for, and a time by which it is over.
-//! All this is counted in memory; what is settled is written in batches afterwards, and no revocation
-//! waits for it.
+//! An acknowledgement lets a guard go on for `max_staleness`: that is its lease. A guard whose lease was
+//! running when something was revoked may still accept it until the lease ends, unless it confirms before.
+//! So each ledger row has, for each resource server, a number of guards to wait for and a time when the
+//! wait is over. This is counted in memory. Once a row is settled, it is written in a batch; no revocation
+//! waits for that.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,32 +20,32 @@ use crate::store::guards::{Leased, Settled};
 use crate::store::{self, Store};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// How far ahead of its end a lease is written, and how near its end may come before it is written anew.
+/// How far ahead of its end a lease is written, and how near its end may come before it is written again.
 const AHEAD: Duration = Duration::from_secs(20);
 const NEAR: Duration = Duration::from_secs(10);
 /// Rows written in one transaction: about two milliseconds.
 const BATCH: usize = 200;
-/// What was not settled when the server stopped, is if it starts again within this time.
+/// Rows that were not settled when the server stopped are settled if it starts again within this time.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
-/// After so long a row is settled and written: the longest lease, and time to write it.
+/// A row is settled and written within this time: the longest lease, and time to write it.
 const SETTLING: Duration = Duration::from_secs(330);
 /// How long a guard of which nothing is heard any more is shown.
 const SHOWN: Duration = Duration::from_secs(600);
-/// Guards of one resource server whose leases run: every revocation looks at them all, so a secret in wrong hands, or a
-/// program that starts anew each second, may not make them without end.
-pub const MOST: usize = 5_000;
+/// At most so many guards of one resource server have a lease. Every revocation looks at all of them, so a stolen
+/// secret, or a program that restarts every second, may not add guards without end.
+pub const MOST_GUARDS: usize = 5_000;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Guards {
-    state: Arc<Mutex<State>>,
+    leases: Arc<Mutex<Leases>>,
     /// Of a JWT.
     longest_life: Duration,
     metrics: Arc<FeedMetrics>,
 }
 
 #[derive(Default)]
-struct State {
+struct Leases {
     servers: HashMap<ResourceServerId, Watched>,
     /// The newest ledger row known here.
     position: i64,
@@ -83,7 +83,7 @@ pub struct Acknowledgement {
 
 /// A guard as admins see it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct GuardStatus {
     pub instance: String,
     pub acknowledged: Acknowledgement,
     pub lease: Timestamp,
@@ -124,7 +124,7 @@ impl Watched {
             }
         }
         let mut confirmation = Confirmation::awaited(instances, until);
-        // Known from before a restart alone, and so without a time.
+        // Known only from before a restart, so there is no time.
         (0..confirmed).for_each(|_| confirmation.confirm(None));
         self.pending.push_back(Pending { sequence, at, confirmation });
     }
@@ -132,15 +132,15 @@ impl Watched {
 
 impl Guards {
     pub fn new(longest_life: Duration) -> Self {
-        Self { state: Arc::default(), longest_life, metrics: Arc::default() }
+        Self { leases: Arc::default(), longest_life, metrics: Arc::default() }
     }
 
     pub fn metrics(&self) -> &FeedMetrics {
         &self.metrics
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what an earlier run of the server left: leases, and rows that are not settled.
@@ -154,40 +154,40 @@ impl Guards {
         let rows = store.unsettled_rows(since, SETTLING)?;
         let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence))?;
         let servers = store.resource_servers_ever()?;
-        let mut state = State { position, ..State::default() };
+        let mut leases = Leases { position, ..Leases::default() };
         for Leased { server, instance, through, until } in store.leased_guards(since)? {
             let acknowledged = Acknowledgement { through, keys_version: 0, at: until.minus(AHEAD) };
             let restored = Instance { through, lease: until, written: until, acknowledged };
-            state.servers.entry(server).or_default().instances.insert(instance, restored);
+            leases.servers.entry(server).or_default().instances.insert(instance, restored);
         }
         for row in rows.iter().filter(|row| row.sequence <= position) {
             let is_open = |server: &&ResourceServer| !settled.contains(&(row.sequence, server.id.clone()));
-            self.await_at(&mut state, row, servers.iter().filter(is_open));
+            self.await_at(&mut leases, row, servers.iter().filter(is_open));
         }
-        *self.state() = state;
+        *self.leases() = leases;
         Ok(())
     }
 
     /// New rows of the ledger, before any guard has heard of them.
     pub fn committed(&self, rows: &[FeedRow], servers: &[ResourceServer]) {
-        let mut state = self.state();
-        let position = state.position;
+        let mut leases = self.leases();
+        let position = leases.position;
         for row in rows.iter().filter(|row| row.sequence > position) {
-            self.await_at(&mut state, row, servers.iter());
-            state.position = row.sequence;
+            self.await_at(&mut leases, row, servers.iter());
+            leases.position = row.sequence;
         }
     }
 
     fn await_at<'a>(
         &self,
-        state: &mut State,
+        leases: &mut Leases,
         row: &FeedRow,
         servers: impl Iterator<Item = &'a ResourceServer>,
     ) {
         // One that was deleted before the row was written accepts nothing.
         let is_there = |server: &&ResourceServer| server.deleted_at.is_none_or(|at| row.at < at);
         for server in servers.filter(|server| row.audiences.concern(&server.audience)).filter(is_there) {
-            let watched = state.servers.entry(server.id.clone()).or_default();
+            let watched = leases.servers.entry(server.id.clone()).or_default();
             if server.is_guarded() {
                 watched.await_row(row.sequence, row.at);
             } else {
@@ -207,11 +207,11 @@ impl Guards {
         instance: &str,
         acknowledged: Acknowledgement,
     ) -> Lease {
-        let mut state = self.state();
-        let position = state.position;
+        let mut leases = self.leases();
+        let position = leases.position;
         let now = acknowledged.at;
         let lease = now.plus(server.guarding.max_staleness.duration());
-        let watched = state.servers.entry(server.id.clone()).or_default();
+        let watched = leases.servers.entry(server.id.clone()).or_default();
         if let Some(known) = watched.instances.get_mut(instance).filter(|known| known.lease > now) {
             let before = known.through;
             known.through = before.max(acknowledged.through.min(position));
@@ -221,9 +221,9 @@ impl Guards {
             watched.confirm(before, through, now, &self.metrics);
             return Lease::Known;
         }
-        if watched.instances.len() >= MOST {
+        if watched.instances.len() >= MOST_GUARDS {
             watched.instances.retain(|_, known| known.lease > now);
-            if watched.instances.len() >= MOST {
+            if watched.instances.len() >= MOST_GUARDS {
                 return Lease::TooMany;
             }
         }
@@ -241,9 +241,9 @@ impl Guards {
 
     /// A guard accepts nothing any more: nobody waits for it.
     pub fn left(&self, server: &ResourceServer, instance: &str, now: Timestamp) -> Option<Leased> {
-        let mut state = self.state();
-        let position = state.position;
-        let watched = state.servers.get_mut(&server.id)?;
+        let mut leases = self.leases();
+        let position = leases.position;
+        let watched = leases.servers.get_mut(&server.id)?;
         let gone = watched.instances.remove(instance)?;
         watched.confirm(gone.through, position, now, &self.metrics);
         let (server, instance) = (server.id.clone(), instance.to_owned());
@@ -252,24 +252,24 @@ impl Guards {
 
     /// What is known of these rows and not settled in the database yet.
     pub fn unsettled(&self, sequences: &[i64]) -> Vec<Settled> {
-        let state = self.state();
+        let leases = self.leases();
         let find = |(server, watched): (&ResourceServerId, &Watched), sequence: i64| {
             let place = watched.pending.binary_search_by_key(&sequence, |row| row.sequence).ok()?;
             let confirmation = watched.pending[place].confirmation;
             Some(Settled { sequence, server: server.clone(), confirmation })
         };
         let of = |sequence: &i64| {
-            state.servers.iter().filter_map(|watched| find(watched, *sequence)).collect::<Vec<_>>()
+            leases.servers.iter().filter_map(|watched| find(watched, *sequence)).collect::<Vec<_>>()
         };
         sequences.iter().flat_map(of).collect()
     }
 
     /// A resource server's guards, those that went silent lately included.
-    pub fn of_server(&self, server: &ResourceServerId) -> Vec<Seen> {
-        let state = self.state();
-        let instances = state.servers.get(server).into_iter().flat_map(|watched| &watched.instances);
+    pub fn of_server(&self, server: &ResourceServerId) -> Vec<GuardStatus> {
+        let leases = self.leases();
+        let instances = leases.servers.get(server).into_iter().flat_map(|watched| &watched.instances);
         let mut seen: Vec<_> = instances
-            .map(|(instance, known)| Seen {
+            .map(|(instance, known)| GuardStatus {
                 instance: instance.clone(),
                 acknowledged: known.acknowledged,
                 lease: known.lease,
@@ -282,8 +282,8 @@ impl Guards {
     /// How many guards of a resource server may accept tokens, and for how long the oldest row has waited that one of
     /// them has not confirmed.
     pub fn lag(&self, server: &ResourceServerId, now: Timestamp) -> (u64, Duration) {
-        let state = self.state();
-        let Some(watched) = state.servers.get(server) else { return (0, Duration::ZERO) };
+        let leases = self.leases();
+        let Some(watched) = leases.servers.get(server) else { return (0, Duration::ZERO) };
         let running = watched.instances.values().filter(|known| known.lease > now).count();
         let is_awaited = |row: &&Pending| row.confirmation.silent() > 0 && row.confirmation.is_open(now);
         let oldest = watched.pending.iter().find(is_awaited);
@@ -302,7 +302,7 @@ impl Guards {
         }
     }
 
-    /// How long a JWT lives at the most: without a guard, it works for so long.
+    /// The longest life of a JWT: without a guard, a revoked one works for that long.
     pub const fn longest_life(&self) -> Duration {
         self.longest_life
     }
@@ -313,23 +313,23 @@ impl Guards {
     /// When the store fails; what was not written waits for the next time.
     pub async fn flush(&self, store: &Store, now: Timestamp) -> store::Result<()> {
         loop {
-            let settled = self.state().settled(now);
+            let settled = self.leases().settled(now);
             if settled.is_empty() {
                 break;
             }
             let written = settled.clone();
             store.write(move |tx| settled.iter().try_for_each(|settled| tx.settle(settled))).await?;
-            self.state().remove(&written);
+            self.leases().remove(&written);
             self.count(&written);
         }
         loop {
-            let leases = self.state().leases(now);
+            let leases = self.leases().leases(now);
             if leases.is_empty() {
                 return Ok(());
             }
             let written = leases.clone();
             store.write(move |tx| leases.iter().try_for_each(|leased| tx.lease_guard(leased))).await?;
-            self.state().written(&written);
+            self.leases().written(&written);
         }
     }
 
@@ -340,7 +340,7 @@ impl Guards {
             tokio::time::sleep(FLUSH_EVERY).await;
             let now = clock.now();
             let mut result = self.flush(&store, now).await;
-            self.state().drop_silent(now);
+            self.leases().drop_silent(now);
             if now.since(forgotten) > SHOWN && result.is_ok() {
                 forgotten = now;
                 result = store.write(move |tx| tx.forget_guards(now.minus(REMEMBERED))).await;
@@ -379,7 +379,7 @@ pub async fn leave(
     store.write(move |tx| tx.lease_guard(&leased)).await
 }
 
-impl State {
+impl Leases {
     fn settled(&self, now: Timestamp) -> Vec<Settled> {
         let of = |(server, watched): (&ResourceServerId, &Watched)| {
             let settled = watched.pending.iter().filter(|row| row.confirmation.is_settled(now));

@@ -1,7 +1,7 @@
 //! Issuing tokens: code → tokens, refresh token → tokens, client credentials → token.
 //!
-//! A successor copies its stamp from what was exchanged, never the current generations: a
-//! revocation that came in between leaves it stillborn, without a lock.
+//! A new token copies its stamp from what was exchanged, and never takes the current generations. So if something
+//! was revoked in between, the new token is dead from the start, and no lock is needed.
 //!
 //! A JWT has no row: the transaction hands out its claims, and it is signed after the commit, off
 //! the writer's thread.
@@ -42,7 +42,7 @@ pub struct Lives {
 
 /// How the client's access tokens are made.
 #[derive(Clone, Debug)]
-pub enum Making {
+pub enum AccessTokenKind {
     Opaque,
     /// Signed after the commit, on the caller's thread.
     Jwt {
@@ -51,14 +51,14 @@ pub enum Making {
     },
 }
 
-/// What every verb here needs to know.
+/// What issuing any token needs: who asks, and what it gets.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct IssueContext {
     pub client: ClientId,
     /// Where the request came from.
     pub address: Option<IpAddr>,
-    pub making: Making,
-    /// The audiences that the access token shall be for; all that the scope has, if there are none
+    pub kind: AccessTokenKind,
+    /// The audiences that the access token is to be for. If there are none, it is for all that the scope has
     /// (RFC 8707 §2.2).
     pub resources: Vec<String>,
     pub lives: Lives,
@@ -105,30 +105,30 @@ enum Unsigned {
 }
 
 impl Minted {
-    fn sign(self, terms: &Terms) -> Result<Issued> {
-        let access_token = match (self.access, &terms.making) {
+    fn sign(self, context: &IssueContext) -> Result<Issued> {
+        let access_token = match (self.access, &context.kind) {
             (Unsigned::Opaque(token), _) => Access::Opaque(token),
-            (Unsigned::Jwt(claims), Making::Jwt { signing, .. }) => {
-                let jwt = signing.at(terms.now).ok().and_then(|key| Jwt::sign(&claims, key));
+            (Unsigned::Jwt(claims), AccessTokenKind::Jwt { signing, .. }) => {
+                let jwt = signing.at(context.now).ok().and_then(|key| Jwt::sign(&claims, key));
                 Access::Jwt(jwt.ok_or(Error::Unsigned)?)
             }
-            (Unsigned::Jwt(_), Making::Opaque) => return Err(Error::Unsigned),
+            (Unsigned::Jwt(_), AccessTokenKind::Opaque) => return Err(Error::Unsigned),
         };
         let Self { scope, refresh_token, .. } = self;
-        Ok(Issued { access_token, expires_in: terms.life(), scope, refresh_token })
+        Ok(Issued { access_token, expires_in: context.life(), scope, refresh_token })
     }
 }
 
-impl Terms {
+impl IssueContext {
     /// The client, where its request has to end something.
     fn by(&self) -> By {
         By::client_by_protocol(&self.client, self.now).from_address(self.address)
     }
 
     fn life(&self) -> Duration {
-        match self.making {
-            Making::Opaque => self.lives.access_token,
-            Making::Jwt { .. } => self.lives.jwt,
+        match self.kind {
+            AccessTokenKind::Opaque => self.lives.access_token,
+            AccessTokenKind::Jwt { .. } => self.lives.jwt,
         }
     }
 
@@ -208,26 +208,26 @@ pub struct CodeRequest {
 /// # Errors
 /// `InvalidGrant`; a replay that is right in all else closes the code's family besides, while a
 /// replay that anybody could send closes nothing (OAuth 2.1 §4.1.3).
-pub async fn redeem(store: &Store, request: CodeRequest, terms: Terms) -> Result<Issued> {
-    let after = terms.clone();
+pub async fn redeem(store: &Store, request: CodeRequest, context: IssueContext) -> Result<Issued> {
+    let after = context.clone();
     let redemption = Redemption {
         code: request.code.digest(),
-        client: terms.client.clone(),
+        client: context.client.clone(),
         redirect_uri: request.redirect_uri,
         code_challenge: request.code_challenge,
     };
     store
         .write(move |tx| {
-            if let Some(exchanged) = tx.use_authorization_code(&redemption, terms.now)? {
+            if let Some(exchanged) = tx.use_authorization_code(&redemption, context.now)? {
                 fail::point("issue.after_code_used");
-                return first_tokens(tx, exchanged, request.refreshing, &terms).map(Some);
+                return first_tokens(tx, exchanged, request.refreshing, &context).map(Some);
             }
-            let asked_with_challenge = tx.code_has_challenge(&redemption.code, &terms.client)?;
+            let asked_with_challenge = tx.code_has_challenge(&redemption.code, &context.client)?;
             if asked_with_challenge == Some(false) && redemption.code_challenge.is_some() {
                 return Err(Error::UnexpectedVerifier);
             }
-            if let Some(family) = tx.replayed_code_family(&redemption, terms.now)? {
-                let by = terms.by();
+            if let Some(family) = tx.replayed_code_family(&redemption, context.now)? {
+                let by = context.by();
                 revoke::close_family(tx, &family, Act::CodeReplayed, &by)?;
             }
             Ok(None)
@@ -241,14 +241,14 @@ fn first_tokens(
     tx: &Tx<'_>,
     mut exchanged: Exchanged,
     refreshing: Refreshing,
-    terms: &Terms,
+    context: &IssueContext,
 ) -> Result<Minted> {
-    exchanged.kept_until = prolong(tx, &exchanged, terms, terms.longest(refreshing))?;
-    let mut minted = access_token(tx, &exchanged, &exchanged.scope, terms)?;
+    exchanged.kept_until = prolong(tx, &exchanged, context, context.longest(refreshing))?;
+    let mut minted = access_token(tx, &exchanged, &exchanged.scope, context)?;
     fail::point("issue.after_access_token");
     if refreshing == Refreshing::Yes {
-        let token = RefreshToken::generate(born(&exchanged.stamp, terms));
-        insert_refresh_token(tx, &token, &exchanged, terms)?;
+        let token = RefreshToken::generate(born(&exchanged.stamp, context));
+        insert_refresh_token(tx, &token, &exchanged, context)?;
         fail::point("issue.after_refresh_token");
         minted.refresh_token = Some(token);
     }
@@ -270,37 +270,37 @@ pub struct RefreshRequest {
 ///
 /// # Errors
 /// `InvalidGrant`; any other second use of a token by its own client closes the family besides.
-pub async fn refresh(store: &Store, request: RefreshRequest, terms: Terms) -> Result<Issued> {
-    let after = terms.clone();
-    let minted = store.write(move |tx| refresh_in(tx, &request, &terms)).await?;
+pub async fn refresh(store: &Store, request: RefreshRequest, context: IssueContext) -> Result<Issued> {
+    let after = context.clone();
+    let minted = store.write(move |tx| refresh_in(tx, &request, &context)).await?;
     minted.ok_or(Error::InvalidGrant)?.sign(&after)
 }
 
-fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Option<Minted>> {
+fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, context: &IssueContext) -> Result<Option<Minted>> {
     let RefreshRequest { token, .. } = request;
-    let grace = terms.lives.refresh_grace;
-    if let Some(mut current) = tx.current_refresh_token(&token.digest(), &terms.client, terms.now)? {
+    let grace = context.lives.refresh_grace;
+    if let Some(mut current) = tx.current_refresh_token(&token.digest(), &context.client, context.now)? {
         // First: what is refused has written nothing.
-        let minted = refreshed(tx, &current.exchanged, request, terms)?;
-        if !tx.supersede_refresh_token(&current, terms.now)? {
+        let minted = refreshed(tx, &current.exchanged, request, context)?;
+        if !tx.supersede_refresh_token(&current, context.now)? {
             return Err(Error::InvalidGrant);
         }
         fail::point("refresh.after_superseded");
         let exchanged = &mut current.exchanged;
-        let successor = tx.derive_successor(token, &terms.successors, grace, terms.now)?;
-        exchanged.kept_until = prolong(tx, exchanged, terms, terms.longest(Refreshing::Yes))?;
-        insert_refresh_token(tx, &successor, exchanged, terms)?;
+        let successor = tx.derive_successor(token, &context.successors, grace, context.now)?;
+        exchanged.kept_until = prolong(tx, exchanged, context, context.longest(Refreshing::Yes))?;
+        insert_refresh_token(tx, &successor, exchanged, context)?;
         fail::point("refresh.after_successor");
         return Ok(Some(Minted { refresh_token: Some(successor), ..minted }));
     }
-    match tx.repeated_refresh_token(token, &terms.client, &terms.successors, grace, terms.now)? {
+    match tx.repeated_refresh_token(token, &context.client, &context.successors, grace, context.now)? {
         Some(Repetition::Repeatable(exchanged, successor)) => {
-            let minted = refreshed(tx, &exchanged, request, terms)?;
-            prolong(tx, &exchanged, terms, terms.life())?;
+            let minted = refreshed(tx, &exchanged, request, context)?;
+            prolong(tx, &exchanged, context, context.life())?;
             return Ok(Some(Minted { refresh_token: Some(successor), ..minted }));
         }
         Some(Repetition::Reuse(family)) => {
-            let by = terms.by();
+            let by = context.by();
             revoke::close_family(tx, &family, Act::RefreshTokenReused, &by)?;
         }
         Some(Repetition::Unknown) | None => {}
@@ -309,36 +309,41 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, terms: &Terms) -> Result<Op
 }
 
 /// The access token that a refresh gives.
-fn refreshed(tx: &Tx<'_>, exchanged: &Exchanged, request: &RefreshRequest, terms: &Terms) -> Result<Minted> {
+fn refreshed(
+    tx: &Tx<'_>,
+    exchanged: &Exchanged,
+    request: &RefreshRequest,
+    context: &IssueContext,
+) -> Result<Minted> {
     let scope = request.scope.as_ref().unwrap_or(&exchanged.scope);
     if !scope.is_subset(&exchanged.scope) {
         return Err(Error::InvalidScope);
     }
-    access_token(tx, exchanged, scope, terms)
+    access_token(tx, exchanged, scope, context)
 }
 
 /// What a family's tokens are found by.
-fn born(stamp: &Stamp, terms: &Terms) -> Timestamp {
-    stamp.family.as_ref().map_or(terms.now, FamilyId::born)
+fn born(stamp: &Stamp, context: &IssueContext) -> Timestamp {
+    stamp.family.as_ref().map_or(context.now, FamilyId::born)
 }
 
-fn access_token(tx: &Tx<'_>, exchanged: &Exchanged, scope: &Scope, terms: &Terms) -> Result<Minted> {
-    let scope = terms.narrowed(scope)?;
+fn access_token(tx: &Tx<'_>, exchanged: &Exchanged, scope: &Scope, context: &IssueContext) -> Result<Minted> {
+    let scope = context.narrowed(scope)?;
     let stamp = &exchanged.stamp;
-    match &terms.making {
-        Making::Opaque => {
-            let token = AccessToken::generate(born(stamp, terms));
-            let audiences = terms.scopes.audiences(&scope);
-            let expires_at = terms.now.plus(terms.life());
+    match &context.kind {
+        AccessTokenKind::Opaque => {
+            let token = AccessToken::generate(born(stamp, context));
+            let audiences = context.scopes.audiences(&scope);
+            let expires_at = context.now.plus(context.life());
             let allows = Allowance { scope: &scope, audiences: &audiences, expires_at };
-            tx.insert_access_token(&token.digest(), exchanged, &allows, terms.now)?;
+            tx.insert_access_token(&token.digest(), exchanged, &allows, context.now)?;
             Ok(Minted { access: Unsigned::Opaque(token), scope, refresh_token: None })
         }
-        Making::Jwt { issuer, .. } => {
-            // Scope and generation from one row: what the grant loses later, it loses with a higher one.
+        AccessTokenKind::Jwt { issuer, .. } => {
+            // Scope and generation come from one row, so they belong together.
             let grant = stamp.grant.as_ref().ok_or(Error::InvalidGrant)?;
             let (generation, granted) = tx.grant_terms(grant)?.ok_or(Error::InvalidGrant)?;
-            claims(issuer, stamp, Some(generation), scope.intersection(&granted), terms)
+            claims(issuer, stamp, Some(generation), scope.intersection(&granted), context)
         }
     }
 }
@@ -348,16 +353,16 @@ fn claims(
     stamp: &Stamp,
     grant_generation: Option<i64>,
     scope: Scope,
-    terms: &Terms,
+    context: &IssueContext,
 ) -> Result<Minted> {
-    let audiences = terms.scopes.audiences(&scope);
+    let audiences = context.scopes.audiences(&scope);
     let audience = audiences.single().ok_or(Error::SeveralAudiences)?;
     // What could not be read again is not written.
     if scope.as_str().len() > Claims::LONGEST_SCOPE {
         return Err(Error::LongScope);
     }
     let allows = NewClaims { issuer, audience, scope: &scope, stamp, grant_generation };
-    let claims = Claims::new(allows, terms.now, terms.life());
+    let claims = Claims::new(allows, context.now, context.life());
     Ok(Minted { access: Unsigned::Jwt(Box::new(claims)), scope, refresh_token: None })
 }
 
@@ -365,18 +370,18 @@ fn insert_refresh_token(
     tx: &Tx<'_>,
     token: &RefreshToken,
     exchanged: &Exchanged,
-    terms: &Terms,
+    context: &IssueContext,
 ) -> Result<()> {
-    let expires_at = terms.now.plus(terms.lives.refresh_token);
+    let expires_at = context.now.plus(context.lives.refresh_token);
     Ok(tx.insert_refresh_token(&token.digest(), exchanged, expires_at)?)
 }
 
-/// Whatever is minted keeps its family until it expires: without the family it would be dead. Until when it is kept, at
-/// the least.
+/// Keeps the family for as long as the new token lives, since a token without its family is dead. Returns the time until
+/// which the family is kept at least.
 ///
-/// A family is kept a 32nd of the life longer, so that not every refresh writes it again.
-fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, terms: &Terms, life: Duration) -> Result<Timestamp> {
-    let until = terms.now.plus(life);
+/// It is kept a 32nd of the life longer, so that not every refresh has to write it.
+fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, context: &IssueContext, life: Duration) -> Result<Timestamp> {
+    let until = context.now.plus(life);
     match &exchanged.stamp.family {
         Some(family) if exchanged.kept_until < until => {
             Ok(tx.prolong_family(family, until, until.plus(life / 32))?)
@@ -389,22 +394,22 @@ fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, terms: &Terms, life: Duration) ->
 ///
 /// # Errors
 /// `ClientShut` if the client may not act any more.
-pub async fn for_client(store: &Store, scope: Scope, terms: Terms) -> Result<Issued> {
-    let scope = terms.narrowed(&scope)?;
-    if let Making::Jwt { issuer, .. } = &terms.making {
-        let generations = store.client_generations(&terms.client)?.ok_or(Error::ClientShut)?;
+pub async fn for_client(store: &Store, scope: Scope, context: IssueContext) -> Result<Issued> {
+    let scope = context.narrowed(&scope)?;
+    if let AccessTokenKind::Jwt { issuer, .. } = &context.kind {
+        let generations = store.client_generations(&context.client)?.ok_or(Error::ClientShut)?;
         let stamp =
-            Stamp { family: None, grant: None, client: terms.client.clone(), user: None, generations };
-        return claims(issuer, &stamp, None, scope, &terms)?.sign(&terms);
+            Stamp { family: None, grant: None, client: context.client.clone(), user: None, generations };
+        return claims(issuer, &stamp, None, scope, &context)?.sign(&context);
     }
-    let after = terms.clone();
+    let after = context.clone();
     store
         .write(move |tx| {
-            let token = AccessToken::generate(terms.now);
-            let audiences = terms.scopes.audiences(&scope);
-            let expires_at = terms.now.plus(terms.life());
+            let token = AccessToken::generate(context.now);
+            let audiences = context.scopes.audiences(&scope);
+            let expires_at = context.now.plus(context.life());
             let allows = Allowance { scope: &scope, audiences: &audiences, expires_at };
-            if !tx.insert_client_access_token(&token.digest(), &terms.client, &allows, terms.now)? {
+            if !tx.insert_client_access_token(&token.digest(), &context.client, &allows, context.now)? {
                 return Err(Error::ClientShut);
             }
             fail::point("issue.after_client_token");

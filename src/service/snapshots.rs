@@ -21,10 +21,10 @@ const SAME_FOR: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub struct Snapshots(Arc<Mutex<HashMap<String, Slot>>>);
 
-type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<CachedSnapshot>>>;
 
 /// A snapshot as JSON, and what it was made under.
-struct Kept {
+struct CachedSnapshot {
     began: Instant,
     at: Timestamp,
     tip: Tip,
@@ -51,10 +51,11 @@ impl Snapshots {
         // While one is being made, the others wait for it.
         let mut slot = slot.lock().await;
         let tip = store.feed_tip()?;
-        if let Some(kept) = &*slot
-            && (kept.began >= arrived || kept.tip == tip && now.since(kept.at) < SAME_FOR && kept.at <= now)
+        if let Some(cached) = &*slot
+            && (cached.began >= arrived
+                || cached.tip == tip && now.since(cached.at) < SAME_FOR && cached.at <= now)
         {
-            return Ok(kept.text.clone());
+            return Ok(cached.text.clone());
         }
         let began = Instant::now();
         let since = now.minus(RETENTION);
@@ -74,7 +75,7 @@ impl Snapshots {
         let text: Arc<str> = serde_json::to_string(&snapshot)
             .map_err(|error| store::Error::Unavailable(error.to_string()))?
             .into();
-        *slot = Some(Kept { began, at: now, tip: held.tip, text: text.clone() });
+        *slot = Some(CachedSnapshot { began, at: now, tip: held.tip, text: text.clone() });
         Ok(text)
     }
 }

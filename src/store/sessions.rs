@@ -123,13 +123,13 @@ impl Tx<'_> {
     /// # Errors
     /// `Denied`.
     pub fn check(&self, by: &By) -> Result<()> {
-        let Some(standing) = &by.standing else { return Ok(()) };
+        let Some(session) = &by.page_session else { return Ok(()) };
         let mut statement = self.connection.prepare_cached(LIVE_ROLE)?;
-        let key = params![standing.session, standing.user, by.at];
+        let key = params![session.session, session.user, by.at];
         let role: Option<Role> = statement.query_row(key, |row| row.get(0)).optional()?;
         match role {
             None => Err(Error::Denied(Denial::SignedOut)),
-            Some(role) if role < standing.role => Err(Error::Denied(Denial::RoleLowered)),
+            Some(role) if role < session.role => Err(Error::Denied(Denial::RoleLowered)),
             Some(_) => Ok(()),
         }
     }

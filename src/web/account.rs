@@ -19,7 +19,7 @@ use crate::model::params::Params;
 use crate::model::password::Password;
 use crate::model::user::{Role, Username, is_email};
 use crate::request;
-use crate::service::account::{self, Apps};
+use crate::service::account::{self, AppAccess};
 use crate::service::register::{self, NewUser};
 use crate::service::revoke;
 use crate::service::sign_in_limit::Purpose;
@@ -28,13 +28,13 @@ use crate::store::receipts::LedgerRow;
 use crate::store::sessions::SignedInBrowser;
 use crate::store::users::{Credentials, User};
 use crate::web::authorizations::named_receipt;
-use crate::web::device;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Faults, Form, Path, Query, local_path};
 use crate::web::page::{Page, Section, iso};
 use crate::web::reach::{Reach, worst_case_everywhere};
 use crate::web::session::{self, SignedIn, Viewer};
 use crate::web::sign_in::go_on;
+use crate::web::user_agent;
 
 #[derive(Template, WebTemplate)]
 #[template(path = "account/register.html")]
@@ -88,9 +88,11 @@ pub async fn register(
         }
         Err(error) => return Err(error.into()),
     }
-    // What was asked for has been committed: without a session the person signs in by themselves.
+    // The account is committed: if no session can begin, the person signs in by hand.
     let begun = match app.store.credentials(&username) {
-        Ok(Some(credentials)) => session::begin(&session, &credentials, device::name(&headers), None).await,
+        Ok(Some(credentials)) => {
+            session::begin(&session, &credentials, user_agent::name(&headers), None).await
+        }
         Ok(None) => Ok(false),
         Err(error) => Err(error.into()),
     };
@@ -118,12 +120,12 @@ fn new_user(form: &Params, faults: &mut Faults) -> Option<NewUser> {
     })
 }
 
-/// A new session in this browser, with what the change of the account has left.
+/// A new session in this browser, after the account was changed.
 ///
-/// What was asked for has been committed by now: without a session the person signs in again, while
-/// an error would say that nothing was changed.
+/// The change is already committed. So if no session can begin, the person signs in by hand; an error would say that
+/// nothing was changed.
 async fn sign_in_again(session: &Session, changed: &Credentials, headers: &HeaderMap) {
-    let begun = session::begin(session, changed, device::name(headers), None).await;
+    let begun = session::begin(session, changed, user_agent::name(headers), None).await;
     clear_unless_begun(session, begun).await;
 }
 
@@ -197,13 +199,12 @@ pub async fn account(
     account_page(&app, signed_in, notice, receipt, Faults::default()).await
 }
 
-/// The forms of these paths stand on the account's page.
+/// The forms for these paths are on the account's page.
 pub async fn to_account() -> Redirect {
     Redirect::to("/account")
 }
 
-/// The account as it was when the form's `current_password` proved to be its own; a fault is noted if
-/// that is wrong.
+/// The account's credentials, if the form's `current_password` is right; otherwise a fault is noted.
 async fn confirm(
     app: &App,
     signed_in: &SignedIn,
@@ -222,7 +223,7 @@ async fn confirm(
     Ok(checked)
 }
 
-/// The hash of the form's `new_password`, if it will do and the person has proven who they are.
+/// The hash of the form's `new_password`, if it is acceptable and the current password is right.
 async fn new_password(
     app: &App,
     signed_in: &SignedIn,
@@ -252,9 +253,9 @@ pub async fn change_password(
         let page = account_page(&app, signed_in, None, Vec::new(), faults).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     };
-    let apps = if form.get("revoke_apps") == Some("1") { Apps::Revoke } else { Apps::Keep };
+    let app_access = if form.get("revoke_apps") == Some("1") { AppAccess::Revoke } else { AppAccess::Keep };
     let by = signed_in.by(app.clock.now());
-    let (receipt, changed) = account::change_password(&app.store, checked, hash, apps, by).await?;
+    let (receipt, changed) = account::change_password(&app.store, checked, hash, app_access, by).await?;
     sign_in_again(&session, &changed, &headers).await;
     Ok(match receipt {
         Some(receipt) => Redirect::to(&format!("/account?done=password&receipt={receipt}")),
@@ -372,7 +373,7 @@ pub async fn delete(
     Ok(Redirect::to("/").into_response())
 }
 
-/// All that is kept about a person, as one JSON object.
+/// What is kept about a person, as one JSON object.
 pub async fn export(State(app): State<App>, signed_in: SignedIn) -> Result<Response> {
     let now = app.clock.now();
     let user = signed_in.user;

@@ -19,7 +19,7 @@ use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
 
-/// Users of the app read it, its developer and admins do.
+/// Users of the app, its developer and admins read it.
 const APP_REASON: ReasonField = ReasonField::new("reason-hint");
 
 pub async fn index() -> Redirect {
@@ -106,7 +106,7 @@ pub struct DetailPage {
     row: ClientRow,
     client: Client,
     domain: String,
-    /// What it may ask for, in plain words; none means everything.
+    /// What it may ask for, in plain words; empty if its registration names no scope, which means everything.
     permissions: Vec<String>,
     is_own: bool,
     /// Those of its domains that other apps use too.
@@ -136,16 +136,16 @@ pub async fn detail(
     })
 }
 
-/// The two acts that shut an app.
+/// The two acts that stop an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shutting {
+enum StopKind {
     Suspend,
     Ban,
 }
 
-impl Shutting {
-    /// Whether there is anything left for it to do.
-    fn can_befall(self, row: &ClientRow) -> bool {
+impl StopKind {
+    /// Whether it would change anything.
+    fn can_stop(self, row: &ClientRow) -> bool {
         row.status.is_active() || self == Self::Ban && row.status.is_suspended()
     }
 }
@@ -158,7 +158,7 @@ pub struct ShutPage {
     worst_case: String,
     row: ClientRow,
     client: Client,
-    act: Shutting,
+    act: StopKind,
     /// What a ban refuses at registration and in authorization requests.
     domains: Vec<SharedDomain>,
     reason: ReasonField,
@@ -169,7 +169,7 @@ impl ShutPage {
         app: &App,
         signed_in: &SignedIn,
         (row, client): (ClientRow, Client),
-        act: Shutting,
+        act: StopKind,
         reason: ReasonField,
     ) -> Result<Self> {
         let now = app.clock.now();
@@ -184,20 +184,20 @@ pub fn to_app(id: &ClientId) -> Redirect {
     Redirect::to(&format!("/admin/apps/{id}"))
 }
 
-async fn show_shutting(app: &App, signed_in: &SignedIn, id: &str, act: Shutting) -> Result<Response> {
+async fn show_stop(app: &App, signed_in: &SignedIn, id: &str, act: StopKind) -> Result<Response> {
     let (row, client) = app_of(app, id).await?;
-    if !act.can_befall(&row) {
+    if !act.can_stop(&row) {
         return Ok(to_app(&row.id).into_response());
     }
     let shown = ShutPage::new(app, signed_in, (row, client), act, APP_REASON).await?;
     Ok(shown.into_response())
 }
 
-/// Shuts the app with the sentence of `form`; then to the receipt, or to the app if it was shut before.
-async fn shut(app: &App, signed_in: &SignedIn, id: &str, act: Shutting, form: &Form) -> Result<Response> {
+/// Stops the app, with the reason in `form`; then to the receipt, or to the app if there was nothing left to do.
+async fn shut(app: &App, signed_in: &SignedIn, id: &str, act: StopKind, form: &Form) -> Result<Response> {
     let now = app.clock.now();
     let (row, client) = app_of(app, id).await?;
-    if !act.can_befall(&row) {
+    if !act.can_stop(&row) {
         return Ok(to_app(&row.id).into_response());
     }
     let reason = match APP_REASON.read(&form.0) {
@@ -209,8 +209,8 @@ async fn shut(app: &App, signed_in: &SignedIn, id: &str, act: Shutting, form: &F
     };
     let by = signed_in.by(now);
     let receipt = match act {
-        Shutting::Suspend => revoke::suspend_client(&app.store, client.id, reason, by).await?,
-        Shutting::Ban => revoke::ban_client(&app.store, client.id, reason, by).await?,
+        StopKind::Suspend => revoke::suspend_client(&app.store, client.id, reason, by).await?,
+        StopKind::Ban => revoke::ban_client(&app.store, client.id, reason, by).await?,
     };
     Ok(done(receipt.as_ref(), &to_app(&row.id)).into_response())
 }
@@ -225,7 +225,7 @@ pub async fn suspend_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    show_shutting(&app, &signed_in, &id, Shutting::Suspend).await
+    show_stop(&app, &signed_in, &id, StopKind::Suspend).await
 }
 
 pub async fn suspend(
@@ -234,7 +234,7 @@ pub async fn suspend(
     Path(id): Path<String>,
     form: Form,
 ) -> Result<Response> {
-    shut(&app, &signed_in, &id, Shutting::Suspend, &form).await
+    shut(&app, &signed_in, &id, StopKind::Suspend, &form).await
 }
 
 pub async fn ban_page(
@@ -242,7 +242,7 @@ pub async fn ban_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    show_shutting(&app, &signed_in, &id, Shutting::Ban).await
+    show_stop(&app, &signed_in, &id, StopKind::Ban).await
 }
 
 pub async fn ban(
@@ -251,7 +251,7 @@ pub async fn ban(
     Path(id): Path<String>,
     form: Form,
 ) -> Result<Response> {
-    shut(&app, &signed_in, &id, Shutting::Ban, &form).await
+    shut(&app, &signed_in, &id, StopKind::Ban, &form).await
 }
 
 #[derive(Template, WebTemplate)]

@@ -22,9 +22,9 @@ use crate::web::page::{Page, Section};
 use crate::web::reach::worst_case_everywhere;
 use crate::web::session::SignedIn;
 
-/// The person concerned reads it, and admins do.
+/// The account's owner and admins read it.
 const ACCOUNT_REASON: ReasonField = ReasonField::new("reason-hint-account");
-/// So do users of the apps that are suspended with the account.
+/// Users of the apps that are suspended with the account read it too.
 const DISABLE_REASON: ReasonField = ReasonField::new("reason-hint-disable");
 
 #[derive(Template, WebTemplate)]
@@ -289,7 +289,7 @@ pub async fn revoke(
     Ok(done(receipt.as_ref(), &to_user(&row.id)).into_response())
 }
 
-/// The form stands on the account's page.
+/// The form is on the account's page.
 pub async fn role_page(Path(id): Path<String>) -> Result<Redirect> {
     let user = UserId::parse(&id).ok_or(Error::NotFound)?;
     Ok(Redirect::to(&format!("/admin/users/{user}#role")))

@@ -119,7 +119,7 @@ pub async fn secret_page(
 ) -> Result<Response> {
     let client = own(&app, &signed_in, &id)?;
     let now = app.clock.now();
-    // Only what opens something is shown: anybody could have put a cookie there.
+    // Only a secret that works is shown: anybody could have put a cookie there.
     let known = app.store.client_and_secrets(&client.id, now)?;
     let is_valid = |secret: &ClientSecret| {
         let mut digests = known.iter().flat_map(|client| client.secrets(now));
@@ -136,7 +136,7 @@ pub async fn secret_page(
 /// The longest overlap: a week.
 pub const MOST_HOURS: u64 = 168;
 
-/// How long earlier secrets work on, as a form says it in hours.
+/// How much longer earlier secrets work, which a form gives in hours.
 pub fn overlap(text: &str) -> Option<Duration> {
     let is_number = matches!(text.len(), 1..=3) && text.bytes().all(|byte| byte.is_ascii_digit());
     let hours: u64 = is_number.then(|| text.parse().ok())??;

@@ -24,7 +24,7 @@ use crate::web::page::{Page, Section};
 use crate::web::reach::{Reach, worst_case};
 use crate::web::session::SignedIn;
 
-/// An app that has not been used for so many days is said to be unused.
+/// An app that was not used for this many days counts as unused.
 const UNUSED_DAYS: u64 = 90;
 
 /// A grant as pages show it.
@@ -183,7 +183,7 @@ pub struct RevokePage {
     extent: Extent,
 }
 
-/// How long it may take to end these grants, wherever they ever allowed anything.
+/// How long it may take until every API that these grants ever gave access to refuses them.
 fn worst_case_of(app: &App, cards: &[Card], now: Timestamp) -> Result<String> {
     let mut audiences = Audiences::NOBODY;
     for card in cards {
@@ -223,7 +223,7 @@ pub async fn revoke_one_page(
     Ok(RevokePage::new(&app, page, vec![card], Extent::One, now)?.into_response())
 }
 
-/// The form has no fields; reading it refuses what no form of ours sends.
+/// Ends the grant, and blocks the app if the form says so.
 pub async fn revoke_one(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -236,7 +236,7 @@ pub async fn revoke_one(
     Ok(done(receipt, &format!("/authorizations/{id}")))
 }
 
-/// The form stands on the grant's page.
+/// The form is on the grant's page.
 pub async fn to_grant(Path(id): Path<String>) -> Result<Redirect> {
     let id = GrantId::parse(&id).ok_or(Error::NotFound)?;
     Ok(Redirect::to(&format!("/authorizations/{id}")))
@@ -255,7 +255,7 @@ pub async fn unblock(
     Ok(Redirect::to(&format!("/authorizations/{id}")))
 }
 
-/// To the list, which says what ended; or, if it had ended before, to `otherwise`.
+/// To the list, which says what ended; or to `otherwise` if it had already ended.
 fn done(receipt: Option<ReceiptId>, otherwise: &str) -> Redirect {
     match receipt {
         Some(receipt) => Redirect::to(&format!("/authorizations?receipt={receipt}")),
@@ -347,7 +347,7 @@ pub async fn device_page(
     }
 }
 
-/// The form has no fields; reading it refuses what no form of ours sends.
+/// Reading the form refuses one that was made for another account.
 pub async fn sign_device_out(
     State(app): State<App>,
     signed_in: SignedIn,

@@ -12,17 +12,17 @@ use crate::model::secret::Digest;
 use crate::oauth::authorize::{self, Refusal, Request};
 use crate::oauth::error::{Code, Error as OauthError};
 use crate::service::authorize::{
-    Authorization, Basis, Error as AuthorizeError, Seen, authorize as give_code, look, stands,
+    Authorization, Basis, ConsentState, Error as AuthorizeError, authorize as give_code, look, stands,
 };
 use crate::store;
 use crate::store::clients::ClientChange;
 use crate::store::resource_servers::Scopes;
-use crate::web::device;
 use crate::web::error::{self, Error, Result};
 use crate::web::form::Form;
 use crate::web::go_on::{after_form, redirect};
 use crate::web::page::{Page, Section, content_security_policy};
 use crate::web::session::{SignedIn, Viewer, to_sign_in};
+use crate::web::user_agent;
 use crate::web::visit::is_visit;
 
 /// One thing that the app may do.
@@ -44,7 +44,7 @@ fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<D
     let mut known: Vec<ClientField> = Vec::new();
     let mut differences = Vec::new();
     for ClientChange { field, earlier } in app.store.client_changes(&client.id, since)? {
-        // The oldest is what the user saw; what came between, nobody told them.
+        // The oldest one is what the user saw. They never saw the ones in between.
         if known.contains(&field) {
             continue;
         }
@@ -77,20 +77,20 @@ pub struct ConsentPage {
     query: String,
     /// The fields of a sign-out that comes back here.
     not_you: String,
-    shown: Shown,
+    shown: ShownConsent,
     notice: Option<&'static str>,
 }
 
-/// What a consent page showed, as its form carries it: the state of things, and a digest of what the
+/// What a consent page showed, as its form carries it: what it was made from, and a digest of what the
 /// person was asked to allow and where the answer goes.
 #[derive(PartialEq, Eq)]
-struct Shown {
-    seen: Seen,
+struct ShownConsent {
+    seen: ConsentState,
     asked: String,
 }
 
-impl Shown {
-    fn new(request: &Request, scopes: &Scopes, seen: Seen) -> Self {
+impl ShownConsent {
+    fn new(request: &Request, scopes: &Scopes, seen: ConsentState) -> Self {
         let mut text = format!("{}\n{}", request.answers.redirect, request.scope);
         for entry in scopes.of(&request.scope) {
             text.push('\n');
@@ -101,11 +101,11 @@ impl Shown {
 
     fn parse(text: &str) -> Option<Self> {
         let (seen, asked) = text.rsplit_once('.')?;
-        Some(Self { seen: Seen::parse(seen)?, asked: asked.to_owned() })
+        Some(Self { seen: ConsentState::parse(seen)?, asked: asked.to_owned() })
     }
 }
 
-impl std::fmt::Display for Shown {
+impl std::fmt::Display for ShownConsent {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{}.{}", self.seen, self.asked)
     }
@@ -119,8 +119,8 @@ fn refuse(refusal: Refusal, send: impl FnOnce(&str) -> Result<Response>) -> Resu
     }
 }
 
-/// A request that may be shown, and who looks at it; else the answer that goes out instead. `send` answers with an
-/// address of the app.
+/// A request that may be shown and the person who looks at it, or the answer that is sent instead. `send` makes an
+/// answer that leads to an address of the app.
 fn enter(
     app: &App,
     viewer: Viewer,
@@ -180,7 +180,7 @@ pub async fn decide(
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
-    let shown = form.get("seen").and_then(Shown::parse);
+    let shown = form.get("seen").and_then(ShownConsent::parse);
     if shown.as_ref().is_some_and(|shown| shown.seen.user != signed_in.user.id) {
         return show(&app, request, &signed_in, query, Some("consent-other-account"));
     }
@@ -195,8 +195,9 @@ pub async fn decide(
     }
     // A request that names no scope or address asks for what the registration says now.
     let scopes = app.store.scopes()?;
-    let is_what_was_shown = |shown: &Shown| *shown == Shown::new(&request, &scopes, shown.seen.clone());
-    let Some(Shown { seen, .. }) = shown.filter(is_what_was_shown) else {
+    let is_what_was_shown =
+        |shown: &ShownConsent| *shown == ShownConsent::new(&request, &scopes, shown.seen.clone());
+    let Some(ShownConsent { seen, .. }) = shown.filter(is_what_was_shown) else {
         return show(&app, request, &signed_in, query, Some("consent-moved"));
     };
     match give(&app, &request, &signed_in, &headers, Basis::Approved(seen)).await {
@@ -206,7 +207,7 @@ pub async fn decide(
     }
 }
 
-/// Whoever is signed out meanwhile signs in and is asked again.
+/// A person whose session has ended signs in and is asked again.
 fn refused(error: AuthorizeError, uri: &Uri) -> Result<Response> {
     match error {
         AuthorizeError::Store(store::Error::Denied(_)) => Ok(to_sign_in(&Method::GET, uri)),
@@ -228,7 +229,7 @@ async fn give(
         answers_to: request.answers.redirect.clone(),
         redirect_uri: request.named_redirect.clone(),
         code_challenge: Some(request.code_challenge.clone()),
-        device: device::name(headers),
+        device: user_agent::name(headers),
     };
     let by = signed_in.by(app.clock.now());
     let code = give_code(&app.store, authorization, basis, app.config.lives.code, by).await?;
@@ -254,7 +255,7 @@ fn show(
         })
         .collect();
     let policy = content_security_policy(request.answers.redirect.private_scheme().as_deref());
-    let shown = Shown::new(&request, &scopes, seen);
+    let shown = ShownConsent::new(&request, &scopes, seen);
     let page = ConsentPage {
         page: signed_in.page(Section::None, app.clock.now()),
         domain: request.answers.redirect.domain(),

@@ -40,9 +40,9 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     }
 }
 
-/// Whether another account is signed in by now than the one that the form was shown to.
+/// Whether another account is signed in now than the one that the form was shown to.
 ///
-/// Scripts send no such field; they act for whoever they are signed in as.
+/// Scripts send no such field; they act for the account that they are signed in to.
 fn is_for_somebody_else(fields: &Params, viewer: Option<&Viewer>) -> bool {
     let signed_in = viewer.and_then(|viewer| viewer.0.as_ref());
     match (fields.get("user"), signed_in) {
@@ -71,7 +71,7 @@ impl From<Fault> for Error {
     }
 }
 
-/// The parameters of a page's path. What is no text is the name of nothing.
+/// The parameters of a page's path. One that is not UTF-8 names nothing: 404.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Error))]
 pub struct Path<T>(pub T);
@@ -112,7 +112,7 @@ impl Faults {
     }
 }
 
-/// What browsers read as it stands in an address; all else is percent-encoded, backslashes above all.
+/// Characters that are percent-encoded because browsers or headers read them in another way, above all backslashes.
 const ODD: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -125,9 +125,9 @@ const ODD: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// `text` as an address on this server, if it is one, for going on after signing in.
+/// `text` if it is an address on this server, to go to after signing in.
 ///
-/// What comes after the path is the app's own: it is encoded where a header can't hold it, never refused.
+/// The query belongs to the app: what a header can't hold is encoded, and nothing is refused.
 pub fn local_path(text: &str) -> Option<String> {
     let path = &text[..text.find(['?', '#']).unwrap_or(text.len())];
     // Browsers read a backslash as a slash and leave tabs and line breaks out: two slashes begin another host.

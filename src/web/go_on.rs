@@ -1,8 +1,8 @@
 //! Where a person goes after a form that another site may follow.
 //!
-//! Chromium holds every redirect that follows a form to the page's `form-action`: those to an app's callback, and
-//! those that the callback makes to wherever it likes. So such a form is answered with a page that goes on by itself.
-//! What follows a page is no longer the form's.
+//! Chromium applies the page's `form-action` to every redirect that follows a form: those to an app's callback, and
+//! those that the callback makes. So such a form is answered with a page that goes on by itself. Redirects after that
+//! page no longer belong to the form.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -25,7 +25,7 @@ struct GoOnPage {
 
 /// After a form, on to an address of `app`, or of this server: by a page for browsers, by a 303 for others.
 ///
-/// An address with a private scheme gets the 303: browsers open apps for those who pressed a button, not for a page
+/// An address with a private scheme gets the 303: browsers open an app after a button was pressed, but not for a page
 /// that goes on by itself.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use crate::model::canary;
 use crate::model::id::ResourceServerId;
 use crate::model::params::Params;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
-use crate::service::guards::Seen;
+use crate::service::guards::GuardStatus;
 use crate::service::register;
 use crate::store::feed::Tip;
 use crate::store::receipts::LedgerRow;
@@ -48,7 +48,7 @@ impl GuardingForm {
         Self { max_staleness: text("max_staleness"), guard: text("guard"), error: None }
     }
 
-    /// As it usually is where nothing was said about it.
+    /// The usual settings if the fields are missing.
     pub fn read_or_usual(fields: &Params) -> Self {
         let is_silent = fields.get("max_staleness").is_none() && fields.get("guard").is_none();
         if is_silent { Self::default() } else { Self::read(fields) }
@@ -69,25 +69,25 @@ impl GuardingForm {
     }
 }
 
-/// A guard that was heard of lately.
-pub struct Instance {
-    seen: Seen,
+/// A guard that was heard from recently.
+pub struct ListedGuard {
+    status: GuardStatus,
     freshness: Freshness,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Freshness {
-    /// It has all that there is.
+    /// It knows every revocation and the current keys.
     Fresh,
-    /// It answers, and lacks something.
+    /// It answers, but something newer has not reached it.
     Behind,
-    /// It accepts nothing until it has learned of everything.
+    /// Its lease is over: it accepts nothing until it has caught up.
     Silent,
 }
 
-impl Instance {
+impl ListedGuard {
     fn name(&self) -> &str {
-        self.seen.instance.get(..8).unwrap_or(&self.seen.instance)
+        self.status.instance.get(..8).unwrap_or(&self.status.instance)
     }
 
     fn is_fresh(&self) -> bool {
@@ -106,7 +106,7 @@ impl Instance {
 /// Whether a resource server has guards, and how fresh they are.
 pub struct GuardsState {
     guarded: Guarded,
-    instances: Vec<Instance>,
+    instances: Vec<ListedGuard>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,15 +114,15 @@ enum Guarded {
     Yes,
     /// The operator says that no guard runs.
     No,
-    /// None was ever heard of.
+    /// No guard was ever heard from.
     NotYet,
 }
 
 impl GuardsState {
     pub fn of(app: &App, server: &ResourceServer, tip: Tip, now: Timestamp) -> Self {
         let head = app.feed.head_of(&server.audience);
-        let freshness = |seen: &Seen| match &seen.acknowledged {
-            _ if seen.lease <= now => Freshness::Silent,
+        let freshness = |status: &GuardStatus| match &status.acknowledged {
+            _ if status.lease <= now => Freshness::Silent,
             said if said.through >= head && said.keys_version == tip.keys_version => Freshness::Fresh,
             _ => Freshness::Behind,
         };
@@ -132,11 +132,12 @@ impl GuardsState {
             Guard::Expected => Guarded::NotYet,
         };
         let instances = app.guards.of_server(&server.id).into_iter();
-        let instances = instances.map(|seen| Instance { freshness: freshness(&seen), seen }).collect();
+        let instances =
+            instances.map(|status| ListedGuard { freshness: freshness(&status), status }).collect();
         Self { guarded, instances }
     }
 
-    /// Whether what is revoked is refused there at once.
+    /// Whether a guard is expected, and none that runs is behind.
     pub fn is_good(&self) -> bool {
         self.guarded == Guarded::Yes
             && self.instances.iter().all(|instance| instance.freshness != Freshness::Behind)
@@ -172,7 +173,7 @@ pub struct ServerPage {
     form: GuardingForm,
     scopes: Vec<ScopeEntry>,
     earlier_until: Option<Timestamp>,
-    /// The drill's own is changed by nobody.
+    /// Nobody may change the drill's.
     is_editable: bool,
     history: Vec<LedgerRow>,
 }

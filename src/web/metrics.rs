@@ -1,4 +1,4 @@
-//! `GET /metrics`: for whoever holds the operator's token; to others there is no such page.
+//! `GET /metrics`: only for callers with the operator's token; others get a 404.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, header};

@@ -1,7 +1,6 @@
 //! A new secret on its way from the form that made it to the page that shows it once.
 //!
-//! The server keeps digests alone, so the browser carries the secret: in a cookie for that one page, which the page
-//! deletes. A reload of the page repeats nothing, and any node can answer it.
+//! The server keeps only digests, so the browser carries the secret, in a cookie for that one page. The page deletes it. A reload of the page repeats nothing, and any node can answer it.
 
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -11,7 +10,7 @@ use crate::config::Transport;
 use crate::web::error::{Error, Result};
 
 const NAME: &str = "rescind_secret";
-/// How long the browser may take to the page.
+/// How long the browser may take to get to the page.
 const LIFE: time::Duration = time::Duration::minutes(10);
 
 fn cookie(path: &str, value: &str, life: time::Duration, transport: Transport) -> Result<HeaderValue> {
@@ -47,7 +46,7 @@ impl Brought {
     }
 }
 
-/// `page`, after which the browser has no secret any more. A HEAD shows nothing, so it uses nothing up.
+/// `page`, which deletes the browser's secret. A HEAD request shows nothing, so it deletes nothing.
 pub fn shown(page: impl IntoResponse, path: &str, method: &Method, transport: Transport) -> Result<Response> {
     let mut response = page.into_response();
     if method == Method::GET {

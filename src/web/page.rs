@@ -128,9 +128,9 @@ macro_rules! policy {
 
 /// The policy of a page: nothing but our own stylesheet, script and icon, and no framing.
 ///
-/// Chromium holds all redirects that follow a form to `form-action`, those of other sites too. So forms are
-/// answered with a page where an app comes next (`web::go_on`). Only a scheme of the app's own is still
-/// redirected to, and `form_target` lists it.
+/// Chromium applies `form-action` to all redirects that follow a form, even those of other sites. So where an app comes
+/// next, a form is answered with a page (`web::go_on`). Only for an app's private scheme there is still a redirect, and
+/// `form_target` allows it.
 pub fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
     // Every answer carries it, so the usual one is ready-made.
     const USUAL: HeaderValue = HeaderValue::from_static(policy!(""));

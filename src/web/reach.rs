@@ -14,9 +14,9 @@ use crate::web::page::Page;
 use crate::web::text::{t, t_with};
 
 /// The longest that a JWT may live, and some minutes for clocks.
-const LONGEST_JWT: Duration = Duration::from_secs(3600 + 300);
+const JWT_WINDOW: Duration = Duration::from_secs(3600 + 300);
 
-/// Whether tokens that nobody looks up may have been about.
+/// Whether JWTs may have been in use, which resource servers accept without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jwts {
     Possible,
@@ -24,7 +24,7 @@ pub enum Jwts {
 }
 
 impl Jwts {
-    /// Of these clients, at that time; of any at all where none is named. What a client became later doesn't count, so
+    /// Of these clients at that time; `None` stands for all clients. What a client became later doesn't count, so
     /// that a receipt never changes.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl Jwts {
         clients: impl IntoIterator<Item = Option<&'c ClientId>>,
         at: Timestamp,
     ) -> store::Result<Self> {
-        let since = at.minus(LONGEST_JWT);
+        let since = at.minus(JWT_WINDOW);
         for client in clients.into_iter().collect::<BTreeSet<_>>() {
             let has = match client {
                 Some(client) => store.had_jwts(client, at, since)?,
@@ -50,59 +50,59 @@ impl Jwts {
 
 /// One resource server, over all rows of a receipt.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct ServerReach {
     pub name: String,
     pub audience: String,
     pub confirmation: Confirmation,
-    state: State,
+    state: ReachState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// All that ran then have confirmed.
+enum ReachState {
+    /// All guards that ran then have confirmed.
     Confirmed,
     NobodyRan,
-    /// Some have not, and their lease runs.
+    /// Some guards have not confirmed, and their lease still runs.
     Waiting,
-    /// Some have not, and their lease is over.
+    /// Some guards have not confirmed, and their lease is over.
     Silent,
     Unguarded,
-    /// Unguarded, and every JWT of then has expired.
+    /// Without a guard, and every JWT from that time has expired.
     Expired,
-    /// It can only look up what ended.
+    /// It looks up every token, so it refuses what ended at once.
     LookedUp,
 }
 
-impl Told {
+impl ServerReach {
     fn new(name: String, audience: String, confirmation: Confirmation, jwts: Jwts, now: Timestamp) -> Self {
         let state = match (confirmation.guarded, confirmation.is_open(now)) {
-            (Guarded::None, _) if jwts == Jwts::None => State::LookedUp,
-            (Guarded::None, true) => State::Unguarded,
-            (Guarded::None, false) => State::Expired,
-            (Guarded::Running, _) if confirmation.instances == 0 => State::NobodyRan,
-            (Guarded::Running, _) if confirmation.silent() == 0 => State::Confirmed,
-            (Guarded::Running, true) => State::Waiting,
-            (Guarded::Running, false) => State::Silent,
+            (Guarded::None, _) if jwts == Jwts::None => ReachState::LookedUp,
+            (Guarded::None, true) => ReachState::Unguarded,
+            (Guarded::None, false) => ReachState::Expired,
+            (Guarded::Running, _) if confirmation.instances == 0 => ReachState::NobodyRan,
+            (Guarded::Running, _) if confirmation.silent() == 0 => ReachState::Confirmed,
+            (Guarded::Running, true) => ReachState::Waiting,
+            (Guarded::Running, false) => ReachState::Silent,
         };
         Self { name, audience, confirmation, state }
     }
 
     /// Whether nothing that ended is accepted there.
     pub const fn is_refused(&self) -> bool {
-        !matches!(self.state, State::Waiting | State::Unguarded)
+        !matches!(self.state, ReachState::Waiting | ReachState::Unguarded)
     }
 
-    /// Whether it is refused only since the leases of those that never confirmed it are over.
+    /// Whether it is refused only because the leases of guards that never confirmed it are over.
     fn is_silent(&self) -> bool {
-        self.state == State::Silent
+        self.state == ReachState::Silent
     }
 
     /// Its badge: a class and a word. What nobody has confirmed is not green.
     pub fn badge(&self) -> (&'static str, String) {
         match self.state {
-            State::Waiting | State::Unguarded => ("silent", t("told-open")),
-            State::Silent => ("silent", t("told-refused-unconfirmed")),
-            State::Confirmed | State::NobodyRan | State::Expired | State::LookedUp => {
+            ReachState::Waiting | ReachState::Unguarded => ("silent", t("told-open")),
+            ReachState::Silent => ("silent", t("told-refused-unconfirmed")),
+            ReachState::Confirmed | ReachState::NobodyRan | ReachState::Expired | ReachState::LookedUp => {
                 ("confirmed", t("told-refused"))
             }
         }
@@ -111,12 +111,12 @@ impl Told {
     /// The state's name in signed receipts.
     pub const fn as_str(&self) -> &'static str {
         match self.state {
-            State::Confirmed => "confirmed",
-            State::NobodyRan => "no_instance",
-            State::Waiting => "waiting",
-            State::Silent => "silent",
-            State::Unguarded | State::Expired => "unguarded",
-            State::LookedUp => "looked_up",
+            ReachState::Confirmed => "confirmed",
+            ReachState::NobodyRan => "no_instance",
+            ReachState::Waiting => "waiting",
+            ReachState::Silent => "silent",
+            ReachState::Unguarded | ReachState::Expired => "unguarded",
+            ReachState::LookedUp => "looked_up",
         }
     }
 
@@ -125,23 +125,23 @@ impl Told {
         let (count, confirmed) = (i64::from(instances), i64::from(confirmed));
         let until = open_until.map(|until| page.moment(&until).clock).unwrap_or_default();
         match self.state {
-            State::Confirmed => match last {
+            ReachState::Confirmed => match last {
                 Some(last) => {
                     let ms = u64::try_from(last.as_millis()).unwrap_or(u64::MAX);
                     t_with("told-confirmed-after", &[("count", &count), ("ms", &ms)])
                 }
                 None => t_with("told-confirmed", &[("count", &count)]),
             },
-            State::NobodyRan => t("told-nobody"),
-            State::Waiting => {
+            ReachState::NobodyRan => t("told-nobody"),
+            ReachState::Waiting => {
                 t_with("told-waiting", &[("confirmed", &confirmed), ("count", &count), ("until", &until)])
             }
-            State::Silent => {
+            ReachState::Silent => {
                 t_with("told-silent", &[("confirmed", &confirmed), ("count", &count), ("until", &until)])
             }
-            State::Unguarded => t_with("told-unguarded", &[("until", &until)]),
-            State::Expired => t_with("told-expired", &[("until", &until)]),
-            State::LookedUp => t("told-looked-up"),
+            ReachState::Unguarded => t_with("told-unguarded", &[("until", &until)]),
+            ReachState::Expired => t_with("told-expired", &[("until", &until)]),
+            ReachState::LookedUp => t("told-looked-up"),
         }
     }
 }
@@ -149,10 +149,10 @@ impl Told {
 /// All resource servers that a receipt concerns, by name.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    pub told: Vec<Told>,
+    pub servers: Vec<ServerReach>,
 }
 
-/// What holds of one resource server for all rows: the worst of them.
+/// For one resource server, the worse of what two rows say.
 fn worst(one: Confirmation, other: Confirmation) -> Confirmation {
     let instances = one.instances.max(other.instances);
     Confirmation {
@@ -168,12 +168,12 @@ impl Reach {
     /// # Errors
     /// When the store fails.
     pub async fn of(app: &App, rows: &[LedgerRow], now: Timestamp) -> store::Result<Self> {
-        let Some(first) = rows.first() else { return Ok(Self { told: Vec::new() }) };
-        // The page follows the act at once; until the feed has read the rows, nobody is waited for.
+        let Some(first) = rows.first() else { return Ok(Self { servers: Vec::new() }) };
+        // The page follows the act at once. Before the feed has read the rows, it knows no guard to wait for.
         app.feed.reached(&app.store).await?;
         let sequences: BTreeSet<i64> = rows.iter().map(|row| row.sequence).collect();
         let jwts = Jwts::of(&app.store, rows.iter().map(|row| row.client_id.as_ref()), first.at)?;
-        // In this order: what is settled meanwhile is found twice rather than not at all.
+        // In this order, a row that is settled in between is found twice, and not missed.
         let unsettled = app.guards.unsettled(&sequences.iter().copied().collect::<Vec<_>>());
         let settled = app.store.settled_of(&first.receipt_id)?;
         let mut known = BTreeMap::new();
@@ -189,23 +189,29 @@ impl Reach {
                 .or_insert(confirmation);
         }
         let servers = app.store.resource_servers_ever()?;
-        let told = servers.iter().filter_map(|server| {
+        let reached = servers.iter().filter_map(|server| {
             let confirmation = *by_server.get(&server.id)?;
-            Some(Told::new(server.name.to_string(), server.audience.to_string(), confirmation, jwts, now))
+            Some(ServerReach::new(
+                server.name.to_string(),
+                server.audience.to_string(),
+                confirmation,
+                jwts,
+                now,
+            ))
         });
-        Ok(Self { told: told.collect() })
+        Ok(Self { servers: reached.collect() })
     }
 
     /// How many refuse what ended; `None` where nothing is known of any.
     pub fn summary(&self) -> Option<String> {
-        let total = self.told.len();
-        let closed = self.told.iter().filter(|told| told.is_refused()).count();
+        let total = self.servers.len();
+        let closed = self.servers.iter().filter(|server| server.is_refused()).count();
         let key = match closed {
             _ if closed == total => "told-all",
             0 => "told-none",
             _ => "told-some",
         };
-        let silent = self.told.iter().filter(|told| told.is_silent()).count();
+        let silent = self.servers.iter().filter(|server| server.is_silent()).count();
         (total > 0).then(|| {
             let sentence = t_with(key, &[("closed", &closed), ("total", &total)]);
             match silent {
@@ -215,14 +221,14 @@ impl Reach {
         })
     }
 
-    /// Whether it is refused everywhere, and nobody is missing that should have confirmed it.
+    /// Whether it is refused everywhere, and every guard that should confirm it has done so.
     pub fn is_confirmed(&self) -> bool {
-        self.told.iter().all(|told| told.is_refused() && !told.is_silent())
+        self.servers.iter().all(|server| server.is_refused() && !server.is_silent())
     }
 
     /// Whether guards are still answering.
     pub fn is_live(&self) -> bool {
-        self.told.iter().any(|told| told.state == State::Waiting)
+        self.servers.iter().any(|server| server.state == ReachState::Waiting)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/receipts/{id}`: what an act ended, what was deleted, and where it is refused by now.
+//! `/receipts/{id}`: what an act ended, what was deleted, and where it is already refused.
 
 use askama::Template;
 use askama_web::WebTemplate;
@@ -20,7 +20,7 @@ use crate::web::error::{Error, Result};
 use crate::web::form::Path;
 use crate::web::ledger::what;
 use crate::web::page::{Page, Section, iso};
-use crate::web::reach::{Reach, Told};
+use crate::web::reach::{Reach, ServerReach};
 use crate::web::session::SignedIn;
 use crate::web::text::{t, t_with};
 
@@ -152,16 +152,16 @@ fn ended(row: &LedgerRow) -> Value {
     ended
 }
 
-fn told(told: &Told) -> Value {
-    let Confirmation { instances, confirmed, last, open_until, .. } = told.confirmation;
+fn server_reach(server: &ServerReach) -> Value {
+    let Confirmation { instances, confirmed, last, open_until, .. } = server.confirmation;
     json!({
-        "name": told.name, "audience": told.audience, "state": told.as_str(), "instances": instances,
+        "name": server.name, "audience": server.audience, "state": server.as_str(), "instances": instances,
         "confirmed": confirmed, "last_ms": last.map(|last| last.as_millis() as u64),
         "open_until": open_until.map(iso),
     })
 }
 
-/// The receipt as it stands now, signed, as a file: who acted is told by kind, not by name.
+/// The receipt as it is now, as a signed file. It says what kind of person acted, and gives no name.
 pub async fn signed(State(app): State<App>, signed_in: SignedIn, Path(id): Path<String>) -> Result<Response> {
     let now = app.clock.now();
     let rows = rows(&app, &signed_in, &id).await?;
@@ -171,7 +171,7 @@ pub async fn signed(State(app): State<App>, signed_in: SignedIn, Path(id): Path<
         "iss": app.config.issuer.as_str(), "iat": now.seconds(), "receipt_id": first.receipt_id,
         "at": iso(first.at), "actor_kind": first.actor.kind(), "origin": first.origin.as_str(), "reason": first.reason,
         "ended": rows.iter().map(ended).collect::<Vec<_>>(),
-        "resource_servers": reach.told.iter().map(told).collect::<Vec<_>>(),
+        "resource_servers": reach.servers.iter().map(server_reach).collect::<Vec<_>>(),
         "settled": !reach.is_live() && !rows.iter().any(LedgerRow::is_purging),
     });
     let text = app.keys.sign_statement(&app.store, TYPE, &statement, now)?;

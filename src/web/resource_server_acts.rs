@@ -23,7 +23,7 @@ use crate::web::reach::Jwts;
 use crate::web::resource_servers::{parse_scopes, to_secret};
 use crate::web::session::SignedIn;
 
-/// Admins alone read it.
+/// Only admins read it.
 const SERVER_REASON: ReasonField = ReasonField::new("reason-hint-server");
 
 impl From<VerbError> for Error {

@@ -32,7 +32,7 @@ use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
 use crate::web::text::t_with;
 
-/// Characters that explain a scope at the most.
+/// The longest description of a scope, in characters.
 const LONGEST_DESCRIPTION: usize = 200;
 
 struct ListedServer {
@@ -207,7 +207,7 @@ pub async fn secret_page(
 ) -> Result<Response> {
     let server = server_of(&app, &id)?;
     let now = app.clock.now();
-    // Only what opens something is shown: anybody could have put a cookie there.
+    // Only a secret that works is shown: anybody could have put a cookie there.
     let is_valid = |secret: &ResourceServerSecret| server.secret.matches(&secret.digest());
     let secret = brought.and_then(|brought| ResourceServerSecret::parse(brought.text())).filter(is_valid);
     let path = secret_path(&server.id);

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::app::address::Address;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Transport;
-use crate::model::by::{By, Standing};
+use crate::model::by::{By, PageSession};
 use crate::model::id::{SessionId, UserId};
 use crate::model::secret::Digest;
 use crate::model::user::Role;
@@ -47,7 +47,7 @@ struct SignIn {
     user_generation: i64,
     server_generation: i64,
     device: String,
-    /// Where a sign-in came from; `None` for a session that follows a change of the account.
+    /// Where a sign-in came from; `None` for a session that begins after the account was changed.
     #[serde(default)]
     address: Option<IpAddr>,
 }
@@ -61,7 +61,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// By our clock: the date in a record comes from the system's, read by the library.
+    /// By our clock; the library takes the date in a record from the system's clock.
     fn expiry(&self) -> Timestamp {
         self.clock.now().plus(self.life)
     }
@@ -109,13 +109,13 @@ impl SessionStore for Sessions {
             None => sign_in::continue_session(&self.store, new, checked, now).await,
         }
         .map_err(backend)?;
-        // The account moved while the password was being checked.
+        // The account was changed while the password was being checked.
         if begun { Ok(()) } else { Err(StoreError::Decode("the account has changed".to_owned())) }
     }
 
-    /// Nothing: what a session holds is written once, by `create`. The layer calls this right after
-    /// that; a second write could fail when the sign-in has been committed, and its answer to that
-    /// is a 500 without a page.
+    /// Does nothing: `create` has written all that a session holds. The layer calls this right after `create`.
+    /// A second write could fail although the sign-in is committed, and the layer would answer that with a 500
+    /// without a page.
     async fn save(&self, _: &Record) -> StoreResult<()> {
         Ok(())
     }
@@ -165,8 +165,10 @@ const fn cookie_name(transport: Transport) -> &'static str {
     }
 }
 
-/// Leaves of a request's cookies the one that names a session, and one that carries a new secret. Others belong to other applications of this host:
-/// the library drops a whole header for one byte of theirs that is not UTF-8, and ours with it.
+/// Keeps only two of a request's cookies: the one that names a session, and the one that carries a new secret.
+///
+/// Others belong to other applications on this host. If one of them has a byte that is not UTF-8, the library drops
+/// the whole header, and our cookie with it.
 pub fn own_cookie<B>(
     transport: Transport,
 ) -> impl Fn(axum::http::Request<B>) -> axum::http::Request<B> + Clone {
@@ -198,15 +200,15 @@ fn session_of(pair: &[u8], name: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_bytes(pair).ok()
 }
 
-/// Begins a session in this browser, in place of any before: a sign-in from `address`, or what follows a
-/// change of the account. `false` when the account has moved since `checked` was read.
+/// Begins a session in this browser, in place of any earlier one: a sign-in from `address`, or, without an address, after
+/// the account was changed. `false` when the account has changed since `checked` was read.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn begin(
     session: &Session,
     checked: &Credentials,
-    device: String,
+    browser: String,
     address: Option<IpAddr>,
 ) -> Result<bool, Error> {
     if session.id().is_some() {
@@ -217,7 +219,7 @@ pub async fn begin(
         password_version: checked.password_version,
         user_generation: checked.user_generation,
         server_generation: checked.server_generation,
-        device,
+        device: browser,
         address,
     };
     session.insert(SIGN_IN, mark).await?;
@@ -247,14 +249,14 @@ impl SignedIn {
         Page::new(Some(Person::of(&self.user)), section, now)
     }
 
-    /// The person as the one who acts on this page: what they do is checked once more in its transaction.
+    /// This person, acting on this page. The transaction of the act checks again whether they still may.
     pub fn by(&self, now: Timestamp) -> By {
         let (user, session) = (self.user.id.clone(), self.session.clone());
-        By::on_page(Standing { user, session, role: self.acts_as }, self.address, now)
+        By::on_page(PageSession { user, session, role: self.acts_as }, self.address, now)
     }
 }
 
-/// Whoever looks at a page, signed in or not.
+/// The person who looks at a page, signed in or not.
 #[derive(Clone, Debug)]
 pub struct Viewer(pub Option<SignedIn>);
 

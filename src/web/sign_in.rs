@@ -20,12 +20,12 @@ use crate::request;
 use crate::service::account;
 use crate::service::sign_in_limit::{Purpose, TooMany};
 use crate::store;
-use crate::web::device;
 use crate::web::error::Result;
 use crate::web::form::{Form, Query, local_path};
 use crate::web::go_on::{after_form, redirect};
 use crate::web::page::{Page, content_security_policy};
 use crate::web::session::{self, Viewer};
+use crate::web::user_agent;
 
 #[derive(Template, WebTemplate)]
 #[template(path = "sign_in.html")]
@@ -87,14 +87,14 @@ pub async fn sign_in(
     let purpose = username.as_ref().map_or(Purpose::NoAccount, Purpose::SignIn);
     let limited = |_: &TooMany| {
         app.metrics.sign_in_failed(SignInFailure::Limited);
-        // The address stands in these two lines alone, for tools that ban it.
+        // Only these two log lines hold the address, for tools that ban it.
         tracing::info!(request.id = %request::Id::current(), client.address = %address, "sign_in.limited");
     };
     let attempt = app.sign_in_limit.begin(purpose, address, now).inspect_err(limited)?;
     let typed = Password::typed(password.to_owned());
     let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
     let begun = match &checked {
-        Some(checked) => session::begin(&session, checked, device::name(&headers), Some(address)).await?,
+        Some(checked) => session::begin(&session, checked, user_agent::name(&headers), Some(address)).await?,
         None => false,
     };
     if !begun {
@@ -142,7 +142,7 @@ pub async fn sign_out(
     if let Some(signed_in) = viewer.0 {
         let by = signed_in.by(app.clock.now());
         match account::end_session(&app.store, signed_in.session, signed_in.user.id, by).await {
-            // It has ended by itself meanwhile.
+            // The session has already ended.
             Ok(_) | Err(store::Error::Denied(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, Method, header};
 /// the standard (Fetch §3.9), the others are older.
 const PURPOSES: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
-/// Whether this is a person's visit: neither a HEAD request nor a prefetch.
+/// Whether this is a person's visit: a GET request that is no prefetch.
 pub fn is_visit(method: &Method, headers: &HeaderMap) -> bool {
     let values = PURPOSES.iter().flat_map(|name| headers.get_all(*name));
     let mut purposes = values.flat_map(|value| value.as_bytes().split(|byte| b",;".contains(byte)));

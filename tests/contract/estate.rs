@@ -18,7 +18,7 @@ use rescind::model::resource_server::Guarding;
 use rescind::model::secret::{AccessToken, AuthorizationCode, Digest, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
-use rescind::service::issue::Terms;
+use rescind::service::issue::IssueContext;
 use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
 use rescind::service::{issue, moderate, purge, resource_servers};
@@ -226,7 +226,7 @@ impl Estate {
         self.keep_access(&format!("{name}/own"), &issued.access_token, Some(id));
     }
 
-    fn terms(&self, client: &ClientId) -> Terms {
+    fn terms(&self, client: &ClientId) -> IssueContext {
         self.world.terms(client, NOW)
     }
 

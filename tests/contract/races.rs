@@ -11,7 +11,7 @@ use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::secret::{AuthorizationCode, Digest, RefreshToken};
 use rescind::model::user::Role;
-use rescind::service::authorize::{self, Basis, Seen};
+use rescind::service::authorize::{self, Basis, ConsentState};
 use rescind::service::issue;
 use rescind::service::revoke::{self, Asking, Authority};
 use rescind::store::users::Credentials;
@@ -80,7 +80,7 @@ struct Round {
     code_family: FamilyId,
     refresh: RefreshToken,
     token_family: FamilyId,
-    seen: Seen,
+    seen: ConsentState,
     generation: i64,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rescind::clock::Timestamp;
-use rescind::model::by::{Actor, By, Standing};
+use rescind::model::by::{Actor, By, PageSession};
 use rescind::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, FamilyId, GrantId, SessionId, UserId};
 use rescind::model::key::Algorithm;
@@ -16,7 +16,7 @@ use rescind::model::secret::{AccessToken, AuthorizationCode, ClientSecret, Diges
 use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Authorization, Basis};
 use rescind::service::issue::{
-    self, Access, CodeRequest, Issued, Lives, Making, RefreshRequest, Refreshing, Terms,
+    self, Access, AccessTokenKind, CodeRequest, IssueContext, Issued, Lives, RefreshRequest, Refreshing,
 };
 use rescind::service::keys::{KeySettings, Keys};
 use rescind::service::register::{self, NewClient, NewResourceServer};
@@ -66,8 +66,8 @@ pub struct Session {
 impl Session {
     /// The person who acts on a page in this session.
     pub fn by(&self, user: &UserId, now: Timestamp) -> By {
-        let standing = Standing { user: user.clone(), session: self.id.clone(), role: Role::User };
-        By::on_page(standing, IpAddr::from([127, 0, 0, 1]), now)
+        let page_session = PageSession { user: user.clone(), session: self.id.clone(), role: Role::User };
+        By::on_page(page_session, IpAddr::from([127, 0, 0, 1]), now)
     }
 }
 
@@ -267,17 +267,27 @@ impl World {
         find.query_row([code.digest()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
     }
 
-    pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
-        let making = match self.store.client(client).unwrap().unwrap().token_format {
-            TokenFormat::Opaque => Making::Opaque,
-            TokenFormat::Jwt => {
-                Making::Jwt { issuer: ISSUER.into(), signing: self.keys.signing(&self.store).unwrap() }
-            }
+    pub fn terms(&self, client: &ClientId, now: Timestamp) -> IssueContext {
+        let kind = match self.store.client(client).unwrap().unwrap().token_format {
+            TokenFormat::Opaque => AccessTokenKind::Opaque,
+            TokenFormat::Jwt => AccessTokenKind::Jwt {
+                issuer: ISSUER.into(),
+                signing: self.keys.signing(&self.store).unwrap(),
+            },
         };
         let scopes = self.store.scopes().unwrap();
         let successors = self.keys.successors().unwrap();
         let client = client.clone();
-        Terms { client, address: None, making, resources: Vec::new(), lives: LIVES, scopes, successors, now }
+        IssueContext {
+            client,
+            address: None,
+            kind,
+            resources: Vec::new(),
+            lives: LIVES,
+            scopes,
+            successors,
+            now,
+        }
     }
 
     pub async fn redeem(

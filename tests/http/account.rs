@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use rescind::model::by::{Actor, By, Standing};
+use rescind::model::by::{Actor, By, PageSession};
 use rescind::model::id::SessionId;
 use rescind::model::password::Password;
 use rescind::model::user::{Role, Username};
-use rescind::service::account::{self, Apps};
+use rescind::service::account::{self, AppAccess};
 use rescind::service::revoke;
 use rescind::store::{self, Denial};
 
@@ -52,7 +52,7 @@ async fn stolen() -> (World, Browser, Browser, By) {
     thief.signs_in().await;
     let session: String = world.value(&format!("SELECT id FROM sessions WHERE id <> '{own}'"));
     let session = SessionId::parse(&session).unwrap();
-    let standing = Standing { user: alice.id.clone(), session, role: Role::User };
+    let standing = PageSession { user: alice.id.clone(), session, role: Role::User };
     let by = By::on_page(standing, IpAddr::from([203, 0, 113, 9]), world.app.clock.now());
     (world, alice, thief, by)
 }
@@ -71,7 +71,7 @@ async fn a_password_that_was_being_hashed_does_not_outrun_what_takes_the_account
         let without_session = By { actor: Actor::User(alice.id.clone()), ..By::operator(by.at) };
         for by in [by, without_session] {
             let changed =
-                account::change_password(store, checked.clone(), hash.clone(), Apps::Keep, by.clone());
+                account::change_password(store, checked.clone(), hash.clone(), AppAccess::Keep, by.clone());
             let refused = changed.await.err().unwrap();
             assert!(matches!(refused, store::Error::Denied(Denial::SignedOut)), "{rescue:?}: {refused}");
             let taken = revoke::taken_over_account(store, checked.clone(), hash.clone(), by).await;

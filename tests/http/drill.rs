@@ -6,7 +6,7 @@ use rescind::model::by::By;
 use rescind::model::canary::{AUDIENCE, Outcome, SCOPE, Times};
 use rescind::model::client::{ClientKind, GrantType, GrantTypes, TokenFormat};
 use rescind::model::user::Role;
-use rescind::service::drill::{self, Canary};
+use rescind::service::drill::{self, PreparedCanary};
 use rescind::service::revoke;
 
 use crate::harness::browser::ConsentPage;
@@ -14,7 +14,7 @@ use crate::harness::client::{Client, Tokens};
 use crate::harness::fields::Fields;
 use crate::harness::{Scene, World, scene};
 
-async fn begins(world: &World) -> (Canary, Client) {
+async fn begins(world: &World) -> (PreparedCanary, Client) {
     let canary = drill::begin(&world.app.store, world.app.clock.now()).await.unwrap();
     let secret = Some(canary.client_secret.expose().to_owned());
     let client = Client::new(world.clone(), canary.client.as_str(), secret, String::new());
@@ -25,7 +25,7 @@ fn own_token(scope: &str) -> Fields {
     Fields::new(&[("grant_type", "client_credentials"), ("scope", scope)])
 }
 
-async fn revokes(world: &World, canary: &Canary) -> bool {
+async fn revokes(world: &World, canary: &PreparedCanary) -> bool {
     let by = By::operator(world.app.clock.now());
     let revoked = revoke::canary(&world.app.store, canary.client.clone(), canary.generation, by).await;
     revoked.unwrap().is_some()

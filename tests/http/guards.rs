@@ -9,7 +9,7 @@ use rescind::model::id::ResourceServerId;
 use rescind::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use rescind::model::secret::Digest;
 use rescind::model::user::Role;
-use rescind::service::guards::{Acknowledgement, Guards, Lease, MOST};
+use rescind::service::guards::{Acknowledgement, Guards, Lease, MOST_GUARDS};
 use rescind::store::guards::Settled;
 use serde_json::{Value, json};
 
@@ -325,7 +325,7 @@ fn guards_without_end_are_refused_and_those_there_are_go_on() {
     let acknowledges = |instance: &str, at: Timestamp| {
         guards.acknowledged(&server, instance, Acknowledgement { through: 0, keys_version: 1, at })
     };
-    for number in 0..MOST {
+    for number in 0..MOST_GUARDS {
         assert!(matches!(acknowledges(&format!("{number:016}"), now), Lease::New(_)), "{number}");
     }
     assert!(matches!(acknowledges("another_instance", now), Lease::TooMany));

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use axum::body::Body;
 use axum::http::header;
-use rescind::model::by::{By, Standing};
+use rescind::model::by::{By, PageSession};
 use rescind::model::client::{ClientKind, GrantType, RedirectUri};
 use rescind::model::id::{ClientId, SessionId, random62};
 use rescind::model::scope::Scope;
@@ -113,7 +113,7 @@ async fn a_verifier_without_a_challenge_is_refused() {
     };
     let seen = look(&world.app.store, &authorization.client, &alice.id).unwrap().unwrap();
     let session = SessionId::parse(&world.value::<String>("SELECT id FROM sessions")).unwrap();
-    let standing = Standing { user: alice.id.clone(), session, role: Role::User };
+    let standing = PageSession { user: alice.id.clone(), session, role: Role::User };
     let by = By::on_page(standing, IpAddr::from([127, 0, 0, 1]), world.app.clock.now());
     let lives = world.app.config.lives;
     let basis = Basis::Approved(seen);

@@ -338,7 +338,7 @@ async fn a_family_outlives_its_access_tokens_even_where_refresh_tokens_are_short
     let mut tokens = vec![opaque(issued.access_token)];
     // Once by rotation, and once within the grace.
     for seconds in [1, 2] {
-        let terms = issue::Terms { now: after(seconds), ..terms.clone() };
+        let terms = issue::IssueContext { now: after(seconds), ..terms.clone() };
         let request = issue::RefreshRequest { token: RefreshToken::parse(&text).unwrap(), scope: None };
         tokens.push(opaque(issue::refresh(&world.store, request, terms).await.unwrap().access_token));
     }

@@ -195,7 +195,7 @@ async fn under_another_key_file_nothing_is_repeated_and_the_family_goes_on() {
     let second = show(&world, &client, &first, after(1)).await.unwrap();
     let request = issue::RefreshRequest { token: RefreshToken::parse(&first).unwrap(), scope: None };
     let successors = SuccessorSecret::of_key_file(b"another file");
-    let terms = issue::Terms { successors, ..world.terms(&client, after(2)) };
+    let terms = issue::IssueContext { successors, ..world.terms(&client, after(2)) };
     assert!(matches!(issue::refresh(&world.store, request, terms).await, Err(issue::Error::InvalidGrant)));
     assert_eq!(show(&world, &client, &first, after(3)).await.as_ref(), Some(&second));
 }

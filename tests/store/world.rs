@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rescind::clock::Timestamp;
-use rescind::model::by::{By, Standing};
+use rescind::model::by::{By, PageSession};
 use rescind::model::client::{AppName, ClientKind, GrantTypes, RedirectUri, TokenFormat};
 use rescind::model::id::{ClientId, SessionId, UserId};
 use rescind::model::resource_server::Guarding;
 use rescind::model::scope::Scope;
 use rescind::model::secret::{AccessToken, Digest, SuccessorSecret};
 use rescind::model::user::{Role, Username};
-use rescind::service::authorize::{self, Authorization, Basis, Seen};
+use rescind::service::authorize::{self, Authorization, Basis, ConsentState};
 use rescind::service::issue::{
-    self, Access, CodeRequest, Issued, Lives, Making, RefreshRequest, Refreshing, Terms,
+    self, Access, AccessTokenKind, CodeRequest, IssueContext, Issued, Lives, RefreshRequest, Refreshing,
 };
 use rescind::service::register::{self, NewClient, NewResourceServer};
 use rescind::service::resource_servers;
@@ -106,11 +106,11 @@ impl World {
         register::client(&self.store, new, By::operator(NOW)).await.unwrap().0
     }
 
-    pub fn terms(&self, client: &ClientId, now: Timestamp) -> Terms {
-        Terms {
+    pub fn terms(&self, client: &ClientId, now: Timestamp) -> IssueContext {
+        IssueContext {
             address: None,
             client: client.clone(),
-            making: Making::Opaque,
+            kind: AccessTokenKind::Opaque,
             resources: Vec::new(),
             lives: LIVES,
             scopes: self.store.scopes().unwrap(),
@@ -133,8 +133,8 @@ impl World {
             device: "Firefox on Linux".to_owned(),
         };
         let basis = Basis::Approved(seen);
-        let standing = Standing { user: user.clone(), session: session.clone(), role: Role::User };
-        let by = By::on_page(standing, IpAddr::from([127, 0, 0, 1]), now);
+        let page_session = PageSession { user: user.clone(), session: session.clone(), role: Role::User };
+        let by = By::on_page(page_session, IpAddr::from([127, 0, 0, 1]), now);
         let code = authorize::authorize(&self.store, authorization, basis, LIVES.code, by).await.unwrap();
         let owner = user.clone();
         assert!(self.store.write(move |tx| tx.delete_session_of(&session, &owner)).await.unwrap());
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// A session in which the user decides what they saw.
-    async fn session_of(&self, user: &UserId, seen: &Seen) -> SessionId {
+    async fn session_of(&self, user: &UserId, seen: &ConsentState) -> SessionId {
         let checked = Credentials {
             user: user.clone(),
             password_hash: String::new(),

@@ -8,7 +8,7 @@ use rescind::model::client::TokenFormat;
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::secret::{AuthorizationCode, ClientSecret, RefreshToken};
 use rescind::model::user::{Role, Username};
-use rescind::service::authorize::{self, Basis, Seen};
+use rescind::service::authorize::{self, Basis, ConsentState};
 use rescind::service::issue::{self, CodeRequest, Issued, Refreshing};
 use rescind::service::revoke::{self, Apps, Asking, Authority, Token, TokenRevocation};
 use rescind::service::{account, moderate, purge, register, sign_in};
@@ -43,7 +43,7 @@ pub struct Play {
     refresh: Vec<RefreshToken>,
     sessions: Vec<world::Session>,
     secrets: Vec<ClientSecret>,
-    pages: Vec<Seen>,
+    pages: Vec<ConsentState>,
     sign_ins: Vec<Credentials>,
     numbers: Vec<i64>,
 }
@@ -520,14 +520,14 @@ impl Play {
     }
 
     async fn change_password(&mut self, user: usize, c: usize) -> Verdict {
-        let apps = if c.is_multiple_of(2) { account::Apps::Keep } else { account::Apps::Revoke };
+        let apps = if c.is_multiple_of(2) { account::AppAccess::Keep } else { account::AppAccess::Revoke };
         let checked = self.world.store.credentials(&Self::name(user)).unwrap();
         same("changing a password", &self.sets.user_acts(user), &checked.is_some())?;
         let Some(checked) = checked else { return Ok(()) };
         let (hash, by) = ("another hash".to_owned(), self.by(user));
         account::change_password(&self.world.store, checked, hash, apps, by).await.unwrap();
         self.sets.sign_out_everywhere(user);
-        if apps == account::Apps::Revoke {
+        if apps == account::AppAccess::Revoke {
             self.sets.end_all_grants(user);
         }
         Ok(())
