@@ -98,7 +98,7 @@ routes! {
         "/account/sessions/{session_id}/end": get(web::account::to_account) post(web::account::end_session);
         "/account/taken-over": get(web::account::taken_over_page) post(web::account::taken_over);
         "/account/delete": get(web::account::delete_page) post(web::account::delete);
-        "/account/export": get(web::account::export);
+        "/account/export": get(web::account_export::export);
         "/receipts/{receipt_id}": get(web::receipt::receipt);
         "/receipts/{receipt_id}/jws": get(web::receipt::signed);
     }

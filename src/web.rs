@@ -1,6 +1,7 @@
 //! The pages, one file per area.
 
 pub mod account;
+pub mod account_export;
 pub mod admin_apps;
 pub mod admin_users;
 pub mod app_acts;

@@ -6,7 +6,6 @@
 //! wait is over. This is counted in memory. Once a row is settled, it is written in a batch; no revocation
 //! waits for that.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,22 +14,17 @@ use crate::metrics::FeedMetrics;
 use crate::model::confirmation::{Confirmation, Guarded};
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::ResourceServer;
+pub use crate::service::leases::Acknowledgement;
+use crate::service::leases::{AHEAD, Instance, Leases, Pending, SHOWN, Watched};
 use crate::store::feed::FeedRow;
 use crate::store::guards::{Leased, Settled};
 use crate::store::{self, Store};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// How far ahead of its end a lease is written, and how near its end may come before it is written again.
-const AHEAD: Duration = Duration::from_secs(20);
-const NEAR: Duration = Duration::from_secs(10);
-/// Rows written in one transaction: about two milliseconds.
-const BATCH: usize = 200;
 /// Rows that were not settled when the server stopped are settled if it starts again within this time.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 /// A row is settled and written within this time: the longest lease, and time to write it.
 const SETTLING: Duration = Duration::from_secs(330);
-/// How long a guard of which nothing is heard any more is shown.
-const SHOWN: Duration = Duration::from_secs(600);
 /// At most so many guards of one resource server have a lease. Every revocation looks at all of them, so a stolen
 /// secret, or a program that restarts every second, may not add guards without end.
 pub const MOST_GUARDS: usize = 5_000;
@@ -42,43 +36,6 @@ pub struct Guards {
     /// Of a JWT.
     longest_life: Duration,
     metrics: Arc<FeedMetrics>,
-}
-
-#[derive(Default)]
-struct Leases {
-    servers: HashMap<ResourceServerId, Watched>,
-    /// The newest ledger row known here.
-    position: i64,
-}
-
-/// A resource server's guards, and what they have not all confirmed, oldest first.
-#[derive(Default)]
-struct Watched {
-    instances: HashMap<String, Instance>,
-    pending: VecDeque<Pending>,
-}
-
-struct Pending {
-    sequence: i64,
-    at: Timestamp,
-    confirmation: Confirmation,
-}
-
-struct Instance {
-    /// What it has confirmed, or what ended before its lease began.
-    through: i64,
-    lease: Timestamp,
-    /// The end of the lease as the database has it.
-    written: Timestamp,
-    acknowledged: Acknowledgement,
-}
-
-/// What a guard said last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Acknowledgement {
-    pub through: i64,
-    pub keys_version: u64,
-    pub at: Timestamp,
 }
 
 /// A guard as admins see it.
@@ -97,37 +54,6 @@ pub enum Lease {
     New(Leased),
     /// There are so many that another one may not go on.
     TooMany,
-}
-
-impl Watched {
-    fn confirm(&mut self, after: i64, through: i64, now: Timestamp, metrics: &FeedMetrics) {
-        let first = self.pending.partition_point(|row| row.sequence <= after);
-        for row in self.pending.iter_mut().skip(first).take_while(|row| row.sequence <= through) {
-            let was_silent = row.confirmation.silent() > 0;
-            row.confirmation.confirm(Some(now.since(row.at)));
-            if let (true, 0, Some(last)) = (was_silent, row.confirmation.silent(), row.confirmation.last) {
-                metrics.confirmation.note(last);
-            }
-        }
-    }
-
-    /// Waits for all whose lease ran at `at` and who have not confirmed `sequence` yet.
-    fn await_row(&mut self, sequence: i64, at: Timestamp) {
-        let open = self.instances.values().filter(|instance| instance.lease > at);
-        let (mut instances, mut confirmed, mut until) = (0, 0, None);
-        for instance in open {
-            instances += 1;
-            if instance.through >= sequence {
-                confirmed += 1;
-            } else {
-                until = until.max(Some(instance.lease));
-            }
-        }
-        let mut confirmation = Confirmation::awaited(instances, until);
-        // Known only from before a restart, so there is no time.
-        (0..confirmed).for_each(|_| confirmation.confirm(None));
-        self.pending.push_back(Pending { sequence, at, confirmation });
-    }
 }
 
 impl Guards {
@@ -323,7 +249,7 @@ impl Guards {
             self.count(&written);
         }
         loop {
-            let leases = self.leases().leases(now);
+            let leases = self.leases().due(now);
             if leases.is_empty() {
                 return Ok(());
             }
@@ -377,63 +303,4 @@ pub async fn leave(
 ) -> store::Result<()> {
     let Some(leased) = guards.left(server, instance, now) else { return Ok(()) };
     store.write(move |tx| tx.lease_guard(&leased)).await
-}
-
-impl Leases {
-    fn settled(&self, now: Timestamp) -> Vec<Settled> {
-        let of = |(server, watched): (&ResourceServerId, &Watched)| {
-            let settled = watched.pending.iter().filter(|row| row.confirmation.is_settled(now));
-            let settled = settled.map(|row| Settled {
-                sequence: row.sequence,
-                server: server.clone(),
-                confirmation: row.confirmation,
-            });
-            settled.take(BATCH).collect::<Vec<_>>()
-        };
-        self.servers.iter().flat_map(of).take(BATCH).collect()
-    }
-
-    fn remove(&mut self, written: &[Settled]) {
-        let mut by_server: HashMap<&ResourceServerId, Vec<i64>> = HashMap::new();
-        for Settled { sequence, server, .. } in written {
-            by_server.entry(server).or_default().push(*sequence);
-        }
-        for (server, sequences) in by_server {
-            if let Some(watched) = self.servers.get_mut(server) {
-                watched.pending.retain(|row| sequences.binary_search(&row.sequence).is_err());
-            }
-        }
-    }
-
-    fn leases(&self, now: Timestamp) -> Vec<Leased> {
-        let of = |(server, watched): (&ResourceServerId, &Watched)| {
-            let near = watched
-                .instances
-                .iter()
-                .filter(|(_, known)| known.lease > now && known.written < known.lease.plus(NEAR));
-            let lease = |(instance, known): (&String, &Instance)| Leased {
-                server: server.clone(),
-                instance: instance.clone(),
-                through: known.through,
-                until: known.lease.plus(AHEAD),
-            };
-            near.map(lease).take(BATCH).collect::<Vec<_>>()
-        };
-        self.servers.iter().flat_map(of).take(BATCH).collect()
-    }
-
-    fn written(&mut self, leases: &[Leased]) {
-        for Leased { server, instance, until, .. } in leases {
-            let watched = self.servers.get_mut(server);
-            if let Some(known) = watched.and_then(|watched| watched.instances.get_mut(instance)) {
-                known.written = *until;
-            }
-        }
-    }
-
-    fn drop_silent(&mut self, now: Timestamp) {
-        for watched in self.servers.values_mut() {
-            watched.instances.retain(|_, known| known.lease.plus(SHOWN) > now);
-        }
-    }
 }

@@ -6,8 +6,6 @@
 //! A JWT has no row: the transaction hands out its claims, and it is signed after the commit, off
 //! the writer's thread.
 
-use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -15,57 +13,16 @@ use crate::fail;
 use crate::jwt::claims::{Claims, NewClaims};
 use crate::jwt::token::Jwt;
 use crate::model::act::Act;
-use crate::model::by::By;
-use crate::model::id::{ClientId, FamilyId};
+use crate::model::id::FamilyId;
 use crate::model::scope::Scope;
-use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken, SuccessorSecret};
+use crate::model::secret::{AccessToken, AuthorizationCode, RefreshToken};
 use crate::model::stamp::Stamp;
-use crate::service::keys::Signing;
+pub use crate::service::issue_context::{AccessTokenKind, IssueContext, Lives};
 use crate::service::revoke;
 use crate::store::access_tokens::Allowance;
 use crate::store::authorization_codes::{Exchanged, Redemption};
 use crate::store::refresh_tokens::Repetition;
-use crate::store::resource_servers::Scopes;
 use crate::store::{self, Store, Tx};
-
-/// How long credentials live.
-#[derive(Clone, Copy, Debug)]
-pub struct Lives {
-    pub code: Duration,
-    pub access_token: Duration,
-    /// Of an access token that is a JWT.
-    pub jwt: Duration,
-    pub refresh_token: Duration,
-    /// How long a superseded refresh token may be repeated.
-    pub refresh_grace: Duration,
-}
-
-/// How the client's access tokens are made.
-#[derive(Clone, Debug)]
-pub enum AccessTokenKind {
-    Opaque,
-    /// Signed after the commit, on the caller's thread.
-    Jwt {
-        issuer: Arc<str>,
-        signing: Arc<Signing>,
-    },
-}
-
-/// What issuing any token needs: who asks, and what it gets.
-#[derive(Clone, Debug)]
-pub struct IssueContext {
-    pub client: ClientId,
-    /// Where the request came from.
-    pub address: Option<IpAddr>,
-    pub kind: AccessTokenKind,
-    /// The audiences that the access token is to be for. If there are none, it is for all that the scope has
-    /// (RFC 8707 §2.2).
-    pub resources: Vec<String>,
-    pub lives: Lives,
-    pub scopes: Scopes,
-    pub successors: SuccessorSecret,
-    pub now: Timestamp,
-}
 
 /// An access token that was just made.
 #[derive(Debug)]
@@ -119,41 +76,6 @@ impl Minted {
     }
 }
 
-impl IssueContext {
-    /// The client, where its request has to end something.
-    fn by(&self) -> By {
-        By::client_by_protocol(&self.client, self.now).from_address(self.address)
-    }
-
-    fn life(&self) -> Duration {
-        match self.kind {
-            AccessTokenKind::Opaque => self.lives.access_token,
-            AccessTokenKind::Jwt { .. } => self.lives.jwt,
-        }
-    }
-
-    /// How long the last of the tokens lives that an exchange gives.
-    fn longest(&self, refreshing: Refreshing) -> Duration {
-        match refreshing {
-            Refreshing::Yes => self.life().max(self.lives.refresh_token),
-            Refreshing::No => self.life(),
-        }
-    }
-
-    /// What an access token gets of `scope`: what is still registered, for the resource servers that are named.
-    ///
-    /// # Errors
-    /// `InvalidTarget`; `InvalidScope` where nothing is left.
-    fn narrowed(&self, scope: &Scope) -> Result<Scope> {
-        let audiences = self.scopes.audiences(scope);
-        if !self.resources.iter().all(|resource| audiences.contains(resource)) {
-            return Err(Error::InvalidTarget);
-        }
-        let scope = self.scopes.narrowed(scope, &self.resources);
-        if scope.is_empty() { Err(Error::InvalidScope) } else { Ok(scope) }
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -191,6 +113,27 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Refreshing {
     Yes,
     No,
+}
+
+/// How long the last of the tokens lives that an exchange gives.
+fn longest(context: &IssueContext, refreshing: Refreshing) -> Duration {
+    match refreshing {
+        Refreshing::Yes => context.life().max(context.lives.refresh_token),
+        Refreshing::No => context.life(),
+    }
+}
+
+/// What an access token gets of `scope`: what is still registered, for the resource servers that are named.
+///
+/// # Errors
+/// `InvalidTarget`; `InvalidScope` where nothing is left.
+fn narrowed(context: &IssueContext, scope: &Scope) -> Result<Scope> {
+    let audiences = context.scopes.audiences(scope);
+    if !context.resources.iter().all(|resource| audiences.contains(resource)) {
+        return Err(Error::InvalidTarget);
+    }
+    let scope = context.scopes.narrowed(scope, &context.resources);
+    if scope.is_empty() { Err(Error::InvalidScope) } else { Ok(scope) }
 }
 
 /// A code as a token request shows it.
@@ -243,7 +186,7 @@ fn first_tokens(
     refreshing: Refreshing,
     context: &IssueContext,
 ) -> Result<Minted> {
-    exchanged.kept_until = prolong(tx, &exchanged, context, context.longest(refreshing))?;
+    exchanged.kept_until = prolong(tx, &exchanged, context, longest(context, refreshing))?;
     let mut minted = access_token(tx, &exchanged, &exchanged.scope, context)?;
     fail::point("issue.after_access_token");
     if refreshing == Refreshing::Yes {
@@ -288,7 +231,7 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, context: &IssueContext) -> 
         fail::point("refresh.after_superseded");
         let exchanged = &mut current.exchanged;
         let successor = tx.derive_successor(token, &context.successors, grace, context.now)?;
-        exchanged.kept_until = prolong(tx, exchanged, context, context.longest(Refreshing::Yes))?;
+        exchanged.kept_until = prolong(tx, exchanged, context, longest(context, Refreshing::Yes))?;
         insert_refresh_token(tx, &successor, exchanged, context)?;
         fail::point("refresh.after_successor");
         return Ok(Some(Minted { refresh_token: Some(successor), ..minted }));
@@ -328,7 +271,7 @@ fn born(stamp: &Stamp, context: &IssueContext) -> Timestamp {
 }
 
 fn access_token(tx: &Tx<'_>, exchanged: &Exchanged, scope: &Scope, context: &IssueContext) -> Result<Minted> {
-    let scope = context.narrowed(scope)?;
+    let scope = narrowed(context, scope)?;
     let stamp = &exchanged.stamp;
     match &context.kind {
         AccessTokenKind::Opaque => {
@@ -395,7 +338,7 @@ fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, context: &IssueContext, life: Dur
 /// # Errors
 /// `ClientShut` if the client may not act any more.
 pub async fn for_client(store: &Store, scope: Scope, context: IssueContext) -> Result<Issued> {
-    let scope = context.narrowed(&scope)?;
+    let scope = narrowed(&context, &scope)?;
     if let AccessTokenKind::Jwt { issuer, .. } = &context.kind {
         let generations = store.client_generations(&context.client)?.ok_or(Error::ClientShut)?;
         let stamp =

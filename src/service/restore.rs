@@ -83,6 +83,22 @@ pub async fn restore(store: &Store, keys: &Keys, since: Since, now: Timestamp) -
         .await
 }
 
+fn ban_client(tx: &Tx<'_>, id: &ClientId, at: Timestamp, reason: String) -> store::Result<Option<i64>> {
+    if let Some(banned) = tx.client(id)? {
+        revoke::ban_domains(tx, &banned, at)?;
+    }
+    tx.delete_client_secrets(id)?;
+    tx.shut_client(id, &ClientStatus::Banned { at, reason })
+}
+
+/// Takes the password of an account that was taken over: the one that came after it is not in the ledger, and the one
+/// before it is known to others.
+fn lock_account(tx: &Tx<'_>, id: &UserId) -> store::Result<Option<Username>> {
+    let Some(account) = tx.user(id)? else { return Ok(None) };
+    tx.set_password(&account.username, "")?;
+    Ok(Some(account.username))
+}
+
 /// Does once more what a row of the ledger says. Whose password must not work any more, if anybody's.
 ///
 /// What the backup does not hold was made after it, and is gone: then the row is all there is to do.
@@ -110,14 +126,7 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
         }
         Act::UserTokensRevoked => tx.end_silently(Target::TokensOfClient(&client()?, None), at)?,
         Act::ClientSuspended => shut(&client()?, &ClientStatus::Suspended { at, reason: reason() })?,
-        Act::ClientBanned => {
-            let id = client()?;
-            if let Some(banned) = tx.client(&id)? {
-                revoke::ban_domains(tx, &banned, at)?;
-            }
-            tx.delete_client_secrets(&id)?;
-            shut(&id, &ClientStatus::Banned { at, reason: reason() })?
-        }
+        Act::ClientBanned => ban_client(tx, &client()?, at, reason())?,
         Act::ClientDeleted => {
             let id = client()?;
             tx.delete_client_secrets(&id)?;
@@ -130,11 +139,7 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
         Act::UserRevoked => tx.end_silently(Target::TokensOfUser(&user()?, None), at)?,
         Act::AccountTakenOver => {
             let id = user()?;
-            // The password that came after it is not in the ledger, and the one before it is known to others.
-            if let Some(account) = tx.user(&id)? {
-                tx.set_password(&account.username, "")?;
-                locked = Some(account.username);
-            }
+            locked = lock_account(tx, &id)?;
             tx.end_silently(Target::TokensOfUser(&id, None), at)?
         }
         Act::UserDisabled => tx.end_silently(Target::User(&user()?, &UserStatus::Disabled { at }), at)?,

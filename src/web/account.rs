@@ -2,11 +2,9 @@
 
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use serde_json::json;
 use tower_sessions::Session;
 
 use crate::app::App;
@@ -30,7 +28,7 @@ use crate::store::users::{Credentials, User};
 use crate::web::authorizations::named_receipt;
 use crate::web::error::{Error, Result};
 use crate::web::form::{Faults, Form, Path, Query, local_path};
-use crate::web::page::{Page, Section, iso};
+use crate::web::page::{Page, Section};
 use crate::web::reach::{Reach, worst_case_everywhere};
 use crate::web::session::{self, SignedIn, Viewer};
 use crate::web::sign_in::go_on;
@@ -371,59 +369,4 @@ pub async fn delete(
     // The session went with the account; that its row can't be deleted now is no failure of that.
     let _ = session.flush().await;
     Ok(Redirect::to("/").into_response())
-}
-
-/// What is kept about a person, as one JSON object.
-pub async fn export(State(app): State<App>, signed_in: SignedIn) -> Result<Response> {
-    let now = app.clock.now();
-    let user = signed_in.user;
-    let mut grants = app.store.grant_cards(&user.id, now).await?;
-    grants.extend(app.store.ended_grant_cards(&user.id, now).await?);
-    let grants: Vec<_> = grants
-        .into_iter()
-        .map(|grant| {
-            json!({
-                "grant_id": grant.id, "client_id": grant.client_id, "app": grant.name.as_str(),
-                "publisher": grant.publisher, "scope": grant.scope.to_string(), "status": grant.status.as_str(),
-                "first_authorized_at": iso(grant.first_authorized_at), "authorized_at": iso(grant.authorized_at),
-                "last_used_at": grant.last_used_at.map(iso), "ended_at": grant.status.ended_at().map(iso),
-                "devices": grant.devices, "access_tokens": grant.tokens,
-            })
-        })
-        .collect();
-    let sessions: Vec<_> = app
-        .store
-        .signed_in_browsers(&user.id, now)
-        .await?
-        .into_iter()
-        .map(|browser| json!({ "device": browser.device, "signed_in_at": iso(browser.created_at) }))
-        .collect();
-    let history: Vec<_> = app
-        .store
-        .user_history(&user.id)
-        .await?
-        .into_iter()
-        .map(|row| {
-            json!({
-                "receipt_id": row.receipt_id, "at": iso(row.at), "act": row.action.as_str(), "by": row.actor.kind(),
-                "app": row.client_name,
-            })
-        })
-        .collect();
-    let apps: Vec<_> = app
-        .store
-        .clients_of(&user.id)
-        .await?
-        .into_iter()
-        .map(
-            |client| json!({ "client_id": client.id, "name": client.name.as_str(), "status": client.status.as_str() }),
-        )
-        .collect();
-    let body = json!({
-        "user_id": user.id, "username": user.username, "email": user.email, "role": user.role,
-        "created_at": iso(user.created_at), "exported_at": iso(now),
-        "grants": grants, "sessions": sessions, "history": history, "apps": apps,
-    });
-    let headers = [(header::CONTENT_DISPOSITION, "attachment; filename=\"rescind-account.json\"")];
-    Ok((headers, Json(body)).into_response())
 }

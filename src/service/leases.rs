@@ -1,0 +1,148 @@
+//! The leases of guards, and which ledger rows they have still to confirm: in memory, without a database.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::metrics::FeedMetrics;
+use crate::model::confirmation::Confirmation;
+use crate::model::id::ResourceServerId;
+use crate::store::guards::{Leased, Settled};
+
+/// How far ahead of its end a lease is written, and how near its end may come before it is written again.
+pub const AHEAD: Duration = Duration::from_secs(20);
+const NEAR: Duration = Duration::from_secs(10);
+/// Rows written in one transaction: about two milliseconds.
+const BATCH: usize = 200;
+/// How long a guard of which nothing is heard any more is shown.
+pub const SHOWN: Duration = Duration::from_secs(600);
+
+/// The guards of all resource servers.
+#[derive(Default)]
+pub struct Leases {
+    pub servers: HashMap<ResourceServerId, Watched>,
+    /// The newest ledger row known here.
+    pub position: i64,
+}
+
+/// A resource server's guards, and what they have not all confirmed, oldest first.
+#[derive(Default)]
+pub struct Watched {
+    pub instances: HashMap<String, Instance>,
+    pub pending: VecDeque<Pending>,
+}
+
+/// A ledger row that some guards have not confirmed.
+pub struct Pending {
+    pub sequence: i64,
+    pub at: Timestamp,
+    pub confirmation: Confirmation,
+}
+
+/// A guard.
+pub struct Instance {
+    /// What it has confirmed, or what ended before its lease began.
+    pub through: i64,
+    pub lease: Timestamp,
+    /// The end of the lease as the database has it.
+    pub written: Timestamp,
+    pub acknowledged: Acknowledgement,
+}
+
+/// What a guard said last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    pub through: i64,
+    pub keys_version: u64,
+    pub at: Timestamp,
+}
+
+impl Watched {
+    pub fn confirm(&mut self, after: i64, through: i64, now: Timestamp, metrics: &FeedMetrics) {
+        let first = self.pending.partition_point(|row| row.sequence <= after);
+        for row in self.pending.iter_mut().skip(first).take_while(|row| row.sequence <= through) {
+            let was_silent = row.confirmation.silent() > 0;
+            row.confirmation.confirm(Some(now.since(row.at)));
+            if let (true, 0, Some(last)) = (was_silent, row.confirmation.silent(), row.confirmation.last) {
+                metrics.confirmation.note(last);
+            }
+        }
+    }
+
+    /// Waits for all whose lease ran at `at` and who have not confirmed `sequence` yet.
+    pub fn await_row(&mut self, sequence: i64, at: Timestamp) {
+        let open = self.instances.values().filter(|instance| instance.lease > at);
+        let (mut instances, mut confirmed, mut until) = (0, 0, None);
+        for instance in open {
+            instances += 1;
+            if instance.through >= sequence {
+                confirmed += 1;
+            } else {
+                until = until.max(Some(instance.lease));
+            }
+        }
+        let mut confirmation = Confirmation::awaited(instances, until);
+        // Known only from before a restart, so there is no time.
+        (0..confirmed).for_each(|_| confirmation.confirm(None));
+        self.pending.push_back(Pending { sequence, at, confirmation });
+    }
+}
+
+impl Leases {
+    pub fn settled(&self, now: Timestamp) -> Vec<Settled> {
+        let of = |(server, watched): (&ResourceServerId, &Watched)| {
+            let settled = watched.pending.iter().filter(|row| row.confirmation.is_settled(now));
+            let settled = settled.map(|row| Settled {
+                sequence: row.sequence,
+                server: server.clone(),
+                confirmation: row.confirmation,
+            });
+            settled.take(BATCH).collect::<Vec<_>>()
+        };
+        self.servers.iter().flat_map(of).take(BATCH).collect()
+    }
+
+    pub fn remove(&mut self, written: &[Settled]) {
+        let mut by_server: HashMap<&ResourceServerId, Vec<i64>> = HashMap::new();
+        for Settled { sequence, server, .. } in written {
+            by_server.entry(server).or_default().push(*sequence);
+        }
+        for (server, sequences) in by_server {
+            if let Some(watched) = self.servers.get_mut(server) {
+                watched.pending.retain(|row| sequences.binary_search(&row.sequence).is_err());
+            }
+        }
+    }
+
+    pub fn due(&self, now: Timestamp) -> Vec<Leased> {
+        let of = |(server, watched): (&ResourceServerId, &Watched)| {
+            let near = watched
+                .instances
+                .iter()
+                .filter(|(_, known)| known.lease > now && known.written < known.lease.plus(NEAR));
+            let lease = |(instance, known): (&String, &Instance)| Leased {
+                server: server.clone(),
+                instance: instance.clone(),
+                through: known.through,
+                until: known.lease.plus(AHEAD),
+            };
+            near.map(lease).take(BATCH).collect::<Vec<_>>()
+        };
+        self.servers.iter().flat_map(of).take(BATCH).collect()
+    }
+
+    pub fn written(&mut self, leases: &[Leased]) {
+        for Leased { server, instance, until, .. } in leases {
+            let watched = self.servers.get_mut(server);
+            if let Some(known) = watched.and_then(|watched| watched.instances.get_mut(instance)) {
+                known.written = *until;
+            }
+        }
+    }
+
+    pub fn drop_silent(&mut self, now: Timestamp) {
+        for watched in self.servers.values_mut() {
+            watched.instances.retain(|_, known| known.lease.plus(SHOWN) > now);
+        }
+    }
+}
