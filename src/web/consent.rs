@@ -63,6 +63,34 @@ fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<D
     Ok(differences)
 }
 
+/// Why the page is shown again instead of an answer to the app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskAgain {
+    /// Somebody else has signed in since the page was made.
+    OtherAccount,
+    /// The form says neither yes nor no.
+    Undecided,
+    /// What the page showed has changed.
+    Changed,
+}
+
+impl AskAgain {
+    const fn key(self) -> &'static str {
+        match self {
+            Self::OtherAccount => "consent-other-account",
+            Self::Undecided => "consent-undecided",
+            Self::Changed => "consent-moved",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Undecided => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::OtherAccount | Self::Changed => StatusCode::CONFLICT,
+        }
+    }
+}
+
 #[derive(Template, WebTemplate)]
 #[template(path = "consent.html")]
 pub struct ConsentPage {
@@ -78,7 +106,7 @@ pub struct ConsentPage {
     /// The fields of a sign-out that comes back here.
     not_you: String,
     shown: ShownConsent,
-    notice: Option<&'static str>,
+    notice: Option<AskAgain>,
 }
 
 /// What a consent page showed, as its form carries it: what it was made from, and a digest of what the
@@ -182,7 +210,7 @@ pub async fn decide(
     };
     let shown = form.get("seen").and_then(ShownConsent::parse);
     if shown.as_ref().is_some_and(|shown| shown.seen.user != signed_in.user.id) {
-        return show(&app, request, &signed_in, query, Some("consent-other-account"));
+        return show(&app, request, &signed_in, query, Some(AskAgain::OtherAccount));
     }
     let send = |to: &str| after_form(&headers, to, Some(request.client.name.as_str()));
     match form.get("decision") {
@@ -191,18 +219,18 @@ pub async fn decide(
             let error = OauthError::new(Code::AccessDenied, "the user did not allow it");
             return send(&request.answers.error(&error));
         }
-        _ => return show(&app, request, &signed_in, query, Some("consent-undecided")),
+        _ => return show(&app, request, &signed_in, query, Some(AskAgain::Undecided)),
     }
     // A request that names no scope or address asks for what the registration says now.
     let scopes = app.store.scopes()?;
     let is_what_was_shown =
         |shown: &ShownConsent| *shown == ShownConsent::new(&request, &scopes, shown.seen.clone());
     let Some(ShownConsent { seen, .. }) = shown.filter(is_what_was_shown) else {
-        return show(&app, request, &signed_in, query, Some("consent-moved"));
+        return show(&app, request, &signed_in, query, Some(AskAgain::Changed));
     };
     match give(&app, &request, &signed_in, &headers, Basis::Approved(seen)).await {
         Ok(code) => send(&request.answers.code(&code)),
-        Err(AuthorizeError::Ask) => show(&app, request, &signed_in, query, Some("consent-moved")),
+        Err(AuthorizeError::Ask) => show(&app, request, &signed_in, query, Some(AskAgain::Changed)),
         Err(error) => refused(error, &uri),
     }
 }
@@ -241,7 +269,7 @@ fn show(
     request: Request,
     signed_in: &SignedIn,
     query: String,
-    notice: Option<&'static str>,
+    notice: Option<AskAgain>,
 ) -> Result<Response> {
     let seen = look(&app.store, &request.client.id, &signed_in.user.id)?
         .ok_or(Error::BadRequest("authorize-error-client"))?;
@@ -270,11 +298,7 @@ fn show(
         shown,
         notice,
     };
-    let status = match notice {
-        None => StatusCode::OK,
-        Some("consent-undecided") => StatusCode::UNPROCESSABLE_ENTITY,
-        Some(_) => StatusCode::CONFLICT,
-    };
+    let status = notice.map_or(StatusCode::OK, AskAgain::status);
     let headers = [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -88,20 +88,14 @@ impl Page {
         self.user.as_ref().is_some_and(|person| person.role >= role)
     }
 
-    pub fn is_in(&self, section: &str) -> bool {
-        use Section::{Account, AdminApps, AdminUsers, Apps, Audit, Authorizations, Ledger, ResourceServers};
-        matches!(
-            (self.section, section),
-            (Authorizations, "authorizations")
-                | (Apps, "apps")
-                | (Account, "account")
-                | (AdminApps | AdminUsers | Ledger | Audit | ResourceServers, "admin")
-                | (AdminApps, "admin-apps")
-                | (AdminUsers, "admin-users")
-                | (Ledger, "admin-ledger")
-                | (Audit, "admin-audit")
-                | (ResourceServers, "admin-resource-servers")
-        )
+    pub fn is_in(&self, section: Section) -> bool {
+        self.section == section
+    }
+
+    /// Whether the page is one of those for admins.
+    pub const fn is_for_admins(&self) -> bool {
+        use Section::{AdminApps, AdminUsers, Audit, Ledger, ResourceServers};
+        matches!(self.section, AdminApps | AdminUsers | Ledger | Audit | ResourceServers)
     }
 
     /// Whether the person moderates.
