@@ -1,33 +1,33 @@
-### Accounts: making one, changing it, ending it.
+### Accounts: creating one, changing it, deleting it.
 
 your-account-named = Your account, { $name }
 account-title = Your account
-account-since = Account since
-register = Make an account
-register-button = Make account
-register-refused = The account was not made
+account-since = Created
+register = Create an account
+register-button = Create account
+register-refused = Your account was not created
 sign-in-instead = Sign in instead
-field-email = E-mail address
-field-current-password = Password now
+field-email = Email address
+field-current-password = Current password
 field-new-password = New password
-hint-username = Letters a to z, digits, dot, hyphen and underscore. You sign in with it.
-hint-email = Optional. Only you and the admins see it.
-hint-password = At least 10 characters. A few unrelated words are good.
-error-username = Use 1 to 64 of the letters a to z, digits, dot, hyphen and underscore, beginning with a letter or digit.
-error-username-taken = Somebody has this name already. Choose another.
-error-email = This is no e-mail address. Mend it or leave it empty.
-error-current-password = The password that you have now is another one.
+hint-username = Letters a to z, digits, dots, hyphens and underscores. You sign in with this name.
+hint-email = Optional. Only you and the admins can see it.
+hint-password = At least 10 characters. A few unrelated words work well.
+error-username = Use 1 to 64 characters: letters a to z, digits, dots, hyphens and underscores. Start with a letter or a digit.
+error-username-taken = This username is taken. Choose another one.
+error-email = Enter a valid email address, or leave this blank.
+error-current-password = That is not your current password.
 nothing-changed = Nothing was changed
 
 sessions-title = Where you are signed in
-sessions-text = Signing out here leaves apps alone. What apps can reach is under
+sessions-text = Signing out a browser does not affect apps. To see which apps have access, go to
 this-browser = This browser
 signed-in-at = Signed in
 account-session-ended = That browser is signed out.
 
 password-title = Change your password
 password-button = Change password
-password-text = Your other browsers are signed out. Apps keep their access unless you tick the box.
+password-text = This signs out your other browsers. Apps keep their access unless you select the box above.
 password-revoke-apps = Also revoke the access of all apps
 account-password-changed = Your password is changed, and your other browsers are signed out.
 account-password-refused = Your password was not changed
@@ -35,42 +35,42 @@ account-password-refused = Your password was not changed
 more = More
 download = Download
 activity = Recent activity
-activity-text = The newest 20 events. If you do not recognize one, change your password or lock everyone out below.
+activity-text = Your 20 most recent events. If you do not recognize one, change your password, or lock everyone out below.
 what-happens = What happens
 what-stays = What stays
-leave-it = Leave it
+leave-it = Cancel
 no-undo = This can’t be undone.
 
-taken-over-heading = Somebody else was in your account
-taken-over-meta = Ends every app’s access and every sign-in, and gives you a new password.
+taken-over-heading = Someone else used your account
+taken-over-meta = Revokes every app’s access, signs out every browser, and lets you choose a new password.
 taken-over-button = Lock everyone out
 taken-over-title = Lock everyone out?
-taken-over-lede = Do this when somebody else was in your account. It ends everything at once, whoever holds it.
+taken-over-lede = Do this if someone else used your account. It ends all access at once, no matter who has it.
 taken-over-apps = { $count ->
-    [0] No app has access to your account now, so none loses it.
-    [one] 1 app loses access to your account, on all devices.
-   *[other] All { $count } apps lose access to your account, on all devices.
+    [0] No app loses access, because no app has access to your account now.
+    [one] 1 app loses access to your account, on every device.
+   *[other] All { $count } apps lose access to your account, on every device.
 }
 taken-over-browsers = { $count ->
-    [one] Your one sign-in here ends and begins anew with the new password.
-   *[other] All { $count } sign-ins here end; this browser signs in anew with the new password.
+    [one] This browser is signed out, and then signed in again with the new password.
+   *[other] All { $count } browsers are signed out. This browser is then signed in again with the new password.
 }
 taken-over-password = You choose a new password below.
-taken-over-stays = Apps keep what they have already copied. Your data stays as it is: look for changes that you did not make.
+taken-over-stays = Apps keep what they have already copied. Your data stays as it is. Check it for changes that you did not make.
 
-export-heading = Take your data with you
-export-meta = One JSON file: your account, apps, sign-ins and history.
+export-heading = Download your data
+export-meta = One JSON file with your account, apps, sign-ins and history.
 export-first = Download your data first
 delete-account-heading = Delete your account
-delete-account-meta = Ends every app’s access and erases your name and e-mail address.
+delete-account-meta = Revokes every app’s access, and erases your username and email address.
 delete-account-title = Delete your account?
-delete-account-erased = Your name, e-mail address and password are erased.
-delete-account-receipts = Receipts of revocations stay, without your name.
+delete-account-erased = Your username, email address and password are erased.
+delete-account-receipts = Receipts of revocations stay, without your username.
 delete-account-button = Delete my account
 
 block = Also block this app
-block-hint = It can’t ask you again until you lift the block.
-blocked-text = You blocked this app: it can’t ask you for access.
-unblock = Let it ask again
+block-hint = It can’t ask you for access again until you unblock it.
+blocked-text = You blocked this app, so it can’t ask you for access.
+unblock = Unblock this app
 authorize-error-blocked-title = You blocked this app
-authorize-error-blocked = It asked for access again, and nothing was given to it. To let it ask, find it under “Access that has ended” in your app access and lift the block.
+authorize-error-blocked = The app asked for access again and did not get it. To unblock it, go to “App access”, open “Access that has ended”, and choose the app.

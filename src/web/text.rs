@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn numbers_choose_their_plural() {
-        assert_eq!(t_with("devices", &[("count", &1_i64)]), "1 device");
-        assert_eq!(t_with("devices", &[("count", &1204_i64)]), "1,204 devices");
+        assert_eq!(t_with("devices", &[("count", &1_i64)]), "1 sign-in");
+        assert_eq!(t_with("devices", &[("count", &1204_i64)]), "1,204 sign-ins");
     }
 }

@@ -91,7 +91,7 @@ async fn suspending_ends_everything_and_reinstating_revives_nothing() {
     let consent = bob.is_asked(&app.request()).await;
     let path = format!("{}/suspend", page_of(app));
 
-    let page = max.gets(&path).await.page(200).shows("1 person loses it at once, on 2 devices");
+    let page = max.gets(&path).await.page(200).shows("1 user loses access at once. 2 sign-ins end.");
     assert_eq!(page.attribute("<form method=\"post\"", "action"), path);
     assert!(api.accepts(&held.tokens.access).await, "looking ends nothing");
     let receipt = max.posts(&path, &reason(REASON)).await.is(303).location().to_owned();
@@ -109,7 +109,7 @@ async fn suspending_ends_everything_and_reinstating_revives_nothing() {
     assert_eq!(world.contents(), before);
 
     let path = format!("{}/reinstate", page_of(app));
-    max.gets(&path).await.page(200).shows("Nobody gives it access by this alone");
+    max.gets(&path).await.page(200).shows("Reinstating it does not give it access");
     max.posts(&path, &Fields::reason()).await.leads_to(&page_of(app));
     let before = world.contents();
     max.posts(&path, &Fields::reason()).await.leads_to(&page_of(app));
@@ -179,7 +179,7 @@ async fn the_reason_is_a_sentence_that_people_can_read() {
             page.shows("aria-invalid=\"true\"").shows("<title>Error: ");
         }
         max.posts(&path, &reason("a\u{202e}<i>b")).await.page(422).shows("a\u{202e}&#60;i&#62;b</textarea>");
-        max.posts(&path, &Fields::default()).await.page(422).shows("The reason is empty");
+        max.posts(&path, &Fields::default()).await.page(422).shows("Enter a reason");
     }
     assert_eq!(world.contents(), before);
     max.posts(&format!("{}/suspend", page_of(&app)), &reason(&"ß".repeat(300))).await.is(303);
@@ -240,7 +240,7 @@ async fn a_resource_server_is_added_and_its_secret_shown_once() {
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let secret = page.body.split_once("id=\"secret\">").unwrap().1.split_once('<').unwrap().0.to_owned();
     assert!(secret.starts_with("rsc_rs_"), "{secret}");
-    max.gets(&address).await.page(200).shows("The secret has been shown").hides(&secret);
+    max.gets(&address).await.page(200).shows("The secret has already been shown").hides(&secret);
     let list = max.gets("/admin/resource-servers").await.page(200).shows("Mail").shows("Send mail = all");
     list.hides(&secret);
     let before = world.contents();
@@ -255,19 +255,19 @@ async fn a_resource_server_that_makes_no_sense_is_refused() {
     let before = world.contents();
     let (name, audience, scopes) = ("Mail", "https://mail.example", "mail.read=See your mail");
     for (fields, text) in [
-        (server("", audience, scopes), "The name has to have"),
-        (server("a\u{202e}b", audience, scopes), "The name has to have"),
-        (server(name, "mail", scopes), "The audience has to be"),
-        (server(name, "https://mail.example/#x", scopes), "The audience has to be"),
+        (server("", audience, scopes), "Enter a name of 1 to 80"),
+        (server("a\u{202e}b", audience, scopes), "Enter a name of 1 to 80"),
+        (server(name, "mail", scopes), "Enter an absolute address"),
+        (server(name, "https://mail.example/#x", scopes), "Enter an absolute address"),
         (server(name, "https://photos.example", scopes), "has this audience"),
-        (server(name, audience, ""), "Name at least one scope"),
+        (server(name, audience, ""), "Enter at least one scope"),
         (server(name, audience, "mail.read"), "needs an equals sign"),
-        (server(name, audience, "mail read=See"), "A scope’s name may have"),
+        (server(name, audience, "mail read=See"), "The name of a scope can have"),
         (server(name, audience, "mail.read="), "Each scope needs"),
         (server(name, audience, "mail.read=a\u{200b}"), "Each scope needs"),
-        (server(name, audience, "read=See"), "another resource server has it"),
-        (server(name, audience, "a=b\na=c"), "stands twice"),
-        (server(name, audience, scopes).and("max_staleness", "0"), "a whole number from 1 to 300"),
+        (server(name, audience, "read=See"), "belongs to another resource server"),
+        (server(name, audience, "a=b\na=c"), "appears twice"),
+        (server(name, audience, scopes).and("max_staleness", "0"), "a whole number of seconds from 1 to 300"),
         (
             server(name, audience, scopes).and("max_staleness", "9").and("guard", "maybe"),
             "one of the two ways",

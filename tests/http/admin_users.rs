@@ -38,7 +38,8 @@ async fn revoking_everything_of_a_user_ends_it() {
     let consent_app = world.public_client().await;
     let consent = alice.is_asked(&consent_app.request()).await;
     let path = format!("{}/revoke", page_of(&alice));
-    let page = max.gets(&path).await.page(200).shows("1 app loses access to the account now, on 2 devices");
+    let page =
+        max.gets(&path).await.page(200).shows("1 app loses access to the account now. 2 sign-ins end.");
     let seen = Fields::reason().and("generation", &page.attribute("name=\"generation\"", "value"));
     let receipt = max.posts(&path, &seen).await.is(303).location().to_owned();
     assert!(receipt.starts_with("/receipts/rcp_"), "{receipt}");
@@ -99,8 +100,8 @@ async fn disabling_a_developer_suspends_their_apps_unless_deselected() {
         max.gets(&path).await.page(200).shows("name=\"suspend_apps\" value=\"1\" checked");
         let both = |reason| Fields::new(&[("suspend_apps", "1"), ("reason", reason)]);
         let before = world.contents();
-        max.posts(&path, &both("")).await.page(422).shows("The reason is empty");
-        max.posts(&path, &Fields::default()).await.page(422).shows("The reason is empty");
+        max.posts(&path, &both("")).await.page(422).shows("Enter a reason");
+        max.posts(&path, &Fields::default()).await.page(422).shows("Enter a reason");
         assert_eq!(world.contents(), before);
         let fields = if suspends { both("Its developer is away.") } else { Fields::reason() };
         max.posts(&path, &fields).await.is(303);

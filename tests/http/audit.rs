@@ -122,7 +122,7 @@ async fn what_developers_and_admins_do_is_written_down_with_the_reason() {
         (format!("{moderated}/ban"), reason.clone(), "client_banned", None),
     ] {
         let before = world.contents();
-        max.posts(&path, &fields.clone().without("reason")).await.page(422).shows("The reason is empty");
+        max.posts(&path, &fields.clone().without("reason")).await.page(422).shows("Enter a reason");
         assert_eq!(world.contents(), before, "{path}");
         let added = adds(&world, sends(&max, &path, &fields)).await;
         is(&added, &[(act, "admin", why, detail)]);

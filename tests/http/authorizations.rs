@@ -28,22 +28,22 @@ fn chosen(grants: &[&str]) -> Fields {
 #[tokio::test]
 async fn the_list_says_what_each_app_can_do_and_when_it_last_did() {
     let Scene { world, api, app, alice } = scene().await;
-    alice.gets("/authorizations").await.page(200).shows("No app can reach your account");
+    alice.gets("/authorizations").await.page(200).shows("No app has access to your account");
     let tokens = alice.connects(&app).await;
     let grant = alice.grant_of(&app).await;
-    let page = alice.gets("/authorizations").await.page(200).shows("1 app can.").shows("Never used");
+    let page = alice.gets("/authorizations").await.page(200).shows("1 app has access.").shows("Never used");
     let page = page.shows("Prints").shows("by Paper Ltd · app.example").shows("May read · May write");
-    page.shows("1 device").shows("1 live access token").shows(&format!("/authorizations/{grant}\""));
+    page.shows("1 sign-in").shows("1 active access token").shows(&format!("/authorizations/{grant}\""));
     world.advances(300);
     api.introspects(&tokens.access).await;
     world.app.last_used.flush(&world.app.store).await.unwrap();
     world.advances(120);
     alice.connects(&app).await;
     let page = alice.gets("/authorizations").await.page(200).shows("2 minutes ago");
-    page.shows("2 devices").shows("2 live access tokens").shows("7 minutes ago");
+    page.shows("2 sign-ins").shows("2 active access tokens").shows("7 minutes ago");
     world.advances(91 * 86_400);
     alice.signs_in().await;
-    alice.gets("/authorizations").await.page(200).shows("Unused for 91 days").shows("no device");
+    alice.gets("/authorizations").await.page(200).shows("Not used for 91 days").shows("No sign-ins");
 }
 
 #[tokio::test]
@@ -60,8 +60,8 @@ async fn the_list_says_which_apps_have_no_access_at_present() {
     let Scene { world, app, alice, .. } = scene().await;
     alice.connects(&app).await;
     world.ends_all_tokens_of(&app).await;
-    let page = alice.gets("/authorizations").await.page(200).shows("All its sign-ins were ended");
-    page.shows("no device").shows("No app can at present.");
+    let page = alice.gets("/authorizations").await.page(200).shows("All sign-ins to this app were ended");
+    page.shows("No sign-ins").shows("No app has access now.");
     world.forces("UPDATE clients SET status = 'suspended', status_reason = 'It <b>lied</b>.'");
     let page = alice.gets("/authorizations").await.page(200).shows("We suspended this app");
     page.hides("<b>lied");
@@ -74,7 +74,7 @@ async fn one_app_is_shown_with_its_devices() {
     let grant = alice.grant_of(&app).await;
     let path = format!("/authorizations/{grant}");
     let page = alice.gets(&path).await.page(200).shows("<h1>Prints</h1>").shows("Firefox on Linux");
-    page.shows("May read").shows("1 live access token").shows(&format!("{path}/revoke"));
+    page.shows("May read").shows("1 active access token").shows(&format!("{path}/revoke"));
     world.gets(&path).await.asks_to_sign_in(&path);
     let bob = world.signed_in("bob").await;
     bob.gets(&path).await.page(404).hides("Prints");
@@ -90,7 +90,7 @@ async fn revoking_an_app_ends_it_and_says_so() {
     let unused = alice.authorizes(&app).await;
     let grant = alice.grant_of(&app).await;
     let path = format!("/authorizations/{grant}/revoke");
-    let page = alice.gets(&path).await.page(200).shows("Revoke Prints’s access?").shows("all 3 devices");
+    let page = alice.gets(&path).await.page(200).shows("Revoke Prints’s access?").shows("All 3 sign-ins");
     assert_eq!(page.attribute("<form method=\"post\"", "action"), path);
     for tokens in &tokens {
         assert!(api.accepts(&tokens.access).await, "looking at the page ends nothing");
@@ -104,7 +104,7 @@ async fn revoking_an_app_ends_it_and_says_so() {
     app.presents_code(&unused).await.refuses(400, "invalid_grant");
     assert!(answer.location().starts_with("/authorizations?receipt=rcp_"), "{}", answer.location());
     let page = alice.gets(answer.location()).await.page(200).shows("Prints’s access ended at");
-    page.shows("No app can reach your account");
+    page.shows("No app has access to your account");
     alice.gets("/authorizations?ended=1").await.page(200).shows("Prints");
     let page = alice.gets(&format!("/authorizations/{grant}")).await.page(200);
     page.shows("Access ended at").shows("The app’s access was revoked, by you").hides("Revoke access");
@@ -235,7 +235,7 @@ async fn one_device_is_signed_out_and_the_others_stay() {
     let tokens = alice.connects(&app).await;
     let grant = alice.grant_of(&app).await;
     let path = device_of(&alice, &grant).await;
-    let page = alice.gets(&path).await.page(200).shows("Sign out Firefox on Linux?");
+    let page = alice.gets(&path).await.page(200).shows("End the sign-in from Firefox on Linux?");
     assert_eq!(page.attribute("<form method=\"post\"", "action"), path);
     let signed_out = alice.posts(&path, &NONE).await;
     let receipt: String = world.value("SELECT receipt_id FROM ledger");

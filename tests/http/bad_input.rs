@@ -288,7 +288,7 @@ async fn an_unknown_address_is_a_page_that_says_so() {
         "//evil.example/",
         "/%2e%2e/x",
     ] {
-        scene.alice.gets(path).await.page(404).shows("There is nothing here");
+        scene.alice.gets(path).await.page(404).shows("Page not found");
         scene.world.posts(path, &Fields::default()).await.page(404);
     }
 }

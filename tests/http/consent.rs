@@ -139,7 +139,7 @@ async fn no_answer_shows_the_page_again() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
     for decision in ["", "Approve", "yes"] {
-        scene.alice.answers(&page, decision).await.page(422).shows("You chose neither");
+        scene.alice.answers(&page, decision).await.page(422).shows("Choose “Allow” or “Don’t allow”");
     }
     assert_eq!(codes(&scene.world), 0);
 }
@@ -276,7 +276,7 @@ async fn a_new_consent_does_not_bring_back_what_was_revoked() {
 /// Approves a page that was opened before something was revoked: it comes again, and nothing is given.
 async fn is_shown_again(alice: &Browser, app: &Client, page: &ConsentPage) {
     let before = alice.world.contents();
-    let answer = alice.answers(page, "approve").await.page(409).shows("while this page stood open");
+    let answer = alice.answers(page, "approve").await.page(409).shows("while this page was open");
     assert_eq!(alice.world.contents(), before);
     let fresh = ConsentPage::read(answer);
     app.accepts(&alice.answers(&fresh, "approve").await);
@@ -399,8 +399,8 @@ async fn a_page_shown_to_one_user_gives_nothing_for_another() {
     // Bob signs in, in another tab of the same browser.
     let bob = scene.world.signed_in("bob").await;
     let before = scene.world.contents();
-    bob.answers(&page, "deny").await.page(409).shows("another account");
-    let answer = bob.answers(&page, "approve").await.page(409).shows("another account");
+    bob.answers(&page, "deny").await.page(409).shows("different account");
+    let answer = bob.answers(&page, "approve").await.page(409).shows("different account");
     assert_eq!(scene.world.contents(), before);
     let fresh = ConsentPage::read(answer.shows("<strong>bob</strong>"));
     scene.app.accepts(&bob.answers(&fresh, "approve").await);

@@ -135,7 +135,7 @@ async fn the_list_is_ones_own_and_says_how_many_use_each_app() {
     assert_eq!(page.body.matches("<tr>").count(), 2, "a head and one app: {}", page.body);
     assert!(page.body.contains(">1</td>") && page.body.contains(">2</td>"), "{}", page.body);
     let eve = developer(world, "eve").await;
-    eve.gets("/apps").await.page(200).shows("You have registered no app").hides("Prints");
+    eve.gets("/apps").await.page(200).shows("You have not registered an app yet").hides("Prints");
     alice.gets("/authorizations").await.page(200).hides("Your apps");
     dana.gets("/authorizations").await.page(200).shows("Your apps");
 }
@@ -172,7 +172,7 @@ async fn a_public_app_has_no_secret() {
     let form = registration().with("type", "public").with("publisher", " Album Ltd ").without("scope");
     let answer = dana.posts("/apps/new", &form).await;
     let page = dana.gets(answer.location()).await.page(200).shows("by Album Ltd · app.example");
-    let page = page.shows("Everything, also what is added later").hides("Rotate secret");
+    let page = page.shows("All, including permissions that are added later").hides("Rotate secret");
     page.hides("rsc_cs_");
     let id = answer.location().strip_prefix("/apps/").unwrap();
     let app = Client::new(world.clone(), id, None, CALLBACK.to_owned());
@@ -198,7 +198,7 @@ async fn only_an_app_with_a_secret_can_work_for_itself() {
     app.asks_tokens(&request).await.refuses(400, "unauthorized_client");
     let before = clients(world);
     let page = dana.posts("/apps/new", &form.with("type", "public")).await.page(422);
-    page.shows("id=\"grant_type-error\"").shows("An app without a secret");
+    page.shows("id=\"grant_type-error\"").shows("A public app can’t use client credentials");
     assert_eq!(clients(world), before);
 }
 
@@ -291,7 +291,7 @@ async fn redirect_addresses_that_lead_astray_are_refused() {
     // One bad address among good ones is enough, and is the one that is marked.
     let form = registration().and("redirect_uri", "http://a.example/cb");
     let page = desk.dana.posts("/apps/new", &form).await.page(422).shows("href=\"#redirect_uri-1\"");
-    let page = page.shows("Address 2: ").shows("value=\"http://a.example/cb\"");
+    let page = page.shows("Redirect URI 2: ").shows("value=\"http://a.example/cb\"");
     assert_eq!(page.body.matches("aria-invalid").count(), 1, "{}", page.body);
     let many = (0..11).fold(registration().without("redirect_uri"), |form, n| {
         form.and("redirect_uri", &format!("https://a.example/{n}"))
@@ -338,7 +338,7 @@ async fn choices_that_the_form_does_not_offer_are_refused() {
         refuses(&desk, "/apps/new", field, value).await;
     }
     refuses(&desk, &desk.path(""), "scope", "admin").await;
-    desk.dana.posts("/apps/new", &NONE).await.page(422).shows("3 things to mend");
+    desk.dana.posts("/apps/new", &NONE).await.page(422).shows("3 problems to fix");
 }
 
 #[tokio::test]

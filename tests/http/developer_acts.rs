@@ -95,7 +95,7 @@ async fn all_that_an_app_holds_dies_and_the_app_goes_on() {
     assert!(!api.accepts(&held.own).await);
     assert!(!app.can_refresh(&held.tokens).await);
     app.presents_code(&held.code).await.refuses(400, "invalid_grant");
-    bob.answers(&open, "approve").await.page(409).shows("Access was changed or revoked");
+    bob.answers(&open, "approve").await.page(409).shows("access was changed or revoked");
     // Alice has to allow it again; nothing is given under the consent of before.
     alice.is_asked(&app.request()).await;
 
@@ -111,22 +111,22 @@ async fn the_page_says_beforehand_what_it_hits() {
     let desk = desk().await;
     let Desk { world, dana, app, alice, .. } = &desk;
     let path = desk.path("/revoke-tokens");
-    dana.gets(&path).await.page(200).shows("This signs nobody out, on no device.");
+    dana.gets(&path).await.page(200).shows("Nobody is signed out");
     alice.connects(app).await;
     alice.connects(app).await;
     world.signed_in("bob").await.connects(app).await;
     desk.own_token().await;
     let before = world.contents();
     let page = dana.gets(&path).await.page(200).shows("Revoke all user tokens of Prints?");
-    let page = page.shows("This signs 2 people out, on 3 devices.").shows("Sign 2 people out");
-    let page = page.shows("<dt>access tokens</dt><dd>4</dd>");
-    page.shows("(client_credentials) end too").shows("Your client secret");
+    let page = page.shows("This signs out 2 users. 3 sign-ins end.").shows("Sign out 2 users");
+    let page = page.shows("<dt>active access tokens</dt><dd>4</dd>");
+    page.shows("(client_credentials) stop working too").shows("a client secret");
     let page =
-        dana.gets(&desk.path("/delete")).await.page(200).shows("2 people lose access now, on 3 devices.");
-    page.shows("<dt>access tokens</dt><dd>4</dd>").shows("(client_credentials) end too");
+        dana.gets(&desk.path("/delete")).await.page(200).shows("2 users lose access now. 3 sign-ins end.");
+    page.shows("<dt>active access tokens</dt><dd>4</dd>").shows("(client_credentials) stop working too");
     assert_eq!(world.contents(), before);
     desk.revokes_tokens().await.is(303);
-    dana.gets(&desk.path("")).await.page(200).shows("<dt>people gave it access</dt><dd>0</dd>");
+    dana.gets(&desk.path("")).await.page(200).shows("<dt>users allow it</dt><dd>0</dd>");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_stale_form_moves_nothing_and_leads_to_what_it_did_before() {
     }
     for generation in ["x", "1.5", "99999999999999999999"] {
         let form = Fields::new(&[("generation", generation)]);
-        dana.posts(&desk.path("/revoke-tokens"), &form).await.page(400).shows("generation");
+        dana.posts(&desk.path("/revoke-tokens"), &form).await.page(400).shows("hidden field");
     }
     assert_eq!(world.contents(), before);
     assert!(api.accepts(&tokens.access).await);
@@ -161,10 +161,10 @@ async fn the_app_page_leads_to_a_purge_that_is_under_way() {
     let Desk { world, dana, .. } = &desk;
     desk.holds().await;
     let receipt = is_receipt(&desk.revokes_tokens().await);
-    let page = dana.gets(&desk.path("")).await.page(200).shows("Dead rows are being deleted");
+    let page = dana.gets(&desk.path("")).await.page(200).shows("Revoked data is being deleted");
     page.shows(&format!("<a href=\"{receipt}\">Progress and receipt</a>"));
     purge::catch_up(&world.app.store, &world.app.clock, Duration::from_secs(10)).await.unwrap();
-    dana.gets(&desk.path("")).await.page(200).hides("Dead rows").shows(&receipt);
+    dana.gets(&desk.path("")).await.page(200).hides("Revoked data").shows(&receipt);
 }
 
 // Rotating the secret
@@ -244,7 +244,7 @@ async fn deleting_an_app_ends_all_of_it_for_good() {
     assert!(!api.accepts(&held.own).await);
     app.presents_refresh(&held.tokens.refresh).await.refuses(401, "invalid_client");
     app.presents_code(&held.code).await.refuses(401, "invalid_client");
-    bob.answers(&open, "approve").await.page(400).shows("Nothing was given");
+    bob.answers(&open, "approve").await.page(400).shows("did not get access");
     alice.opens(&app.request()).await.page(400);
     alice.gets(&format!("/authorizations/{grant}")).await.page(200).shows("Its publisher deleted this app");
 
@@ -274,7 +274,7 @@ async fn an_app_is_deleted_only_by_its_exact_name() {
     for name in ["", "  ", "prints", "Print", "Prints!", "Prints\u{200b}", "<b>Prints</b>", "cli_x"] {
         let page = desk.dana.posts(&desk.path("/delete"), &Fields::new(&[("name", name)])).await;
         let page = page.page(422).shows("Prints was not deleted").shows("id=\"name-error\"").hides("<b>");
-        page.shows("1 person loses access now");
+        page.shows("1 user loses access now");
     }
     assert_eq!(desk.world.contents(), before);
     assert!(desk.api.accepts(&held.tokens.access).await);
@@ -336,7 +336,7 @@ async fn who_allowed_the_app_is_told_what_changed_at_the_next_consent() {
         world.advances(1);
         dana.posts(&desk.path(""), change).await.leads_to(&desk.path("?notice=changed"));
     }
-    let page = dana.gets(&desk.path("?notice=changed")).await.page(200).shows("The registration is changed.");
+    let page = dana.gets(&desk.path("?notice=changed")).await.page(200).shows("Your changes are saved.");
     page.shows("Album").shows("by Album Ltd · album.example, app.example").shows("https://album.example/cb");
     assert!(desk.api.accepts(&tokens.access).await, "a change ends nothing");
 
@@ -365,8 +365,11 @@ async fn who_allowed_the_app_is_told_what_changed_at_the_next_consent() {
     dana.posts(&desk.path(""), &form("Album", "Album Ltd", &[callback, "https://album.example/other"]))
         .await
         .is(303);
-    let page =
-        alice.is_asked(&app.request()).await.answer.shows("The exact address that access goes to changed");
+    let page = alice
+        .is_asked(&app.request())
+        .await
+        .answer
+        .shows("The exact address that access goes to has changed");
     page.shows("still on album.example, app.example").hides("The name was");
 }
 

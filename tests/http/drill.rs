@@ -106,18 +106,18 @@ async fn the_canary_stands_in_no_receipt_and_on_no_page_but_the_admins_list_of_a
     servers.hides(canary.server.as_str()).hides(AUDIENCE);
     alice.opens(&client.request()).await.page(400);
     let form = Fields::new(&[("name", "Mine"), ("audience", AUDIENCE), ("scopes", "mine=Mine")]);
-    max.posts("/admin/resource-servers/new", &form).await.page(422).shows("The audience has to be");
+    max.posts("/admin/resource-servers/new", &form).await.page(422).shows("Enter an absolute address");
     // Its rounds are no news.
     assert!(revokes(&world, &canary).await);
     max.gets("/admin/ledger")
         .await
         .page(200)
         .hides("A drill revoked")
-        .shows("All user tokens of Prints ended");
+        .shows("All user tokens of Prints were revoked");
     for query in ["act=canary_revoked".to_owned(), format!("q={}", canary.client)] {
         let page =
             max.gets(&format!("/admin/ledger?{query}")).await.page(200).shows("A drill revoked its own app");
-        page.hides("All user tokens of Prints ended");
+        page.hides("All user tokens of Prints were revoked");
     }
 }
 
@@ -155,9 +155,9 @@ async fn admins_see_how_the_last_drill_went() {
     let Scene { world, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let shown = async || max.gets("/admin/resource-servers").await.page(200);
-    shown().await.shows("No drill was run yet").shows("rescind drill");
+    shown().await.shows("No drill has been run yet").shows("rescind drill");
     begins(&world).await;
-    shown().await.shows("No drill was run yet");
+    shown().await.shows("No drill has been run yet");
     let [p50, p99, max_time] = [1_250, 7_040, 31_900].map(Duration::from_micros);
     let passed = Outcome::Passed(Times { rounds: 1_000, p50, p99, max: max_time });
     drill::end(&world.app.store, passed, world.app.clock.now()).await.unwrap();
@@ -165,6 +165,7 @@ async fn admins_see_how_the_last_drill_went() {
     let page = shown().await.shows("Passed").shows("2 hours ago").shows("1,000 revocations");
     page.shows("1.2 ms").shows("7.0 ms").shows("31.9 ms");
     drill::end(&world.app.store, Outcome::Failed { rounds: 12 }, world.app.clock.now()).await.unwrap();
-    let page = shown().await.shows("Failed").shows("had not learned of it").shows("12 good rounds");
+    let page =
+        shown().await.shows("Failed").shows("had not learned of it").shows("12 rounds before it succeeded");
     page.hides("31.9 ms");
 }

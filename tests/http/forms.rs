@@ -21,7 +21,7 @@ async fn a_form_shown_to_one_user_does_nothing_for_another() {
         let path = route.path.replace("{client_id}", &app.id).replace("{user_id}", alice.id.as_str());
         let fields = Fields::reason().and("user", alice.id.as_str()).and("all", "1").and("role", "user");
         let page = max.posts(&path, &fields).await.page(409).shows("Another account is signed in");
-        page.shows("Nothing was changed").shows("Look at the page again");
+        page.shows("Nothing was changed").shows("Open the page again");
         tried += 1;
     }
     assert!(tried > 20, "{tried}");
@@ -88,7 +88,7 @@ async fn a_reload_of_the_page_with_a_new_secret_repeats_nothing() {
         let secret = page.body.split_once("id=\"secret\">").unwrap().1.split_once('<').unwrap().0;
         assert!(secret.starts_with("rsc_"), "{secret}");
         let again = browser.gets(answer.location()).await.page(200);
-        again.shows("The secret has been shown").hides(secret);
+        again.shows("The secret has already been shown").hides(secret);
         assert_eq!(world.contents(), before, "{path}");
     }
 }
@@ -102,6 +102,6 @@ async fn a_secret_that_somebody_else_put_into_the_browser_is_not_shown() {
     for value in [foreign.expose(), "<b>", ""] {
         dana.cookies.lock().unwrap().insert("rescind_secret".to_owned(), value.to_owned());
         let page = dana.gets(&format!("/apps/{}/secret", app.id)).await.page(200);
-        page.shows("The secret has been shown").hides("rsc_cs_").hides("<b>");
+        page.shows("The secret has already been shown").hides("rsc_cs_").hides("<b>");
     }
 }

@@ -267,7 +267,7 @@ async fn admins_see_how_fresh_each_guard_is() {
     alice.gets(&page).await.page(403);
     max.gets("/admin/resource-servers/rse_00000000000000000000").await.page(404);
     max.gets("/admin/resource-servers").await.page(200).shows("No guard yet").hides("badge confirmed");
-    max.gets(&page).await.page(200).shows("No guard was ever heard of");
+    max.gets(&page).await.page(200).shows("No guard has connected yet");
     let version: i64 = world.value("SELECT keys_version FROM server");
     let acknowledges = async |instance: &str, through: i64| {
         let mut ack = acknowledgement(world.value("SELECT incarnation FROM server"), through);
@@ -302,7 +302,10 @@ async fn admins_say_what_is_expected_of_guards() {
     for (seconds, guard) in
         [("0", "expected"), ("301", "none"), ("x", "none"), ("", "none"), ("5", "both"), ("5", "")]
     {
-        max.posts(&page, &fields(seconds, guard)).await.page(422).shows("a whole number from 1 to 300");
+        max.posts(&page, &fields(seconds, guard))
+            .await
+            .page(422)
+            .shows("a whole number of seconds from 1 to 300");
     }
     alice.posts(&page, &fields("5", "none")).await.page(403);
     max.posts("/admin/resource-servers/rse_00000000000000000000", &fields("5", "none")).await.page(404);

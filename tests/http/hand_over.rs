@@ -47,9 +47,9 @@ async fn a_new_owner_has_to_be_an_active_developer_or_admin() {
     world.disables(&erik).await;
     let before = world.contents()["clients"].clone();
     for (owner, says) in [
-        ("", "Nobody has this user name"),
-        ("nobody", "Nobody has this user name"),
-        ("Not A Name", "Nobody has this user name"),
+        ("", "Nobody has this username"),
+        ("nobody", "Nobody has this username"),
+        ("Not A Name", "Nobody has this username"),
         (alice.name.as_str(), "neither a developer"),
         ("erik", "disabled"),
         ("dana", "already"),

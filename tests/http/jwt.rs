@@ -512,14 +512,14 @@ async fn pages_do_not_claim_to_have_counted_jwts() {
     let Stage { world, app, alice, .. } = stage().await;
     alice.connects(&app).await;
     let grant = alice.grant_of(&app).await;
-    alice.gets("/authorizations").await.page(200).shows("1 device").hides("live access token");
+    alice.gets("/authorizations").await.page(200).shows("1 sign-in").hides("active access token");
     let page = alice.gets(&format!("/authorizations/{grant}")).await.page(200);
-    page.shows("Renewed every few minutes, not counted");
+    page.shows("Renewed every few minutes, so they are not counted");
     world.forces("UPDATE users SET role = 'developer' WHERE username = 'developer'");
     let developer = world.with_role("developer", Role::Developer).await;
     for page in ["", "/revoke-tokens", "/delete"] {
         let page = developer.gets(&format!("/apps/{}{page}", app.id)).await.page(200);
-        page.shows("Its JWTs are checked by the APIs themselves");
+        page.shows("JWTs are not counted here");
     }
 }
 

@@ -15,19 +15,24 @@ async fn max(world: &World) -> Browser {
 async fn acts_are_found_by_app_person_id_and_kind() {
     let Scene { world, app, alice, .. } = scene().await;
     let max = max(&world).await;
-    max.gets("/admin/ledger").await.page(200).shows("Nothing was revoked yet");
+    max.gets("/admin/ledger").await.page(200).shows("Nothing has been revoked yet");
     alice.connects(&app).await;
     alice.revokes(&app).await.is(303);
     world.ends_all_tokens_of(&app).await;
-    let page =
-        max.gets("/admin/ledger").await.page(200).shows("Prints’s access ended").shows("by the user, alice");
-    page.shows("All user tokens of Prints ended").shows("by the server’s operator");
+    let page = max
+        .gets("/admin/ledger")
+        .await
+        .page(200)
+        .shows("Prints’s access was revoked")
+        .shows("by the user, alice");
+    page.shows("All user tokens of Prints were revoked").shows("by the server’s operator");
     for query in ["q=alice", "q=ALICE", "act=app_revoked", &format!("q={}", alice.id)] {
-        let page = max.gets(&format!("/admin/ledger?{query}")).await.page(200).shows("Prints’s access ended");
-        page.hides("All user tokens of Prints ended");
+        let page =
+            max.gets(&format!("/admin/ledger?{query}")).await.page(200).shows("Prints’s access was revoked");
+        page.hides("All user tokens of Prints were revoked");
     }
-    max.gets("/admin/ledger?q=prin").await.page(200).shows("All user tokens of Prints ended");
-    max.gets("/admin/ledger?q=nobody").await.page(200).shows("No act matches");
+    max.gets("/admin/ledger?q=prin").await.page(200).shows("All user tokens of Prints were revoked");
+    max.gets("/admin/ledger?q=nobody").await.page(200).shows("No entry matches");
     for format in ["", "&format=json", "&format=csv"] {
         max.gets(&format!("/admin/ledger?act=x{format}")).await.page(400).shows("“act”");
         for before in ["x", "1.5", "99999999999999999999"] {
@@ -36,7 +41,7 @@ async fn acts_are_found_by_app_person_id_and_kind() {
     }
     max.gets("/admin/ledger?format=xml").await.page(400).shows("csv or json");
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'app_revoked'");
-    max.gets(&format!("/admin/ledger?q={receipt}")).await.page(200).shows("Prints’s access ended");
+    max.gets(&format!("/admin/ledger?q={receipt}")).await.page(200).shows("Prints’s access was revoked");
 }
 
 /// Adds rows that look like acts of an operator.

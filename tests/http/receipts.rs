@@ -24,7 +24,7 @@ async fn a_receipt_is_for_those_concerned() {
     let list = alice.revokes(&app).await.location().to_owned();
     let own = format!("/receipts/{}", list.split_once("receipt=").unwrap().1);
     world.gets(&own).await.asks_to_sign_in(&own);
-    alice.gets(&own).await.page(200).shows("Prints’s access ended").shows("by you").shows("On a page");
+    alice.gets(&own).await.page(200).shows("Prints’s access was revoked").shows("by you").shows("On a page");
     max.gets(&own).await.page(200).shows("by the user, alice");
     bob.gets(&own).await.page(404);
     dev.gets(&own).await.page(404).hides("alice");
@@ -72,7 +72,7 @@ async fn the_bar_ends_in_the_exact_tally() {
     let page =
         max.gets(&receipt).await.page(200).hides("data-live").hides("<progress").shows("All deleted at");
     for tally in
-        ["access tokens</dt><dd>3", "refresh tokens</dt><dd>3", "codes</dt><dd>4", "devices</dt><dd>4"]
+        ["access tokens</dt><dd>3", "refresh tokens</dt><dd>3", "codes</dt><dd>4", "sign-ins</dt><dd>4"]
     {
         assert!(page.body.contains(tally), "{tally} in {}", page.body);
     }
@@ -93,7 +93,7 @@ async fn every_kind_of_act_counts_what_is_left() {
         .await
         .page(200)
         .shows("browser</dt><dd>1")
-        .shows("All access to alice’s account ended");
+        .shows("All access to alice’s account was revoked");
 
     alice.signs_in().await;
     alice.connects(&app).await;
@@ -119,7 +119,7 @@ async fn a_long_receipt_lists_each_app() {
     let page = alice.gets(&receipt).await.page(200).shows("The access of 3 apps ended");
     let page = page.hides("The app’s access was revoked");
     for name in ["Prints", "Frames", "Albums"] {
-        let item = format!("<li>{name}’s access ended</li>");
+        let item = format!("<li>{name}’s access was revoked</li>");
         assert!(page.body.contains(&item), "{item} in {}", page.body);
     }
     assert_eq!(page.body.matches("<progress").count(), 3);
@@ -149,8 +149,8 @@ async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
     let result = alice.posts(&path, &Fields::default()).await.is(303).location().to_owned();
     let receipt = newest(&world);
     assert_eq!(result, format!("/authorizations/{grant}?receipt={}", receipt.rsplit_once('/').unwrap().1));
-    let page = alice.gets(&result).await.page(200).shows("A device of Prints was signed out at");
-    page.shows("Your other devices stay signed in.").shows(&format!("href=\"{receipt}\""));
+    let page = alice.gets(&result).await.page(200).shows("A sign-in to Prints ended at");
+    page.shows("Your other sign-ins are not affected.").shows(&format!("href=\"{receipt}\""));
     // It had ended before: there is no other receipt.
     alice.posts(&path, &Fields::default()).await.is(303).leads_to(&format!("/authorizations/{grant}"));
 
@@ -161,7 +161,7 @@ async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
     let receipt = newest(&world);
     let page = alice.gets(&result).await.page(200).shows("Your password is changed");
     page.shows("Prints’s access ended at").shows(&format!("href=\"{receipt}\""));
-    alice.gets(&receipt).await.page(200).shows("Prints’s access ended");
+    alice.gets(&receipt).await.page(200).shows("Prints’s access was revoked");
     let bob = world.signed_in("bob").await;
     let shown = bob.gets(&result.replace("done=password&", "")).await.page(200);
     shown.hides("Prints").hides(&receipt);
@@ -192,11 +192,11 @@ async fn what_is_looked_up_is_refused_at_once() {
     let Scene { world, app, alice, .. } = scene().await;
     alice.connects(&app).await;
     let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
-    alice.gets(&revoke).await.page(200).shows("It takes effect at once, everywhere.");
+    alice.gets(&revoke).await.page(200).shows("This takes effect at once, everywhere.");
     let list = alice.revokes(&app).await.location().to_owned();
-    alice.gets(&list).await.page(200).shows("Nothing it covers works any more at 1 of 1 service.");
+    alice.gets(&list).await.page(200).shows("1 API refuses the revoked access.");
     let page = alice.gets(&newest(&world)).await.page(200);
-    page.shows("it looks every token of this app up here").shows("badge confirmed").hides("badge silent");
+    page.shows("it looks up every token of this app here").shows("badge confirmed").hides("badge silent");
 }
 
 #[tokio::test]
@@ -213,10 +213,10 @@ async fn without_a_guard_jwts_work_until_they_expire() {
     alice.revokes(&app).await.is(303);
     let page = alice.gets(&newest(&world)).await.page(200);
     let page = page.shows("badge silent").shows("may work until they expire").hides("id=\"told\" data-live");
-    page.shows("Something it covers may still work at 1 service.");
+    page.shows("1 API may still accept the revoked access.");
     world.advances(600);
     let page = alice.gets(&newest(&world)).await.page(200).shows("had all expired by").hides("badge silent");
-    page.shows("Nothing it covers works any more at 1 of 1 service.");
+    page.shows("1 API refuses the revoked access.");
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn a_format_that_changes_is_remembered() {
     let revoke = format!("/apps/{}/revoke-tokens", app.id);
     dana.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
     world.advances(3901);
-    dana.gets(&revoke).await.page(200).shows("It takes effect at once, everywhere.");
+    dana.gets(&revoke).await.page(200).shows("This takes effect at once, everywhere.");
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn what_a_receipt_says_stays_whatever_the_app_becomes() {
     assert_eq!(state(&first).await, "looked_up");
     becomes("jwt").await;
     assert_eq!(state(&first).await, "looked_up", "no JWT of it was about then");
-    alice.gets(&first).await.page(200).shows("looks every token of this app up").hides("May still work");
+    alice.gets(&first).await.page(200).shows("looks up every token of this app").hides("May still work");
     let second = revokes().await;
     assert_eq!(state(&second).await, "unguarded");
     becomes("opaque").await;
@@ -291,7 +291,7 @@ async fn only_apps_that_are_left_count_for_a_whole_account() {
     let Scene { world, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let revoke = format!("/admin/users/{}/revoke", alice.id);
-    let at_once = "It takes effect at once, everywhere.";
+    let at_once = "This takes effect at once, everywhere.";
     rescind::service::drill::begin(&world.app.store, world.app.clock.now()).await.unwrap();
     max.gets(&revoke).await.page(200).shows(at_once);
     let ended = max.posts(&revoke, &Fields::reason()).await.is(303).location().to_owned();
@@ -315,12 +315,12 @@ async fn guards_confirm_on_the_receipt() {
     acknowledges(&api, GUARD, 0).await;
     acknowledges(&api, "guard-two-0123456", 0).await;
     let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
-    alice.gets(&revoke).await.page(200).shows("within 10 seconds even at a service that can’t be reached");
+    alice.gets(&revoke).await.page(200).shows("within 10 seconds even at an API that can’t be reached");
     let list = alice.revokes(&app).await.location().to_owned();
-    let page = alice.gets(&list).await.page(200).shows("Something it covers may still work at 1 service.");
+    let page = alice.gets(&list).await.page(200).shows("1 API may still accept the revoked access.");
     page.shows("<div id=\"ended\" class=\"notice warn\" role=\"status\" data-live>");
     let receipt = newest(&world);
-    let page = alice.gets(&receipt).await.page(200).shows("0 of 2 instances confirmed it");
+    let page = alice.gets(&receipt).await.page(200).shows("0 of 2 guards confirmed this");
     page.shows("id=\"told\" aria-labelledby=\"services\" data-live").shows("badge silent");
     world.advances(1);
     acknowledges(&api, GUARD, 1).await;
@@ -328,12 +328,12 @@ async fn guards_confirm_on_the_receipt() {
         .gets(&receipt)
         .await
         .page(200)
-        .shows("1 of 2 instances confirmed it. What has not may accept it until");
+        .shows("1 of 2 guards confirmed this. The access may still work there until");
     acknowledges(&api, "guard-two-0123456", 1).await;
-    let confirmed = "All 2 instances confirmed it, the last after 1,000 ms.";
+    let confirmed = "All 2 guards confirmed this, the last after 1,000 ms.";
     for _ in 0..2 {
         let page = alice.gets(&receipt).await.page(200).shows(confirmed).shows("badge confirmed");
-        page.hides("aria-labelledby=\"services\" data-live").shows("at 1 of 1 service.");
+        page.hides("aria-labelledby=\"services\" data-live").shows("1 API refuses the revoked access.");
         // The same from memory and from the database.
         world.app.guards.flush(&world.app.store, world.app.clock.now()).await.unwrap();
     }
@@ -366,15 +366,15 @@ async fn silence_is_said_with_its_end() {
     max.gets(&receipt)
         .await
         .page(200)
-        .shows("0 of 1 instance confirmed it. What has not may accept it until");
+        .shows("Its guard has not confirmed this yet. The access may still work there until");
     world.advances(10);
-    let page = max.gets(&receipt).await.page(200).shows("accepts nothing until it has learned of it");
+    let page = max.gets(&receipt).await.page(200).shows("accepts none until it learns of this");
     let page =
-        page.shows("The lease of what had not ran out by").shows("it is refused there since leases ran out");
+        page.shows("It stopped accepting tokens by").shows("a guard that gets no answer accepts nothing");
     let page = page.shows("<span class=\"badge silent\">Refused, not confirmed</span>");
     page.hides("badge confirmed").hides("aria-labelledby=\"services\" data-live");
     world.ends_all_tokens_of(&app).await;
-    max.gets(&newest(&world)).await.page(200).shows("No instance was running there");
+    max.gets(&newest(&world)).await.page(200).shows("No guard was running there");
 }
 
 #[tokio::test]

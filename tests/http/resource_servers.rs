@@ -146,7 +146,7 @@ async fn a_deleted_resource_server_is_told_and_refused() {
     };
     let new = "/admin/resource-servers/new";
     for fields in [again("https://photos.example", "fresh=New"), again("https://new.example", "read=New")] {
-        max.posts(new, &fields).await.page(422).shows("or had it until it was deleted");
+        max.posts(new, &fields).await.page(422).shows("or had it before it was deleted");
     }
     // What happened stays readable, and nothing more can be done.
     let page = max.gets(&format!("/admin/resource-servers/{}", api.id)).await.page(200);
@@ -238,7 +238,7 @@ async fn name_and_scopes_are_edited_and_the_audience_stays() {
         .page(409)
         .shows("share=Share photos");
     // The name of a scope that was deleted never comes back.
-    max.posts(&edit, &edited("Photos", "write=Write")).await.page(422).shows("or it was deleted before");
+    max.posts(&edit, &edited("Photos", "write=Write")).await.page(422).shows("or was deleted earlier");
     assert_eq!(world.value::<i64>("SELECT count(*) FROM scopes WHERE deleted_at IS NULL"), 3);
 }
 

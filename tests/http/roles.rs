@@ -52,9 +52,9 @@ async fn lower_roles_are_refused() {
     let before = scene.world.contents();
     for route in guarded() {
         let path = path_of(&scene, route).await;
-        calls(&scene.alice, route.method, &path).await.page(403).shows("This is not for your account");
+        calls(&scene.alice, route.method, &path).await.page(403).shows("Your account can’t open this page");
         if route.caller == Caller::Admin {
-            calls(&dana, route.method, &path).await.page(403).shows("This is not for your account");
+            calls(&dana, route.method, &path).await.page(403).shows("Your account can’t open this page");
         }
     }
     assert_eq!(scene.world.contents(), before);

@@ -95,11 +95,11 @@ async fn a_missing_field_is_named_and_the_others_are_kept() {
     let world = World::new().await;
     let alice = world.person("alice").await;
     let form = Fields::new(&[("username", "alice"), ("password", ""), ("next", "/authorizations?ended=1")]);
-    let page = alice.posts("/login", &form).await.page(422).shows("Your password is missing");
+    let page = alice.posts("/login", &form).await.page(422).shows("Enter your password");
     assert_eq!(page.attribute("name=\"username\"", "value"), "alice");
     assert_eq!(page.attribute("name=\"next\"", "value"), "/authorizations?ended=1");
     let form = Fields::new(&[("password", PASSWORD)]);
-    alice.posts("/login", &form).await.page(422).shows("Your name is missing").hides(PASSWORD);
+    alice.posts("/login", &form).await.page(422).shows("Enter your username").hides(PASSWORD);
     assert!(!alice.is_signed_in().await);
 }
 

@@ -36,7 +36,7 @@ export class Person {
     return page.left;
   }
 
-  // The grant ids on "Apps that can reach your account".
+  // The grant ids on "Apps with access to your account".
   async apps() {
     const page = await this.#open(new URL('/authorizations', this.issuer));
     assert.equal(page.url?.pathname, '/authorizations', 'the list of authorizations');
