@@ -146,10 +146,10 @@ async fn home(
     }
     let disconnected = query.ok().and_then(|Query(query)| query.disconnected);
     let notice = match disconnected.as_deref() {
-        Some("revoked") => Some("Disconnected. We gave the permission back and kept nothing."),
+        Some("revoked") => Some("Disconnected. We revoked our access and kept nothing."),
         Some("forgotten") => Some(
-            "Disconnected here, but the permission could not be given back. \
-             Please end it where your photos are kept.",
+            "Disconnected here, but our access could not be revoked. \
+             Please revoke it where your photos are kept.",
         ),
         _ => None,
     };
