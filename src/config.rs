@@ -22,23 +22,23 @@ use reader::{Reader, settings};
 
 settings! {
     DATABASE_URL = "RESCIND_DATABASE_URL", "sqlite://rescind.db",
-        "The database file: `sqlite://` and a path, on a local disk. Made at the first start.";
+        "The database file: `sqlite://` and a path, on a local disk. Created at the first start.";
     ISSUER = "RESCIND_ISSUER", "http://127.0.0.1:8080",
-        "The address that apps and people know this server by: `https`, or `http` on loopback; no path.";
+        "The address by which apps and users know this server: `https`, or `http` on loopback; no path.";
     KEY_FILE = "RESCIND_KEY_FILE", "",
-        "The file under which signing keys are sealed: 32 random bytes, made at the first start. Without it, the database's name and `.key`.";
+        "The file with which signing keys are encrypted: 32 random bytes, created at the first start. If not set, it is the database's name and `.key`.";
     LISTEN = "RESCIND_LISTEN", "127.0.0.1:8080",
         "Address and port to listen on, unless a supervisor passes TCP sockets (`LISTEN_FDS`), which are all served. TLS ends at your proxy.";
     IDLE_TIMEOUT = "RESCIND_IDLE_TIMEOUT", "75",
-        "Seconds that an open connection may wait for its next request: 5 to 3600. Set it higher than your proxy or load balancer does (60 is common), or it sends requests on connections that have just been closed.";
+        "Seconds that an open connection may wait for its next request: 5 to 3600. Set it higher than in your proxy or load balancer (60 is common). Otherwise these send requests on connections that have just been closed.";
     TRUSTED_PROXIES = "RESCIND_TRUSTED_PROXIES", "",
-        "Addresses or networks of your proxies, separated by commas, whose `X-Forwarded-For` is believed.";
+        "Addresses or networks of your proxies, separated by commas, whose `X-Forwarded-For` is trusted.";
     LOG = "RESCIND_LOG", "text",
-        "`text` for people, `json` for machines. Logs go to standard error. How much is logged says `RUST_LOG`: `info` without it.";
+        "`text` for people, `json` for machines. Logs go to standard error. `RUST_LOG` says how much is logged; the default is `info`.";
     METRICS_TOKEN = "RESCIND_METRICS_TOKEN", "",
-        "Who sends it as a bearer token may read `/metrics`: 16 to 256 characters. Or `RESCIND_METRICS_TOKEN_FILE`, a file that holds it.";
+        "A caller that sends it as a bearer token may read `/metrics`: 16 to 256 characters. Or `RESCIND_METRICS_TOKEN_FILE`, a file that holds it.";
     REGISTRATION = "RESCIND_REGISTRATION", "on",
-        "`on` lets people make accounts at `/register`; with `off` operators add them by command.";
+        "`on` lets people create accounts at `/register`; with `off`, operators add them with a command.";
     CODE_LIFE = "RESCIND_CODE_LIFE", "60",
         "Seconds in which an authorization code can be redeemed: 10 to 600.";
     ACCESS_TOKEN_LIFE = "RESCIND_ACCESS_TOKEN_LIFE", "3600",
@@ -248,12 +248,12 @@ impl Config {
     /// The page `docs/settings.md`.
     pub fn documentation() -> String {
         let mut page = String::from(
-            "# Settings\n\nRescind reads its settings from the environment alone, all at the start. Faults are\n\
+            "# Settings\n\nRescind reads all its settings from the environment, once, when it starts. Faults are\n\
              reported together, each with its variable. Durations are whole seconds.\n\n",
         );
         table(&mut page, SETTINGS);
         page.push_str(
-            "\n## `rescind guard`\n\nThe sidecar ([resource-servers.md](resource-servers.md)) reads these, and of those above\n\
+            "\n## `rescind guard`\n\nThe sidecar ([resource-servers.md](resource-servers.md)) reads the settings below, and these from above:\n\
              `RESCIND_ISSUER`, `RESCIND_IDLE_TIMEOUT`, `RESCIND_LOG` and `RESCIND_METRICS_TOKEN`.\n\n",
         );
         table(&mut page, guard::SETTINGS);

@@ -17,7 +17,7 @@ use crate::model::secret::{Digest, ResourceServerSecret};
 
 settings! {
     LISTEN = "RESCIND_GUARD_LISTEN", "127.0.0.1:8090",
-        "Address and port at which the proxy asks, unless a supervisor passes TCP sockets (`LISTEN_FDS`), which are all served. Nobody but the proxy has to reach it.";
+        "Address and port at which the proxy asks, unless a supervisor passes TCP sockets (`LISTEN_FDS`), which are all served. Only the proxy needs to reach it.";
     ID = "RESCIND_GUARD_ID", "",
         "Required: the `id` that `rescind resource-server add` printed.";
     SECRET = "RESCIND_GUARD_SECRET", "",
@@ -27,19 +27,19 @@ settings! {
     SERVER = "RESCIND_GUARD_SERVER", "",
         "Where the server is reached, if not at `RESCIND_ISSUER`: `https`, or `http` on loopback.";
     PLAIN_HTTP = "RESCIND_GUARD_PLAIN_HTTP", "off",
-        "`on` allows `http` to a server on another machine: secret and tokens travel in the clear.";
+        "`on` allows `http` to a server on another machine: the secret and the tokens are not encrypted on the way.";
     SCOPES = "RESCIND_GUARD_SCOPES", "",
         "Scopes, separated by spaces, that every token must have. The proxy can ask for more at each location, never for less.";
     REALM = "RESCIND_GUARD_REALM", "",
-        "The realm that challenges name, up to 100 characters; the audience if not set.";
+        "The realm in challenges, up to 100 characters. If not set, it is the audience.";
     MAX_STALENESS = "RESCIND_GUARD_MAX_STALENESS", "",
-        "Seconds for which tokens are accepted without an answer from the server: 1 to 300. Without it, or where it is more, what the registration says.";
+        "Seconds for which tokens are accepted without an answer from the server: 1 to 300. If it is not set, or is higher than in the registration, the registration counts.";
     WHEN_STALE = "RESCIND_GUARD_WHEN_STALE", "refuse",
         "After that, `refuse` refuses every JWT; `introspect` asks the server about each.";
     OPAQUE = "RESCIND_GUARD_OPAQUE", "introspect",
-        "`introspect` asks the server about opaque tokens and keeps the answers while the feed says nothing else; `refuse` accepts JWTs alone.";
+        "`introspect` asks the server about opaque tokens, and caches an answer until the feed says otherwise; `refuse` accepts only JWTs.";
     CACHE = "RESCIND_GUARD_CACHE", "10000",
-        "How many answers about opaque tokens are kept: 0 to 1000000.";
+        "How many answers about opaque tokens are cached: 0 to 1000000.";
     LEEWAY = "RESCIND_GUARD_LEEWAY", "5",
         "Seconds by which this machine's clock and the server's may differ: 0 to 300.";
 }
