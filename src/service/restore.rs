@@ -88,7 +88,7 @@ fn ban_client(tx: &Tx<'_>, id: &ClientId, at: Timestamp, reason: String) -> stor
         revoke::ban_domains(tx, &banned, at)?;
     }
     tx.delete_client_secrets(id)?;
-    tx.shut_client(id, &ClientStatus::Banned { at, reason })
+    tx.end_silently(Target::Client(id, &ClientStatus::Banned { at, reason }), at)
 }
 
 /// Takes the password of an account that was taken over: the one that came after it is not in the ledger, and the one

@@ -284,7 +284,12 @@ impl Tx<'_> {
     }
 
     /// Notes a removal of everything, which the act itself has done.
-    pub(super) fn insert_tally(&self, ledger_sequence: i64, tally: &DeletedRows, now: Timestamp) -> Result<()> {
+    pub(super) fn insert_tally(
+        &self,
+        ledger_sequence: i64,
+        tally: &DeletedRows,
+        now: Timestamp,
+    ) -> Result<()> {
         let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *tally;
         self.connection.prepare_cached(INSERT_TALLY)?.execute(params![
             ledger_sequence,

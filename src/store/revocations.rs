@@ -71,7 +71,9 @@ impl Tx<'_> {
         };
         let (audiences, rows) = match token {
             Some((audiences, rows)) => (audiences, Some(rows)),
-            None if act == Act::CanaryRevoked => (Audiences::Only(AudienceSet::stored(canary::AUDIENCE)), None),
+            None if act == Act::CanaryRevoked => {
+                (Audiences::Only(AudienceSet::stored(canary::AUDIENCE)), None)
+            }
             None => (self.audiences_of(&subject, grant.as_ref())?, None),
         };
         let entry = Entry { receipt: receipt.clone(), act, subject, grant, client, user };

@@ -90,8 +90,12 @@ async fn every_thread_refuses_a_jwt_that_was_revoked_by_itself() {
     let lives = || !store.is_dead(&facts);
     assert!(everywhere(lives));
     let revoke = move |tx: &Tx<'_>| {
-        let owned =
-            OwnedToken { client: client.clone(), grant: None, user: None, audiences: AudienceSet::stored("api") };
+        let owned = OwnedToken {
+            client: client.clone(),
+            grant: None,
+            user: None,
+            audiences: AudienceSet::stored("api"),
+        };
         let target = Target::Jwt("jti", after(600), owned);
         tx.revoke(target, Act::AccessTokenRevoked, &ReceiptId::generate(NOW), &operator())
     };
