@@ -29,6 +29,7 @@ pub mod revocations;
 pub mod revoked_tokens;
 pub mod sessions;
 pub mod signing_keys;
+mod sql;
 pub mod sqlite;
 pub mod successor_keys;
 pub mod texts;

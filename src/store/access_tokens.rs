@@ -1,6 +1,6 @@
 //! Opaque access tokens, in the `tokens` table.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, UserId};
@@ -10,6 +10,7 @@ use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
+use super::sql::Sql as _;
 use super::tokens::{self, Kind, Short, is_token, place, rest};
 use super::{Result, Store, Tx};
 
@@ -77,12 +78,9 @@ impl Store {
 }
 
 fn find(connection: &Connection, token: &Digest) -> rusqlite::Result<Option<AccessTokenFacts>> {
-    connection
-        .prepare_cached(FACTS)?
-        .query_row(params![place(token, Kind::Access), rest(token)], |row| {
-            AccessTokenFacts::from_row(token, row)
-        })
-        .optional()
+    connection.one(FACTS, params![place(token, Kind::Access), rest(token)], |row| {
+        AccessTokenFacts::from_row(token, row)
+    })
 }
 
 /// What an access token allows, where and until when.
@@ -164,11 +162,7 @@ impl Tx<'_> {
                 audiences: row.get(3)?,
             })
         };
-        Ok(self
-            .connection
-            .prepare_cached(OWNED)?
-            .query_row(params![place(token, Kind::Access), rest(token)], owned)
-            .optional()?)
+        self.one(OWNED, params![place(token, Kind::Access), rest(token)], owned)
     }
 
     /// How many rows went: one, or none if there was no such token.

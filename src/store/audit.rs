@@ -24,19 +24,22 @@ pub(super) const STATEMENTS: &[&str] = &[ERASE_ADDRESSES];
 
 impl Tx<'_> {
     pub fn insert_audit(&self, record: &Record, by: &By) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            record.receipt,
-            by.at,
-            record.event,
-            by.actor.kind(),
-            by.actor.id(),
-            by.origin,
-            record.object.kind(),
-            record.object.id(),
-            record.object.grant(),
-            record.object.client(),
-            record.object.user(),
-        ])?;
+        self.run(
+            INSERT,
+            params![
+                record.receipt,
+                by.at,
+                record.event,
+                by.actor.kind(),
+                by.actor.id(),
+                by.origin,
+                record.object.kind(),
+                record.object.id(),
+                record.object.grant(),
+                record.object.client(),
+                record.object.user(),
+            ],
+        )?;
         self.insert_note(&record.receipt, by, record.detail.as_deref())
     }
 
@@ -47,13 +50,13 @@ impl Tx<'_> {
         }
         let address = by.address.map(|address| address.to_string());
         let note = params![receipt, by.reason, detail, address, by.actor.id()];
-        self.connection.prepare_cached(INSERT_NOTE)?.execute(note)?;
+        self.run(INSERT_NOTE, note)?;
         Ok(())
     }
 
     /// Forgets where a person's acts came from.
     pub fn erase_addresses(&self, user: &UserId) -> Result<()> {
-        self.connection.prepare_cached(ERASE_ADDRESSES)?.execute([user])?;
+        self.run(ERASE_ADDRESSES, [user])?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The `authorization_codes` table.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
@@ -92,59 +92,52 @@ impl Exchanged {
 
 impl Tx<'_> {
     pub fn insert_authorization_code(&self, code: &NewCode, now: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            code.digest,
-            code.stamp.family,
-            code.stamp.grant,
-            code.stamp.client,
-            code.stamp.user,
-            code.stamp.generations.server,
-            code.stamp.generations.client,
-            code.stamp.generations.user,
-            code.scope,
-            code.redirect_uri,
-            code.code_challenge,
-            now,
-            code.expires_at,
-        ])?;
+        self.run(
+            INSERT,
+            params![
+                code.digest,
+                code.stamp.family,
+                code.stamp.grant,
+                code.stamp.client,
+                code.stamp.user,
+                code.stamp.generations.server,
+                code.stamp.generations.client,
+                code.stamp.generations.user,
+                code.scope,
+                code.redirect_uri,
+                code.code_challenge,
+                now,
+                code.expires_at,
+            ],
+        )?;
         Ok(())
     }
 
     /// Uses a code up. `None` unless everything is right and it is live and unused.
     pub fn use_authorization_code(&self, with: &Redemption, now: Timestamp) -> Result<Option<Exchanged>> {
-        Ok(self
-            .connection
-            .prepare_cached(USE)?
-            .query_row(params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
-                let stamp = Stamp {
-                    family: row.get(0)?,
-                    grant: row.get(1)?,
-                    client: row.get(2)?,
-                    user: row.get(3)?,
-                    generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
-                };
-                Exchanged::from_row(stamp, row)
-            })
-            .optional()?)
+        self.one(USE, params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
+            let stamp = Stamp {
+                family: row.get(0)?,
+                grant: row.get(1)?,
+                client: row.get(2)?,
+                user: row.get(3)?,
+                generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
+            };
+            Exchanged::from_row(stamp, row)
+        })
     }
 
     /// The family of a used code that is shown again by its own client, with everything else right.
     pub fn replayed_code_family(&self, with: &Redemption, now: Timestamp) -> Result<Option<FamilyId>> {
-        Ok(self
-            .connection
-            .prepare_cached(REPLAYED)?
-            .query_row(params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
-                row.get(0)
-            })
-            .optional()?)
+        self.one(
+            REPLAYED,
+            params![with.code, with.client, with.redirect_uri, with.code_challenge, now],
+            |row| row.get(0),
+        )
     }
 
     /// Whether the client's code was asked for with a challenge; `None` for an unknown code.
     pub fn code_has_challenge(&self, code: &Digest, client: &ClientId) -> Result<Option<bool>> {
-        Ok(self
-            .connection
-            .prepare_cached(HAS_CHALLENGE)?
-            .query_row(params![code, client], |row| row.get(0))
-            .optional()?)
+        self.one(HAS_CHALLENGE, params![code, client], |row| row.get(0))
     }
 }

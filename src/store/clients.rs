@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientField, ClientStatus, RedirectUri};
@@ -12,6 +12,7 @@ use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
 use crate::model::stamp::Generations;
 
+use super::sql::Sql as _;
 use super::{Error, Result, Store, Tx};
 
 macro_rules! select {
@@ -178,12 +179,12 @@ fn client_and_secrets(
 impl Store {
     /// Whether a client got JWTs at `at`, or had after `since`.
     pub fn had_jwts(&self, client: &ClientId, at: Timestamp, since: Timestamp) -> Result<bool> {
-        self.lookup(|c| c.prepare_cached(HAD_JWTS)?.exists(params![client, at, since]))
+        self.lookup(|c| c.any(HAD_JWTS, params![client, at, since]))
     }
 
     /// Whether any client did; a drill's own never counts.
     pub fn any_had_jwts(&self, at: Timestamp, since: Timestamp) -> Result<bool> {
-        self.lookup(|c| c.prepare_cached(ANY_HAD_JWTS)?.exists([at, since]))
+        self.lookup(|c| c.any(ANY_HAD_JWTS, [at, since]))
     }
 
     /// Whether a banned app sent people where this address leads.
@@ -192,14 +193,12 @@ impl Store {
     }
 
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
-        self.lookup(|c| c.prepare_cached(BY_ID)?.query_row([id], client).optional())
+        self.lookup(|c| c.one(BY_ID, [id], client))
     }
 
     /// `owner`'s, deleted ones included.
     pub fn client_of(&self, id: &ClientId, owner: &UserId) -> Result<Option<Client>> {
-        self.lookup(|c| {
-            c.prepare_cached(BY_OWNER)?.query_row([id.as_str(), owner.as_str()], client).optional()
-        })
+        self.lookup(|c| c.one(BY_OWNER, [id.as_str(), owner.as_str()], client))
     }
 
     /// A client and its secrets that are valid at `now`.
@@ -222,17 +221,15 @@ impl Store {
         let generations = |row: &rusqlite::Row<'_>| {
             Ok(Generations { server: row.get(0)?, client: row.get(1)?, user: None })
         };
-        self.lookup(|c| c.prepare_cached(TERMS)?.query_row([client], generations).optional())
+        self.lookup(|c| c.one(TERMS, [client], generations))
     }
 
     /// What changed in a client's registration after `since`, oldest first.
     pub fn client_changes(&self, id: &ClientId, since: Timestamp) -> Result<Vec<ClientChange>> {
         self.lookup(|c| {
-            c.prepare_cached(CHANGES)?
-                .query_map(params![id, since], |row| {
-                    Ok(ClientChange { field: row.get(0)?, earlier: row.get(1)? })
-                })?
-                .collect()
+            c.all(CHANGES, params![id, since], |row| {
+                Ok(ClientChange { field: row.get(0)?, earlier: row.get(1)? })
+            })
         })
     }
 
@@ -245,18 +242,21 @@ impl Store {
 
 impl Tx<'_> {
     pub fn insert_client(&self, client: &Client) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            client.id,
-            client.owner,
-            client.name,
-            client.publisher,
-            client.kind,
-            client.token_format,
-            client.grant_types,
-            client.scope,
-            client.redirect_uris,
-            client.created_at,
-        ])?;
+        self.run(
+            INSERT,
+            params![
+                client.id,
+                client.owner,
+                client.name,
+                client.publisher,
+                client.kind,
+                client.token_format,
+                client.grant_types,
+                client.scope,
+                client.redirect_uris,
+                client.created_at,
+            ],
+        )?;
         self.write_client_texts(client)
     }
 
@@ -267,29 +267,25 @@ impl Tx<'_> {
         secret: &Digest,
         now: Timestamp,
     ) -> Result<()> {
-        self.connection.prepare_cached(INSERT_SECRET)?.execute(params![id, client, secret, now])?;
+        self.run(INSERT_SECRET, params![id, client, secret, now])?;
         self.version_moves();
         Ok(())
     }
 
     /// `owner`'s, and not deleted.
     pub fn client_is_of(&self, id: &ClientId, owner: &UserId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(IS_OF)?.exists(params![id, owner])?)
+        self.any(IS_OF, params![id, owner])
     }
 
     pub fn client_exists(&self, id: &ClientId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(EXISTS)?.exists([id])?)
+        self.any(EXISTS, [id])
     }
 
     /// All that was minted for the client so far dies with this. `None` for an unknown client, and
     /// where the generation is no longer the one that was `seen`.
     pub(super) fn move_client_generation(&self, id: &ClientId, seen: Option<i64>) -> Result<Option<i64>> {
         self.version_moves();
-        Ok(self
-            .connection
-            .prepare_cached(MOVE_GENERATION)?
-            .query_row(params![id, seen], |row| row.get(0))
-            .optional()?)
+        self.one(MOVE_GENERATION, params![id, seen], |row| row.get(0))
     }
 
     /// Suspends, bans or deletes; all that was minted so far dies. `None` if it is so already, or
@@ -303,11 +299,7 @@ impl Tx<'_> {
             ClientStatus::Deleted { at } => (at, ""),
             ClientStatus::Active => return Ok(None),
         };
-        let generation = self
-            .connection
-            .prepare_cached(SHUT)?
-            .query_row(params![id, status.as_str(), at, reason], |row| row.get(0))
-            .optional()?;
+        let generation = self.one(SHUT, params![id, status.as_str(), at, reason], |row| row.get(0))?;
         // A suspended one may come back.
         if generation.is_some() && !matches!(status, ClientStatus::Suspended { .. }) {
             self.note_jwt_left(id, *at)?;
@@ -319,24 +311,23 @@ impl Tx<'_> {
     /// `by` owns it.
     pub fn reinstate_client(&self, id: &ClientId, by: &UserId, now: Timestamp) -> Result<Option<i64>> {
         self.version_moves();
-        Ok(self
-            .connection
-            .prepare_cached(REINSTATE)?
-            .query_row(params![id, by, now], |row| row.get(0))
-            .optional()?)
+        self.one(REINSTATE, params![id, by, now], |row| row.get(0))
     }
 
     /// `false` unless it is `owner`'s, and neither banned nor deleted.
     pub fn update_client(&self, client: &Client, owner: &UserId) -> Result<bool> {
-        let rows = self.connection.prepare_cached(UPDATE)?.execute(params![
-            client.id,
-            owner,
-            client.name,
-            client.publisher,
-            client.redirect_uris,
-            client.scope,
-            client.token_format,
-        ])?;
+        let rows = self.run(
+            UPDATE,
+            params![
+                client.id,
+                owner,
+                client.name,
+                client.publisher,
+                client.redirect_uris,
+                client.scope,
+                client.token_format,
+            ],
+        )?;
         self.version_moves();
         if rows == 1 {
             self.write_client_texts(client)?;
@@ -346,20 +337,20 @@ impl Tx<'_> {
 
     /// Makes an app another developer's. `false` for an unknown or deleted one.
     pub fn set_client_owner(&self, client: &ClientId, owner: &UserId) -> Result<bool> {
-        let rows = self.connection.prepare_cached(SET_OWNER)?.execute(params![client, owner])?;
+        let rows = self.run(SET_OWNER, params![client, owner])?;
         self.version_moves();
         Ok(rows == 1)
     }
 
     /// Notes that a client gets JWTs from now on. A drill's does so without a note: no service accepts them.
     pub fn note_jwt_begun(&self, client: &ClientId, now: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(BEGIN_JWT)?.execute(params![client, now])?;
+        self.run(BEGIN_JWT, params![client, now])?;
         Ok(())
     }
 
     /// Notes that a client gets no more JWTs; it may hold some.
     pub fn note_jwt_left(&self, client: &ClientId, now: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(LEAVE_JWT)?.execute(params![client, now])?;
+        self.run(LEAVE_JWT, params![client, now])?;
         Ok(())
     }
 
@@ -371,30 +362,30 @@ impl Tx<'_> {
         earlier: &str,
         now: Timestamp,
     ) -> Result<()> {
-        self.connection.prepare_cached(INSERT_CHANGE)?.execute(params![client, now, field, earlier])?;
+        self.run(INSERT_CHANGE, params![client, now, field, earlier])?;
         Ok(())
     }
 
     /// Whether a registration has said something else since `since`.
     pub fn client_has_changed(&self, client: &ClientId, since: Timestamp) -> Result<bool> {
-        Ok(self.connection.prepare_cached(HAS_CHANGED)?.exists(params![client, since])?)
+        self.any(HAS_CHANGED, params![client, since])
     }
 
     /// Lets all secrets of a client end at `at`, unless they end before.
     pub fn expire_client_secrets(&self, client: &ClientId, at: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(EXPIRE_SECRETS)?.execute(params![client, at])?;
+        self.run(EXPIRE_SECRETS, params![client, at])?;
         self.version_moves();
         Ok(())
     }
 
     pub fn delete_client_secrets(&self, client: &ClientId) -> Result<()> {
-        self.connection.prepare_cached(DELETE_SECRETS)?.execute([client])?;
+        self.run(DELETE_SECRETS, [client])?;
         self.version_moves();
         Ok(())
     }
 
     pub fn ban_domain(&self, domain: &str, because_of: &ClientId, now: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(BAN_DOMAIN)?.execute(params![domain, because_of, now])?;
+        self.run(BAN_DOMAIN, params![domain, because_of, now])?;
         Ok(())
     }
 
@@ -404,20 +395,16 @@ impl Tx<'_> {
     }
 
     pub fn active_clients_of(&self, owner: &UserId) -> Result<Vec<ClientId>> {
-        Ok(self
-            .connection
-            .prepare_cached(ACTIVE_OF_OWNER)?
-            .query_map([owner], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?)
+        self.all(ACTIVE_OF_OWNER, [owner], |row| row.get(0))
     }
 
     /// Whether a person has apps that nobody else could look after; banned ones need nobody.
     pub fn owns_clients(&self, owner: &UserId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(OWNS_ANY)?.exists([owner])?)
+        self.any(OWNS_ANY, [owner])
     }
 
     /// As it stands in this transaction.
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
-        Ok(self.connection.prepare_cached(BY_ID)?.query_row([id], client).optional()?)
+        self.one(BY_ID, [id], client)
     }
 }

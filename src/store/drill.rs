@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::canary::{Drill, Outcome, Times};
 use crate::model::id::ClientId;
 
+use super::sql::Sql as _;
 use super::{Result, Store, Tx};
 
 const CLIENT: &str = "SELECT client_id FROM drill WHERE id = 1";
@@ -37,17 +38,17 @@ fn drill(row: &Row<'_>) -> rusqlite::Result<Drill> {
 impl Store {
     /// How the last drill went, if there was any.
     pub fn last_drill(&self) -> Result<Option<Drill>> {
-        self.lookup(|c| c.prepare_cached(LAST)?.query_row([], drill).optional())
+        self.lookup(|c| c.one(LAST, [], drill))
     }
 }
 
 impl Tx<'_> {
     pub fn canary_client(&self) -> Result<Option<ClientId>> {
-        Ok(self.connection.prepare_cached(CLIENT)?.query_row([], |row| row.get(0)).optional()?)
+        self.one(CLIENT, [], |row| row.get(0))
     }
 
     pub fn set_canary_client(&self, client: &ClientId) -> Result<()> {
-        self.connection.prepare_cached(SET_CLIENT)?.execute([client])?;
+        self.run(SET_CLIENT, [client])?;
         Ok(())
     }
 
@@ -58,14 +59,17 @@ impl Tx<'_> {
             Outcome::Passed(times) => ("passed", times.rounds, Some(times)),
             Outcome::Failed { rounds } => ("failed", rounds, None),
         };
-        let rows = self.connection.prepare_cached(END)?.execute(params![
-            now,
-            word,
-            rounds,
-            times.map(|times| micros(times.p50)),
-            times.map(|times| micros(times.p99)),
-            times.map(|times| micros(times.max)),
-        ])?;
+        let rows = self.run(
+            END,
+            params![
+                now,
+                word,
+                rounds,
+                times.map(|times| micros(times.p50)),
+                times.map(|times| micros(times.p99)),
+                times.map(|times| micros(times.max)),
+            ],
+        )?;
         Ok(rows == 1)
     }
 }

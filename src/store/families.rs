@@ -1,12 +1,13 @@
 //! The `families` table: devices.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::stamp::Stamp;
 
+use super::sql::Sql as _;
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO families (id, grant_id, client_id, user_id, server_generation, client_generation, \
@@ -54,9 +55,7 @@ pub(super) struct ClosedFamily {
 impl Store {
     /// Wherever a device's grant ever allowed anything; `None` if there is no such device under it.
     pub fn device_audiences(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Audiences>> {
-        self.lookup(|c| {
-            c.prepare_cached(AUDIENCES)?.query_row(params![family, grant], |row| row.get(0)).optional()
-        })
+        self.lookup(|c| c.one(AUDIENCES, params![family, grant], |row| row.get(0)))
     }
 
     pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {
@@ -68,47 +67,46 @@ impl Store {
 impl Tx<'_> {
     /// The family that `stamp` names, as old as its id says: by that its tokens are found.
     pub fn insert_family(&self, stamp: &Stamp, device: &str, expires_at: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            stamp.family,
-            stamp.grant,
-            stamp.client,
-            stamp.user,
-            stamp.generations.server,
-            stamp.generations.client,
-            stamp.generations.user,
-            device,
-            stamp.family.as_ref().map(FamilyId::born),
-            expires_at,
-        ])?;
+        self.run(
+            INSERT,
+            params![
+                stamp.family,
+                stamp.grant,
+                stamp.client,
+                stamp.user,
+                stamp.generations.server,
+                stamp.generations.client,
+                stamp.generations.user,
+                device,
+                stamp.family.as_ref().map(FamilyId::born),
+                expires_at,
+            ],
+        )?;
         Ok(())
     }
 
     /// Notes the newest use of a device and of its app.
     pub fn note_used(&self, family: &FamilyId, grant: &GrantId, at: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(FAMILY_USED)?.execute(params![family, at])?;
-        self.connection.prepare_cached(GRANT_USED)?.execute(params![grant, at])?;
+        self.run(FAMILY_USED, params![family, at])?;
+        self.run(GRANT_USED, params![grant, at])?;
         Ok(())
     }
 
     /// A family lives at least as long as whichever of its credentials lives longest: until `until` it
     /// does already, or is made to until `longer`. Which of them it is.
     pub fn prolong_family(&self, id: &FamilyId, until: Timestamp, longer: Timestamp) -> Result<Timestamp> {
-        let rows = self.connection.prepare_cached(PROLONG)?.execute(params![id, until, longer])?;
+        let rows = self.run(PROLONG, params![id, until, longer])?;
         Ok(if rows == 1 { longer } else { until })
     }
 
     /// `None` if it is closed already or gone.
     pub(super) fn close_family(&self, id: &FamilyId) -> Result<Option<ClosedFamily>> {
-        Ok(self
-            .connection
-            .prepare_cached(CLOSE)?
-            .query_row([id], |row| {
-                Ok(ClosedFamily { grant: row.get(0)?, client: row.get(1)?, user: row.get(2)? })
-            })
-            .optional()?)
+        self.one(CLOSE, [id], |row| {
+            Ok(ClosedFamily { grant: row.get(0)?, client: row.get(1)?, user: row.get(2)? })
+        })
     }
 
     pub fn family_is_of(&self, id: &FamilyId, grant: &GrantId, owner: &UserId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(OF_USER)?.exists(params![id, grant, owner])?)
+        self.any(OF_USER, params![id, grant, owner])
     }
 }

@@ -11,6 +11,7 @@ use crate::model::act::SubjectKind;
 use crate::model::key::AcceptedKeys;
 use crate::model::resource_server::Audiences;
 
+use super::sql::Sql as _;
 use super::{BUSY, Error, Result, Store, signing_keys};
 
 const TIP: &str = "SELECT s.incarnation, s.generation, s.keys_version, coalesce((SELECT max(l.sequence) FROM ledger AS l), 0) \
@@ -212,12 +213,12 @@ fn snapshot(connection: &Connection, audience: &str, since: Timestamp) -> Result
 
 impl Store {
     pub fn feed_tip(&self) -> Result<Tip> {
-        self.lookup(|c| c.prepare_cached(TIP)?.query_row([], tip))
+        self.lookup(|c| c.only(TIP, [], tip))
     }
 
     /// At most `rows` rows after a sequence, oldest first.
     pub fn feed_after(&self, sequence: i64, rows: i64) -> Result<Vec<FeedRow>> {
-        self.lookup(|c| c.prepare_cached(AFTER)?.query_map(params![sequence, rows], feed_row)?.collect())
+        self.lookup(|c| c.all(AFTER, params![sequence, rows], feed_row))
     }
 
     /// The first rows of a stretch, oldest first, and the sequence up to which none is missing. At most `rows` are read, or
@@ -230,7 +231,7 @@ impl Store {
     pub fn feed_heads(&self) -> Result<(Tip, Heads)> {
         self.lookup(|c| {
             let read = c.unchecked_transaction()?;
-            let found = (read.prepare_cached(TIP)?.query_row([], tip)?, heads(&read)?);
+            let found = (read.only(TIP, [], tip)?, heads(&read)?);
             read.commit()?;
             Ok(found)
         })

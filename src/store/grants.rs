@@ -1,6 +1,6 @@
 //! The `grants` table: users' standing authorizations of clients.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, ClientStatus, RedirectUris, TokenFormat};
@@ -10,6 +10,7 @@ use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
 use crate::model::stamp::Generations;
 
+use super::sql::Sql as _;
 use super::tokens::of_family;
 use super::{Result, Store, Tx, readable};
 
@@ -135,7 +136,7 @@ const fn generations(server: i64, client: i64, user: i64) -> Generations {
 }
 
 fn audiences(connection: &rusqlite::Connection, id: &GrantId) -> rusqlite::Result<Audiences> {
-    let known = connection.prepare_cached(AUDIENCES)?.query_row([id], |row| row.get(0)).optional()?;
+    let known = connection.one(AUDIENCES, [id], |row| row.get(0))?;
     Ok(known.unwrap_or(Audiences::Everyone))
 }
 
@@ -145,9 +146,7 @@ fn current(
     user: &UserId,
 ) -> rusqlite::Result<Option<Generations>> {
     connection
-        .prepare_cached(CURRENT)?
-        .query_row(params![client, user], |row| Ok(generations(row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()
+        .one(CURRENT, params![client, user], |row| Ok(generations(row.get(0)?, row.get(1)?, row.get(2)?)))
 }
 
 fn open(
@@ -155,18 +154,15 @@ fn open(
     client: &ClientId,
     user: &UserId,
 ) -> rusqlite::Result<Option<OpenGrant>> {
-    connection
-        .prepare_cached(OPEN)?
-        .query_row(params![client, user], |row| {
-            Ok(OpenGrant {
-                id: row.get(0)?,
-                scope: row.get(1)?,
-                generations: generations(row.get(2)?, row.get(3)?, row.get(4)?),
-                authorized_at: row.get(5)?,
-                audiences: row.get(6)?,
-            })
+    connection.one(OPEN, params![client, user], |row| {
+        Ok(OpenGrant {
+            id: row.get(0)?,
+            scope: row.get(1)?,
+            generations: generations(row.get(2)?, row.get(3)?, row.get(4)?),
+            authorized_at: row.get(5)?,
+            audiences: row.get(6)?,
         })
-        .optional()
+    })
 }
 
 fn last_ended(
@@ -174,7 +170,7 @@ fn last_ended(
     client: &ClientId,
     user: &UserId,
 ) -> rusqlite::Result<Option<GrantId>> {
-    connection.prepare_cached(LAST_ENDED)?.query_row(params![client, user], |row| row.get(0)).optional()
+    connection.one(LAST_ENDED, params![client, user], |row| row.get(0))
 }
 
 impl Store {
@@ -198,7 +194,7 @@ impl Store {
 
     /// When the user last authorized the client, whether or not that grant is still open.
     pub fn last_consent(&self, client: &ClientId, user: &UserId) -> Result<Option<Timestamp>> {
-        self.lookup(|c| c.prepare_cached(LAST_CONSENT)?.query_row(params![user, client], |row| row.get(0)))
+        self.lookup(|c| c.only(LAST_CONSENT, params![user, client], |row| row.get(0)))
     }
 
     /// A user's open grants, newest first.
@@ -258,37 +254,24 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         let Consented { scope, audiences, generations: at } = consented;
-        self.connection
-            .prepare_cached(INSERT)?
-            .execute(params![id, user, client, scope, at.server, at.client, at.user, now, audiences])?;
+        self.run(INSERT, params![id, user, client, scope, at.server, at.client, at.user, now, audiences])?;
         Ok(())
     }
 
     /// A new consent to an open grant.
     pub fn renew_grant(&self, id: &GrantId, consented: &Consented<'_>, now: Timestamp) -> Result<bool> {
         let Consented { scope, audiences, generations: at } = consented;
-        let rows = self
-            .connection
-            .prepare_cached(RENEW)?
-            .execute(params![id, scope, at.server, at.client, at.user, now, audiences])?;
+        let rows = self.run(RENEW, params![id, scope, at.server, at.client, at.user, now, audiences])?;
         Ok(rows == 1)
     }
 
     /// Whose it was; `None` if it is not open.
     pub(super) fn end_grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<(ClientId, UserId)>> {
-        Ok(self
-            .connection
-            .prepare_cached(END)?
-            .query_row(params![id, now], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?)
+        self.one(END, params![id, now], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     pub fn open_grants_of(&self, owner: &UserId) -> Result<Vec<GrantId>> {
-        Ok(self
-            .connection
-            .prepare_cached(OPEN_OF_USER)?
-            .query_map([owner], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?)
+        self.all(OPEN_OF_USER, [owner], |row| row.get(0))
     }
 
     /// Wherever a grant ever allowed anything.
@@ -298,23 +281,15 @@ impl Tx<'_> {
 
     /// The client of a grant, open or ended; `None` unless the grant is the owner's.
     pub fn grant_client(&self, id: &GrantId, owner: &UserId) -> Result<Option<ClientId>> {
-        Ok(self
-            .connection
-            .prepare_cached(CLIENT_OF)?
-            .query_row(params![id, owner], |row| row.get(0))
-            .optional()?)
+        self.one(CLIENT_OF, params![id, owner], |row| row.get(0))
     }
 
     /// The generation and the scope of a grant, from one row read.
     pub fn grant_terms(&self, grant: &GrantId) -> Result<Option<(i64, Scope)>> {
-        Ok(self
-            .connection
-            .prepare_cached(TERMS)?
-            .query_row([grant], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?)
+        self.one(TERMS, [grant], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     pub fn grant_exists(&self, id: &GrantId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(EXISTS)?.exists([id])?)
+        self.any(EXISTS, [id])
     }
 }

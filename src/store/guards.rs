@@ -10,6 +10,7 @@ use crate::model::confirmation::Confirmation;
 use crate::model::id::{ReceiptId, ResourceServerId};
 
 use super::feed::{self, FeedRow};
+use super::sql::Sql as _;
 use super::{Result, Store, Tx};
 
 const LEASED: &str = "SELECT resource_server_id, instance, through, leased_until FROM guard_instances \
@@ -78,16 +79,14 @@ impl Store {
                 until: row.get(3)?,
             })
         };
-        self.lookup(|c| c.prepare_cached(LEASED)?.query_map([since], leased)?.collect())
+        self.lookup(|c| c.all(LEASED, [since], leased))
     }
 
     /// Rows written after `since` of which something may not be settled, oldest first; all of those
     /// that are within `settling` of the newest.
     pub fn unsettled_rows(&self, since: Timestamp, settling: Duration) -> Result<Vec<FeedRow>> {
         let settling = i64::try_from(settling.as_millis()).unwrap_or(i64::MAX);
-        self.lookup(|c| {
-            c.prepare_cached(UNSETTLED)?.query_map(params![since, settling], feed::feed_row)?.collect()
-        })
+        self.lookup(|c| c.all(UNSETTLED, params![since, settling], feed::feed_row))
     }
 
     /// What is settled of the rows from `sequence` on.
@@ -100,26 +99,26 @@ impl Store {
 
     /// What is settled of the rows of a receipt.
     pub fn settled_of(&self, receipt: &ReceiptId) -> Result<Vec<Settled>> {
-        self.lookup(|c| c.prepare_cached(OF_RECEIPT)?.query_map([receipt], settled)?.collect())
+        self.lookup(|c| c.all(OF_RECEIPT, [receipt], settled))
     }
 }
 
 impl Tx<'_> {
     pub fn lease_guard(&self, leased: &Leased) -> Result<()> {
         let Leased { server, instance, through, until } = leased;
-        self.connection.prepare_cached(LEASE)?.execute(params![server, instance, through, until])?;
+        self.run(LEASE, params![server, instance, through, until])?;
         Ok(())
     }
 
     /// Forgets guards whose lease ended before `until`.
     pub fn forget_guards(&self, until: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(FORGET)?.execute([until])?;
+        self.run(FORGET, [until])?;
         Ok(())
     }
 
     /// Notes that a guard runs at a resource server.
     pub fn note_guard(&self, server: &ResourceServerId, now: Timestamp) -> Result<()> {
-        if self.connection.prepare_cached(SEEN)?.execute(params![server, now])? > 0 {
+        if self.run(SEEN, params![server, now])? > 0 {
             self.version_moves();
         }
         Ok(())
@@ -129,15 +128,18 @@ impl Tx<'_> {
     pub fn settle(&self, settled: &Settled) -> Result<()> {
         let Settled { sequence, server, confirmation } = settled;
         let last = confirmation.last.map(|last| i64::try_from(last.as_millis()).unwrap_or(i64::MAX));
-        self.connection.prepare_cached(SETTLE)?.execute(params![
-            sequence,
-            server,
-            confirmation.guarded,
-            confirmation.instances,
-            confirmation.confirmed,
-            last,
-            confirmation.open_until,
-        ])?;
+        self.run(
+            SETTLE,
+            params![
+                sequence,
+                server,
+                confirmation.guarded,
+                confirmation.instances,
+                confirmation.confirmed,
+                last,
+                confirmation.open_until,
+            ],
+        )?;
         Ok(())
     }
 }

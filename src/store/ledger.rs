@@ -22,21 +22,24 @@ impl Tx<'_> {
     /// Appends a row, which is also the feed's entry for these audiences. Its sequence is announced once the transaction
     /// has been committed.
     pub(super) fn insert_ledger(&self, entry: &Entry, audiences: &Audiences, by: &By) -> Result<i64> {
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            entry.receipt,
-            by.at,
-            entry.act,
-            by.actor.kind(),
-            by.actor.id(),
-            by.origin,
-            entry.subject.kind(),
-            entry.subject.id(),
-            entry.grant,
-            entry.client,
-            entry.user,
-            entry.subject.generation(),
-            audiences,
-        ])?;
+        self.run(
+            INSERT,
+            params![
+                entry.receipt,
+                by.at,
+                entry.act,
+                by.actor.kind(),
+                by.actor.id(),
+                by.origin,
+                entry.subject.kind(),
+                entry.subject.id(),
+                entry.grant,
+                entry.client,
+                entry.user,
+                entry.subject.generation(),
+                audiences,
+            ],
+        )?;
         let sequence = self.connection.last_insert_rowid();
         self.effects.borrow_mut().ledger_head = Some(sequence);
         self.insert_note(&entry.receipt, by, None)?;

@@ -258,13 +258,13 @@ impl Store {
 impl Tx<'_> {
     /// How many rows were deleted.
     pub(super) fn delete(&self, statement: &str, which: impl Params) -> Result<i64> {
-        let rows = self.connection.prepare_cached(statement)?.execute(which)?;
+        let rows = self.run(statement, which)?;
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 
     /// Queues the removal of what a ledger row made dead.
     pub(super) fn insert_purge(&self, ledger_sequence: i64, now: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![ledger_sequence, now])?;
+        self.run(INSERT, params![ledger_sequence, now])?;
         Ok(())
     }
 
@@ -275,11 +275,7 @@ impl Tx<'_> {
         access_tokens: i64,
         now: Timestamp,
     ) -> Result<()> {
-        self.connection.prepare_cached(INSERT_FINISHED)?.execute(params![
-            ledger_sequence,
-            access_tokens,
-            now
-        ])?;
+        self.run(INSERT_FINISHED, params![ledger_sequence, access_tokens, now])?;
         Ok(())
     }
 
@@ -291,15 +287,18 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *tally;
-        self.connection.prepare_cached(INSERT_TALLY)?.execute(params![
-            ledger_sequence,
-            access_tokens,
-            refresh_tokens,
-            authorization_codes,
-            families,
-            sessions,
-            now
-        ])?;
+        self.run(
+            INSERT_TALLY,
+            params![
+                ledger_sequence,
+                access_tokens,
+                refresh_tokens,
+                authorization_codes,
+                families,
+                sessions,
+                now
+            ],
+        )?;
         Ok(())
     }
 
@@ -325,11 +324,8 @@ impl Tx<'_> {
     /// One deletion of the purge whose turn it is; `None` when no purge waits.
     fn purge_step(&self, rows: i64, now: Timestamp) -> Result<Option<i64>> {
         type Row = (i64, PurgeStep, SubjectKind, String, Option<i64>);
-        let next: Option<Row> = self
-            .connection
-            .prepare_cached(NEXT)?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            .optional()?;
+        let next: Option<Row> =
+            self.one(NEXT, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
         let take = |doomed: &Doomed| self.delete(doomed.delete, params![id, generation, rows]);
         let tally = match step {
@@ -346,16 +342,19 @@ impl Tx<'_> {
         let deleted = tally.rows();
         let after = if deleted < rows { step.next(subject) } else { step };
         let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = tally;
-        self.connection.prepare_cached(PROGRESS)?.execute(params![
-            sequence,
-            access_tokens,
-            refresh_tokens,
-            authorization_codes,
-            families,
-            sessions,
-            after,
-            now
-        ])?;
+        self.run(
+            PROGRESS,
+            params![
+                sequence,
+                access_tokens,
+                refresh_tokens,
+                authorization_codes,
+                families,
+                sessions,
+                after,
+                now
+            ],
+        )?;
         fail::point("purge.after_tally");
         if after == PurgeStep::Done {
             let death = self.dead.death(&feed::subject(subject, id, generation));

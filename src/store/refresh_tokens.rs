@@ -116,7 +116,7 @@ impl Tx<'_> {
 
     /// Rotates a refresh token away. `false` if somebody has before.
     pub fn supersede_refresh_token(&self, token: &Current, now: Timestamp) -> Result<bool> {
-        Ok(self.connection.prepare_cached(SUPERSEDE)?.execute(params![token.place, now])? == 1)
+        Ok(self.run(SUPERSEDE, params![token.place, now])? == 1)
     }
 
     /// What a superseded token means that is shown again, by `client` and within `grace` or later. `None` unless it is
@@ -153,13 +153,9 @@ impl Tx<'_> {
     }
 
     pub fn refresh_token_owner(&self, token: &Digest) -> Result<Option<(ClientId, FamilyId)>> {
-        Ok(self
-            .connection
-            .prepare_cached(OWNER)?
-            .query_row(params![place(token, Kind::Refresh), rest(token)], |row| {
-                let (Short(client), Short(family)) = (row.get(0)?, row.get(1)?);
-                Ok((client, family))
-            })
-            .optional()?)
+        self.one(OWNER, params![place(token, Kind::Refresh), rest(token)], |row| {
+            let (Short(client), Short(family)) = (row.get(0)?, row.get(1)?);
+            Ok((client, family))
+        })
     }
 }

@@ -266,15 +266,18 @@ impl Tx<'_> {
                 return Err(Error::Exists);
             }
         }
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            server.id,
-            server.name,
-            server.audience,
-            server.secret,
-            now,
-            server.guarding.guard,
-            server.guarding.max_staleness.seconds().cast_signed(),
-        ])?;
+        self.run(
+            INSERT,
+            params![
+                server.id,
+                server.name,
+                server.audience,
+                server.secret,
+                now,
+                server.guarding.guard,
+                server.guarding.max_staleness.seconds().cast_signed(),
+            ],
+        )?;
         self.version_moves();
         Ok(())
     }
@@ -294,11 +297,7 @@ impl Tx<'_> {
     /// `false` for an unknown one.
     pub fn update_guarding(&self, id: &ResourceServerId, guarding: Guarding) -> Result<bool> {
         let max_staleness = guarding.max_staleness.seconds().cast_signed();
-        let rows = self.connection.prepare_cached(UPDATE_GUARDING)?.execute(params![
-            id,
-            guarding.guard,
-            max_staleness
-        ])?;
+        let rows = self.run(UPDATE_GUARDING, params![id, guarding.guard, max_staleness])?;
         self.version_moves();
         Ok(rows == 1)
     }
@@ -306,7 +305,7 @@ impl Tx<'_> {
     /// # Errors
     /// `Exists` when another resource server has a scope of this name.
     pub fn insert_scope(&self, name: &str, of: &ResourceServerId, description: &str) -> Result<()> {
-        self.connection.prepare_cached(INSERT_SCOPE)?.execute(params![name, of, description])?;
+        self.run(INSERT_SCOPE, params![name, of, description])?;
         self.version_moves();
         Ok(())
     }
@@ -363,7 +362,7 @@ impl Tx<'_> {
     }
 
     fn change_resource_server(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<usize> {
-        let rows = self.connection.prepare_cached(statement)?.execute(parameters)?;
+        let rows = self.run(statement, parameters)?;
         self.version_moves();
         Ok(rows)
     }

@@ -23,19 +23,16 @@ impl Tx<'_> {
         client: &ClientId,
         expires_at: Timestamp,
     ) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![id, client, expires_at])?;
+        self.run(INSERT, params![id, client, expires_at])?;
         Ok(())
     }
 
     pub fn is_revoked_token(&self, id: &str) -> Result<bool> {
-        Ok(self.connection.prepare_cached(IS_REVOKED)?.exists([id])?)
+        self.any(IS_REVOKED, [id])
     }
 
     /// How many of a client's tokens are revoked one by one and expire after `since`; `most` at most.
     pub fn count_revoked_tokens(&self, client: &ClientId, since: Timestamp, most: i64) -> Result<i64> {
-        Ok(self
-            .connection
-            .prepare_cached(COUNT)?
-            .query_row(params![client, since, most], |row| row.get(0))?)
+        self.only(COUNT, params![client, since, most], |row| row.get(0))
     }
 }

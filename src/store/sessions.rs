@@ -11,6 +11,7 @@ use crate::model::id::{SessionId, UserId};
 use crate::model::secret::Digest;
 use crate::model::user::Role;
 
+use super::sql::Sql as _;
 use super::users::Credentials;
 use super::{Denial, Error, Result, Store, Tx};
 
@@ -69,16 +70,14 @@ pub struct NewSession {
 impl Store {
     pub fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<SessionRow>> {
         self.lookup(|c| {
-            c.prepare_cached(LIVE)?
-                .query_row(params![digest, now], |row| {
-                    Ok(SessionRow {
-                        id: row.get(0)?,
-                        user: row.get(1)?,
-                        data: row.get(2)?,
-                        expires_at: row.get(3)?,
-                    })
+            c.one(LIVE, params![digest, now], |row| {
+                Ok(SessionRow {
+                    id: row.get(0)?,
+                    user: row.get(1)?,
+                    data: row.get(2)?,
+                    expires_at: row.get(3)?,
                 })
-                .optional()
+            })
         })
     }
 
@@ -93,28 +92,31 @@ impl Tx<'_> {
     /// `false` when the account, its password or a generation moved since `checked` was read:
     /// sign-in mints a credential, so it may not outrun a revocation.
     pub fn insert_session(&self, new: &NewSession, checked: &Credentials, now: Timestamp) -> Result<bool> {
-        let rows = self.connection.prepare_cached(INSERT)?.execute(params![
-            new.digest,
-            new.id,
-            new.device,
-            new.data,
-            now,
-            new.expires_at,
-            checked.server_generation,
-            checked.user,
-            checked.user_generation,
-            checked.password_version,
-        ])?;
+        let rows = self.run(
+            INSERT,
+            params![
+                new.digest,
+                new.id,
+                new.device,
+                new.data,
+                now,
+                new.expires_at,
+                checked.server_generation,
+                checked.user,
+                checked.user_generation,
+                checked.password_version,
+            ],
+        )?;
         Ok(rows == 1)
     }
 
     pub fn delete_session(&self, digest: &Digest) -> Result<bool> {
-        Ok(self.connection.prepare_cached(DELETE)?.execute([digest])? == 1)
+        Ok(self.run(DELETE, [digest])? == 1)
     }
 
     /// `false` unless it is the user's.
     pub fn delete_session_of(&self, id: &SessionId, user: &UserId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(DELETE_BY_ID)?.execute(params![id, user])? == 1)
+        Ok(self.run(DELETE_BY_ID, params![id, user])? == 1)
     }
 
     /// Checks that the person who acts on a page still may, in this transaction. Commands and clients
@@ -136,7 +138,7 @@ impl Tx<'_> {
 
     /// Deletes the sessions that began under an earlier password.
     pub fn delete_outdated_sessions(&self, user: &UserId) -> Result<()> {
-        self.connection.prepare_cached(DELETE_OUTDATED)?.execute([user])?;
+        self.run(DELETE_OUTDATED, [user])?;
         Ok(())
     }
 }

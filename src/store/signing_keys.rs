@@ -1,12 +1,13 @@
 //! The `signing_keys` table, and the version of what stands in it.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::model::id::KeyId;
 use crate::model::key::{AcceptedKeys, PublicKey, Retirement, SigningKey};
 
+use super::sql::Sql as _;
 use super::{Result, Store, Tx};
 
 macro_rules! select {
@@ -62,7 +63,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
 }
 
 fn rows(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<KeyRow>> {
-    connection.prepare_cached(statement)?.query_map([], row)?.collect()
+    connection.all(statement, [], row)
 }
 
 /// For reads that take more than the keys from one state of the database.
@@ -120,31 +121,24 @@ impl Tx<'_> {
         now: Timestamp,
         active_from: Timestamp,
     ) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            key.id,
-            key.algorithm,
-            key.bytes,
-            sealed,
-            now,
-            active_from
-        ])?;
+        self.run(INSERT, params![key.id, key.algorithm, key.bytes, sealed, now, active_from])?;
         self.move_keys_version()
     }
 
     /// Lets all keys but `successor` sign nothing after the retirement.
     pub fn retire_other_keys(&self, successor: &KeyId, retirement: Retirement) -> Result<()> {
         let Retirement { at, expires_at } = retirement;
-        self.connection.prepare_cached(RETIRE)?.execute(params![successor, at, expires_at])?;
+        self.run(RETIRE, params![successor, at, expires_at])?;
         self.move_keys_version()
     }
 
     pub fn signing_key(&self, id: &KeyId) -> Result<Option<KeyRow>> {
-        Ok(self.connection.prepare_cached(ONE)?.query_row([id], row).optional()?)
+        self.one(ONE, [id], row)
     }
 
     /// Nothing that the key signed is accepted after this. `false` if it is withdrawn already.
     pub fn withdraw_signing_key(&self, id: &KeyId, now: Timestamp) -> Result<bool> {
-        let withdrawn = self.connection.prepare_cached(WITHDRAW)?.execute(params![id, now])? == 1;
+        let withdrawn = self.run(WITHDRAW, params![id, now])? == 1;
         if withdrawn {
             self.move_keys_version()?;
         }
@@ -153,8 +147,8 @@ impl Tx<'_> {
 
     /// Forgets private parts that sign no more, and keys whose last token has expired. Whether any left.
     pub fn sweep_signing_keys(&self, now: Timestamp) -> Result<bool> {
-        self.connection.prepare_cached(FORGET_PRIVATE)?.execute([now])?;
-        let left = self.connection.prepare_cached(DELETE_EXPIRED)?.execute([now])? > 0;
+        self.run(FORGET_PRIVATE, [now])?;
+        let left = self.run(DELETE_EXPIRED, [now])? > 0;
         if left {
             self.move_keys_version()?;
         }
@@ -162,7 +156,7 @@ impl Tx<'_> {
     }
 
     fn move_keys_version(&self) -> Result<()> {
-        let version = self.connection.prepare_cached(MOVE_VERSION)?.query_row([], |row| row.get(0))?;
+        let version = self.only(MOVE_VERSION, [], |row| row.get(0))?;
         self.effects.borrow_mut().keys_version = Some(version);
         Ok(())
     }

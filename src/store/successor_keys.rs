@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::secret::{RefreshToken, SuccessorSecret};
@@ -37,12 +37,12 @@ impl Tx<'_> {
         }
         // One from the future belongs to a clock that was set back: it would be used for longer than the grace.
         let young = params![now.minus(grace), now];
-        let newest = self.connection.prepare_cached(NEWEST)?.query_row(young, salt).optional()?;
+        let newest = self.one(NEWEST, young, salt)?;
         let salt = match newest {
             Some(salt) => salt,
             None => {
                 let salt = rand::random();
-                self.connection.prepare_cached(INSERT)?.execute(params![salt, now])?;
+                self.run(INSERT, params![salt, now])?;
                 salt
             }
         };
@@ -62,7 +62,7 @@ impl Tx<'_> {
 
     /// Forgets the keys with which nothing can be repeated any more.
     pub fn forget_successor_keys(&self, grace: Duration, now: Timestamp) -> Result<()> {
-        self.connection.prepare_cached(FORGET)?.execute([now.minus(grace * 2)])?;
+        self.run(FORGET, [now.minus(grace * 2)])?;
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use crate::model::client::{Client, RedirectUri, RedirectUris};
 use crate::model::id::{ClientId, UserId};
 use crate::model::text::{folded, skeletons};
 
+use super::sql::Sql as _;
 use super::{Result, Store, Tx};
 
 const WRITE_CLIENT: &str = "INSERT INTO client_texts (client_id, folded_name, folded_publisher, skeleton, \
@@ -48,14 +49,10 @@ fn write_client(
 ) -> rusqlite::Result<()> {
     let [skeleton, folded_skeleton] = skeletons(name);
     let domains: String = uris.iter().map(|uri| format!(" {}", uri.domain())).collect();
-    connection.prepare_cached(WRITE_CLIENT)?.execute(params![
-        id,
-        folded(name),
-        folded(publisher),
-        skeleton,
-        folded_skeleton,
-        domains + " ",
-    ])?;
+    connection.run(
+        WRITE_CLIENT,
+        params![id, folded(name), folded(publisher), skeleton, folded_skeleton, domains + " ",],
+    )?;
     Ok(())
 }
 
@@ -66,7 +63,7 @@ fn write_user(
     email: Option<&str>,
 ) -> rusqlite::Result<()> {
     let text = format!("{}\n{}", folded(username), folded(email.unwrap_or_default()));
-    connection.prepare_cached(WRITE_USER)?.execute([id, &text])?;
+    connection.run(WRITE_USER, [id, &text])?;
     Ok(())
 }
 
@@ -125,7 +122,7 @@ impl Tx<'_> {
     }
 
     pub(super) fn erase_user_texts(&self, id: &UserId) -> Result<()> {
-        self.connection.prepare_cached(ERASE_USER)?.execute([id])?;
+        self.run(ERASE_USER, [id])?;
         Ok(())
     }
 }

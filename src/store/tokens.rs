@@ -148,7 +148,7 @@ impl Tx<'_> {
             if insert(place)? == 1 {
                 return Ok(true);
             }
-            if !self.connection.prepare_cached(IS_TAKEN)?.exists([place])? {
+            if !self.any(IS_TAKEN, [place])? {
                 return Ok(false);
             }
         }

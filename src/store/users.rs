@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::model::id::{ClientId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
 
+use super::sql::Sql as _;
 use super::{Denial, Error, Result, Store, Tx};
 
 const BY_ID: &str =
@@ -88,21 +89,21 @@ impl User {
 
 impl Store {
     pub fn user(&self, id: &UserId) -> Result<Option<User>> {
-        self.lookup(|c| c.prepare_cached(BY_ID)?.query_row([id], User::from_row).optional())
+        self.lookup(|c| c.one(BY_ID, [id], User::from_row))
     }
 
     pub fn user_id(&self, name: &Username) -> Result<Option<UserId>> {
-        self.lookup(|c| c.prepare_cached(ID_BY_NAME)?.query_row([name], |row| row.get(0)).optional())
+        self.lookup(|c| c.one(ID_BY_NAME, [name], |row| row.get(0)))
     }
 
     /// `None` for an unknown name and for an account that can't be used.
     pub fn credentials(&self, name: &Username) -> Result<Option<Credentials>> {
-        self.lookup(|c| c.prepare_cached(FOR_SIGN_IN)?.query_row([name], Credentials::from_row).optional())
+        self.lookup(|c| c.one(FOR_SIGN_IN, [name], Credentials::from_row))
     }
 
     /// Whether the user has blocked the client.
     pub fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {
-        self.lookup(|c| c.prepare_cached(IS_BLOCKED)?.exists(params![user, client]))
+        self.lookup(|c| c.any(IS_BLOCKED, params![user, client]))
     }
 
     pub fn has_admin(&self) -> Result<bool> {
@@ -122,24 +123,14 @@ impl Tx<'_> {
         password_hash: &str,
         now: Timestamp,
     ) -> Result<()> {
-        self.connection.prepare_cached(INSERT)?.execute(params![
-            id,
-            username,
-            email,
-            role,
-            now,
-            password_hash
-        ])?;
+        self.run(INSERT, params![id, username, email, role, now, password_hash])?;
         self.write_user_texts(id, username.as_str(), email)
     }
 
     /// Sessions that began under the old password end with this; `None` for an unknown name.
     pub fn set_password(&self, username: &Username, password_hash: &str) -> Result<Option<UserId>> {
-        let id: Option<UserId> = self
-            .connection
-            .prepare_cached(SET_PASSWORD)?
-            .query_row(params![username, password_hash], |row| row.get(0))
-            .optional()?;
+        let id: Option<UserId> =
+            self.one(SET_PASSWORD, params![username, password_hash], |row| row.get(0))?;
         id.iter().try_for_each(|id| self.delete_outdated_sessions(id))?;
         Ok(id)
     }
@@ -150,12 +141,10 @@ impl Tx<'_> {
     /// `Denied` when the account has moved since: its password, its generation or its status. A
     /// change that was being hashed meanwhile must not outrun that.
     pub fn change_password(&self, checked: &Credentials, password_hash: &str) -> Result<()> {
-        let rows = self.connection.prepare_cached(CHANGE_PASSWORD)?.execute(params![
-            checked.user,
-            password_hash,
-            checked.password_version,
-            checked.user_generation
-        ])?;
+        let rows = self.run(
+            CHANGE_PASSWORD,
+            params![checked.user, password_hash, checked.password_version, checked.user_generation],
+        )?;
         if rows == 0 {
             return Err(Error::Denied(Denial::SignedOut));
         }
@@ -171,11 +160,7 @@ impl Tx<'_> {
     /// All that was minted for the user so far dies with this. `None` for an unknown user, and where
     /// the generation is no longer the one that was `seen`.
     pub(super) fn move_user_generation(&self, id: &UserId, seen: Option<i64>) -> Result<Option<i64>> {
-        Ok(self
-            .connection
-            .prepare_cached(MOVE_GENERATION)?
-            .query_row(params![id, seen], |row| row.get(0))
-            .optional()?)
+        self.one(MOVE_GENERATION, params![id, seen], |row| row.get(0))
     }
 
     /// Disables or deletes an account; all that was minted for it so far dies. `None` unless it is active.
@@ -184,57 +169,45 @@ impl Tx<'_> {
             UserStatus::Disabled { at } | UserStatus::Deleted { at } => at,
             UserStatus::Active => return Ok(None),
         };
-        Ok(self
-            .connection
-            .prepare_cached(SET_STATUS)?
-            .query_row(params![id, status.as_str(), at], |row| row.get(0))
-            .optional()?)
+        self.one(SET_STATUS, params![id, status.as_str(), at], |row| row.get(0))
     }
 
     /// `None` unless it is disabled.
     pub fn enable_user(&self, id: &UserId, now: Timestamp) -> Result<Option<i64>> {
-        Ok(self
-            .connection
-            .prepare_cached(ENABLE)?
-            .query_row(params![id, now], |row| row.get(0))
-            .optional()?)
+        self.one(ENABLE, params![id, now], |row| row.get(0))
     }
 
     /// Forgets who a deleted account belonged to.
     pub fn erase_user(&self, id: &UserId) -> Result<()> {
-        self.connection.prepare_cached(ERASE)?.execute([id])?;
+        self.run(ERASE, [id])?;
         self.erase_user_texts(id)
     }
 
     /// The account's generation; `None` if it has that role already, or is deleted.
     pub fn set_role(&self, id: &UserId, role: Role) -> Result<Option<i64>> {
-        Ok(self
-            .connection
-            .prepare_cached(SET_ROLE)?
-            .query_row(params![id, role], |row| row.get(0))
-            .optional()?)
+        self.one(SET_ROLE, params![id, role], |row| row.get(0))
     }
 
     pub fn is_last_admin(&self, id: &UserId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(IS_LAST_ADMIN)?.exists([id])?)
+        self.any(IS_LAST_ADMIN, [id])
     }
 
     /// As it stands in this transaction.
     pub fn user(&self, id: &UserId) -> Result<Option<User>> {
-        Ok(self.connection.prepare_cached(BY_ID)?.query_row([id], User::from_row).optional()?)
+        self.one(BY_ID, [id], User::from_row)
     }
 
     /// From now on the client may not ask this user. `false` if it is blocked already.
     pub fn insert_block(&self, user: &UserId, client: &ClientId, now: Timestamp) -> Result<bool> {
-        Ok(self.connection.prepare_cached(INSERT_BLOCK)?.execute(params![user, client, now])? == 1)
+        Ok(self.run(INSERT_BLOCK, params![user, client, now])? == 1)
     }
 
     /// `false` if it is not blocked.
     pub fn delete_block(&self, user: &UserId, client: &ClientId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(DELETE_BLOCK)?.execute(params![user, client])? == 1)
+        Ok(self.run(DELETE_BLOCK, params![user, client])? == 1)
     }
 
     pub fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {
-        Ok(self.connection.prepare_cached(IS_BLOCKED)?.exists(params![user, client])?)
+        self.any(IS_BLOCKED, params![user, client])
     }
 }

@@ -180,12 +180,13 @@ impl Tx<'_> {
     /// Whether the ledger holds this row, whatever sequence it has here.
     pub fn ledger_has(&self, row: &ExportedRow) -> Result<bool> {
         let key = params![row.receipt_id, row.subject_kind, row.subject_id];
-        Ok(self.connection.prepare_cached(HAS)?.exists(key)?)
+        self.any(HAS, key)
     }
 
     /// Appends a row of another history of this database, under the generation that its act has here.
     pub fn insert_exported(&self, row: &ExportedRow, generation: Option<i64>) -> Result<()> {
-        let sequence = self.connection.prepare_cached(INSERT)?.query_row(
+        let sequence = self.only(
+            INSERT,
             params![
                 row.receipt_id,
                 row.at,
@@ -206,7 +207,7 @@ impl Tx<'_> {
         self.effects.borrow_mut().ledger_head = Some(sequence);
         if row.reason.is_some() || row.detail.is_some() {
             let note = params![row.receipt_id, row.reason, row.detail];
-            self.connection.prepare_cached(INSERT_NOTE)?.execute(note)?;
+            self.run(INSERT_NOTE, note)?;
         }
         Ok(())
     }
@@ -215,7 +216,7 @@ impl Tx<'_> {
     /// server's new generation.
     pub(in crate::store) fn begin_history(&self, now: Timestamp) -> Result<i64> {
         let times = params![now.seconds(), now.millis()];
-        Ok(self.connection.prepare_cached(BEGIN)?.query_row(times, |row| row.get(0))?)
+        self.only(BEGIN, times, |row| row.get(0))
     }
 
     /// Deletes every code, token, family and session: for a database that nobody serves yet.
