@@ -20,6 +20,7 @@ pub mod grants;
 pub mod guards;
 pub mod ledger;
 pub mod memory;
+mod purge_statements;
 pub mod purges;
 pub mod readings;
 pub mod receipts;

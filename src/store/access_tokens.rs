@@ -11,7 +11,7 @@ use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
 use super::sql::Sql as _;
-use super::tokens::{self, Kind, Short, is_token, place, rest};
+use super::tokens::{self, Kind, Short, place, rest};
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
@@ -21,17 +21,11 @@ const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, client, serv
     scope, audience, created_at, expires_at) \
     SELECT ?1, ?2, substr(c.id, 5), s.generation, c.generation, ?4, ?5, ?6, ?7 FROM clients AS c, server AS s \
     WHERE s.id = 1 AND c.id = ?3 AND c.status = 'active' ON CONFLICT (place) DO NOTHING";
-const FACTS: &str = concat!(
-    "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, ",
-    "audience, created_at, expires_at, grant_generation FROM tokens WHERE ",
-    is_token!()
-);
-const OWNED: &str = concat!("SELECT client, \"grant\", user, audience FROM tokens WHERE ", is_token!());
-const DELETE: &str = concat!("DELETE FROM tokens WHERE ", is_token!());
-
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[INSERT_FOR_CLIENT, FACTS, OWNED, DELETE];
+const FACTS: &str = "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, \
+     audience, created_at, expires_at, grant_generation FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND \
+     digest = ?2";
+const OWNED: &str = "SELECT client, \"grant\", user, audience FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
+const DELETE: &str = "DELETE FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 
 /// A token as it was minted. Nothing of it ever changes.
 pub struct AccessTokenFacts {

@@ -18,10 +18,6 @@ const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason, detail
 const ERASE_ADDRESSES: &str =
     "UPDATE receipt_notes SET address = NULL WHERE actor_id = ?1 AND address IS NOT NULL";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[ERASE_ADDRESSES];
-
 impl Tx<'_> {
     pub fn insert_audit(&self, record: &Record, by: &By) -> Result<()> {
         self.run(

@@ -29,32 +29,6 @@ const REPLAYED: &str = "SELECT family_id FROM authorization_codes WHERE digest =
 const HAS_CHALLENGE: &str =
     "SELECT code_challenge IS NOT NULL FROM authorization_codes WHERE digest = ?1 AND client_id = ?2";
 
-/// The join of a family `$family` with its rows `$code`, whose digests begin with its birth.
-macro_rules! of_family {
-    ($code:literal, $family:literal) => {
-        concat!(
-            $code,
-            ".digest >= unhex(format('%012x', ",
-            $family,
-            ".created_at)) AND ",
-            $code,
-            ".digest < unhex(format('%012x', ",
-            $family,
-            ".created_at + 1)) AND ",
-            $code,
-            ".family_id = ",
-            $family,
-            ".id"
-        )
-    };
-}
-
-pub(super) use of_family;
-
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[USE, REPLAYED, HAS_CHALLENGE];
-
 /// A code as it is stored.
 pub struct NewCode {
     pub digest: Digest,

@@ -94,10 +94,6 @@ pub struct ClientChange {
     pub earlier: String,
 }
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[BY_ID, SECRETS, MOVE_GENERATION, TERMS, HAD_JWTS, ANY_HAD_JWTS];
-
 /// A client, and by what it proves itself: two secrets while a rotation overlaps.
 #[derive(Debug)]
 pub struct ClientAndSecrets {

@@ -19,10 +19,6 @@ const END: &str =
 const LAST: &str =
     "SELECT at, outcome, rounds, p50_us, p99_us, max_us FROM drill WHERE id = 1 AND at IS NOT NULL";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[CLIENT, LAST];
-
 fn drill(row: &Row<'_>) -> rusqlite::Result<Drill> {
     let took = |column| -> rusqlite::Result<Duration> {
         Ok(Duration::from_micros(row.get::<_, i64>(column)?.unsigned_abs()))

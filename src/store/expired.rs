@@ -8,41 +8,27 @@ use crate::model::act::{ACCEPTED_AFTER_EXPIRY, RETENTION};
 use super::purges::Slice;
 use super::{Result, Tx};
 
-/// Expired rows; of families, those whose last credential has expired.
-macro_rules! expired {
-    ($table:literal, $key:literal) => {
-        concat!(
-            "DELETE FROM ",
-            $table,
-            " WHERE ",
-            $key,
-            " IN (SELECT ",
-            $key,
-            " FROM ",
-            $table,
-            " WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)"
-        )
-    };
-}
-
 /// What is found through families.
-const EXPIRED_OF_FAMILIES: [&str; 2] =
-    [expired!("tokens", "place"), expired!("authorization_codes", "digest")];
-const EXPIRED_FAMILIES: &str = expired!("families", "id");
+const EXPIRED_OF_FAMILIES: [&str; 2] = [
+    "DELETE FROM tokens WHERE place IN (SELECT place FROM tokens \
+        WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    "DELETE FROM authorization_codes WHERE digest IN (SELECT digest FROM authorization_codes \
+        WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+];
+/// Families whose last credential has expired.
+const EXPIRED_FAMILIES: &str = "DELETE FROM families WHERE id IN (SELECT id FROM families \
+    WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 const EXPIRED_APART: [&str; 3] = [
-    expired!("sessions", "digest"),
-    expired!("client_secrets", "id"),
-    expired!("earlier_resource_server_secrets", "digest"),
+    "DELETE FROM sessions WHERE digest IN (SELECT digest FROM sessions \
+        WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    "DELETE FROM client_secrets WHERE id IN (SELECT id FROM client_secrets \
+        WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
+    "DELETE FROM earlier_resource_server_secrets WHERE digest IN (SELECT digest FROM earlier_resource_server_secrets \
+        WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
 ];
 /// A guard may accept a JWT for a while after its expiry, and longer if a clock is set back.
-const EXPIRED_REVOCATIONS: &str = expired!("revoked_tokens", "id");
-
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    let expired = EXPIRED_OF_FAMILIES.into_iter().chain(EXPIRED_APART);
-    expired.chain([EXPIRED_FAMILIES, EXPIRED_REVOCATIONS])
-}
+const EXPIRED_REVOCATIONS: &str = "DELETE FROM revoked_tokens WHERE id IN (SELECT id FROM revoked_tokens \
+    WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 
 impl Tx<'_> {
     /// Removes at most `rows` expired rows of each table.

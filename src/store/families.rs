@@ -30,11 +30,6 @@ const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM 
 const AUDIENCES: &str = "SELECT g.audiences FROM families AS f JOIN grants AS g ON g.id = f.grant_id \
     WHERE f.id = ?1 AND f.grant_id = ?2";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[PROLONG, FAMILY_USED, GRANT_USED, CLOSE, OF_USER, DEVICES, AUDIENCES];
-
 /// A device, as its owner sees it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Device {

@@ -31,10 +31,6 @@ const HEADS: &str = "WITH RECURSIVE sets (audiences) AS (SELECT min(l.audiences)
 pub(super) const SINCE: &str =
     "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger WHERE at > ?1";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[TIP, AFTER, OF_SET, HEADS, SINCE];
-
 /// Where the ledger stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tip {

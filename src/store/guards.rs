@@ -34,10 +34,6 @@ const OF_RECEIPT: &str = "SELECT x.ledger_sequence, x.resource_server_id, x.guar
     x.open_until FROM ledger AS l JOIN confirmations AS x ON x.ledger_sequence = l.sequence WHERE l.receipt_id = ?1 \
     ORDER BY x.ledger_sequence LIMIT 50000";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LEASED, FORGET, UNSETTLED, SETTLED_FROM, OF_RECEIPT];
-
 /// A guard that may accept tokens until its lease ends.
 #[derive(Clone, Debug)]
 pub struct Leased {

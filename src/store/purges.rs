@@ -14,9 +14,13 @@ use crate::model::purge::{Purge, PurgeStep};
 use crate::model::secret::Digest;
 
 use super::memory::dead::Change;
+use super::purge_statements::{
+    AUTHORIZATION_CODES, DELETE_FAMILY, Families, OF_CLIENT, OF_FAMILY, OF_GRANT, OF_USER, OneFamily, Rows,
+    SESSIONS_OF_USER, TOKENS, TOKENS_OF_CLIENT,
+};
 use super::receipts::LedgerRow;
 use super::tokens::Kind;
-use super::{Result, Store, Tx, authorization_codes, feed, tokens};
+use super::{Result, Store, Tx, feed, tokens};
 
 /// Rows of one table that a page counts at the most, so that no page takes long.
 const MOST_COUNTED: i64 = 1_000_000;
@@ -35,120 +39,10 @@ pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind,
 /// Deletions in one slice at the most, however little each finds: about two milliseconds.
 const STEPS: usize = 64;
 
-/// Families that an act made dead, with all that is found through them. ?1 and ?2 are the act's subject and generation,
-/// ?3 bounds the rows.
-struct Families {
-    next: &'static str,
-    counts: [&'static str; 4],
-}
-
-/// What removes rows of a table, and what counts them, with the same parameters.
-struct Doomed {
-    delete: &'static str,
-    count: &'static str,
-}
-
-macro_rules! count {
-    ($rows:expr) => {
-        concat!("SELECT count(*) FROM (SELECT 1 FROM ", $rows, " LIMIT ?3)")
-    };
-}
-
-macro_rules! families {
-    ($dead:literal) => {
-        Families {
-            next: concat!("SELECT f.id FROM families AS f WHERE ", $dead, " LIMIT ?3"),
-            counts: [
-                families!(concat!("tokens AS t ON ", tokens::of_family!(access "t", "f")), $dead),
-                families!(concat!("tokens AS t ON ", tokens::of_family!(refresh "t", "f")), $dead),
-                families!(
-                    concat!("authorization_codes AS t ON ", authorization_codes::of_family!("t", "f")),
-                    $dead
-                ),
-                count!(concat!("families AS f WHERE ", $dead)),
-            ],
-        }
-    };
-    ($through:expr, $dead:literal) => {
-        count!(concat!("families AS f JOIN ", $through, " WHERE ", $dead))
-    };
-}
-
-macro_rules! doomed {
-    ($table:literal, $key:literal, $dead:literal) => {
-        Doomed {
-            delete: concat!(
-                "DELETE FROM ",
-                $table,
-                " WHERE ",
-                $key,
-                " IN (SELECT ",
-                $key,
-                " FROM ",
-                $table,
-                " WHERE ",
-                $dead,
-                " LIMIT ?3)"
-            ),
-            count: count!(concat!($table, " WHERE ", $dead)),
-        }
-    };
-}
-
-static OF_FAMILY: Families = families!("f.id = ?1 AND f.status = 'closed'");
-static OF_GRANT: Families = families!("f.grant_id = ?1");
-static OF_CLIENT: Families = families!("f.client_id = ?1 AND f.client_generation < ?2");
-static OF_USER: Families = families!("f.user_id = ?1 AND f.user_generation < ?2");
-static TOKENS_OF_CLIENT: Doomed =
-    doomed!("tokens", "place", "client = substr(?1, 5) AND family IS NULL AND client_generation < ?2");
-static SESSIONS_OF_USER: Doomed = doomed!("sessions", "digest", "user_id = ?1 AND user_generation < ?2");
-
-/// Rows of one family, found by its birth: the first that is left over when so many are taken, and what takes those before it.
-struct OfFamily {
-    bound: &'static str,
-    delete: &'static str,
-}
-
-macro_rules! one_family {
-    ($table:literal, $key:literal, $family:literal) => {
-        OfFamily {
-            bound: concat!(
-                "SELECT ",
-                $key,
-                one_family!(from $table, $key, $family),
-                " ORDER BY ",
-                $key,
-                " LIMIT 1 OFFSET ?4"
-            ),
-            delete: concat!("DELETE", one_family!(from $table, $key, $family)),
-        }
-    };
-    (from $table:literal, $key:literal, $family:literal) => {
-        concat!(" FROM ", $table, " WHERE ", $key, " >= ?1 AND ", $key, " < ?2 AND ", $family)
-    };
-}
-
-/// The key range says which kind.
-static TOKENS: OfFamily = one_family!("tokens", "place", "family = substr(?3, 5)");
-static AUTHORIZATION_CODES: OfFamily = one_family!("authorization_codes", "digest", "family_id = ?3");
-const DELETE_FAMILY: &str = "DELETE FROM families WHERE id = ?1";
-
 /// Adds a slice's rows to the tally and moves on once a step has nothing left.
 const PROGRESS: &str = "UPDATE purges SET access_tokens = access_tokens + ?2, refresh_tokens = refresh_tokens + ?3, \
     authorization_codes = authorization_codes + ?4, families = families + ?5, sessions = sessions + ?6, step = ?7, \
     updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN ?8 END WHERE ledger_sequence = ?1";
-
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    let families = [&OF_FAMILY, &OF_GRANT, &OF_CLIENT, &OF_USER].into_iter();
-    let families = families.flat_map(|families| [&[families.next][..], &families.counts].concat());
-    let rows = [&TOKENS_OF_CLIENT, &SESSIONS_OF_USER].into_iter();
-    let rows = rows.flat_map(|doomed| [doomed.delete, doomed.count]);
-    let of_one = [&TOKENS, &AUTHORIZATION_CODES].into_iter();
-    let of_one = of_one.flat_map(|rows| [rows.bound, rows.delete]);
-    families.chain(rows).chain(of_one).chain([DELETE_FAMILY, NEXT, PROGRESS])
-}
 
 impl PurgeStep {
     /// The step after this one, for the purge of a `subject`.
@@ -198,8 +92,9 @@ impl DeletedRows {
 }
 
 const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_id, l.at, p.step, \
-    p.access_tokens, p.refresh_tokens, p.authorization_codes, p.families, p.sessions FROM purges AS p \
-    JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL ORDER BY l.sequence LIMIT 1000";
+    p.access_tokens, p.refresh_tokens, p.authorization_codes, p.families, p.sessions \
+    FROM purges AS p INDEXED BY purges_in_turn JOIN ledger AS l ON l.sequence = p.ledger_sequence \
+    WHERE p.finished_at IS NULL ORDER BY p.ledger_sequence LIMIT 1000";
 
 /// A purge under way, and what it has taken so far.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -327,7 +222,7 @@ impl Tx<'_> {
         let next: Option<Row> =
             self.one(NEXT, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
-        let take = |doomed: &Doomed| self.delete(doomed.delete, params![id, generation, rows]);
+        let take = |doomed: &Rows| self.delete(doomed.delete, params![id, generation, rows]);
         let tally = match step {
             PurgeStep::Families => self.take_families(subject, &id, generation, rows)?,
             PurgeStep::ClientTokens => {
@@ -378,7 +273,7 @@ impl Tx<'_> {
             let family = next.query_row(params![id, generation, 1], |row| row.get::<_, FamilyId>(0));
             let Some(family) = family.optional()? else { break };
             let born = family.born();
-            let take = |of: &OfFamily, keys: Range<Value>, taken: &DeletedRows| {
+            let take = |of: &OneFamily, keys: Range<Value>, taken: &DeletedRows| {
                 self.take_of_family(of, &keys, &family, rows - taken.rows())
             };
             let places = |kind| {
@@ -400,7 +295,7 @@ impl Tx<'_> {
     /// At most `rows` of those with such keys.
     fn take_of_family(
         &self,
-        of: &OfFamily,
+        of: &OneFamily,
         keys: &Range<Value>,
         family: &FamilyId,
         rows: i64,

@@ -12,10 +12,6 @@ const PURGES: &str = "SELECT count(*), min(ledger_sequence) FROM (SELECT ledger_
     WHERE finished_at IS NULL ORDER BY updated_at, ledger_sequence LIMIT 100000)";
 const AT: &str = "SELECT at FROM ledger WHERE sequence = ?1";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[ACTS, PURGES, AT];
-
 /// Rows of one act, and the newest of them.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct ActCount {

@@ -90,22 +90,6 @@ const SEARCH_AUDIT: &str = audit_rows!(
 /// Rows of one history.
 const NEWEST: usize = 50;
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[
-    FOR_VIEWER,
-    FOR_ADMIN,
-    OF_GRANT,
-    OF_CLIENT,
-    OF_USER,
-    SEARCH,
-    AUDIT_OF_GRANT,
-    AUDIT_OF_CLIENT,
-    AUDIT_OF_USER,
-    AUDIT_OF_RESOURCE_SERVER,
-    SEARCH_AUDIT,
-];
-
 /// What a row says was done. It stands in one of the two books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {

@@ -9,25 +9,19 @@ use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 
 use super::authorization_codes::Exchanged;
-use super::tokens::{self, Kind, Short, is_token, place, rest};
+use super::tokens::{self, Kind, Short, place, rest};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
     client_generation, user_generation, grant_generation, scope, kept_until, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (place) DO NOTHING";
-const SHOWN: &str = concat!(
-    "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, ",
-    "grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE ",
-    is_token!()
-);
+const SHOWN: &str = "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, \
+     grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE place >= ?1 AND place < ?1 \
+     + 8 AND digest = ?2";
 /// Leaves what proves a reuse: whose token it was, and until when.
 const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2, \"grant\" = NULL, user = NULL, scope = NULL, kept_until = NULL \
     WHERE place = ?1 AND superseded_at IS NULL";
-const OWNER: &str = concat!("SELECT client, family FROM tokens WHERE ", is_token!());
-
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[SHOWN, SUPERSEDE, OWNER];
+const OWNER: &str = "SELECT client, family FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 
 /// A refresh token that its own client shows.
 enum Shown {

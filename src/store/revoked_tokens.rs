@@ -12,10 +12,6 @@ const IS_REVOKED: &str = "SELECT 1 FROM revoked_tokens WHERE id = ?1";
 const COUNT: &str =
     "SELECT count(*) FROM (SELECT 1 FROM revoked_tokens WHERE client_id = ?1 AND expires_at > ?2 LIMIT ?3)";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[IS_REVOKED, COUNT];
-
 impl Tx<'_> {
     pub(super) fn insert_revoked_token(
         &self,

@@ -45,11 +45,6 @@ pub struct SignedInBrowser {
     pub created_at: Timestamp,
 }
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] =
-    &[LIVE, LIVE_ROLE, INSERT, DELETE, DELETE_OUTDATED, OF_USER, DELETE_BY_ID];
-
 /// A live session's row.
 pub struct SessionRow {
     pub id: SessionId,

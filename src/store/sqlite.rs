@@ -6,4 +6,6 @@ pub mod lock;
 pub(super) mod lookup;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod statements;
 pub mod writer;

@@ -29,10 +29,6 @@ const WITH_DOMAIN: &str = "SELECT c.id, c.name FROM client_texts AS t JOIN clien
     WHERE c.id <> ?1 AND c.status IN ('active', 'suspended') AND (instr(t.domains, ' ' || ?2 || ' ') > 0 \
     OR instr(t.domains, '.' || ?2 || ' ') > 0) ORDER BY c.id LIMIT 20";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[LOOKS_LIKE];
-
 /// Another app that sends people to the same domain.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Neighbour {

@@ -24,65 +24,12 @@ const LAST_BIRTH: i64 = (1 << 42) - 2;
 
 const IS_TAKEN: &str = "SELECT 1 FROM tokens WHERE place = ?1";
 
-/// What `store::sqlite::plans` looks at.
-#[cfg(test)]
-pub(super) const STATEMENTS: &[&str] = &[IS_TAKEN];
-
 /// Of the places of a birth, access tokens have the lower half and refresh tokens the upper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Access,
     Refresh,
 }
-
-/// Where the row of a token is looked for: ?1 is its place, ?2 the rest of its digest.
-macro_rules! is_token {
-    () => {
-        "place >= ?1 AND place < ?1 + 8 AND digest = ?2"
-    };
-}
-
-/// The join of a family `$family` with its tokens `$token` of one kind.
-macro_rules! of_family {
-    (access $token:literal, $family:literal) => {
-        $crate::store::tokens::of_family!($token, $family, "0", "1048576")
-    };
-    (refresh $token:literal, $family:literal) => {
-        $crate::store::tokens::of_family!($token, $family, "1048576", "2097152")
-    };
-    ($token:literal, $family:literal, $from:literal, $to:literal) => {
-        concat!(
-            $token,
-            ".place >= ",
-            $family,
-            ".created_at * 2097152 + ",
-            $from,
-            " AND ",
-            $token,
-            ".place < ",
-            $family,
-            ".created_at * 2097152 + ",
-            $to,
-            " AND ",
-            $token,
-            ".family = substr(",
-            $family,
-            ".id, 5)"
-        )
-    };
-}
-
-/// A condition on rows of tokens: that they are of one kind.
-macro_rules! of_kind {
-    (access) => {
-        "place / 1048576 % 2 = 0"
-    };
-    (refresh) => {
-        "place / 1048576 % 2 = 1"
-    };
-}
-
-pub(super) use {is_token, of_family, of_kind};
 
 /// The places for tokens of families born then.
 pub(super) fn places(born: Timestamp, kind: Kind) -> Range<i64> {
@@ -185,26 +132,23 @@ mod tests {
 
     #[test]
     fn statements_say_the_same() {
-        assert!(is_token!().contains(&format!("place < ?1 + {NEIGHBOURS} ")));
+        for source in [include_str!("access_tokens.rs"), include_str!("refresh_tokens.rs")] {
+            let flat = source.replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+            let ends: Vec<_> = flat.split("place < ?1 + ").skip(1).map(|rest| &rest[..2]).collect();
+            assert!(ends.len() >= 2 && ends.iter().all(|end| *end == format!("{NEIGHBOURS} ")), "{ends:?}");
+        }
         let database = rusqlite::Connection::open_in_memory().unwrap();
-        for (kind, joined, of_kind) in [
-            (Kind::Access, of_family!(access "t", "f"), of_kind!(access)),
-            (Kind::Refresh, of_family!(refresh "t", "f"), of_kind!(refresh)),
-        ] {
+        let tables = "CREATE TABLE families (id, created_at, grant_id); CREATE TABLE tokens (place, family);";
+        database.execute_batch(tables).unwrap();
+        database.execute("INSERT INTO families VALUES ('fam_x', ?1, 'grt_1')", [BORN.millis()]).unwrap();
+        let [access, refresh, ..] = super::super::purge_statements::OF_GRANT.counts;
+        for (kind, count) in [(Kind::Access, access), (Kind::Refresh, refresh)] {
             let Range { start, end } = places(BORN, kind);
-            for (place, is_of_kind) in [(start - 1, false), (start, true), (end - 1, true), (end, false)] {
-                let sql = format!("SELECT {of_kind} FROM (SELECT {place} AS place)");
-                let found: bool = database.query_row(&sql, [], |row| row.get(0)).unwrap();
-                assert_eq!(found, is_of_kind, "{kind:?} {sql}");
-            }
-            for (place, is_there) in [(start - 1, false), (start, true), (end - 1, true), (end, false)] {
-                let sql = format!(
-                    "SELECT {joined} FROM (SELECT {place} AS place, 'x' AS family) AS t, \
-                     (SELECT {} AS created_at, 'fam_x' AS id) AS f",
-                    BORN.millis()
-                );
-                let found: bool = database.query_row(&sql, [], |row| row.get(0)).unwrap();
-                assert_eq!(found, is_there, "{kind:?} {sql}");
+            for (place, expected) in [(start - 1, 0), (start, 1), (end - 1, 1), (end, 0)] {
+                database.execute("DELETE FROM tokens", []).unwrap();
+                database.execute("INSERT INTO tokens VALUES (?1, 'x')", [place]).unwrap();
+                let found: i64 = database.query_row(count, ("grt_1", 0, 10), |row| row.get(0)).unwrap();
+                assert_eq!(found, expected, "{kind:?} {place}");
             }
         }
     }

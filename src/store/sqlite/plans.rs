@@ -5,28 +5,50 @@ use rusqlite::{Connection, StatementStatus};
 
 use crate::clock::Timestamp;
 
+use crate::store::sqlite::statements;
 use crate::store::tokens::Kind;
-use crate::store::{
-    access_tokens, audit, authorization_codes, clients, drill, expired, families, feed, grants, guards,
-    purges, readings, receipts, refresh_tokens, revoked_tokens, sessions, texts, tokens,
-};
+use crate::store::{feed, purges, tokens};
 
 /// Tables that grow with use; the others hold a few rows, or one.
-const LARGE: [&str; 14] = [
+const LARGE: [&str; 21] = [
     "audit",
     "authorization_codes",
+    "banned_domains",
+    "blocks",
+    "client_changes",
     "client_secrets",
     "client_texts",
     "clients",
     "confirmations",
     "families",
     "grants",
+    "guard_instances",
+    "jwt_spells",
     "ledger",
     "purges",
     "receipt_notes",
     "revoked_tokens",
     "sessions",
     "tokens",
+    "user_texts",
+    "users",
+];
+
+/// Statements that may look at every row of such a table, by file and a part of each.
+const MAY_SCAN: [(&str, &str); 9] = [
+    // Once, at the start after a migration.
+    ("texts.rs", "WHERE NOT EXISTS"),
+    // Admins search in names; a page at a time.
+    ("user_lists.rs", "ORDER BY u.username LIMIT 51"),
+    ("client_lists.rs", "LIMIT 51 OFFSET"),
+    // The last row.
+    ("dead.rs", "SELECT at FROM ledger ORDER BY sequence DESC LIMIT 1"),
+    // An export, a restored backup: all rows are what is asked for.
+    ("copies.rs", "FROM ledger WHERE act <> 'database_restored'"),
+    ("copies.rs", "DELETE FROM tokens"),
+    ("copies.rs", "DELETE FROM sessions"),
+    ("copies.rs", "DELETE FROM families"),
+    ("copies.rs", "DELETE FROM authorization_codes"),
 ];
 
 fn database() -> Connection {
@@ -63,34 +85,21 @@ fn scanned<'a>(statement: &'a str, line: &'a str) -> Option<&'a str> {
 #[test]
 fn no_statement_scans_a_table_that_grows() {
     let connection = database();
-    let statements = [
-        access_tokens::STATEMENTS,
-        audit::STATEMENTS,
-        authorization_codes::STATEMENTS,
-        clients::STATEMENTS,
-        drill::STATEMENTS,
-        families::STATEMENTS,
-        feed::STATEMENTS,
-        grants::STATEMENTS,
-        guards::STATEMENTS,
-        readings::STATEMENTS,
-        receipts::STATEMENTS,
-        refresh_tokens::STATEMENTS,
-        revoked_tokens::STATEMENTS,
-        sessions::STATEMENTS,
-        texts::STATEMENTS,
-        tokens::STATEMENTS,
-    ];
-    let all = statements.into_iter().flatten().copied().chain(purges::statements());
-    let all = all.chain(expired::statements());
-    for statement in all {
+    let statements = statements::all();
+    assert!(statements.len() > 150, "{} found", statements.len());
+    let mut scans = Vec::new();
+    for (file, statement) in &statements {
         for line in plan(&connection, statement) {
             // A partial index that holds unfinished work alone may be walked from its beginning.
             let is_queue = line.contains("USING INDEX purges_in_turn");
             let scanned = scanned(statement, &line).filter(|table| LARGE.contains(table));
-            assert!(scanned.is_none() || is_queue, "{line}\n{statement}");
+            let is_meant = MAY_SCAN.iter().any(|(of, part)| of == file && statement.contains(part));
+            if scanned.is_some() && !is_queue && !is_meant {
+                scans.push(format!("{file}: {line}\n{statement}\n"));
+            }
         }
     }
+    assert!(scans.is_empty(), "{}", scans.join("\n"));
 }
 
 #[test]
@@ -134,7 +143,8 @@ fn of_a_family_the_tokens_of_one_kind_are_found_without_a_look_at_the_other() {
     let access = tokens::places(born, Kind::Access);
     let of_range = |statement: &&str| statement.contains("FROM tokens WHERE place >= ?1 AND place < ?2");
     let mut tried = 0;
-    for statement in purges::statements().filter(of_range) {
+    let all = statements::all();
+    for statement in all.iter().map(|(_, statement)| &**statement).filter(of_range) {
         let mut statement = connection.prepare(statement).unwrap();
         statement.raw_bind_parameter(1, access.start).unwrap();
         statement.raw_bind_parameter(2, access.end).unwrap();
