@@ -107,7 +107,8 @@ fn sideways_imports_are_the_few_that_are_meant() {
             &[
                 "cli/client.rs",
                 "cli/client_add.rs",
-                "cli/command.rs",
+                "cli/key.rs",
+                "cli/purge.rs",
                 "cli/reason.rs",
                 "cli/resource_server.rs",
                 "cli/restore.rs",

@@ -7,9 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::cli::Output;
-use crate::cli::command::{Failure, answer, username};
+use crate::cli::client_add::ClientAdd;
+use crate::cli::failure::Failure;
+use crate::cli::list::List;
 use crate::cli::reason::Reason;
+use crate::cli::revoke::receipt;
+use crate::cli::user::username;
 use crate::model::by::By;
 use crate::model::client::RedirectUri;
 use crate::model::id::ClientId;
@@ -21,43 +24,26 @@ use crate::web::page::iso;
 
 #[derive(Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
+pub enum ClientCommand {
     /// Fifty apps a page, newest first
-    List {
-        /// Part of a name or a publisher, the owner's name, or an id
-        #[arg(long, default_value = "")]
-        search: String,
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        page: u32,
-        #[command(flatten)]
-        #[serde(skip)]
-        output: Output,
-    },
+    #[command(mut_arg("search", |search| {
+        search.help("Part of a name or a publisher, the owner's name, or an id")
+    }))]
+    List(List),
     /// What is known of an app
-    Show {
-        id: String,
-        #[command(flatten)]
-        #[serde(skip)]
-        output: Output,
-    },
+    Show { id: String },
     /// Give an app another secret, which is printed once; tokens stay
     RotateSecret {
         id: String,
         /// Hours for which earlier secrets still work: 0 to 168
         #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=MOST_HOURS))]
         overlap_hours: u64,
-        #[command(flatten)]
-        #[serde(skip)]
-        output: Output,
     },
     /// Delete an app for good, with everything that it holds
     Delete {
         id: String,
         #[command(flatten)]
         reason: Reason,
-        #[command(flatten)]
-        #[serde(skip)]
-        output: Output,
     },
     /// Hand an app over to another developer; tokens stay
     SetOwner {
@@ -66,44 +52,35 @@ pub enum Task {
         name: String,
         #[command(flatten)]
         reason: Reason,
-        #[command(flatten)]
-        #[serde(skip)]
-        output: Output,
     },
+    /// Register an app; its secret is printed once
+    Add(ClientAdd),
 }
 
 fn client_id(text: &str) -> Result<ClientId, Failure> {
     ClientId::parse(text).ok_or_else(|| Failure::not_found("client"))
 }
 
-impl Task {
-    pub const fn output(&self) -> Output {
-        match self {
-            Self::List { output, .. }
-            | Self::Show { output, .. }
-            | Self::RotateSecret { output, .. }
-            | Self::Delete { output, .. }
-            | Self::SetOwner { output, .. } => *output,
-        }
-    }
-
+impl ClientCommand {
     /// # Errors
     /// With the exit code.
-    pub async fn run(self, app: &App, by: By) -> Result<Value, Failure> {
+    pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
-            Self::List { search, page, .. } => list(app, search, page).await,
-            Self::Show { id, .. } => show(app, &client_id(&id)?, &by).await,
-            Self::RotateSecret { id, overlap_hours, .. } => {
+            Self::List(list) => {
+                let (text, order, page) = (list.search.clone(), ClientOrder::Age, list.store_page());
+                let search = ClientSearch { text, status: String::new(), order, page };
+                Ok(list.answer("clients", &app.store.search_clients(&search).await?, client_json))
+            }
+            Self::Show { id } => show(app, &client_id(&id)?, &by).await,
+            Self::RotateSecret { id, overlap_hours } => {
                 rotate_secret(app, client_id(&id)?, overlap_hours, by).await
             }
-            Self::Delete { id, reason, .. } => {
+            Self::Delete { id, reason } => {
                 let by = reason.of(by)?;
-                answer(
-                    "client",
-                    revoke::delete_client(&app.store, client_id(&id)?, Authority::Provider, by).await,
-                )
+                let id = client_id(&id)?;
+                receipt("client", revoke::delete_client(&app.store, id, Authority::Provider, by).await)
             }
-            Self::SetOwner { id, name, reason, .. } => {
+            Self::SetOwner { id, name, reason } => {
                 let (id, owner) = (client_id(&id)?, username(&name)?);
                 match hand_over::client(&app.store, id.clone(), owner, reason.of(by)?).await {
                     Ok(owner) => Ok(json!({ "client_id": id, "owner": owner })),
@@ -112,16 +89,9 @@ impl Task {
                     Err(error) => Err(Failure::refused(error.to_string())),
                 }
             }
+            Self::Add(add) => add.execute(app, by).await,
         }
     }
-}
-
-async fn list(app: &App, text: String, page: u32) -> Result<Value, Failure> {
-    let order = ClientOrder::Age;
-    let search = ClientSearch { text, status: None, order, page: page.saturating_sub(1) };
-    let found = app.store.search_clients(&search).await?;
-    let clients: Vec<Value> = found.rows.iter().map(client_json).collect();
-    Ok(json!({ "clients": clients, "page": page, "has_more": found.has_more }))
 }
 
 fn client_json(row: &ClientRow) -> Value {

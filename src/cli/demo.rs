@@ -10,8 +10,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::cli::command::Failure;
 use crate::cli::connections::{self, Limits};
+use crate::cli::failure::Failure;
 use crate::cli::print::print;
 use crate::cli::serve::{Server, log_as};
 use crate::config::{Config, LogFormat};

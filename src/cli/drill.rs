@@ -9,23 +9,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rescind_guard::{Claims, Ended, Guard, OpaqueTokens, Refusal, Settings};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, UnixStream};
 
-use crate::app::App;
-use crate::cli::Output;
-use crate::cli::command::{Command, Failure, Holder, holder};
+use crate::cli::command::Command;
+use crate::cli::drill_step::{Canary, Step};
+use crate::cli::failure::Failure;
+use crate::cli::holder::{Holder, holder};
+use crate::cli::print::Output;
 use crate::cli::serve::Server;
 use crate::cli::socket;
 use crate::cli::token_endpoint::TokenEndpoint;
 use crate::config::Config;
-use crate::model::by::By;
-use crate::model::canary::{AUDIENCE, Outcome, PATIENCE, SCOPE, Times};
-use crate::model::id::ClientId;
-use crate::service::{drill, revoke};
-use crate::store;
-use crate::store::sqlite::lock::Absent;
+use crate::model::canary::{AUDIENCE, PATIENCE, SCOPE, Times};
+use crate::store::lock::Absent;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -47,71 +44,6 @@ impl Options {
     pub const fn is_standalone(&self) -> bool {
         self.standalone
     }
-}
-
-/// What a drill asks of the server, by its local socket.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "snake_case")]
-pub enum Step {
-    Begin,
-    Revoke { client: String, generation: i64 },
-    Passed { rounds: u32, p50_us: u64, p99_us: u64, max_us: u64 },
-    Failed { rounds: u32 },
-}
-
-/// The canary, as the server hands it to a drill.
-#[derive(Deserialize)]
-struct Canary {
-    issuer: String,
-    client: String,
-    client_secret: String,
-    generation: i64,
-    server: String,
-    server_secret: String,
-}
-
-impl From<drill::Error> for Failure {
-    fn from(error: drill::Error) -> Self {
-        match error {
-            drill::Error::Store(store::Error::Exists) => {
-                Self::refused(format!("another resource server has the scope {SCOPE}, which drills need"))
-            }
-            error => Self::refused(error.to_string()),
-        }
-    }
-}
-
-/// Does a drill's step in the process that holds the database.
-///
-/// # Errors
-/// With the exit code.
-pub async fn step(app: &App, step: Step) -> Result<Value, Failure> {
-    let now = app.clock.now();
-    let outcome = match step {
-        Step::Begin => {
-            let canary = drill::begin(&app.store, now).await?;
-            return Ok(json!({
-                "issuer": app.config.issuer.as_str(), "client": canary.client,
-                "client_secret": canary.client_secret.expose(), "generation": canary.generation,
-                "server": canary.server, "server_secret": canary.server_secret.expose(),
-            }));
-        }
-        Step::Revoke { client, generation } => {
-            let client = ClientId::parse(&client).ok_or_else(|| Failure::not_found("client"))?;
-            let revoked = revoke::canary(&app.store, client, generation, By::operator(now)).await;
-            return match revoked {
-                Ok(Some(receipt)) => Ok(json!({ "receipt": receipt, "generation": generation + 1 })),
-                Ok(None) => Err(Failure::refused("somebody else revoked the drill's app".to_owned())),
-                Err(error) => Err(Failure::refused(error.to_string())),
-            };
-        }
-        Step::Passed { rounds, p50_us, p99_us, max_us } => {
-            let [p50, p99, max] = [p50_us, p99_us, max_us].map(Duration::from_micros);
-            Outcome::Passed(Times { rounds, p50, p99, max })
-        }
-        Step::Failed { rounds } => Outcome::Failed { rounds },
-    };
-    Ok(json!({ "kept": drill::end(&app.store, outcome, now).await? }))
 }
 
 /// Drills the server that runs on the database of `config`.

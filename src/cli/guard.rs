@@ -4,11 +4,11 @@ use rescind_guard::{Guard, SettingsError};
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::cli::Output;
-use crate::cli::command::Failure;
 use crate::cli::connections::Limits;
+use crate::cli::exposed;
+use crate::cli::failure::Failure;
+use crate::cli::print::{self, Output};
 use crate::cli::serve::{hear_signals, listen, log_as, serve_until};
-use crate::cli::{exposed, print};
 use crate::config::guard::{GuardConfig, LISTEN};
 use crate::sidecar::{Sidecar, router};
 
@@ -25,7 +25,7 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     let guard = Guard::start(config.guard.clone()).map_err(not_started)?;
     let (issuer, audience) = (config.issuer.as_str().to_owned(), config.audience.clone());
     tracing::info!(%address, issuer, audience, "guard.started");
-    if output.json {
+    if output.is_json() {
         let started = json!({ "address": address, "issuer": issuer, "audience": audience });
         print::print(&format!("{started}\n"))?;
     }

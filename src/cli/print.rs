@@ -2,10 +2,25 @@
 
 use std::io::{ErrorKind, Write as _};
 
+use clap::Args;
 use serde_json::Value;
 
-use crate::cli::Output;
-use crate::cli::command::Failure;
+use crate::cli::failure::Failure;
+
+/// How results are printed.
+#[derive(Args, Clone, Copy, Default)]
+pub struct Output {
+    /// Print one JSON object and nothing else
+    // Groups of commands have it, not each of their commands: so it is global, and shown last.
+    #[arg(long, global = true, display_order = 900)]
+    json: bool,
+}
+
+impl Output {
+    pub const fn is_json(self) -> bool {
+        self.json
+    }
+}
 
 /// Prints a whole text. A reader that has gone away wanted no more, so that is no failure.
 ///

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::command::Failure;
+use crate::cli::failure::Failure;
 use crate::model::by::By;
 use crate::model::client::parse_reason;
 use crate::web::text::t;

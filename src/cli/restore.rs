@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::cli::command::{Failure, Holder, holder};
-use crate::cli::print::complain;
-use crate::cli::{Output, exposed};
+use crate::cli::exposed;
+use crate::cli::failure::Failure;
+use crate::cli::holder::{Holder, holder};
+use crate::cli::print::{Output, complain};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::service::keys::Keys;

@@ -14,8 +14,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::app::App;
-use crate::cli::command::{Failure, Holder, holder};
 use crate::cli::connections::{self, Limits};
+use crate::cli::failure::Failure;
+use crate::cli::holder::{Holder, holder};
 use crate::cli::{exposed, print, socket};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -167,7 +168,6 @@ pub async fn serve_until(
 /// A started server: it listens, and its workers run.
 pub struct Server {
     pub app: App,
-    pub address: SocketAddr,
     pub told: Told,
     listeners: Vec<TcpListener>,
     commands: tokio::task::JoinHandle<()>,
@@ -227,7 +227,7 @@ impl Server {
             tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
-        Ok(Self { app, address, told, listeners, commands, stop_commands, workers, lock })
+        Ok(Self { app, told, listeners, commands, stop_commands, workers, lock })
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.

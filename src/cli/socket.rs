@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::App;
-use crate::cli::command::{Command, Failure, execute};
-use crate::store::sqlite::lock::beside;
+use crate::cli::command::Command;
+use crate::cli::failure::Failure;
+use crate::store::lock::beside;
 
 const LONGEST_LINE: u64 = 128 * 1024;
 /// A list of a thousand resource servers with all their scopes fits in.
@@ -102,7 +103,7 @@ async fn answer(mut stream: UnixStream, app: &App) -> anyhow::Result<()> {
         return Ok(());
     }
     let result = match serde_json::from_str::<Command>(&line) {
-        Ok(command) => execute(app, command).await,
+        Ok(command) => command.execute(app).await,
         Err(_) => Err(Failure::refused(
             "the server does not know this command: are the versions the same?".to_owned(),
         )),

@@ -1,64 +1,156 @@
-//! `rescind user list` and `show`.
+//! `rescind user list`, `show`, `add`, `set-role` and `set-password`.
 
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::cli::Output;
-use crate::cli::command::{Failure, user_named};
-use crate::model::user::Role;
+use crate::cli::failure::Failure;
+use crate::cli::input::line_from_stdin;
+use crate::cli::list::List;
+use crate::cli::reason::Reason;
+use crate::model::by::By;
+use crate::model::id::UserId;
+use crate::model::password::Password;
+use crate::model::user::{Role, Username, is_email};
+use crate::service::moderate;
+use crate::service::register::{self, NewUser};
 use crate::store::user_lists::{UserRow, UserSearch};
 use crate::web::page::iso;
+use crate::web::text::t;
+
+const ROLES: &str = "user, developer or admin";
 
 #[derive(Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
+pub enum UserCommand {
     /// Fifty people a page, by name
-    List {
-        /// Part of a name or an e-mail address, or an id
-        #[arg(long, default_value = "")]
-        search: String,
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        page: u32,
-        #[command(flatten)]
-        #[serde(skip)]
-        output: Output,
-    },
+    #[command(mut_arg("search", |search| search.help("Part of a name or an e-mail address, or an id")))]
+    List(List),
     /// What is known of a person
-    Show {
+    Show { name: String },
+    /// Add a person
+    Add {
+        name: String,
+        #[arg(long)]
+        email: Option<String>,
+        /// user, developer or admin
+        #[arg(long, default_value = "user")]
+        role: String,
+        #[command(flatten)]
+        password: PasswordFromStdin,
+    },
+    /// Set what a person may do: user, developer or admin
+    SetRole {
+        name: String,
+        role: String,
+        #[command(flatten)]
+        reason: Reason,
+    },
+    /// Set a person's password; their browsers are signed out
+    SetPassword {
         name: String,
         #[command(flatten)]
-        #[serde(skip)]
-        output: Output,
+        password: PasswordFromStdin,
+        #[command(flatten)]
+        reason: Reason,
     },
 }
 
-impl Task {
-    pub const fn output(&self) -> Output {
-        match self {
-            Self::List { output, .. } | Self::Show { output, .. } => *output,
+/// A password is no argument: other processes can read a command line.
+#[derive(clap::Args, Serialize, Deserialize)]
+pub struct PasswordFromStdin {
+    /// Read the password from standard input
+    #[arg(long, required = true)]
+    #[serde(skip)]
+    password_stdin: bool,
+    #[arg(skip)]
+    text: String,
+}
+
+impl PasswordFromStdin {
+    fn chosen(self) -> Result<Password, Failure> {
+        Password::chosen(self.text).map_err(|key| Failure::usage(t(key)))
+    }
+}
+
+impl UserCommand {
+    /// Reads the password.
+    ///
+    /// # Errors
+    /// When that can't be done.
+    pub fn complete(&mut self) -> Result<(), Failure> {
+        if let Self::Add { password, .. } | Self::SetPassword { password, .. } = self {
+            password.text = line_from_stdin()?;
         }
+        Ok(())
     }
 
     /// # Errors
     /// With the exit code.
-    pub async fn run(self, app: &App) -> Result<Value, Failure> {
+    pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
-            Self::List { search, page, .. } => {
-                let search =
-                    UserSearch { text: search, page: page.saturating_sub(1), ..UserSearch::default() };
-                let found = app.store.search_users(&search).await?;
-                let users: Vec<Value> = found.rows.iter().map(user_json).collect();
-                Ok(json!({ "users": users, "page": page, "has_more": found.has_more }))
+            Self::List(list) => {
+                let (text, page) = (list.search.clone(), list.store_page());
+                let search = UserSearch { text, page, ..UserSearch::default() };
+                Ok(list.answer("users", &app.store.search_users(&search).await?, user_json))
             }
-            Self::Show { name, .. } => {
+            Self::Show { name } => {
                 let id = user_named(app, &name)?;
                 let row = app.store.user_row(&id).await?.ok_or_else(|| Failure::not_found("user"))?;
                 Ok(user_json(&row))
             }
+            Self::Add { name, email, role, password } => {
+                let username = username(&name)?;
+                let new = NewUser {
+                    username: username.clone(),
+                    email: email.map(self::email).transpose()?,
+                    role: Role::parse(&role).ok_or_else(|| Failure::argument("--role", ROLES))?,
+                    password: password.chosen()?,
+                };
+                let added = register::user(&app.store, &app.passwords, new, by).await;
+                let id = added.map_err(|error| Failure::not_added("a user", error))?;
+                Ok(json!({ "id": id, "username": username }))
+            }
+            Self::SetRole { name, role, reason } => set_role(app, &name, &role, reason.of(by)?).await,
+            Self::SetPassword { name, password, reason } => {
+                let by = reason.of(by)?;
+                let (username, password) = (username(&name)?, password.chosen()?);
+                let id = register::set_password(&app.store, &app.passwords, username, password, by).await?;
+                Ok(json!({ "id": id.ok_or_else(|| Failure::not_found("user"))? }))
+            }
         }
     }
+}
+
+async fn set_role(app: &App, name: &str, role: &str, by: By) -> Result<Value, Failure> {
+    let user = user_named(app, name)?;
+    let role = Role::parse(role).ok_or_else(|| Failure::argument("ROLE", ROLES))?;
+    match moderate::set_role(&app.store, user.clone(), role, by).await {
+        Ok(()) => Ok(json!({ "id": user, "role": role })),
+        Err(moderate::Error::NotFound) => Err(Failure::not_found("user")),
+        Err(error) => Err(Failure::refused(error.to_string())),
+    }
+}
+
+/// The person of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn user_named(app: &App, name: &str) -> Result<UserId, Failure> {
+    let user = Username::parse(name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
+    user.ok_or_else(|| Failure::not_found("user"))
+}
+
+/// # Errors
+/// When nobody can have this name.
+pub fn username(text: &str) -> Result<Username, Failure> {
+    let expected = "1 to 64 of a-z, 0-9, '.', '_' and '-'";
+    Username::parse(text).ok_or_else(|| Failure::argument("NAME", expected))
+}
+
+fn email(text: String) -> Result<String, Failure> {
+    if is_email(&text) { Ok(text) } else { Err(Failure::argument("--email", "an e-mail address")) }
 }
 
 fn user_json(row: &UserRow) -> Value {

@@ -97,7 +97,7 @@ fn a_command_that_has_connected_when_the_server_is_told_to_stop_is_answered() {
     let place = Place::new();
     let server = place.serve();
     let mut command = UnixStream::connect(place.beside("sock")).unwrap();
-    command.write_all(b"{\"command\":").unwrap();
+    command.write_all(b"{\"purge\":").unwrap();
     // What the kernel holds for a server that has not accepted it.
     let mut waiting: Vec<UnixStream> =
         (0..8).map(|_| UnixStream::connect(place.beside("sock")).unwrap()).collect();
@@ -106,9 +106,9 @@ fn a_command_that_has_connected_when_the_server_is_told_to_stop_is_answered() {
     while TcpStream::connect(&address).is_ok() {
         std::thread::yield_now();
     }
-    command.write_all(b"\"purge_status\"}\n").unwrap();
+    command.write_all(b"{\"command\":\"status\"}}\n").unwrap();
     for stream in &mut waiting {
-        stream.write_all(b"{\"command\":\"purge_status\"}\n").unwrap();
+        stream.write_all(b"{\"purge\":{\"command\":\"status\"}}\n").unwrap();
     }
     for stream in waiting.into_iter().chain([command]) {
         let mut line = String::new();

@@ -1,0 +1,81 @@
+//! Who holds the database: a command runs here when nobody does, else in the server that does.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::UnixStream;
+
+use crate::app::App;
+use crate::cli::command::Command;
+use crate::cli::failure::Failure;
+use crate::cli::socket;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::lock::{Absent, DatabaseLock, resolve};
+
+/// How long a command waits until it can have the database or reach the server.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(50);
+
+pub enum Holder {
+    /// Nobody else: this process has just taken the lock.
+    Us(DatabaseLock),
+    Server(UnixStream),
+}
+
+/// Reaches the server that holds the database, or takes it. The server is asked first: where it answers, no lost lock can
+/// mislead. Another command, and a server that is just starting, hold it without listening: they are waited for.
+///
+/// # Errors
+/// When neither could be done in five seconds, or the lock file can't be made.
+pub async fn holder(database: &Path, absent: Absent) -> Result<Holder, Failure> {
+    let attempts = async {
+        loop {
+            if let Ok(stream) = socket::connect(database).await {
+                return Ok(Holder::Server(stream));
+            }
+            if let Some(lock) = DatabaseLock::acquire(database, absent)? {
+                return Ok(Holder::Us(lock));
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let shown = database.display();
+    match tokio::time::timeout(PATIENCE, attempts).await {
+        Ok(found) => found.map_err(|error: std::io::Error| Failure::refused(format!("{shown}: {error}"))),
+        Err(_) => Err(Failure::refused(format!(
+            "another process holds the database {shown}, and no server answers for it"
+        ))),
+    }
+}
+
+/// Runs a command on the database of `config`.
+///
+/// # Errors
+/// With the exit code.
+pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
+    let database = resolve(&config.database);
+    // An empty one made here would be backed up, and nothing would say that it is not the server's.
+    if !command.may_be_first() && !std::fs::metadata(&database).is_ok_and(|file| file.len() > 0) {
+        // A server whose file lost its name goes on with it.
+        return match socket::connect(&database).await {
+            Ok(stream) => socket::ask(stream, &command).await,
+            Err(_) => {
+                let shown = config.database.display();
+                Err(Failure::not_found(&format!("database: {shown} (RESCIND_DATABASE_URL)")))
+            }
+        };
+    }
+    let absent = if command.may_be_first() { Absent::Create } else { Absent::Leave };
+    let _lock = match holder(&database, absent).await? {
+        Holder::Us(lock) => lock,
+        Holder::Server(stream) => return socket::ask(stream, &command).await,
+    };
+    let store = Store::open(&database).await?;
+    let app = App::new(config, store, clock).map_err(|error| Failure::refused(error.to_string()))?;
+    let answer = command.execute(&app).await;
+    app.store.close().await;
+    answer
+}
