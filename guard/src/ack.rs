@@ -9,9 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::clock::Boot;
-use crate::guard::Shared;
 use crate::http_client::Failure;
 use crate::report::count;
+use crate::shared::Shared;
 use crate::state::{Progress, Standing};
 use crate::wire::{Ack, Acknowledged, Seen};
 

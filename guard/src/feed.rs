@@ -9,10 +9,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::clock::Boot;
-use crate::guard::Shared;
 use crate::http_client::Failure;
 use crate::report::count;
 use crate::settings::Timing;
+use crate::shared::Shared;
 use crate::sse::{Decoder, Event, Item};
 use crate::state::Applied;
 use crate::wire::{EntryEvent, Keys, Position, Snapshot, VERSION};

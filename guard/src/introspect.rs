@@ -1,99 +1,18 @@
-//! Introspection (RFC 7662) for what only the server can read, and its answers, kept while the feed says nothing else.
+//! Introspection (RFC 7662) for what only the server can read.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::answer_cache;
 use crate::claims::{Claims, Stamp, UserStamp};
-use crate::clock::Boot;
-use crate::dead::Marks;
-use crate::guard::Shared;
 use crate::http_client::Failure;
 use crate::refusal::Refusal;
 use crate::report::count;
+use crate::shared::Shared;
 
-/// An opaque access token: prefix, 43 characters of randomness, 6 of CRC-32.
-pub const PREFIX: &str = "rsc_at_";
-const RANDOM_CHARS: usize = 43;
-const CHECKSUM_CHARS: usize = 6;
 /// Entries are kept for longer than that, so an answer never outlives the entry that ends it.
-const LONGEST: Duration = Duration::from_secs(3600);
-
-/// Whether an opaque token's checksum fits, so that a typo is refused without asking anybody.
-pub fn is_well_formed(token: &str) -> bool {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    if token.len() != PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS
-        || !token.starts_with(PREFIX)
-        || !token.as_bytes()[PREFIX.len()..].iter().all(u8::is_ascii_alphanumeric)
-    {
-        return false;
-    }
-    let (body, checksum) = token.split_at(token.len() - CHECKSUM_CHARS);
-    let mut rest = crc32fast::hash(body.as_bytes()) as usize;
-    checksum.bytes().rev().all(|digit| {
-        let expected = DIGITS[rest % 62];
-        rest /= 62;
-        digit == expected
-    })
-}
-
-/// What was answered about tokens, by their SHA-256. No token is kept.
-pub struct Cache {
-    kept: Mutex<Kept>,
-    most: usize,
-}
-
-/// Two halves: when the young one is full it becomes the old one, whose answers go.
-#[derive(Default)]
-struct Kept {
-    young: HashMap<[u8; 32], Known>,
-    old: HashMap<[u8; 32], Known>,
-}
-
-#[derive(Clone)]
-struct Known {
-    claims: Claims,
-    marks: Marks,
-    until: Boot,
-}
-
-impl Cache {
-    pub fn new(most: usize) -> Self {
-        Self { kept: Mutex::default(), most }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn clear(&self) {
-        *self.lock() = Kept::default();
-    }
-
-    fn get(&self, digest: &[u8; 32]) -> Option<Known> {
-        let kept = self.lock();
-        kept.young.get(digest).or_else(|| kept.old.get(digest)).cloned()
-    }
-
-    fn remove(&self, digest: &[u8; 32]) {
-        let mut kept = self.lock();
-        kept.young.remove(digest);
-        kept.old.remove(digest);
-    }
-
-    fn put(&self, digest: [u8; 32], known: Known) {
-        if self.most == 0 {
-            return;
-        }
-        let mut kept = self.lock();
-        if kept.young.len() >= self.most.div_ceil(2) {
-            kept.old = std::mem::take(&mut kept.young);
-        }
-        kept.young.insert(digest, known);
-    }
-}
+const MAX_AGE: Duration = Duration::from_secs(3600);
 
 fn digest(token: &str) -> [u8; 32] {
     let mut bytes = [0; 32];
@@ -146,10 +65,10 @@ pub async fn opaque(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
         }
     }
     let left = u64::try_from(claims.exp - shared.state.clock().wall()).unwrap_or(0);
-    let until = shared.state.clock().boot().plus(Duration::from_secs(left).min(LONGEST));
+    let until = shared.state.clock().boot().plus(Duration::from_secs(left).min(MAX_AGE));
     let can_be_ended = claims.jti.is_some() && shared.state.covering(&marks).is_none();
     if can_be_ended && shared.state.is_fresh() {
-        shared.cache.put(digest, Known { claims: claims.clone(), marks, until });
+        shared.cache.put(digest, answer_cache::Answer { claims: claims.clone(), marks, until });
         // Looked at after it was put, so that no entry comes in between unseen.
         if shared.state.progress().changes != before {
             shared.cache.remove(&digest);
@@ -172,7 +91,7 @@ pub async fn stale(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
 }
 
 /// An earlier answer, if the guard knows that the server would repeat it.
-fn cached(shared: &Shared, digest: &[u8; 32]) -> Option<Known> {
+fn cached(shared: &Shared, digest: &[u8; 32]) -> Option<answer_cache::Answer> {
     let known = shared.cache.get(digest)?;
     if !shared.state.is_fresh() {
         return None;
@@ -252,55 +171,4 @@ fn claims(answer: Answer) -> Option<Claims> {
         },
         kid: None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_typo_is_seen_without_asking() {
-        // As the server's own test has it: prefix, 43 zeros, checksum.
-        let body = format!("{PREFIX}{}", "0".repeat(RANDOM_CHARS));
-        let mut rest = crc32fast::hash(body.as_bytes());
-        let mut checksum = [b'0'; CHECKSUM_CHARS];
-        for place in checksum.iter_mut().rev() {
-            *place = match rest % 62 {
-                digit @ 0..10 => b'0' + digit as u8,
-                digit @ 10..36 => b'A' + (digit - 10) as u8,
-                digit => b'a' + (digit - 36) as u8,
-            };
-            rest /= 62;
-        }
-        let token = format!("{body}{}", str::from_utf8(&checksum).unwrap());
-        assert!(is_well_formed(&token));
-        for place in 0..token.len() {
-            let mut typo = token.clone().into_bytes();
-            typo[place] = if typo[place] == b'7' { b'8' } else { b'7' };
-            assert!(!is_well_formed(str::from_utf8(&typo).unwrap()), "at {place}");
-        }
-        assert!(!is_well_formed(&token[1..]));
-        assert!(!is_well_formed("rsc_at_é"));
-    }
-
-    #[test]
-    fn a_full_cache_forgets_the_oldest_half() {
-        let cache = Cache::new(4);
-        let claims = Claims {
-            sub: "u".to_owned(),
-            client_id: "c".to_owned(),
-            scope: String::new(),
-            jti: None,
-            iat: 0,
-            exp: 1,
-            stamp: Stamp { server_generation: 1, client_generation: 1, user: None },
-            kid: None,
-        };
-        let marks = crate::dead::Prints::new().unwrap().of_claims(&claims);
-        for number in 0..6 {
-            cache.put([number; 32], Known { claims: claims.clone(), marks, until: Boot::NEVER });
-        }
-        let kept = (0..6).filter(|number| cache.get(&[*number; 32]).is_some()).collect::<Vec<_>>();
-        assert_eq!(kept, [2, 3, 4, 5]);
-    }
 }

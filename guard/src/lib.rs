@@ -45,6 +45,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]
 
 mod ack;
+mod answer_cache;
 mod claims;
 mod clock;
 #[doc(hidden)]
@@ -58,10 +59,12 @@ mod introspect;
 mod json;
 mod keys;
 mod layer;
+mod opaque;
 mod refusal;
 mod report;
 mod seen;
 mod settings;
+mod shared;
 mod sse;
 mod state;
 mod token;

@@ -11,9 +11,10 @@ use crate::claims::{Claims, Stamp, UserStamp};
 use crate::clock::Clock;
 use crate::dead::Marks;
 use crate::feed::{self, End, Pauses};
-use crate::guard::Shared;
+
 use crate::http_client::parse;
 use crate::settings::{Settings, Timing};
+use crate::shared::Shared;
 use crate::sse::{Decoder, Item};
 use crate::wire::{self, Acknowledged, Entry, Snapshot, Subject};
 

@@ -12,9 +12,10 @@ use super::oracle::{Dead, Here, Signed, Verdict, is_opaque, weigh};
 use super::{AUDIENCE, ISSUER, NOW, Tally};
 use crate::clock::Clock;
 use crate::feed;
-use crate::guard::Shared;
+
 use crate::refusal::Refusal;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::wire::{self, Acknowledged, Entry, Snapshot, Subject};
 
 const LEEWAY: u64 = 5;

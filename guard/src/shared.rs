@@ -1,0 +1,161 @@
+//! What the guard and its two tasks have in common, and the check of a token by what is in memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::Notify;
+
+use crate::answer_cache::AnswerCache;
+use crate::claims::Claims;
+use crate::dead::{Marks, Prints};
+use crate::http_client::Http;
+use crate::opaque;
+use crate::refusal::Refusal;
+use crate::report::{self, Counts, count};
+use crate::seen::Seen;
+use crate::settings::{Settings, SettingsError};
+use crate::state::State;
+use crate::token::{Expected, Unverified, read_claims};
+
+pub struct Shared {
+    pub settings: Settings,
+    /// Random, another at each start.
+    pub instance: String,
+    pub http: Http,
+    pub state: State,
+    pub seen: Seen,
+    pub cache: AnswerCache,
+    pub counts: Counts,
+    /// Something was applied, which wants to be acknowledged.
+    pub changed: Notify,
+    /// What is held is not what it should be: a snapshot is wanted.
+    pub resync: Notify,
+    pub is_connected: AtomicBool,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Shared {
+    /// What a guard holds before it has heard anything.
+    ///
+    /// # Errors
+    /// The settings can't work, or the system gives no randomness.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let http = Http::new(&settings)?;
+        let no_random = |_| SettingsError::NoRandomness;
+        let mut instance = [0; 18];
+        aws_lc_rs::rand::fill(&mut instance).map_err(no_random)?;
+        let prints = Prints::new().map_err(no_random)?;
+        Ok(Self {
+            state: State::new(settings.clock.clone(), prints, settings.max_staleness),
+            cache: AnswerCache::new(settings.cached_answers),
+            settings,
+            instance: URL_SAFE_NO_PAD.encode(instance),
+            http,
+            seen: Seen::default(),
+            counts: Counts::default(),
+            changed: Notify::new(),
+            resync: Notify::new(),
+            is_connected: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// Accepts or refuses a JWT by what is in memory.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn judge(&self, token: &str) -> Result<Claims, Refusal> {
+        if token.starts_with(opaque::PREFIX) {
+            let is_well_formed = opaque::is_well_formed(token);
+            return Err(if is_well_formed { Refusal::Opaque } else { Refusal::Checksum });
+        }
+        let parsed = Unverified::parse(token)?;
+        match self.state.keys().verify(&parsed) {
+            // A key that is not known here may have been published in the meantime.
+            Err(Refusal::UnknownKey) if !self.state.is_fresh() => return Err(Refusal::Stale),
+            verified => verified?,
+        }
+        let clock = self.state.clock();
+        let wall = clock.wall();
+        let expected = Expected {
+            issuer: &self.settings.issuer,
+            audience: &self.settings.audience,
+            now: u64::try_from(wall).unwrap_or(0),
+            leeway: self.settings.leeway.as_secs(),
+        };
+        let mut claims = read_claims(&parsed.payload()?, expected)?;
+        claims.kid = Some(parsed.kid);
+        let marks = self.state.prints().of_claims(&claims);
+        self.standing(&marks)?;
+        self.note_seen(&claims, &marks);
+        Ok(claims)
+    }
+
+    /// Whether nothing that a token hangs on is dead, as far as that can be known here.
+    ///
+    /// # Errors
+    /// `Stale` or `Revoked`.
+    pub fn standing(&self, marks: &Marks) -> Result<(), Refusal> {
+        if !self.state.is_fresh() {
+            return Err(Refusal::Stale);
+        }
+        // Last, so that an entry applied a moment ago counts.
+        self.state.covering(marks).map_or(Ok(()), |revoked| Err(Refusal::Revoked(revoked)))
+    }
+
+    /// Counts what a caller is told.
+    ///
+    /// # Errors
+    /// As `judged`.
+    pub fn counted(&self, judged: Result<Claims, Refusal>) -> Result<Claims, Refusal> {
+        match &judged {
+            Ok(_) => count(&self.counts.accepted),
+            Err(refusal) => self.counts.refuse(*refusal),
+        }
+        judged
+    }
+
+    pub fn note_seen(&self, claims: &Claims, marks: &Marks) {
+        if let Some(family) = marks.family() {
+            let clock = self.state.clock();
+            self.seen.note(claims, family, clock.boot(), clock.wall());
+        }
+    }
+
+    /// Something went wrong. Said in the log once, not each time.
+    pub fn trouble(&self, what: String) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref() != Some(&what) {
+            tracing::warn!(what, "the revocation feed is in trouble");
+            *trouble = Some(what);
+        }
+    }
+
+    pub fn no_trouble(&self) {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if trouble.is_some() {
+            tracing::info!("the revocation feed works again");
+        }
+    }
+
+    pub fn report(&self) -> report::State {
+        let progress = self.state.progress();
+        let is_known = progress.fresh_until != crate::clock::Boot::NEVER;
+        let has_position = progress.position.is_some();
+        report::State {
+            is_fresh: self.state.is_fresh(),
+            age: is_known.then(|| self.state.clock().boot().since(progress.confirmed)),
+            max_staleness: has_position.then_some(progress.max_staleness),
+            incarnation: progress.position.map(|position| position.incarnation),
+            through: progress.position.map_or(0, |position| position.sequence),
+            keys_version: progress.keys_version,
+            keys: self.state.keys().len(),
+            entries: self.state.entries(),
+            is_connected: !progress.is_closed && self.is_connected.load(Ordering::Relaxed),
+            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            counters: self.counts.read(),
+        }
+    }
+}
