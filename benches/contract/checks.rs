@@ -22,34 +22,16 @@ use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::key::Algorithm;
 use rescind::model::scope::Scope;
 use rescind::model::stamp::{Generations, Stamp};
-use rescind_guard::wire::{Ack, Acknowledged, Entry, EntryEvent, Key, Keys, Snapshot, Subject, VERSION};
-use serde::{Deserialize, Serialize};
+use rescind_guard::wire::{Ack, Acknowledged, Entry, EntryEvent, Keys, Snapshot, Subject, VERSION};
 use tokio::sync::watch;
 
 use crate::Rows;
+use crate::tokens::{AUDIENCE, Tokens, TokensOfKey, WORD};
 
-pub const AUDIENCE: &str = "https://api.example";
-/// Tokens that a guard is shown, of each algorithm.
+/// Tokens that a guard is given, of each algorithm.
 const TOKENS: usize = 1_000;
 const REVOKED: usize = 100;
 const LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
-
-/// What the guard's process is shown.
-#[derive(Serialize, Deserialize)]
-pub struct Shown {
-    pub issuer: String,
-    pub entries: u64,
-    pub signed: Vec<Signed>,
-    /// Dead once all entries were applied.
-    pub revoked: Vec<String>,
-}
-
-/// Tokens of one key.
-#[derive(Serialize, Deserialize)]
-pub struct Signed {
-    pub key: Key,
-    pub tokens: Vec<String>,
-}
 
 /// A feed that anybody may read.
 struct Feed {
@@ -79,7 +61,7 @@ async fn with_entries(count: usize) -> Result<()> {
     let issuer = format!("http://{}", listener.local_addr()?);
     let families: Vec<FamilyId> = (0..REVOKED).map(|_| FamilyId::generate(now)).collect();
     let sign = |family: FamilyId, key: &PrivateKey| signed(&issuer, family, key, now);
-    let shown = Shown {
+    let tokens = Tokens {
         issuer: issuer.clone(),
         entries: u64::try_from(count)?,
         signed: keys
@@ -87,7 +69,7 @@ async fn with_entries(count: usize) -> Result<()> {
             .map(|key| {
                 let tokens =
                     (0..TOKENS).map(|_| sign(FamilyId::generate(now), key)).collect::<Result<_>>()?;
-                Ok(Signed { key: key.public().jwk(), tokens })
+                Ok(TokensOfKey { key: key.public().jwk(), tokens })
             })
             .collect::<Result<_>>()?,
         revoked: families.iter().map(|family| sign(family.clone(), &keys[0])).collect::<Result<_>>()?,
@@ -111,7 +93,7 @@ async fn with_entries(count: usize) -> Result<()> {
         .with_state(feed.clone());
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let told =
-        tokio::task::spawn_blocking(move || in_process(&shown, || feed.sending.send_replace(true))).await?;
+        tokio::task::spawn_blocking(move || in_process(&tokens, || feed.sending.send_replace(true))).await?;
     server.abort();
     print!("{}", told?);
     Ok(())
@@ -189,15 +171,15 @@ async fn acknowledge(Json(ack): Json<Ack>) -> Json<Acknowledged> {
 }
 
 /// Lets the process measure, and returns its lines of the table; `send` is called once it wants the entries.
-fn in_process(shown: &Shown, send: impl FnOnce() -> bool) -> Result<String> {
+fn in_process(tokens: &Tokens, send: impl FnOnce() -> bool) -> Result<String> {
     let mut child = Command::new(std::env::current_exe()?)
-        .arg(crate::verify::WORD)
+        .arg(WORD)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
     let mut orders = child.stdin.take().context("a pipe")?;
     let mut reports = BufReader::new(child.stdout.take().context("a pipe")?);
-    writeln!(orders, "{}", serde_json::to_string(shown)?)?;
+    writeln!(orders, "{}", serde_json::to_string(tokens)?)?;
     let mut line = String::new();
     reports.read_line(&mut line)?;
     ensure!(line.trim_end() == "ready", "the guard did not start: {line}");

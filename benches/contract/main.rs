@@ -12,6 +12,7 @@ mod guards;
 mod jwt;
 mod load;
 mod seed;
+mod tokens;
 mod verify;
 
 use std::path::Path;
@@ -38,7 +39,7 @@ fn main() -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some(BARE) => return load::serve_bare(BARE_PORT),
         Some(fleet::WORD) => return fleet::run(),
-        Some(verify::WORD) => return verify::run(),
+        Some(tokens::WORD) => return verify::run(),
         _ => {}
     }
     let many = arguments.first().map_or(Ok(1_000_000), |text| text.parse()).context("a number of tokens")?;

@@ -12,10 +12,9 @@ use rescind::model::id::{ClientId, FamilyId, GrantId, UserId, random62};
 use rescind_guard::wire::Key;
 use rescind_guard::{Claims, Guard, Refusal, Settings, Stamp, UserStamp};
 
-use crate::checks::{AUDIENCE, Shown, Signed};
 use crate::median;
+use crate::tokens::{AUDIENCE, Tokens, TokensOfKey};
 
-pub const WORD: &str = "--verify";
 /// Tokens whose entries are looked for: so many that their places in the table are in no cache.
 const STRANGERS: usize = 100_000;
 /// Tokens checked between two looks at the clock: as many as fit into the nearest cache.
@@ -25,33 +24,33 @@ const ROUNDS: usize = 15;
 pub fn run() -> Result<()> {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
-    let shown: Shown = serde_json::from_str(&line)?;
+    let tokens: Tokens = serde_json::from_str(&line)?;
     drop(line);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let settings = Settings::new(shown.issuer.clone(), "rs_1", "secret", AUDIENCE);
+    let settings = Settings::new(tokens.issuer.clone(), "rs_1", "secret", AUDIENCE);
     let guard = runtime.block_on(async {
         let guard = Guard::start(settings)?;
         guard.ready().await;
         anyhow::Ok(guard)
     })?;
-    let signed = shown.signed.iter().flat_map(|signed| &signed.tokens);
-    for token in signed.chain(&shown.revoked) {
+    let signed = tokens.signed.iter().flat_map(|signed| &signed.tokens);
+    for token in signed.chain(&tokens.revoked) {
         guard.verify(token).context("refused before anything was revoked")?;
     }
 
     let before = memory()?;
     println!("ready");
     let began = Instant::now();
-    runtime.block_on(guard.applied(shown.entries));
+    runtime.block_on(guard.applied(tokens.entries));
     let applied = began.elapsed();
     // The connection's buffers go back.
     std::thread::sleep(Duration::from_secs(2));
-    let bytes = (memory()? - before) / shown.entries as f64;
-    for token in &shown.revoked {
+    let bytes = (memory()? - before) / tokens.entries as f64;
+    for token in &tokens.revoked {
         ensure!(matches!(guard.verify(token), Err(Refusal::Revoked(_))), "accepted though revoked");
     }
 
-    let entries = shown.entries;
+    let entries = tokens.entries;
     let check = check(&guard)?;
     println!("| guards: check of a token with {entries} entries, beyond the signature, ns | {check:.0} |");
     // Of few entries, the connection's own buffers would be the most.
@@ -59,7 +58,7 @@ pub fn run() -> Result<()> {
         println!("| the same guard's memory, bytes an entry | {bytes:.1} |");
     }
     println!("| the same guard, entries applied a second | {:.0} |", entries as f64 / applied.as_secs_f64());
-    for signed in &shown.signed {
+    for signed in &tokens.signed {
         let (bare, whole) = verify(&guard, signed)?;
         println!(
             "| {} verify with {entries} entries, of the bare signature check | {:.3}: {:.1} of {:.1} µs |",
@@ -116,7 +115,7 @@ fn check(guard: &Guard) -> Result<f64> {
 }
 
 /// Nanoseconds for the signature alone and for all, medians of rounds that alternate.
-fn verify(guard: &Guard, signed: &Signed) -> Result<(f64, f64)> {
+fn verify(guard: &Guard, signed: &TokensOfKey) -> Result<(f64, f64)> {
     let key = public_key(&signed.key)?;
     let parts: Vec<(&[u8], Vec<u8>)> = signed
         .tokens
