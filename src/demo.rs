@@ -5,5 +5,6 @@ pub mod journal;
 pub mod remote;
 pub mod sample_api;
 pub mod sample_app;
+pub mod settings;
 pub mod visitors;
 pub mod world;

@@ -53,7 +53,7 @@ async fn who_does_not_ask_is_cut_off_and_a_long_answer_is_not() {
 /// A server whose one answer never ends, and what is dropped with the last of its routers and answers.
 async fn endless(
     patience: Duration,
-    told: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()> + Send + 'static,
 ) -> (SocketAddr, JoinHandle<std::io::Result<()>>, mpsc::Receiver<()>) {
     let (held, dropped) = mpsc::channel(1);
     let pieces = move || {
@@ -70,7 +70,7 @@ async fn endless(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let limits = Limits { idle: patience, patience };
-    (address, tokio::spawn(serve(vec![listener], move || router.clone(), limits, told)), dropped)
+    (address, tokio::spawn(serve(vec![listener], move || router.clone(), limits, stop)), dropped)
 }
 
 async fn asks_for_what_is_endless(address: SocketAddr) -> TcpStream {
@@ -87,10 +87,10 @@ async fn soon<T>(event: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn who_takes_nothing_of_an_answer_is_cut_off() {
     let (stop, stopped) = oneshot::channel::<()>();
-    let told = async {
+    let until_stop = async {
         let _ = stopped.await;
     };
-    let (address, server, mut dropped) = endless(Duration::from_millis(200), told).await;
+    let (address, server, mut dropped) = endless(Duration::from_millis(200), until_stop).await;
     let _stream = asks_for_what_is_endless(address).await;
     stop.send(()).unwrap();
     // It waits for the answers under way.
@@ -101,10 +101,10 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
 #[tokio::test]
 async fn a_slow_answer_keeps_no_other_connection_from_being_told_of_the_end() {
     let (stop, stopped) = oneshot::channel::<()>();
-    let told = async {
+    let until_stop = async {
         let _ = stopped.await;
     };
-    let (address, server, _dropped) = endless(PATIENCE, told).await;
+    let (address, server, _dropped) = endless(PATIENCE, until_stop).await;
     // Each on a thread of its own, where there is more than one.
     let _slow = asks_for_what_is_endless(address).await;
     let mut idle = TcpStream::connect(address).await.unwrap();
@@ -139,12 +139,12 @@ async fn stoppable(router: Router, limits: Limits) -> Stoppable {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let told = async {
+    let until_stop = async {
         if stopped.await.is_err() {
             std::future::pending::<()>().await;
         }
     };
-    let server = tokio::spawn(serve(vec![listener], move || router.clone(), limits, told));
+    let server = tokio::spawn(serve(vec![listener], move || router.clone(), limits, until_stop));
     Stoppable { address, stop, server }
 }
 

@@ -33,7 +33,7 @@ const BACKLOG: usize = 4096;
 /// After an accept that failed: mostly there are no descriptors, and some may be back by then.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Accepts connections until `told`, then answers what has arrived; each thread has a router of its own. When this is
+/// Accepts connections until `stop`, then answers what has arrived; each thread has a router of its own. When this is
 /// dropped, all of it ends.
 ///
 /// # Errors
@@ -42,15 +42,15 @@ pub async fn serve(
     mut listeners: Vec<TcpListener>,
     router: impl Fn() -> Router,
     limits: Limits,
-    told: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let start = |number| Thread::start(number, router(), limits);
     let threads: Vec<Thread> = (0..thread::count().get()).map(start).collect::<std::io::Result<_>>()?;
-    let mut told = std::pin::pin!(told);
+    let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = accept(&mut listeners) => accepted,
-            () = &mut told => break,
+            () = &mut stop => break,
         };
         match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
             Ok((stream, address)) => give(&threads, stream, address, limits)?,

@@ -1,10 +1,11 @@
 //! `rescind demo`: a whole world on loopback.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use rescind_guard::Guard;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -15,11 +16,12 @@ use crate::cli::failure::Failure;
 use crate::cli::print::print;
 use crate::cli::serve::{Server, log_as};
 use crate::config::{Config, LogFormat};
+use crate::demo::settings::Settings;
 use crate::demo::world::{APP_NAME, AUDIENCE, Callbacks, GUARDED_APP_NAME, Person, SCOPES, World};
 use crate::demo::{sample_api, sample_app};
 
 /// How long requests under way at the sample apps and the API may take after the server has ended.
-const SAMPLES: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -34,13 +36,21 @@ pub struct Options {
     json: bool,
 }
 
+/// Where the parts of the sample world are reached.
+struct Urls {
+    issuer: String,
+    app: String,
+    api: String,
+    guarded_app: String,
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When an address is taken or the database can't be made.
 pub async fn run(options: Options) -> Result<(), Failure> {
     log_as(LogFormat::Text);
-    let Some([app_address, api_address, guarded_address]) = neighbours(options.listen) else {
+    let Some(addresses) = next_addresses(options.listen) else {
         return Err(Failure::usage(
             "--listen has to be a loopback address and a port up to 65532".to_owned(),
         ));
@@ -48,48 +58,69 @@ pub async fn run(options: Options) -> Result<(), Failure> {
     let temporary = tempfile::tempdir().context("a temporary folder")?;
     let folder = options.data.unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
-    let issuer = format!("http://{}", options.listen);
-    let database = format!("sqlite://{}", folder.join("rescind.db").display());
-    let config = Config::read(&|name| match name {
-        "RESCIND_DATABASE_URL" => Some(database.clone()),
-        "RESCIND_ISSUER" => Some(issuer.clone()),
-        "RESCIND_LISTEN" => Some(options.listen.to_string()),
-        _ => None,
-    })
-    .map_err(|faults| Failure::usage(faults.to_string()))?;
-    let [app_listener, api_listener, guarded_listener] =
-        [listen(app_address).await?, listen(api_address).await?, listen(guarded_address).await?];
+    let url = |address: SocketAddr| format!("http://{address}");
+    let [app, api, guarded_app] = addresses.map(url);
+    let urls = Urls { issuer: url(options.listen), app, api, guarded_app };
+    let config = config(options.listen, &urls.issuer, &folder)?;
+    let [app, api, guarded_app] = addresses;
+    let listeners = [listen(app).await?, listen(api).await?, listen(guarded_app).await?];
     let limits = Limits::idle(config.idle_timeout);
     let server = Server::start(config).await?;
-    let url = |address: SocketAddr| format!("http://{address}");
-    let (app_url, api_url, guarded_url) = (url(app_address), url(api_address), url(guarded_address));
-    let callbacks =
-        Callbacks { app: format!("{app_url}/callback"), guarded_app: format!("{guarded_url}/callback") };
+    let callbacks = Callbacks {
+        app: format!("{}/callback", urls.app),
+        guarded_app: format!("{}/callback", urls.guarded_app),
+    };
     let world = World::load_or_make(&server.app, &folder.join("demo.json"), &callbacks).await?;
+    let routers = routers(&world, &urls, callbacks)?;
+    let mut samples = JoinSet::new();
+    for (listener, router) in listeners.into_iter().zip(routers) {
+        let stop = server.stop_signal.clone();
+        samples.spawn(async move {
+            connections::serve(vec![listener], move || router.clone(), limits, stop).await
+        });
+    }
+    print(&if options.json { ready_json(&world, &urls) } else { ready_text(&world, &urls) })?;
+    server.run_until_signal().await?;
+    let finished = async { while samples.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, finished).await.is_err() {
+        tracing::warn!("demo.drain_cut_short");
+    }
+    Ok(())
+}
 
-    let (id, secret) = (world.resource_server_id.clone(), world.resource_server_secret.clone());
-    let guard =
-        Guard::start(rescind_guard::Settings::new(&issuer, &id, &secret, AUDIENCE)).context("the guard")?;
+fn config(listen: SocketAddr, issuer: &str, folder: &Path) -> Result<Config, Failure> {
+    Config::read(&|name| match name {
+        "RESCIND_DATABASE_URL" => Some(format!("sqlite://{}", folder.join("rescind.db").display())),
+        "RESCIND_ISSUER" => Some(issuer.to_owned()),
+        "RESCIND_LISTEN" => Some(listen.to_string()),
+        _ => None,
+    })
+    .map_err(|faults| Failure::usage(faults.to_string()))
+}
+
+/// The sample app, the sample API and the sample app with JWTs.
+fn routers(world: &World, urls: &Urls, callbacks: Callbacks) -> anyhow::Result<[Router; 3]> {
+    let (id, secret) = (&world.resource_server_id, &world.resource_server_secret);
+    let guard = Guard::start(rescind_guard::Settings::new(&urls.issuer, id, secret, AUDIENCE));
     let api = sample_api::Settings {
-        issuer: issuer.clone(),
-        resource_server_id: id,
-        resource_server_secret: secret,
+        issuer: urls.issuer.clone(),
+        resource_server_id: id.clone(),
+        resource_server_secret: secret.clone(),
         audience: AUDIENCE.to_owned(),
     };
-    let api = sample_api::router(api, &guard)?;
-    let app = sample_app::Settings {
-        issuer: issuer.clone(),
+    let app = Settings {
+        issuer: urls.issuer.clone(),
         client_id: world.client_id.clone(),
         client_secret: Some(world.client_secret.clone()),
         redirect_uri: callbacks.app,
-        api: api_url.clone(),
+        api: urls.api.clone(),
         call: "GET /photos",
         checking: "The token is opaque: the API asks the server about it at every call.",
         cookie: "fotowerk",
         scopes: SCOPES.iter().map(|&scope| scope.to_owned()).collect(),
         name: APP_NAME.to_owned(),
     };
-    let guarded_app = sample_app::Settings {
+    let guarded_app = Settings {
         client_id: world.guarded_client_id.clone(),
         client_secret: Some(world.guarded_client_secret.clone()),
         redirect_uri: callbacks.guarded_app,
@@ -100,41 +131,34 @@ pub async fn run(options: Options) -> Result<(), Failure> {
         name: GUARDED_APP_NAME.to_owned(),
         ..app.clone()
     };
-    let [app, guarded_app] = [sample_app::router(app)?, sample_app::router(guarded_app)?];
-    let mut samples = JoinSet::new();
-    for (listener, router) in [(app_listener, app), (api_listener, api), (guarded_listener, guarded_app)] {
-        let told = server.told.clone();
-        samples.spawn(async move {
-            connections::serve(vec![listener], move || router.clone(), limits, told).await
-        });
-    }
-
-    if options.json {
-        let ready = json!({
-            "issuer": issuer, "app": app_url, "api": api_url, "guarded_app": guarded_url, "people": world.people,
-        });
-        print(&format!("{ready}\n"))?;
-    } else {
-        let person =
-            |person: &Person| format!("  {:<8} {}   ({})\n", person.username, person.password, person.role);
-        let people: String = world.people.iter().map(person).collect();
-        print(&format!(
-            "The sample app {APP_NAME}:  {app_url}   (opaque tokens, looked up at every call)\n\
-             The sample app {GUARDED_APP_NAME}:  {guarded_url}   (JWTs, checked by the API itself)\n\
-             Their users' dashboard:   {issuer}/authorizations\n\
-             The sample API:           {api_url}\n\nSign in as\n{people}\n\
-             Connect them, then revoke their access: a page turns red on its app's next call. Ctrl-C ends the demo.\n"
-        ))?;
-    }
-    server.run_until_told().await?;
-    let finished = async { while samples.join_next().await.is_some() {} };
-    if tokio::time::timeout(SAMPLES, finished).await.is_err() {
-        tracing::warn!("demo.drain_cut_short");
-    }
-    Ok(())
+    let api = sample_api::router(api, &guard.context("the guard")?)?;
+    Ok([sample_app::router(app)?, api, sample_app::router(guarded_app)?])
 }
 
-fn neighbours(server: SocketAddr) -> Option<[SocketAddr; 3]> {
+fn ready_json(world: &World, urls: &Urls) -> String {
+    let Urls { issuer, app, api, guarded_app } = urls;
+    let ready = json!({
+        "issuer": issuer, "app": app, "api": api, "guarded_app": guarded_app, "people": world.people,
+    });
+    format!("{ready}\n")
+}
+
+fn ready_text(world: &World, urls: &Urls) -> String {
+    let Urls { issuer, app, api, guarded_app } = urls;
+    let person =
+        |person: &Person| format!("  {:<8} {}   ({})\n", person.username, person.password, person.role);
+    let people: String = world.people.iter().map(person).collect();
+    format!(
+        "The sample app {APP_NAME}:  {app}   (opaque tokens, looked up at every call)\n\
+         The sample app {GUARDED_APP_NAME}:  {guarded_app}   (JWTs, checked by the API itself)\n\
+         Their users' dashboard:   {issuer}/authorizations\n\
+         The sample API:           {api}\n\nSign in as\n{people}\n\
+         Connect them, then revoke their access: a page turns red on its app's next call. Ctrl-C ends the demo.\n"
+    )
+}
+
+/// For the sample app, the sample API and the sample app with JWTs.
+fn next_addresses(server: SocketAddr) -> Option<[SocketAddr; 3]> {
     let next = |step: u16| Some(SocketAddr::new(server.ip(), server.port().checked_add(step)?));
     if !server.ip().is_loopback() || server.port() == 0 {
         return None;

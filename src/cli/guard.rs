@@ -8,7 +8,7 @@ use crate::cli::connections::Limits;
 use crate::cli::exposed;
 use crate::cli::failure::Failure;
 use crate::cli::print::{self, Output};
-use crate::cli::serve::{hear_signals, listen, log_as, serve_until};
+use crate::cli::serve::{listen, listen_for_signals, log_as, serve_until};
 use crate::config::guard::{GuardConfig, LISTEN};
 use crate::sidecar::{Sidecar, router};
 
@@ -18,7 +18,7 @@ use crate::sidecar::{Sidecar, router};
 /// When the address is taken, or the guard can't start.
 pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
     log_as(config.log);
-    let told = hear_signals()?;
+    let stop_signal = listen_for_signals()?;
     exposed::warn(&config.secret_files);
     let (listeners, address) = listen(config.listen, LISTEN.name).await?;
     let limits = Limits::idle(config.idle_timeout);
@@ -40,7 +40,7 @@ pub async fn run(config: GuardConfig, output: Output) -> Result<(), Failure> {
         listeners,
         || router(sidecar.clone()),
         limits,
-        told,
+        stop_signal,
         move || {
             stop.send_replace(());
         },

@@ -50,7 +50,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
             LogFormat::Json => tracing::warn!(command = add, "server.has_no_admin"),
         }
     }
-    server.run_until_told().await
+    server.run_until_signal().await
 }
 
 /// Sends logs to standard error.
@@ -106,7 +106,7 @@ fn passed_listener(passed: &mut ListenFd, number: usize) -> anyhow::Result<TcpLi
 }
 
 /// Ready once SIGTERM or SIGINT has come; each of several may wait for it.
-pub type Told = Shared<BoxFuture<'static, ()>>;
+pub type StopSignal = Shared<BoxFuture<'static, ()>>;
 
 /// From now on SIGTERM and SIGINT end the process only by way of what this gives, and SIGHUP does nothing: settings are
 /// read at the start alone, so there is nothing to reload. To be called before anybody can connect, or a signal that
@@ -114,18 +114,18 @@ pub type Told = Shared<BoxFuture<'static, ()>>;
 ///
 /// # Errors
 /// When signals can't be heard.
-pub fn hear_signals() -> anyhow::Result<Told> {
+pub fn listen_for_signals() -> anyhow::Result<StopSignal> {
     let hear = |kind| signal(kind).context("signals");
     drop(hear(SignalKind::hangup())?);
     let mut terminate = hear(SignalKind::terminate())?;
     let mut interrupt = hear(SignalKind::interrupt())?;
-    let told = async move {
+    let signalled = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
     };
-    Ok(told.boxed().shared())
+    Ok(signalled.boxed().shared())
 }
 
 /// Serves until `done` is; calls `stop`, and answers what has arrived. Waits for `others`, too, which `stop` has told.
@@ -141,13 +141,13 @@ pub async fn serve_until(
     others: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let (stopped, mut stopping) = watch::channel(());
-    let told = async move {
+    let stopped_when_done = async move {
         done.await;
         stop();
         stopped.send_replace(());
     };
     let serve = async {
-        connections::serve(listeners, router, limits, told).await?;
+        connections::serve(listeners, router, limits, stopped_when_done).await?;
         others.await;
         Ok::<_, std::io::Error>(())
     };
@@ -168,7 +168,7 @@ pub async fn serve_until(
 /// A started server: it listens, and its workers run.
 pub struct Server {
     pub app: App,
-    pub told: Told,
+    pub stop_signal: StopSignal,
     listeners: Vec<TcpListener>,
     commands: tokio::task::JoinHandle<()>,
     stop_commands: watch::Sender<()>,
@@ -194,7 +194,7 @@ impl Server {
     }
 
     async fn begin(config: Config, listener: Option<TcpListener>) -> Result<Self, Failure> {
-        let told = hear_signals()?;
+        let stop_signal = listen_for_signals()?;
         let database = resolve(&config.database);
         let lock = match holder(&database, Absent::Create).await? {
             Holder::Us(lock) => lock,
@@ -227,14 +227,14 @@ impl Server {
             tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
-        Ok(Self { app, told, listeners, commands, stop_commands, workers, lock })
+        Ok(Self { app, stop_signal, listeners, commands, stop_commands, workers, lock })
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.
     ///
     /// # Errors
     /// When threads can't be started.
-    pub async fn run_until_told(self) -> Result<(), Failure> {
+    pub async fn run_until_signal(self) -> Result<(), Failure> {
         self.run_until(std::future::pending::<()>()).await
     }
 
@@ -254,10 +254,10 @@ impl Server {
             // An error means that it panicked, which is logged.
             let _ = self.commands.await;
         };
-        let told = self.told;
+        let stop_signal = self.stop_signal;
         let done = async {
             tokio::select! {
-                () = told => {}
+                () = stop_signal => {}
                 _ = done => {}
             }
         };

@@ -14,7 +14,7 @@ use oauth2::{
 };
 
 use super::journal::{Photo, SCENES};
-use super::sample_app::Settings;
+use super::settings::Settings;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
