@@ -1,9 +1,14 @@
-//! The one place that reads the system clock.
+//! The one place that reads the system clock, and times as programs read them.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+const ISO: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +48,12 @@ impl Timestamp {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
+}
+
+/// A time as programs read it: `2026-11-22T14:03:07.412Z`.
+pub fn iso(at: Timestamp) -> String {
+    // The format has no component that a time could lack.
+    at.utc().format(ISO).unwrap_or_default()
 }
 
 /// What time it is: the system's clock, or one that tests move by hand.

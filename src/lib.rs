@@ -19,6 +19,7 @@
 //! - [`store`]: all SQL, one file for each table; [`store::memory`] is what is kept in memory, [`store::sqlite`] the engine.
 //! - [`jwt`]: signing keys, and JWT access tokens (RFC 9068).
 //! - [`model`]: nouns and their rules, without I/O. [`clock`]: the one reading of the time.
+//! - [`text`]: the sentences that people read.
 //! - [`metrics`] and [`request`]: what the server counts about itself, and the id of the request under way.
 //! - [`thread`]: the threads that answer requests, and what each has for itself.
 //! - [`fail`]: where crash tests end the process; nothing in ordinary builds.
@@ -51,5 +52,6 @@ pub mod routes;
 pub mod service;
 pub mod sidecar;
 pub mod store;
+pub mod text;
 pub mod thread;
 pub mod web;

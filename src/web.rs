@@ -26,6 +26,5 @@ pub mod resource_server_acts;
 pub mod resource_servers;
 pub mod session;
 pub mod sign_in;
-pub mod text;
 pub mod user_agent;
 pub mod visit;

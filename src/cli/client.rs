@@ -13,14 +13,14 @@ use crate::cli::list::List;
 use crate::cli::reason::Reason;
 use crate::cli::revoke::receipt;
 use crate::cli::user::username;
+use crate::clock::iso;
 use crate::model::by::By;
 use crate::model::client::RedirectUri;
 use crate::model::id::ClientId;
+use crate::model::secret::MAX_OVERLAP_HOURS;
 use crate::service::revoke::{self, Authority};
 use crate::service::{hand_over, register};
 use crate::store::client_lists::{ClientOrder, ClientRow, ClientSearch};
-use crate::web::app_acts::MOST_HOURS;
-use crate::web::page::iso;
 
 #[derive(Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,7 +36,7 @@ pub enum ClientCommand {
     RotateSecret {
         id: String,
         /// Hours for which earlier secrets still work: 0 to 168
-        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=MOST_HOURS))]
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=MAX_OVERLAP_HOURS))]
         overlap_hours: u64,
     },
     /// Delete an app for good, with everything that it holds
@@ -119,7 +119,7 @@ async fn show(app: &App, id: &ClientId, by: &By) -> Result<Value, Failure> {
 
 async fn rotate_secret(app: &App, id: ClientId, hours: u64, by: By) -> Result<Value, Failure> {
     let client = app.store.client(&id)?.ok_or_else(|| Failure::not_found("client"))?;
-    let overlap = Duration::from_secs(hours.min(MOST_HOURS) * 3600);
+    let overlap = Duration::from_secs(hours.min(MAX_OVERLAP_HOURS) * 3600);
     match register::rotate_secret(&app.store, id.clone(), client.owner, overlap, by).await {
         Ok(secret) => Ok(json!({ "client_id": id, "client_secret": secret.expose() })),
         Err(register::Error::NotFound) => {

@@ -11,7 +11,7 @@ use crate::model::by::By;
 use crate::model::client::{AppName, ClientKind, GrantType, GrantTypes, RedirectUri, TokenFormat};
 use crate::model::scope::Scope;
 use crate::service::register::{self, NewClient};
-use crate::web::text::t;
+use crate::text::t;
 
 #[derive(Args, Serialize, Deserialize)]
 pub struct ClientAdd {

@@ -8,10 +8,10 @@ use crate::app::App;
 use crate::cli::failure::Failure;
 use crate::cli::reason::Reason;
 use crate::clock::Timestamp;
+use crate::clock::iso;
 use crate::model::by::By;
 use crate::model::id::KeyId;
 use crate::model::key::SigningKey;
-use crate::web::page::iso;
 
 #[derive(Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

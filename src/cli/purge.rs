@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::cli::failure::Failure;
+use crate::clock::iso;
 use crate::store::purges::Unfinished;
-use crate::web::page::iso;
 
 #[derive(Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

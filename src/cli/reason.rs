@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::failure::Failure;
 use crate::model::by::By;
 use crate::model::client::parse_reason;
-use crate::web::text::t;
+use crate::text::t;
 
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reason {

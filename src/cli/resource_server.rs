@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::cli::failure::Failure;
 use crate::cli::reason::Reason;
+use crate::clock::iso;
 use crate::model::by::By;
 use crate::model::client::AppName;
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer, is_audience};
 use crate::model::scope::Scope;
+use crate::model::secret::MAX_OVERLAP_HOURS;
 use crate::model::text::line;
 use crate::service::register::{self, NewResourceServer};
 use crate::service::resource_servers::{self, Edit, Error};
 use crate::store::resource_servers::Scopes;
-use crate::web::app_acts::MOST_HOURS;
-use crate::web::page::iso;
-use crate::web::text::t;
+use crate::text::t;
 
 #[derive(Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -43,7 +43,7 @@ pub enum ResourceServerCommand {
     RotateSecret {
         id: String,
         /// Hours for which earlier secrets still work: 0 to 168
-        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=MOST_HOURS))]
+        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=MAX_OVERLAP_HOURS))]
         overlap_hours: u64,
     },
     /// Delete an API for good: its secrets and its scopes stop working
@@ -105,7 +105,7 @@ impl ResourceServerCommand {
             }
             Self::RotateSecret { id, overlap_hours } => {
                 let id = server_id(&id)?;
-                let overlap = Duration::from_secs(overlap_hours.min(MOST_HOURS) * 3600);
+                let overlap = Duration::from_secs(overlap_hours.min(MAX_OVERLAP_HOURS) * 3600);
                 let secret = resource_servers::rotate_secret(&app.store, id.clone(), overlap, by).await?;
                 Ok(json!({ "id": id, "secret": secret.expose() }))
             }

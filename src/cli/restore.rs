@@ -17,7 +17,7 @@ use crate::service::restore::{Restored, Since, restore};
 use crate::store::Store;
 use crate::store::sqlite::copies;
 use crate::store::sqlite::lock::{Absent, beside, resolve};
-use crate::web::text::t;
+use crate::text::t;
 
 #[derive(clap::Args)]
 pub struct Options {

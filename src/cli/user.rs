@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::input::line_from_stdin;
 use crate::cli::list::List;
 use crate::cli::reason::Reason;
+use crate::clock::iso;
 use crate::model::by::By;
 use crate::model::id::UserId;
 use crate::model::password::Password;
@@ -16,8 +17,7 @@ use crate::model::user::{Role, Username, is_email};
 use crate::service::moderate;
 use crate::service::register::{self, NewUser};
 use crate::store::user_lists::{UserRow, UserSearch};
-use crate::web::page::iso;
-use crate::web::text::t;
+use crate::text::t;
 
 const ROLES: &str = "user, developer or admin";
 

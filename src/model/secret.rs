@@ -18,6 +18,9 @@ use zeroize::Zeroize;
 use crate::clock::Timestamp;
 use crate::model::id::{BIRTH_CHARS, base62, birth_of, birth_text, random62};
 
+/// How long earlier secrets may still work after a rotation: at most a week.
+pub const MAX_OVERLAP_HOURS: u64 = 168;
+
 const SECRET_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 

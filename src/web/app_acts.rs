@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientKind, ClientStatus};
 use crate::model::id::ClientId;
 use crate::model::params::Params;
-use crate::model::secret::ClientSecret;
+use crate::model::secret::{ClientSecret, MAX_OVERLAP_HOURS};
 use crate::service::counts::Counted;
 use crate::service::register;
 use crate::service::revoke::{self, Authority};
@@ -133,14 +133,11 @@ pub async fn secret_page(
     once::shown(page, &path, &method, app.config.issuer.transport())
 }
 
-/// The longest overlap: a week.
-pub const MOST_HOURS: u64 = 168;
-
 /// How much longer earlier secrets work, which a form gives in hours.
 pub fn overlap(text: &str) -> Option<Duration> {
     let is_number = matches!(text.len(), 1..=3) && text.bytes().all(|byte| byte.is_ascii_digit());
     let hours: u64 = is_number.then(|| text.parse().ok())??;
-    (hours <= MOST_HOURS).then(|| Duration::from_secs(hours * 3600))
+    (hours <= MAX_OVERLAP_HOURS).then(|| Duration::from_secs(hours * 3600))
 }
 
 fn can_rotate(client: &Client) -> bool {

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::clock::iso;
 use crate::store::receipts::{Book, LedgerRow};
-use crate::web::page::iso;
 
 /// What the ledger can be exported as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::model::client::parse_reason;
 use crate::model::params::{Fault, Params};
 use crate::oauth::form::is_form;
+use crate::text::t;
 use crate::web::error::{self, Error};
 use crate::web::session::Viewer;
-use crate::web::text::t;
 
 /// A form's fields.
 pub struct Form(pub Params);

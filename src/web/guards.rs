@@ -17,11 +17,11 @@ use crate::service::register;
 use crate::store::feed::Tip;
 use crate::store::receipts::LedgerRow;
 use crate::store::resource_servers::ScopeEntry;
+use crate::text::{t, t_with};
 use crate::web::error::{Error, Result};
 use crate::web::form::{Form, Path};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
-use crate::web::text::{t, t_with};
 
 /// What is expected of a resource server's guards, as it stands in a form.
 #[derive(Clone, Debug)]

@@ -12,12 +12,12 @@ use crate::app::App;
 use crate::model::params::Params;
 use crate::store::Store;
 use crate::store::receipts::{Action, Book, LedgerPage, LedgerRow, LedgerSearch};
+use crate::text::{t, t_with};
 use crate::web::error::{Error, Result};
 use crate::web::export::Format;
 use crate::web::form::{Query, with_query};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
-use crate::web::text::{t, t_with};
 
 const PAGE_ROWS: usize = 50;
 /// Rows that an export reads at a time.

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::model::id::UserId;
 use crate::model::user::{Role, Username};
 use crate::store::users::User;
-use crate::web::text::{Argument, t, t_with};
+use crate::text::{Argument, t, t_with};
 
 /// The part of the site that a page belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,15 +134,7 @@ pub fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
 
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[day padding:none] [month repr:long] [year]");
 const CLOCK: &[BorrowedFormatItem<'_>] = format_description!("[hour]:[minute]:[second]");
-const ISO_MILLIS: &[BorrowedFormatItem<'_>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 const ISO: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-
-/// A time as programs read it: `2026-11-22T14:03:07.412Z`.
-pub fn iso(at: Timestamp) -> String {
-    // The format has no component that a time could lack.
-    at.utc().format(ISO_MILLIS).unwrap_or_default()
-}
 
 /// A time as people read it, with the exact one beside.
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use crate::model::id::ClientId;
 use crate::model::resource_server::Audiences;
 use crate::store::receipts::LedgerRow;
 use crate::store::{self, Store};
+use crate::text::{t, t_with};
 use crate::web::page::Page;
-use crate::web::text::{t, t_with};
 
 /// The longest that a JWT may live, and some minutes for clocks.
 const JWT_WINDOW: Duration = Duration::from_secs(3600 + 300);

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::clock::iso;
 use crate::model::act::SubjectKind;
 use crate::model::by::Actor;
 use crate::model::confirmation::Confirmation;
@@ -16,13 +17,13 @@ use crate::model::purge::Purge;
 use crate::model::user::Role;
 use crate::store::purges::{DeletedRows, Left};
 use crate::store::receipts::LedgerRow;
+use crate::text::{t, t_with};
 use crate::web::error::{Error, Result};
 use crate::web::form::Path;
 use crate::web::ledger::what;
-use crate::web::page::{Page, Section, iso};
+use crate::web::page::{Page, Section};
 use crate::web::reach::{Reach, ServerReach};
 use crate::web::session::SignedIn;
-use crate::web::text::{t, t_with};
 
 /// A row of a receipt with the progress of its purge.
 pub struct Line {

@@ -24,13 +24,13 @@ use crate::service::register::{self, NewResourceServer};
 use crate::store;
 use crate::store::resource_servers::{ScopeEntry, Scopes};
 use crate::store::user_lists::ResourceServerRow;
+use crate::text::t_with;
 use crate::web::error::Result;
 use crate::web::form::{Form, Path};
 use crate::web::guards::{GuardingForm, GuardsState, server_of};
 use crate::web::once::{self, Brought};
 use crate::web::page::{Page, Section};
 use crate::web::session::SignedIn;
-use crate::web::text::t_with;
 
 /// The longest description of a scope, in characters.
 const LONGEST_DESCRIPTION: usize = 200;

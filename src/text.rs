@@ -1,4 +1,4 @@
-//! All sentences of pages: looked up by key, in `locales/`.
+//! All sentences of pages and commands: looked up by key, in `locales/`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -106,6 +106,7 @@ mod tests {
         let mut texts = Vec::new();
         files(&root.join("templates"), &mut texts);
         files(&root.join("src/web"), &mut texts);
+        files(&root.join("src/cli"), &mut texts);
         let mut sentences = Vec::new();
         files(&root.join("locales/en"), &mut sentences);
         let lines = sentences.iter().flat_map(|file| file.lines());
