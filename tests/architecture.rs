@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A file of `src/`: its module (`store/ledger` → `store`), and what of it is not test code.
@@ -26,7 +26,11 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn files() -> Vec<File> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    files_of("src")
+}
+
+fn files_of(folder: &str) -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths = Vec::new();
     walk(&root, &mut paths);
     paths.sort();
@@ -42,11 +46,11 @@ fn files() -> Vec<File> {
     paths.into_iter().map(read).collect()
 }
 
-/// Modules that a file names after `crate::`, groups such as `crate::{oauth, web}` included.
-fn named(code: &str) -> BTreeSet<String> {
+/// Modules that a file names after `prefix`, groups such as `crate::{oauth, web}` included.
+fn named(code: &str, prefix: &str) -> BTreeSet<String> {
     let word = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
-    let after_crate = code.split("crate::").skip(1);
-    after_crate
+    let after_prefix = code.split(prefix).skip(1);
+    after_prefix
         .flat_map(|rest| match rest.strip_prefix('{') {
             Some(group) => {
                 group.split('}').next().unwrap().split(',').map(|part| word(part.trim())).collect()
@@ -89,10 +93,60 @@ fn may_name(module: &str) -> &'static [&'static str] {
 #[test]
 fn modules_import_downwards_only() {
     for File { path, module, code, .. } in files() {
-        for name in named(&code) {
+        for name in named(&code, "crate::") {
             assert!(may_name(&module).contains(&name.as_str()), "{path} names crate::{name}");
         }
     }
+}
+
+/// Each file directly in `folder`, and the others there that it imports: as `prefix` and their name, or by `super::`.
+fn imports(folder: &str, prefix: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut files = files_of(folder);
+    // The root of a crate names all its modules, and they name what it declares.
+    files.retain(|file| !file.path.contains('/') && !["lib.rs", "main.rs"].contains(&file.path.as_str()));
+    let names: BTreeSet<String> = files.iter().map(|file| file.module.clone()).collect();
+    let imported = |file: File| {
+        let mut imported: BTreeSet<String> = &named(&file.code, prefix) | &named(&file.code, "super::");
+        imported.remove(&file.module);
+        (file.module, &imported & &names)
+    };
+    files.into_iter().map(imported).collect()
+}
+
+#[test]
+fn files_of_one_folder_import_each_other_in_no_circle() {
+    let meant = [
+        // `Guard::layer` makes a layer, which holds the guard: users of tower look for it there.
+        ("guard/src", "guard", "layer"),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rooms = std::fs::read_dir(root.join("src")).unwrap().map(|entry| entry.unwrap().path());
+    let rooms = rooms.filter(|path| path.is_dir());
+    let rooms = rooms.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let mut folders: Vec<(String, String)> =
+        rooms.map(|room| (format!("src/{room}"), format!("crate::{room}::"))).collect();
+    let others =
+        [("guard/src", "crate::"), ("guard/src/fuzz", "crate::fuzz::"), ("benches/contract", "crate::")];
+    folders.extend(others.map(|(folder, prefix)| (folder.to_owned(), prefix.to_owned())));
+    let mut circles = Vec::new();
+    for (folder, prefix) in &folders {
+        let mut imports = imports(folder, prefix);
+        for (_, file, other) in meant.iter().filter(|(place, ..)| place == folder) {
+            assert!(imports.get_mut(*file).unwrap().remove(*other), "{folder}: {file} imports no {other}");
+        }
+        for file in imports.keys() {
+            let mut reached = imports[file].clone();
+            while let Some(next) =
+                reached.iter().flat_map(|file| &imports[file]).find(|next| !reached.contains(*next))
+            {
+                reached.insert(next.clone());
+            }
+            if reached.contains(file) {
+                circles.push(format!("{folder}/{file}.rs imports {:?}", imports[file]));
+            }
+        }
+    }
+    assert!(circles.is_empty(), "files in circles:\n{}", circles.join("\n"));
 }
 
 #[test]
