@@ -10,9 +10,12 @@
 //! that a change within one is repeated with another.)
 
 mod chance;
+mod changes;
 mod json;
+mod mint;
 mod mirror;
 mod oracle;
+mod server;
 mod streams;
 mod tokens;
 
@@ -21,13 +24,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
 use chance::Chance;
+use mint::Mint;
 use streams::Streams;
-use tokens::{Mint, Tokens};
+use tokens::Tokens;
 
 const ISSUER: &str = "https://id.example";
 const AUDIENCE: &str = "https://api.example";
 /// Unix seconds.
 const NOW: u64 = 1_790_000_000;
+/// Seconds.
+const LEEWAY: u64 = 5;
 /// How many are tried where nothing else is asked for: enough to reach everything, in some seconds of a debug build.
 const TOKENS: u64 = 10_000;
 const STREAMS: u64 = 3_000;

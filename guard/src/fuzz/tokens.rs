@@ -1,68 +1,22 @@
 //! Tokens: good ones, good ones that were changed and signed again, forgeries and rubbish.
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::KeyPair as _;
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
 use super::chance::Chance;
+use super::changes::{change, disguise, press};
 use super::json::{Json, number, object, text};
+use super::mint::{Mint, P256_ORDER, der, less, plus_order};
 use super::oracle::{Dead, Here, Signed, Verdict, is_opaque, weigh};
-use super::{AUDIENCE, ISSUER, NOW, Tally};
+use super::{AUDIENCE, ISSUER, LEEWAY, NOW, Tally};
 use crate::clock::Clock;
 use crate::feed;
-
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::wire::{self, Acknowledged, Entry, Snapshot, Subject};
-
-const LEEWAY: u64 = 5;
-
-/// The server's keys, and a stranger's, who gives his the same names.
-pub struct Mint {
-    ed: Ed25519KeyPair,
-    ec: EcdsaKeyPair,
-    stranger_ed: Ed25519KeyPair,
-    stranger_ec: EcdsaKeyPair,
-}
-
-impl Mint {
-    pub fn new() -> Self {
-        let ec = || EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let ed = |seed| Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
-        Self { ed: ed(7), ec: ec(), stranger_ed: ed(8), stranger_ec: ec() }
-    }
-
-    pub fn keys(&self) -> Vec<wire::Key> {
-        let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        let key = |kid: &str, kty: &str, crv: &str, alg: &str, x: &[u8], y: Option<&[u8]>| wire::Key {
-            kid: kid.to_owned(),
-            kty: kty.to_owned(),
-            crv: crv.to_owned(),
-            x: encoded(x),
-            y: y.map(encoded),
-            alg: alg.to_owned(),
-            usage: "sig".to_owned(),
-        };
-        let point = self.ec.public_key().as_ref();
-        vec![
-            key("ed", "OKP", "Ed25519", "EdDSA", self.ed.public_key().as_ref(), None),
-            key("ec", "EC", "P-256", "ES256", &point[1..33], Some(&point[33..])),
-        ]
-    }
-
-    fn sign(&self, kid: &str, message: &[u8]) -> Vec<u8> {
-        let ec = |pair: &EcdsaKeyPair| pair.sign(&SystemRandom::new(), message).unwrap().as_ref().to_vec();
-        match kid {
-            "ed" => self.ed.sign(message).as_ref().to_vec(),
-            "ec" => ec(&self.ec),
-            "stranger's ed" => self.stranger_ed.sign(message).as_ref().to_vec(),
-            _ => ec(&self.stranger_ec),
-        }
-    }
-}
 
 /// A token, and what is known about its signature.
 struct Input {
@@ -292,181 +246,6 @@ fn claims(chance: &mut Chance) -> Json {
     object(members)
 }
 
-/// Changes one thing of an object.
-fn change(of: &mut Json, chance: &mut Chance) {
-    const HEADERS: &[&str] =
-        &["alg", "typ", "kid", "jwk", "jku", "x5u", "x5c", "x5t", "crit", "b64", "cty", "zip", "enc", "ALG"];
-    const CLAIMS: &[&str] = &[
-        "iss",
-        "aud",
-        "exp",
-        "iat",
-        "nbf",
-        "jti",
-        "sub",
-        "scope",
-        "client_id",
-        "cnf",
-        "act",
-        "azp",
-        "nonce",
-        "grant_id",
-        "family_id",
-        "user_generation",
-        "grant_generation",
-        "server_generation",
-        "client_generation",
-        "Exp",
-        "exp ",
-    ];
-    const VALUES: &[&str] = &[
-        "none",
-        "HS256",
-        "HS512",
-        "RS256",
-        "PS256",
-        "ES256",
-        "ES384",
-        "EdDSA",
-        "Ed25519",
-        "ed",
-        "ec",
-        "ED",
-        "JWT",
-        "jwt",
-        "id+jwt",
-        "AT+JWT",
-        "application/at+jwt",
-        "at+jwt",
-        "https://api.example/",
-        "https://mail.example",
-        "https://id.example",
-        "https://evil.example",
-        "HTTPS://ID.EXAMPLE",
-        "cli_1",
-        "cli_2",
-        "usr_3",
-        "tok_2",
-        "fam_3",
-    ];
-    let Json::Object(members) = of else { return };
-    let is_header = members.len() == 3;
-    let at = chance.below(members.len().max(1));
-    let value = value(chance, VALUES);
-    match chance.below(12) {
-        _ if members.is_empty() => members.push(("a".to_owned(), value)),
-        0 => drop(members.remove(at)),
-        1 => {
-            let twin = (members[at].0.clone(), if chance.once_in(2) { members[at].1.clone() } else { value });
-            members.insert(chance.below(members.len() + 1), twin);
-        }
-        2 => {
-            let name = (*chance.pick(if is_header { HEADERS } else { CLAIMS })).to_owned();
-            members.push((name, value));
-        }
-        3 => {
-            let other = chance.below(members.len());
-            let held = members[at].1.clone();
-            members[at].1 = std::mem::replace(&mut members[other].1, held);
-        }
-        4 => members[at].1 = Json::List(vec![members[at].1.clone()]),
-        5 => {
-            members[at].1 = match &members[at].1 {
-                Json::Number(digits) => chance.pick(&[text(digits), number(format!("{digits}.0"))]).clone(),
-                Json::Text(word) => {
-                    text(chance.pick(&[format!("{word} "), word.to_uppercase(), format!("{word}\0")]))
-                }
-                other => other.clone(),
-            };
-        }
-        6 => {
-            let other = chance.below(members.len());
-            members.swap(at, other);
-        }
-        9 if chance.once_in(10) => members.push(("pad".to_owned(), text("x".repeat(chance.below(9000))))),
-        10 => members[at].0 = (*chance.pick(if is_header { HEADERS } else { CLAIMS })).to_owned(),
-        _ => members[at].1 = value,
-    }
-}
-
-fn value(chance: &mut Chance, words: &[&str]) -> Json {
-    match chance.below(3) {
-        0 => text(*chance.pick(words)),
-        1 => number(chance.below(8)),
-        _ => Json::any(chance),
-    }
-}
-
-/// Sets a member, or adds it.
-fn set(of: &mut Json, name: &str, value: Json) {
-    let Json::Object(members) = of else { return };
-    match members.iter_mut().find(|member| member.0 == name) {
-        Some(member) => member.1 = value,
-        None => members.push((name.to_owned(), value)),
-    }
-}
-
-/// Makes a header what attackers make of it (RFC 8725 §2): one thing, and all the rest as it should be.
-fn disguise(header: &mut Json, chance: &mut Chance) {
-    match chance.below(4) {
-        0 => {
-            let other = ["none", "HS256", "RS256", "ES256", "EdDSA", "ES384", "Ed25519"];
-            set(header, "alg", text(*chance.pick(&other)));
-        }
-        1 => set(
-            header,
-            "typ",
-            text(*chance.pick(&["JWT", "id+jwt", "AT+JWT", "application/at+jwt", "receipt+jws"])),
-        ),
-        2 => set(header, "kid", text(*chance.pick(&["ed", "ec", "", "Ed"]))),
-        _ => {
-            let (name, value) = match chance.below(8) {
-                0 => ("jwk", object(vec![("kty", text("OKP"))])),
-                1 => ("jku", text("https://evil.example/jwks")),
-                2 => ("x5u", text("https://evil.example/x5u")),
-                3 => ("x5c", Json::List(vec![text("MII")])),
-                4 => ("crit", Json::List(vec![text("b64")])),
-                5 => ("b64", Json::Bool(false)),
-                6 => ("cty", text("JWT")),
-                _ => ("zip", text("DEF")),
-            };
-            set(header, name, value);
-        }
-    }
-}
-
-/// Brings a claim to the edge of what it may be, or a step beyond.
-fn press(claims: &mut Json, chance: &mut Chance) {
-    let edge = |chance: &mut Chance, edges: &[u64]| *chance.pick(edges) + chance.below(3) as u64 - 1;
-    match chance.below(4) {
-        0 => {
-            let exp = edge(chance, &[NOW - LEEWAY, NOW, NOW + 600]);
-            set(claims, "exp", number(exp));
-            set(claims, "iat", number(exp - 600));
-        }
-        1 => {
-            let iat = NOW - chance.below(500) as u64;
-            set(claims, "iat", number(iat));
-            set(claims, "exp", number(edge(chance, &[iat + 1, iat + 600, iat + 3600])));
-        }
-        2 => {
-            let moment = edge(chance, &[NOW, NOW + LEEWAY]);
-            set(claims, if chance.once_in(2) { "iat" } else { "nbf" }, number(moment));
-        }
-        _ => {
-            let name = *chance.pick(&[
-                "server_generation",
-                "client_generation",
-                "user_generation",
-                "grant_generation",
-                "nbf",
-            ]);
-            let most = *chance.pick(&[1 << 53, 1 << 63, 1 << 32, 1]);
-            set(claims, name, number(edge(chance, &[most])));
-        }
-    }
-}
-
 /// An object as a part of a token: mostly as it should be written.
 fn part(value: &Json, chance: &mut Chance) -> String {
     let mut written = String::new();
@@ -527,43 +306,4 @@ fn rubbish(chance: &mut Chance) -> String {
         }
     }
     text
-}
-
-const P256_ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
-    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
-];
-const ED25519_ORDER: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
-];
-
-/// `from - number`, big-endian.
-fn less(from: &[u8; 32], number: &[u8]) -> Vec<u8> {
-    let mut result = vec![0; 32];
-    let mut borrow = 0;
-    for at in (0..32).rev() {
-        let difference = i16::from(from[at]) - i16::from(number[at]) - borrow;
-        borrow = i16::from(difference < 0);
-        result[at] = difference.rem_euclid(256) as u8;
-    }
-    result
-}
-
-/// The same number to whoever forgets to check its range, little-endian (RFC 8032 §5.1.7).
-fn plus_order(number: &[u8]) -> Vec<u8> {
-    let mut carry = 0;
-    let add = |(one, other): (&u8, &u8)| {
-        let sum = u16::from(*one) + u16::from(*other) + carry;
-        carry = sum >> 8;
-        sum as u8
-    };
-    number.iter().zip(&ED25519_ORDER).map(add).collect()
-}
-
-/// Two integers as ASN.1 has them, which is how others write ECDSA.
-fn der(signature: &[u8]) -> Vec<u8> {
-    let integer = |number: &[u8]| [&[2, 33, 0][..], number].concat();
-    let body = [integer(&signature[..32]), integer(&signature[32..])].concat();
-    [&[0x30, body.len() as u8][..], &body].concat()
 }
