@@ -15,14 +15,14 @@ use crate::shared::Shared;
 use crate::state::{Progress, Standing};
 use crate::wire::{Ack, Acknowledged, Seen};
 
-const LEAVING: Duration = Duration::from_secs(2);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_millis(500);
 
-/// What became of an acknowledgement.
-struct Answered {
+/// What came of an acknowledgement.
+struct Outcome {
     sent: Boot,
     /// Where the guard stood.
-    told: Progress,
+    progress: Progress,
     /// Kept in case that it did not arrive.
     seen: Vec<Seen>,
     answer: Result<Acknowledged, Failure>,
@@ -34,31 +34,32 @@ struct Answered {
 /// guard stale long after the network is whole again.
 pub async fn run(shared: Arc<Shared>) {
     let mut behind_since: Option<Boot> = None;
-    let mut under_way: JoinSet<Answered> = JoinSet::new();
+    let mut under_way: JoinSet<Outcome> = JoinSet::new();
     let (mut due, mut last) = (Instant::now(), Instant::now());
     let (mut has_news, mut is_failing) = (false, false);
     loop {
         tokio::select! {
-            Some(answered) = under_way.join_next() => {
+            Some(outcome) = under_way.join_next() => {
                 // An error means that the runtime ends.
-                let Ok(answered) = answered else { continue };
-                is_failing = answered.answer.is_err();
-                due = due.min(last + pause(&shared, &answered.told));
-                weigh(&shared, answered, &mut behind_since);
+                let Ok(outcome) = outcome else { continue };
+                is_failing = outcome.answer.is_err();
+                due = due.min(last + pause(&shared, &outcome.progress));
+                handle(&shared, outcome, &mut behind_since);
             }
             () = shared.changed.notified() => has_news = true,
             () = tokio::time::sleep_until(due) => {}
         }
-        let told = shared.state.progress();
-        if told.is_closed {
+        let progress = shared.state.progress();
+        if progress.is_closed {
             // What arrives after the last word would be a new lease.
             let _ =
-                tokio::time::timeout(LEAVING, async { while under_way.join_next().await.is_some() {} }).await;
+                tokio::time::timeout(LEAVE_TIMEOUT, async { while under_way.join_next().await.is_some() {} })
+                    .await;
             under_way.abort_all();
             leave(&shared).await;
             return;
         }
-        let pause = pause(&shared, &told);
+        let pause = pause(&shared, &progress);
         let is_due = Instant::now() >= due;
         // A later one overtakes what died, not what is only slow.
         if is_due && !under_way.is_empty() && last.elapsed() < pause.max(SHORTEST) {
@@ -75,39 +76,39 @@ pub async fn run(shared: Arc<Shared>) {
         has_news = false;
         last = Instant::now();
         due = last + pause;
-        if told.position.is_none() {
+        if progress.position.is_none() {
             continue;
         }
-        under_way.spawn(acknowledge(Arc::clone(&shared), told));
+        under_way.spawn(acknowledge(Arc::clone(&shared), progress));
     }
 }
 
 /// Between acknowledgements while nothing happens.
-fn pause(shared: &Shared, told: &Progress) -> Duration {
+fn pause(shared: &Shared, progress: &Progress) -> Duration {
     let pause = shared.settings.timing.acknowledge;
-    if told.max_staleness.is_zero() { pause } else { pause.min(told.max_staleness / 3) }
+    if progress.max_staleness.is_zero() { pause } else { pause.min(progress.max_staleness / 3) }
 }
 
-async fn acknowledge(shared: Arc<Shared>, told: Progress) -> Answered {
-    let seen = shared.seen.take(shared.state.clock().boot());
+async fn acknowledge(shared: Arc<Shared>, progress: Progress) -> Outcome {
+    let seen = shared.last_used.take(shared.state.clock().boot());
     let sent = shared.state.clock().boot();
-    let patience = (told.max_staleness / 2).clamp(SHORTEST, Duration::from_secs(5));
-    let answer = send(&shared, &told, seen.clone(), patience).await;
-    Answered { sent, told, seen, answer }
+    let patience = (progress.max_staleness / 2).clamp(SHORTEST, Duration::from_secs(5));
+    let answer = send(&shared, &progress, seen.clone(), patience).await;
+    Outcome { sent, progress, seen, answer }
 }
 
-fn weigh(shared: &Shared, answered: Answered, behind_since: &mut Option<Boot>) {
-    let Answered { sent, told, seen, answer } = answered;
-    // What was said of a history that was replaced meanwhile is old.
+fn handle(shared: &Shared, outcome: Outcome, behind_since: &mut Option<Boot>) {
+    let Outcome { sent, progress, seen, answer } = outcome;
+    // An answer about a history that was replaced meanwhile says nothing.
     let incarnation = |progress: &Progress| progress.position.map(|position| position.incarnation);
-    let is_of_before = incarnation(&told) != incarnation(&shared.state.progress());
+    let is_outdated = incarnation(&progress) != incarnation(&shared.state.progress());
     match answer {
         Ok(answer) => {
             count(&shared.counts.acknowledged);
-            match shared.state.confirm(sent, &told, &answer) {
+            match shared.state.confirm(sent, &progress, &answer) {
                 Standing::Fresh => {
                     *behind_since = None;
-                    shared.no_trouble();
+                    shared.clear_trouble();
                 }
                 // The stream that opens next brings it.
                 Standing::Behind if !shared.is_connected.load(Ordering::Relaxed) => *behind_since = None,
@@ -116,25 +117,25 @@ fn weigh(shared: &Shared, answered: Answered, behind_since: &mut Option<Boot>) {
                     let since = *behind_since.get_or_insert(sent);
                     if shared.state.clock().boot().since(since) >= shared.settings.timing.behind {
                         *behind_since = None;
-                        shared.trouble("the stream is held back".to_owned());
+                        shared.note_trouble("the stream is held back".to_owned());
                         shared.resync.notify_one();
                     }
                 }
-                Standing::Elsewhere if is_of_before => {}
+                Standing::Elsewhere if is_outdated => {}
                 Standing::Elsewhere => {
-                    shared.trouble("the server has another history than this guard".to_owned());
+                    shared.note_trouble("the server has another history than this guard".to_owned());
                     shared.resync.notify_one();
                 }
             }
         }
         Err(failure) => {
-            shared.seen.put_back(seen);
+            shared.last_used.put_back(seen);
             if let Failure::Status { status: StatusCode::CONFLICT, .. } = failure
-                && !is_of_before
+                && !is_outdated
             {
                 shared.resync.notify_one();
             }
-            shared.trouble(format!("acknowledgement: {failure}"));
+            shared.note_trouble(format!("acknowledgement: {failure}"));
         }
     }
 }
@@ -166,8 +167,8 @@ async fn leave(shared: &Shared) {
     if progress.position.is_none() {
         return;
     }
-    let seen = shared.seen.take(shared.state.clock().boot());
-    if let Err(failure) = send(shared, &progress, seen, LEAVING).await {
+    let seen = shared.last_used.take(shared.state.clock().boot());
+    if let Err(failure) = send(shared, &progress, seen, LEAVE_TIMEOUT).await {
         tracing::debug!(%failure, "the server was not told that this guard leaves");
     }
 }

@@ -30,7 +30,7 @@ pub enum Message {
 ///
 /// # Errors
 /// It is none that this version knows: it takes something away, and nobody knows what.
-pub fn read(event: &Event) -> Result<Message, String> {
+pub fn read_event(event: &Event) -> Result<Message, String> {
     let unreadable = |error: serde_json::Error| error.to_string();
     match event.name.as_str() {
         "entry" => {
@@ -46,7 +46,7 @@ pub fn read(event: &Event) -> Result<Message, String> {
 
 /// Why a stream ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub enum StreamEnd {
     /// Resumed from where it stood.
     Closed(String),
     /// Something is missing.
@@ -55,13 +55,13 @@ pub enum End {
 }
 
 /// How long until the next attempt: random, so that a thousand guards do not come at once, and longer each time.
-pub struct Pauses {
+pub struct Backoff {
     retry: Duration,
     longest: Duration,
     failures: u32,
 }
 
-impl Pauses {
+impl Backoff {
     pub const fn new(timing: Timing) -> Self {
         Self { retry: timing.retry, longest: timing.longest_retry, failures: 0 }
     }
@@ -85,14 +85,14 @@ fn random() -> f64 {
 
 /// Runs until the guard is dropped or shut down.
 pub async fn run(shared: Arc<Shared>) {
-    let mut pauses = Pauses::new(shared.settings.timing);
+    let mut backoff = Backoff::new(shared.settings.timing);
     let mut needs_snapshot = true;
     let mut last_gap: Option<Boot> = None;
     loop {
         if needs_snapshot {
-            if let Err(failure) = take_snapshot(&shared).await {
-                shared.trouble(format!("snapshot: {failure}"));
-                tokio::time::sleep(pauses.next(asked_wait(&failure))).await;
+            if let Err(failure) = fetch_snapshot(&shared).await {
+                shared.note_trouble(format!("snapshot: {failure}"));
+                tokio::time::sleep(backoff.next(asked_wait(&failure))).await;
                 continue;
             }
             shared.changed.notify_one();
@@ -101,36 +101,36 @@ pub async fn run(shared: Arc<Shared>) {
             Ok(stream) => {
                 count(&shared.counts.connects);
                 shared.is_connected.store(true, Ordering::Relaxed);
-                let end = follow(&shared, stream, &mut pauses).await;
+                let end = follow(&shared, stream, &mut backoff).await;
                 shared.is_connected.store(false, Ordering::Relaxed);
                 end
             }
-            Err(Failure::Status { status: StatusCode::GONE, .. }) => End::Gap,
+            Err(Failure::Status { status: StatusCode::GONE, .. }) => StreamEnd::Gap,
             Err(failure) => {
-                shared.trouble(format!("feed: {failure}"));
-                tokio::time::sleep(pauses.next(asked_wait(&failure))).await;
+                shared.note_trouble(format!("feed: {failure}"));
+                tokio::time::sleep(backoff.next(asked_wait(&failure))).await;
                 needs_snapshot = false;
                 continue;
             }
         };
         let pause = match end {
-            End::Closed(why) => {
+            StreamEnd::Closed(why) => {
                 tracing::debug!(why, "the revocation feed closed");
                 needs_snapshot = false;
-                pauses.next(Duration::ZERO)
+                backoff.next(Duration::ZERO)
             }
             // At once, since whatever is missing was revoked already; but gap upon gap is no reason to hurry.
-            End::Gap => {
+            StreamEnd::Gap => {
                 count(&shared.counts.gaps);
                 needs_snapshot = true;
                 let now = shared.state.clock().boot();
-                let is_rare = last_gap.replace(now).is_none_or(|last| now.since(last) > pauses.longest);
-                if is_rare { Duration::ZERO } else { pauses.next(Duration::ZERO) }
+                let is_rare = last_gap.replace(now).is_none_or(|last| now.since(last) > backoff.longest);
+                if is_rare { Duration::ZERO } else { backoff.next(Duration::ZERO) }
             }
-            End::Unreadable(why) => {
-                shared.trouble(format!("nothing is trusted after an event of the feed: {why}"));
+            StreamEnd::Unreadable(why) => {
+                shared.note_trouble(format!("nothing is trusted after an event of the feed: {why}"));
                 needs_snapshot = true;
-                pauses.next(Duration::ZERO)
+                backoff.next(Duration::ZERO)
             }
         };
         tokio::time::sleep(pause).await;
@@ -144,10 +144,10 @@ fn asked_wait(failure: &Failure) -> Duration {
     }
 }
 
-async fn take_snapshot(shared: &Shared) -> Result<(), Failure> {
+async fn fetch_snapshot(shared: &Shared) -> Result<(), Failure> {
     let taken = shared.http.snapshot().await;
-    accept(shared, taken)?;
-    // Whoever asked for a snapshot before now has it.
+    accept_snapshot(shared, taken)?;
+    // A snapshot that was asked for meanwhile is this one.
     let () =
         tokio::select! { biased; () = shared.resync.notified() => {}, () = std::future::ready(()) => {} };
     count(&shared.counts.snapshots);
@@ -158,7 +158,7 @@ async fn take_snapshot(shared: &Shared) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It is none for this guard, or older than what is held.
-pub fn accept(shared: &Shared, taken: Result<Snapshot, Failure>) -> Result<(), Failure> {
+pub fn accept_snapshot(shared: &Shared, taken: Result<Snapshot, Failure>) -> Result<(), Failure> {
     let refused = |why: &str| Failure::Unreadable(why.to_owned());
     // A snapshot with something unknown in it means what such an event means.
     if let Err(Failure::Unreadable(_)) = taken {
@@ -186,21 +186,21 @@ async fn open(shared: &Shared) -> Result<Incoming, Failure> {
     shared.http.feed(&position.to_string()).await
 }
 
-async fn follow(shared: &Shared, mut stream: Incoming, pauses: &mut Pauses) -> End {
+async fn follow(shared: &Shared, mut stream: Incoming, backoff: &mut Backoff) -> StreamEnd {
     let mut decoder = Decoder::default();
     loop {
         let frame = tokio::select! {
             frame = tokio::time::timeout(shared.settings.timing.silence, stream.frame()) => frame,
-            () = shared.resync.notified() => return End::Gap,
+            () = shared.resync.notified() => return StreamEnd::Gap,
         };
         let frame = match frame {
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(error))) => return End::Closed(error.to_string()),
-            Ok(None) => return End::Closed("by the server".to_owned()),
-            Err(_) => return End::Closed("nothing was heard".to_owned()),
+            Ok(Some(Err(error))) => return StreamEnd::Closed(error.to_string()),
+            Ok(None) => return StreamEnd::Closed("by the server".to_owned()),
+            Err(_) => return StreamEnd::Closed("nothing was heard".to_owned()),
         };
         let Some(bytes) = frame.data_ref() else { continue };
-        if let Err(end) = hear(shared, &mut decoder, bytes, pauses) {
+        if let Err(end) = apply_bytes(shared, &mut decoder, bytes, backoff) {
             shared.changed.notify_one();
             return end;
         }
@@ -211,32 +211,37 @@ async fn follow(shared: &Shared, mut stream: Incoming, pauses: &mut Pauses) -> E
 ///
 /// # Errors
 /// The stream is of no more use. Nothing is trusted any more if that is because something can't be read.
-pub fn hear(shared: &Shared, decoder: &mut Decoder, bytes: &[u8], pauses: &mut Pauses) -> Result<(), End> {
+pub fn apply_bytes(
+    shared: &Shared,
+    decoder: &mut Decoder,
+    bytes: &[u8],
+    backoff: &mut Backoff,
+) -> Result<(), StreamEnd> {
     let mut items = Vec::new();
-    let decoded = decoder.push(bytes, &mut items).map_err(|broken| End::Unreadable(broken.to_string()));
+    let decoded = decoder.push(bytes, &mut items).map_err(|broken| StreamEnd::Unreadable(broken.to_string()));
     if decoded.is_ok() {
-        pauses.failures = 0;
+        backoff.failures = 0;
     }
-    let end = take(shared, &items, pauses).and(decoded);
-    if let Err(End::Unreadable(_)) = end {
+    let end = apply_items(shared, &items, backoff).and(decoded);
+    if let Err(StreamEnd::Unreadable(_)) = end {
         shared.state.distrust();
     }
     end
 }
 
-fn take(shared: &Shared, items: &[Item], pauses: &mut Pauses) -> Result<(), End> {
+fn apply_items(shared: &Shared, items: &[Item], backoff: &mut Backoff) -> Result<(), StreamEnd> {
     for item in items {
         let event = match item {
             Item::Retry(millis) => {
-                pauses.retry = Duration::from_millis((*millis).clamp(10, 60_000));
+                backoff.retry = Duration::from_millis((*millis).clamp(10, 60_000));
                 continue;
             }
             Item::Event(event) => event,
         };
-        let applied = match read(event).map_err(End::Unreadable)? {
+        let applied = match read_event(event).map_err(StreamEnd::Unreadable)? {
             Message::Entry(at, event) => shared.state.apply(at, &event),
             Message::Keys(keys) => {
-                shared.state.apply_keys(&keys).map_err(|why| End::Unreadable(why.to_owned()))?
+                shared.state.apply_keys(&keys).map_err(|why| StreamEnd::Unreadable(why.to_owned()))?
             }
         };
         match applied {
@@ -245,7 +250,7 @@ fn take(shared: &Shared, items: &[Item], pauses: &mut Pauses) -> Result<(), End>
                 shared.changed.notify_one();
             }
             Applied::Known => {}
-            Applied::Gap => return Err(End::Gap),
+            Applied::Gap => return Err(StreamEnd::Gap),
         }
     }
     Ok(())
@@ -257,7 +262,7 @@ mod tests {
 
     fn pauses(failures: u32) -> Vec<Duration> {
         let (retry, longest) = (Duration::from_secs(1), Duration::from_secs(10));
-        (0..10_000).map(|_| Pauses { retry, longest, failures }.next(Duration::ZERO)).collect()
+        (0..10_000).map(|_| Backoff { retry, longest, failures }.next(Duration::ZERO)).collect()
     }
 
     #[test]
@@ -276,10 +281,10 @@ mod tests {
 
     #[test]
     fn pauses_grow_with_each_failure_and_are_never_shorter_than_was_asked() {
-        let mut pauses = Pauses { retry: Duration::ZERO, longest: Duration::from_secs(10), failures: 0 };
+        let mut backoff = Backoff { retry: Duration::ZERO, longest: Duration::from_secs(10), failures: 0 };
         for failures in 1..40 {
-            assert_eq!(pauses.next(Duration::from_secs(5)), Duration::from_secs(5));
-            assert_eq!(pauses.failures, failures);
+            assert_eq!(backoff.next(Duration::from_secs(5)), Duration::from_secs(5));
+            assert_eq!(backoff.failures, failures);
         }
     }
 }

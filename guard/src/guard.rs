@@ -50,7 +50,7 @@ impl Guard {
     /// # Errors
     /// Why it is refused; [`Refusal::Opaque`] for an opaque one, about which [`Guard::check`] can ask.
     pub fn verify(&self, token: &str) -> Result<Claims, Refusal> {
-        self.0.shared.counted(self.0.shared.judge(token))
+        self.0.shared.counted(self.0.shared.check_in_memory(token))
     }
 
     /// Accepts or refuses any access token: like [`Guard::verify`], and asks the server where the settings say so and
@@ -60,16 +60,16 @@ impl Guard {
     /// Why it is refused.
     pub async fn check(&self, token: &str) -> Result<Claims, Refusal> {
         let shared = &self.0.shared;
-        let judged = match shared.judge(token) {
+        let checked = match shared.check_in_memory(token) {
             Err(Refusal::Opaque) if shared.settings.opaque == OpaqueTokens::Introspect => {
-                introspect::opaque(shared, token).await
+                introspect::check_opaque(shared, token).await
             }
             Err(Refusal::Stale) if shared.settings.when_stale == WhenStale::Introspect => {
-                introspect::stale(shared, token).await
+                introspect::check_while_stale(shared, token).await
             }
-            judged => judged,
+            checked => checked,
         };
-        shared.counted(judged)
+        shared.counted(checked)
     }
 
     /// Whether a token that was accepted still is: what [`Guard::verify`] looks at beyond form and signature, in a
@@ -86,7 +86,7 @@ impl Guard {
         if claims.kid.as_ref().is_some_and(|kid| !shared.state.keys().has(kid)) {
             return Err(if shared.state.is_fresh() { Refusal::UnknownKey } else { Refusal::Stale });
         }
-        shared.standing(&shared.state.prints().of_claims(claims))
+        shared.check_revocations(&shared.state.prints().of_claims(claims))
     }
 
     /// A tower layer that lets only requests with a good token through.

@@ -43,14 +43,14 @@ struct Answer {
 }
 
 /// Accepts or refuses a well-formed opaque token.
-pub async fn opaque(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
+pub async fn check_opaque(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
     let digest = digest(token);
     if shared.settings.cached_answers > 0
-        && let Some(known) = cached(shared, &digest)
+        && let Some(answer) = cached_answer(shared, &digest)
     {
         count(&shared.counts.cache_hits);
-        shared.note_seen(&known.claims, &known.marks);
-        return Ok(known.claims);
+        shared.note_use(&answer.claims, &answer.marks);
+        return Ok(answer.claims);
     }
     let mut before = shared.state.progress().changes;
     let mut claims = ask(shared, token).await?;
@@ -81,7 +81,7 @@ pub async fn opaque(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
 ///
 /// Entries may come in all the while: what was revoked while the answer was on its way is in force here, whatever the
 /// answer says.
-pub async fn stale(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
+pub async fn check_while_stale(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
     let claims = ask(shared, token).await?;
     let marks = shared.state.prints().of_claims(&claims);
     match shared.state.covering(&marks.of_answer()) {
@@ -91,23 +91,23 @@ pub async fn stale(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
 }
 
 /// An earlier answer, if the guard knows that the server would repeat it.
-fn cached(shared: &Shared, digest: &[u8; 32]) -> Option<answer_cache::Answer> {
-    let known = shared.cache.get(digest)?;
+fn cached_answer(shared: &Shared, digest: &[u8; 32]) -> Option<answer_cache::Answer> {
+    let answer = shared.cache.get(digest)?;
     if !shared.state.is_fresh() {
         return None;
     }
     let clock = shared.state.clock();
-    let is_over = clock.boot() >= known.until || clock.wall() >= known.claims.exp;
-    if is_over || shared.state.covering(&known.marks).is_some() {
+    let is_over = clock.boot() >= answer.until || clock.wall() >= answer.claims.exp;
+    if is_over || shared.state.covering(&answer.marks).is_some() {
         shared.cache.remove(digest);
         return None;
     }
-    Some(known)
+    Some(answer)
 }
 
 /// Asks the server. The token holds nothing that a form would have to escape.
 async fn ask(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
-    // Whoever was shut down accepts nothing any more: the server no longer waits for its word.
+    // A guard that was shut down accepts nothing more: the server no longer waits for its acknowledgement.
     if shared.state.is_closed() {
         return Err(Refusal::Stale);
     }
@@ -142,7 +142,7 @@ async fn ask(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
 }
 
 fn unreachable(shared: &Shared, failure: &Failure) -> Refusal {
-    shared.trouble(format!("introspection: {failure}"));
+    shared.note_trouble(format!("introspection: {failure}"));
     Refusal::Unreachable
 }
 

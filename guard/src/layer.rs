@@ -22,7 +22,7 @@ use crate::guard::Guard;
 /// | a malformed header, two tokens | 400 `invalid_request` |
 /// | the guard can't tell | 503 with `Retry-After`, and nothing about the token |
 ///
-/// A token is taken from the `Authorization` header alone.
+/// A token is taken only from the `Authorization` header.
 #[derive(Clone, Debug)]
 pub struct GuardLayer {
     guard: Guard,

@@ -27,7 +27,7 @@ impl Revoked {
     }
 }
 
-/// Why a token is refused. The texts are for logs: whoever sends a bad token learns `invalid_token` and no more.
+/// Why a token is refused. The texts are for logs: a caller with a bad token learns `invalid_token` and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// Not three parts of canonical base64url with JSON in them, too long, or with a member twice.

@@ -11,10 +11,10 @@ use crate::answer_cache::AnswerCache;
 use crate::claims::Claims;
 use crate::dead::{Marks, Prints};
 use crate::http_client::Http;
+use crate::last_used::LastUsed;
 use crate::opaque;
 use crate::refusal::Refusal;
 use crate::report::{self, Counts, count};
-use crate::seen::Seen;
 use crate::settings::{Settings, SettingsError};
 use crate::state::State;
 use crate::token::{Expected, Unverified, read_claims};
@@ -25,7 +25,7 @@ pub struct Shared {
     pub instance: String,
     pub http: Http,
     pub state: State,
-    pub seen: Seen,
+    pub last_used: LastUsed,
     pub cache: AnswerCache,
     pub counts: Counts,
     /// Something was applied, which wants to be acknowledged.
@@ -53,7 +53,7 @@ impl Shared {
             settings,
             instance: URL_SAFE_NO_PAD.encode(instance),
             http,
-            seen: Seen::default(),
+            last_used: LastUsed::default(),
             counts: Counts::default(),
             changed: Notify::new(),
             resync: Notify::new(),
@@ -66,7 +66,7 @@ impl Shared {
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn judge(&self, token: &str) -> Result<Claims, Refusal> {
+    pub fn check_in_memory(&self, token: &str) -> Result<Claims, Refusal> {
         if token.starts_with(opaque::PREFIX) {
             let is_well_formed = opaque::is_well_formed(token);
             return Err(if is_well_formed { Refusal::Opaque } else { Refusal::Checksum });
@@ -88,8 +88,8 @@ impl Shared {
         let mut claims = read_claims(&parsed.payload()?, expected)?;
         claims.kid = Some(parsed.kid);
         let marks = self.state.prints().of_claims(&claims);
-        self.standing(&marks)?;
-        self.note_seen(&claims, &marks);
+        self.check_revocations(&marks)?;
+        self.note_use(&claims, &marks);
         Ok(claims)
     }
 
@@ -97,7 +97,7 @@ impl Shared {
     ///
     /// # Errors
     /// `Stale` or `Revoked`.
-    pub fn standing(&self, marks: &Marks) -> Result<(), Refusal> {
+    pub fn check_revocations(&self, marks: &Marks) -> Result<(), Refusal> {
         if !self.state.is_fresh() {
             return Err(Refusal::Stale);
         }
@@ -108,24 +108,24 @@ impl Shared {
     /// Counts what a caller is told.
     ///
     /// # Errors
-    /// As `judged`.
-    pub fn counted(&self, judged: Result<Claims, Refusal>) -> Result<Claims, Refusal> {
-        match &judged {
+    /// As `checked`.
+    pub fn counted(&self, checked: Result<Claims, Refusal>) -> Result<Claims, Refusal> {
+        match &checked {
             Ok(_) => count(&self.counts.accepted),
             Err(refusal) => self.counts.refuse(*refusal),
         }
-        judged
+        checked
     }
 
-    pub fn note_seen(&self, claims: &Claims, marks: &Marks) {
+    pub fn note_use(&self, claims: &Claims, marks: &Marks) {
         if let Some(family) = marks.family() {
             let clock = self.state.clock();
-            self.seen.note(claims, family, clock.boot(), clock.wall());
+            self.last_used.note(claims, family, clock.boot(), clock.wall());
         }
     }
 
     /// Something went wrong. Said in the log once, not each time.
-    pub fn trouble(&self, what: String) {
+    pub fn note_trouble(&self, what: String) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref() != Some(&what) {
             tracing::warn!(what, "the revocation feed is in trouble");
@@ -133,7 +133,7 @@ impl Shared {
         }
     }
 
-    pub fn no_trouble(&self) {
+    pub fn clear_trouble(&self) {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
         if trouble.is_some() {
             tracing::info!("the revocation feed works again");

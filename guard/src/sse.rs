@@ -20,7 +20,7 @@ pub enum Item {
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum DecodeError {
     #[error("an event longer than {MAX_EVENT} bytes")]
     TooLong,
     #[error("a line that is not UTF-8")]
@@ -32,7 +32,7 @@ pub struct Decoder {
     line: Vec<u8>,
     /// The last byte was a carriage return, so that a line feed now ends nothing.
     after_return: bool,
-    is_past_mark: bool,
+    is_past_byte_order_mark: bool,
     event: Event,
     has_data: bool,
 }
@@ -42,7 +42,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The stream is broken; nothing more can be made of it. What came before that is in `items`.
-    pub fn push(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> Result<(), Broken> {
+    pub fn push(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> Result<(), DecodeError> {
         for &byte in bytes {
             let was_return = std::mem::replace(&mut self.after_return, byte == b'\r');
             match byte {
@@ -50,7 +50,7 @@ impl Decoder {
                 b'\n' | b'\r' => self.end_line(items)?,
                 _ => {
                     if self.line.len() + self.event.data.len() >= MAX_EVENT {
-                        return Err(Broken::TooLong);
+                        return Err(DecodeError::TooLong);
                     }
                     self.line.push(byte);
                 }
@@ -66,10 +66,10 @@ impl Decoder {
         self.line.capacity() + self.event.name.capacity() + self.event.data.capacity() + id
     }
 
-    fn end_line(&mut self, items: &mut Vec<Item>) -> Result<(), Broken> {
+    fn end_line(&mut self, items: &mut Vec<Item>) -> Result<(), DecodeError> {
         let line = std::mem::take(&mut self.line);
-        let mut line = str::from_utf8(&line).map_err(|_| Broken::NotUtf8)?;
-        if !std::mem::replace(&mut self.is_past_mark, true) {
+        let mut line = str::from_utf8(&line).map_err(|_| DecodeError::NotUtf8)?;
+        if !std::mem::replace(&mut self.is_past_byte_order_mark, true) {
             line = line.strip_prefix('\u{feff}').unwrap_or(line);
         }
         if line.is_empty() {
@@ -108,7 +108,7 @@ mod tests {
         Item::Event(Event { name: name.to_owned(), id: id.map(str::to_owned), data: data.to_owned() })
     }
 
-    fn decoded(stream: &[u8], size: usize) -> (Vec<Item>, Result<(), Broken>) {
+    fn decoded(stream: &[u8], size: usize) -> (Vec<Item>, Result<(), DecodeError>) {
         let (mut decoder, mut items) = (Decoder::default(), Vec::new());
         let ended = stream.chunks(size).try_for_each(|piece| decoder.push(piece, &mut items));
         (items, ended)
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn what_never_ends_is_broken_and_so_is_what_is_no_text() {
         let long = vec![b'x'; MAX_EVENT + 1];
-        assert_eq!(decoded(&long, 4096).1, Err(Broken::TooLong));
+        assert_eq!(decoded(&long, 4096).1, Err(DecodeError::TooLong));
         let lines = b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(MAX_EVENT / 20);
-        assert_eq!(decoded(&lines, 4096), (vec![], Err(Broken::TooLong)));
+        assert_eq!(decoded(&lines, 4096), (vec![], Err(DecodeError::TooLong)));
         for size in [1, 100] {
             let before = vec![event("", None, "x")];
-            assert_eq!(decoded(b"data: x\n\ndata: \xff\n", size), (before, Err(Broken::NotUtf8)));
+            assert_eq!(decoded(b"data: x\n\ndata: \xff\n", size), (before, Err(DecodeError::NotUtf8)));
         }
     }
 }

@@ -7,7 +7,7 @@ pub const VERSION: u32 = 1;
 
 /// What lost its power.
 ///
-/// An unknown `kind` does not parse: whoever can't read it must not go on as if nothing had happened.
+/// An unknown `kind` does not parse: a reader that can't read it must not go on as if nothing had happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Subject {

@@ -120,7 +120,7 @@ fn set(of: &mut Json, name: &str, value: Json) {
 }
 
 /// Makes a header what attackers make of it (RFC 8725 §2): one thing, and all the rest as it should be.
-pub fn disguise(header: &mut Json, chance: &mut Chance) {
+pub fn attack_header(header: &mut Json, chance: &mut Chance) {
     match chance.below(4) {
         0 => {
             let other = ["none", "HS256", "RS256", "ES256", "EdDSA", "ES384", "Ed25519"];
@@ -149,7 +149,7 @@ pub fn disguise(header: &mut Json, chance: &mut Chance) {
 }
 
 /// Brings a claim to the edge of what it may be, or a step beyond.
-pub fn press(claims: &mut Json, chance: &mut Chance) {
+pub fn move_to_edge(claims: &mut Json, chance: &mut Chance) {
     let edge = |chance: &mut Chance, edges: &[u64]| *chance.pick(edges) + chance.below(3) as u64 - 1;
     match chance.below(4) {
         0 => {

@@ -11,7 +11,7 @@ use super::{AUDIENCE, ISSUER, Tally};
 use crate::claims::{Claims, Stamp, UserStamp};
 use crate::clock::Clock;
 use crate::dead::Marks;
-use crate::feed::{self, End, Pauses};
+use crate::feed::{self, Backoff, StreamEnd};
 use crate::http_client::parse;
 use crate::settings::{Settings, Timing};
 use crate::shared::Shared;
@@ -38,7 +38,7 @@ struct Play {
     known: (Dead, u64),
     /// Bytes were changed on the way, and may have said another thing since: nothing but the mirror can tell.
     is_lied_to: bool,
-    /// Snapshots and streams of before, which some proxy has kept.
+    /// Earlier snapshots and streams, which some proxy has kept.
     kept: Vec<Vec<u8>>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Streams<'a> {
         self.shared.state.distrust();
         let first = play.server.snapshot(self.mint);
         assert_eq!(play.mirror.snapshot(&serde_json::to_vec(&first).unwrap()).ok(), Some(true));
-        feed::accept(&self.shared, Ok(first)).unwrap();
+        feed::accept_snapshot(&self.shared, Ok(first)).unwrap();
         for _ in 0..2 + chance.below(6) {
             (0..chance.below(3)).for_each(|_| play.server.acts(chance));
             let done = match chance.below(12) {
@@ -139,7 +139,7 @@ impl<'a> Streams<'a> {
             _ => play.kept.push(bytes.clone()),
         }
         let is_taken = play.mirror.snapshot(&bytes)?;
-        let taken = feed::accept(&self.shared, parse(&bytes));
+        let taken = feed::accept_snapshot(&self.shared, parse(&bytes));
         assert_eq!(taken.is_ok(), is_taken, "{:?}: {}", taken, String::from_utf8_lossy(&bytes));
         if is_taken {
             // An honest one ends every lie.
@@ -157,7 +157,7 @@ impl<'a> Streams<'a> {
             lines = play.server.after(wire::Position { sequence: 0, ..position });
         }
         for _ in 0..chance.below(3) {
-            mislay(&mut lines, chance);
+            lose_or_reorder(&mut lines, chance);
         }
         let mut bytes = Vec::new();
         let ending = *chance.pick(&["\n", "\n", "\r\n", "\r"]);
@@ -187,8 +187,8 @@ impl<'a> Streams<'a> {
         let end = self.hear(&bytes, chance);
         let heard = match &end {
             Ok(()) => Heard::All,
-            Err(End::Gap | End::Closed(_)) => Heard::Gap,
-            Err(End::Unreadable(_)) => Heard::Unreadable,
+            Err(StreamEnd::Gap | StreamEnd::Closed(_)) => Heard::Gap,
+            Err(StreamEnd::Unreadable(_)) => Heard::Unreadable,
         };
         assert_eq!(heard, expected, "{end:?}: {}", String::from_utf8_lossy(&bytes));
         tally.count(format!("stream: {heard:?}"));
@@ -196,13 +196,13 @@ impl<'a> Streams<'a> {
     }
 
     /// Lets the guard hear `bytes` in pieces, which must not matter.
-    fn hear(&self, bytes: &[u8], chance: &mut Chance) -> Result<(), End> {
+    fn hear(&self, bytes: &[u8], chance: &mut Chance) -> Result<(), StreamEnd> {
         let (mut decoder, mut whole) = (Decoder::default(), Vec::new());
         let ended = decoder.push(bytes, &mut whole);
         let longest = *chance.pick(&[1, 7, 80, 4096]);
         let longest = if bytes.len() > 100_000 { 65_536 } else { longest };
         let (mut decoder, mut cut) = (Decoder::default(), Vec::<Item>::new());
-        let (mut hearing, mut pauses) = (Decoder::default(), Pauses::new(Timing::default()));
+        let (mut hearing, mut backoff) = (Decoder::default(), Backoff::new(Timing::default()));
         let mut rest = bytes;
         let mut end = Ok(());
         let mut cut_ended = Ok(());
@@ -213,7 +213,7 @@ impl<'a> Streams<'a> {
                 cut_ended = decoder.push(piece, &mut cut);
             }
             if end.is_ok() {
-                end = feed::hear(&self.shared, &mut hearing, piece, &mut pauses);
+                end = feed::apply_bytes(&self.shared, &mut hearing, piece, &mut backoff);
             }
             assert!(hearing.held() <= MOST_HELD, "{} bytes are held", hearing.held());
         }
@@ -309,7 +309,7 @@ fn subject(subject: &Subject) -> Vec<(&'static str, Json)> {
 }
 
 /// What networks and proxies do to events.
-fn mislay(lines: &mut Vec<Line>, chance: &mut Chance) {
+fn lose_or_reorder(lines: &mut Vec<Line>, chance: &mut Chance) {
     if lines.is_empty() {
         return;
     }

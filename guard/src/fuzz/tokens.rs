@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
 use super::chance::Chance;
-use super::changes::{change, disguise, press};
+use super::changes::{attack_header, change, move_to_edge};
 use super::json::{Json, number, object, text};
 use super::mint::{Mint, P256_ORDER, der, less, plus_order};
 use super::oracle::{Dead, Here, Signed, Verdict, is_opaque, weigh};
@@ -60,7 +60,7 @@ impl<'a> Tokens<'a> {
             keys: wire::Keys { keys_version: 1, keys: mint.keys() },
             entries: subjects.map(|subject| Entry { subject, keep: u64::from(u32::MAX) }).to_vec(),
         };
-        feed::accept(&shared, Ok(snapshot)).unwrap();
+        feed::accept_snapshot(&shared, Ok(snapshot)).unwrap();
         Self { mint, shared, dead }
     }
 
@@ -74,7 +74,7 @@ impl<'a> Tokens<'a> {
             weigh(&input.token, input.signed, &here)
         };
         let before = self.shared.state.clock().wall() as u64;
-        let judged = self.shared.judge(&input.token);
+        let judged = self.shared.check_in_memory(&input.token);
         let after = self.shared.state.clock().wall() as u64;
         tally.count(match &judged {
             Ok(_) => "accepted".to_owned(),
@@ -125,12 +125,12 @@ impl<'a> Tokens<'a> {
         let (mut header, mut claims) = (header(kid), claims(chance));
         match chance.below(8) {
             0 => change(&mut header, chance),
-            1 => disguise(&mut header, chance),
+            1 => attack_header(&mut header, chance),
             _ => {}
         }
         for _ in 0..chance.below(3) {
             match chance.below(4) {
-                0 => press(&mut claims, chance),
+                0 => move_to_edge(&mut claims, chance),
                 _ => change(&mut claims, chance),
             }
         }

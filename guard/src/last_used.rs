@@ -7,7 +7,7 @@ use crate::claims::Claims;
 use crate::clock::Boot;
 use crate::wire;
 
-/// Each family this often at the most, in seconds.
+/// Each family at most this often, in seconds.
 const EVERY: u64 = 60;
 /// In one acknowledgement.
 const BATCH: usize = 1000;
@@ -15,7 +15,7 @@ const BATCH: usize = 1000;
 const MOST: usize = 100_000;
 
 #[derive(Default)]
-pub struct Seen(Mutex<Inner>);
+pub struct LastUsed(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -24,7 +24,7 @@ struct Inner {
     waiting: Vec<wire::Seen>,
 }
 
-impl Seen {
+impl LastUsed {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
