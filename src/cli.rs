@@ -24,9 +24,9 @@ mod restore;
 mod revoke;
 mod serve;
 mod socket;
+mod timed_stream;
 mod token_endpoint;
 mod user;
-mod wire;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -104,7 +104,7 @@ impl Cli {
         match result {
             Ok(()) => 0,
             Err(failure) => {
-                print::complain(&format!("rescind: {failure}"));
+                print::print_error(&format!("rescind: {failure}"));
                 failure.exit
             }
         }

@@ -68,7 +68,7 @@ impl ClientCommand {
         match self {
             Self::List(list) => {
                 let (text, order, page) = (list.search.clone(), ClientOrder::Age, list.store_page());
-                let search = ClientSearch { text, status: String::new(), order, page };
+                let search = ClientSearch { text, status: None, order, page };
                 Ok(list.answer("clients", &app.store.search_clients(&search).await?, client_json))
             }
             Self::Show { id } => show(app, &client_id(&id)?, &by).await,
@@ -76,13 +76,13 @@ impl ClientCommand {
                 rotate_secret(app, client_id(&id)?, overlap_hours, by).await
             }
             Self::Delete { id, reason } => {
-                let by = reason.of(by)?;
+                let by = reason.add_to(by)?;
                 let id = client_id(&id)?;
                 receipt("client", revoke::delete_client(&app.store, id, Authority::Provider, by).await)
             }
             Self::SetOwner { id, name, reason } => {
                 let (id, owner) = (client_id(&id)?, username(&name)?);
-                match hand_over::client(&app.store, id.clone(), owner, reason.of(by)?).await {
+                match hand_over::client(&app.store, id.clone(), owner, reason.add_to(by)?).await {
                     Ok(owner) => Ok(json!({ "client_id": id, "owner": owner })),
                     Err(hand_over::Error::NotFound) => Err(Failure::not_found("client")),
                     Err(hand_over::Error::NoOwner) => Err(Failure::not_found("user")),

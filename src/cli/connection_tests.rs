@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::cli::wire::PATIENCE;
+use crate::cli::timed_stream::PATIENCE;
 
 /// All that comes until the server closes the connection.
 async fn answer(address: SocketAddr, said: &str) -> String {

@@ -23,8 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tower::Service as _;
 
-pub use crate::cli::wire::Limits;
-use crate::cli::wire::{Phase, Wire};
+pub use crate::cli::timed_stream::Limits;
+use crate::cli::timed_stream::{Phase, TimedStream};
 use crate::thread;
 
 /// How many connections a listener can hold that nobody has accepted: the greatest backlog that Linux allows unless told
@@ -53,7 +53,7 @@ pub async fn serve(
             () = &mut stop => break,
         };
         match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
-            Ok((stream, address)) => give(&threads, stream, address, limits)?,
+            Ok((stream, address)) => assign(&threads, stream, address, limits)?,
             Err(error) => {
                 tracing::warn!(error = %error, "server.accept_failed");
                 tokio::time::sleep(PAUSE).await;
@@ -61,8 +61,8 @@ pub async fn serve(
         }
     }
     for listener in listeners {
-        for (stream, address) in waiting(listener)? {
-            give(&threads, stream, address, limits)?;
+        for (stream, address) in not_yet_accepted(listener)? {
+            assign(&threads, stream, address, limits)?;
         }
     }
     // All are told before the first is waited for.
@@ -84,14 +84,16 @@ async fn accept(listeners: &mut [TcpListener]) -> std::io::Result<(TcpStream, So
 /// Connections that the kernel has accepted and nobody else has: closing the listener would reset them, whatever they have
 /// sent. One that the kernel accepts between the last look and the close is reset all the same, which Linux gives no way
 /// to prevent.
-fn waiting(listener: TcpListener) -> std::io::Result<impl Iterator<Item = (StdTcpStream, SocketAddr)>> {
+fn not_yet_accepted(
+    listener: TcpListener,
+) -> std::io::Result<impl Iterator<Item = (StdTcpStream, SocketAddr)>> {
     let listener = listener.into_std()?;
     let accepted = std::iter::from_fn(move || listener.accept().ok());
     Ok(accepted.take(BACKLOG).filter(|(stream, _)| stream.set_nonblocking(true).is_ok()))
 }
 
 /// Hands a connection to the thread that has the fewest.
-fn give(
+fn assign(
     threads: &[Thread],
     stream: StdTcpStream,
     address: SocketAddr,
@@ -100,9 +102,10 @@ fn give(
     if let Err(error) = set_up(&stream, limits.patience) {
         tracing::debug!(error = %error, "server.socket_not_set_up");
     }
-    let least = threads.iter().filter(|thread| thread.runs()).min_by_key(|thread| thread.connections());
+    let least =
+        threads.iter().filter(|thread| thread.is_running()).min_by_key(|thread| thread.connection_count());
     let thread = least.ok_or_else(|| std::io::Error::other("no thread is left"))?;
-    thread.give(stream, address);
+    thread.add(stream, address);
     Ok(())
 }
 
@@ -110,11 +113,11 @@ fn set_up(stream: &StdTcpStream, patience: Duration) -> std::io::Result<()> {
     // An event of the feed is a small packet after a small packet: it may not wait until the one before was
     // acknowledged, which the other end puts off for 40 ms.
     stream.set_nodelay(true)?;
-    // Whoever takes nothing of an answer for so long is cut off, instead of keeping it in memory for ever.
+    // A client that takes nothing of an answer for that long is cut off, instead of keeping it in memory for ever.
     SockRef::from(stream).set_tcp_user_timeout(Some(patience))
 }
 
-struct Given {
+struct NewConnection {
     stream: StdTcpStream,
     address: SocketAddr,
     open: Arc<()>,
@@ -122,24 +125,25 @@ struct Given {
 
 /// A thread that answers the connections that it is given. When this is dropped, it ends with all of them.
 struct Thread {
-    given: mpsc::UnboundedSender<Given>,
+    queue: mpsc::UnboundedSender<NewConnection>,
     /// Each of its connections has a clone.
     open: Arc<()>,
     ended: oneshot::Receiver<Infallible>,
-    held: oneshot::Sender<Infallible>,
+    /// It ends when this is dropped.
+    alive: oneshot::Sender<Infallible>,
 }
 
 impl Thread {
     fn start(number: usize, router: Router, limits: Limits) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (given, taken) = mpsc::unbounded_channel();
+        let (queue, new_connections) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let (held, dropped) = oneshot::channel();
+        let (alive, dropped) = oneshot::channel();
         std::thread::Builder::new().name(format!("http-{number}")).spawn(move || {
             thread::set_number(number);
             runtime.block_on(async {
                 tokio::select! {
-                    () = answer(taken, router, limits) => {}
+                    () = answer_connections(new_connections, router, limits) => {}
                     _ = dropped => {}
                 }
             });
@@ -147,40 +151,44 @@ impl Thread {
             drop(runtime);
             drop(end);
         })?;
-        Ok(Self { given, open: Arc::default(), ended, held })
+        Ok(Self { queue, open: Arc::default(), ended, alive })
     }
 
-    fn runs(&self) -> bool {
-        !self.given.is_closed()
+    fn is_running(&self) -> bool {
+        !self.queue.is_closed()
     }
 
-    fn connections(&self) -> usize {
+    fn connection_count(&self) -> usize {
         Arc::strong_count(&self.open)
     }
 
-    fn give(&self, stream: StdTcpStream, address: SocketAddr) {
+    fn add(&self, stream: StdTcpStream, address: SocketAddr) {
         let open = self.open.clone();
-        if self.given.send(Given { stream, address, open }).is_err() {
+        if self.queue.send(NewConnection { stream, address, open }).is_err() {
             tracing::warn!("server.connection_lost");
         }
     }
 
     /// Tells it that no more connections come; then waits until requests under way are finished.
     fn finish(self) -> impl Future<Output = ()> {
-        let Self { given, ended, held, .. } = self;
-        drop(given);
+        let Self { queue, ended, alive, .. } = self;
+        drop(queue);
         async move {
             // It says nothing: the other end is dropped.
             let _ = ended.await;
-            drop(held);
+            drop(alive);
         }
     }
 }
 
 /// Answers on these connections; once no more come, until all that has arrived is answered.
-async fn answer(mut taken: mpsc::UnboundedReceiver<Given>, router: Router, limits: Limits) {
+async fn answer_connections(
+    mut new_connections: mpsc::UnboundedReceiver<NewConnection>,
+    router: Router,
+    limits: Limits,
+) {
     let (stop, stopping) = watch::channel(());
-    while let Some(Given { stream, address, open }) = taken.recv().await {
+    while let Some(NewConnection { stream, address, open }) = new_connections.recv().await {
         let stream = match TcpStream::from_std(stream) {
             Ok(stream) => stream,
             Err(error) => {
@@ -188,7 +196,7 @@ async fn answer(mut taken: mpsc::UnboundedReceiver<Given>, router: Router, limit
                 continue;
             }
         };
-        let connection = converse(stream, address, router.clone(), limits, stopping.clone());
+        let connection = answer_requests(stream, address, router.clone(), limits, stopping.clone());
         tokio::spawn(async move {
             // It went away, or said what is no HTTP: nobody is there to be told.
             if let Err(error) = connection.await {
@@ -204,7 +212,7 @@ async fn answer(mut taken: mpsc::UnboundedReceiver<Given>, router: Router, limit
 }
 
 /// Answers the requests of one connection. Once the server stops, the answer under way says that it is the last one.
-async fn converse(
+async fn answer_requests(
     stream: TcpStream,
     address: SocketAddr,
     router: Router,
@@ -212,11 +220,11 @@ async fn converse(
     mut stopping: watch::Receiver<()>,
 ) -> hyper::Result<()> {
     let phase = Phase::default();
-    let wire = Wire::new(stream, phase.clone(), limits, stopping.clone());
+    let stream = TimedStream::new(stream, phase.clone(), limits, stopping.clone());
     let is_stopping = stopping.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert::<ConnectInfo<SocketAddr>>(ConnectInfo(address));
-        phase.answering();
+        phase.start_answer();
         let (answered, phase, is_stopping) =
             (router.clone().call(request), phase.clone(), is_stopping.clone());
         async move {
@@ -224,13 +232,13 @@ async fn converse(
             if is_stopping.has_changed().unwrap_or(true) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok::<_, Infallible>(response.map(|body| phase.until_the_end_of(body)))
+            Ok::<_, Infallible>(response.map(|body| phase.track(body)))
         }
     });
-    // The wire has its own limits for heads.
+    // The stream has its own limits for heads.
     let mut http = http1::Builder::new();
     http.header_read_timeout(None);
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(wire), service));
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = &mut connection => return ended,
         _ = stopping.changed() => {}

@@ -2,7 +2,7 @@
 //!
 //! The time of a round begins when the revocation's answer has been read, and ends when a check of the token that began
 //! afterwards has refused it. So it is what somebody could still do with a token after they were told that it is dead,
-//! and never too short: a guard that knew before the answer counts with the time of the check alone.
+//! and never too short: a guard that knew before the answer counts with the time of the check only.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use crate::cli::socket;
 use crate::cli::token_endpoint::TokenEndpoint;
 use crate::config::Config;
 use crate::model::canary::{AUDIENCE, PATIENCE, SCOPE, Times};
-use crate::store::lock::Absent;
+use crate::store::sqlite::lock::Absent;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -76,7 +76,7 @@ pub async fn run_standalone(options: Options) -> Result<Value, Failure> {
     })
     .map_err(|faults| Failure::usage(faults.to_string()))?;
     let server = Server::start_on(config, listener).await?;
-    let (done, told) = tokio::sync::oneshot::channel();
+    let (done, drill_ended) = tokio::sync::oneshot::channel();
     let driving = async {
         let result = match connect(&database).await {
             Ok(stream) => drive(&database, stream, options.rounds, None).await,
@@ -86,7 +86,7 @@ pub async fn run_standalone(options: Options) -> Result<Value, Failure> {
         let _ = done.send(());
         result
     };
-    let (served, result) = tokio::join!(server.run_until(told), driving);
+    let (served, result) = tokio::join!(server.run_until(drill_ended), driving);
     served.and(result)
 }
 
@@ -159,11 +159,11 @@ async fn measure(
     let mut times = Vec::new();
     for round in 0..rounds {
         let token = tokens.token().await?;
-        let claims = accepted(guard, &token).await?;
+        let claims = wait_until_accepted(guard, &token).await?;
         let step = Step::Revoke { client: canary.client.clone(), generation };
         let answer = ask(database, step).await?;
         let answered = Instant::now();
-        match tokio::time::timeout(PATIENCE, refused(guard, &token, &claims)).await {
+        match tokio::time::timeout(PATIENCE, wait_until_refused(guard, &token, &claims)).await {
             Ok(refused) => refused?,
             Err(_) => return Err(Stopped::Unheard { rounds: round }),
         }
@@ -174,7 +174,7 @@ async fn measure(
 }
 
 /// The claims of a fresh token, once the guard knows enough to accept it.
-async fn accepted(guard: &Guard, token: &str) -> Result<Claims, Failure> {
+async fn wait_until_accepted(guard: &Guard, token: &str) -> Result<Claims, Failure> {
     let accept = async {
         loop {
             match guard.verify(token) {
@@ -196,7 +196,7 @@ async fn accepted(guard: &Guard, token: &str) -> Result<Claims, Failure> {
 
 /// Returns once the guard refuses the token because it was revoked. What a guard refuses only because it knows
 /// nothing does not count.
-async fn refused(guard: &Guard, token: &str, claims: &Claims) -> Result<(), Failure> {
+async fn wait_until_refused(guard: &Guard, token: &str, claims: &Claims) -> Result<(), Failure> {
     loop {
         match guard.verify(token) {
             Err(Refusal::Revoked(_)) => return Ok(()),

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::store::sqlite::lock::beside;
 
 /// The files of the server: the database and what lies beside it under its name, the key file, and files of secrets.
-pub fn of_server(config: &Config, database: &Path) -> Vec<PathBuf> {
+pub fn server_files(config: &Config, database: &Path) -> Vec<PathBuf> {
     let mut files = config.secret_files.clone();
     files.extend(config.key_file.clone());
     files.push(beside(database, "key"));
@@ -24,7 +24,7 @@ pub fn of_server(config: &Config, database: &Path) -> Vec<PathBuf> {
 }
 
 /// Those of `files` that group or others can read, with their modes.
-pub fn readable(files: &[PathBuf]) -> Vec<(&Path, u32)> {
+pub fn readable_by_others(files: &[PathBuf]) -> Vec<(&Path, u32)> {
     files
         .iter()
         .filter_map(|file| Some((file.as_path(), mode(file)?)))
@@ -45,7 +45,7 @@ fn mode(file: &Path) -> Option<u32> {
 
 /// Logs a line for each.
 pub fn warn(files: &[PathBuf]) {
-    for (file, mode) in readable(files) {
+    for (file, mode) in readable_by_others(files) {
         let (path, mode) = (file.display(), format!("{mode:04o}"));
         tracing::warn!(%path, mode, "file.others_can_read");
     }

@@ -13,7 +13,7 @@ use crate::cli::socket;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::lock::{Absent, DatabaseLock, resolve};
+use crate::store::sqlite::lock::{Absent, DatabaseLock, resolve};
 
 /// How long a command waits until it can have the database or reach the server.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -40,7 +40,7 @@ impl KeyCommand {
             }
             Self::Rotate => Ok(json!({ "kid": app.keys.rotate(&app.store, by).await? })),
             Self::Withdraw { kid, reason } => {
-                let by = reason.of(by)?;
+                let by = reason.add_to(by)?;
                 let id = KeyId::parse(&kid).ok_or_else(|| Failure::not_found("key"))?;
                 let withdrawn = app.keys.withdraw(&app.store, id, by).await?;
                 Ok(json!({ "kid": kid, "withdrawn": withdrawn }))

@@ -37,7 +37,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints a line on standard error. If that fails, nobody can be told.
-pub fn complain(line: &str) {
+pub fn print_error(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

@@ -29,9 +29,10 @@ impl PurgeCommand {
 
 fn purge_json(purge: &Unfinished) -> Value {
     json!({
-        "receipt": purge.receipt_id, "act": purge.act, "subject": purge.subject_id, "at": iso(purge.at),
-        "step": purge.step, "access_tokens": purge.access_tokens, "refresh_tokens": purge.refresh_tokens,
-        "authorization_codes": purge.authorization_codes, "families": purge.families,
-        "sessions": purge.sessions,
+        "receipt": purge.receipt_id, "act": purge.act.as_str(), "subject": purge.subject_id, "at": iso(purge.at),
+        "step": purge.step.as_str(), "access_tokens": purge.deleted.access_tokens,
+        "refresh_tokens": purge.deleted.refresh_tokens,
+        "authorization_codes": purge.deleted.authorization_codes, "families": purge.deleted.families,
+        "sessions": purge.deleted.sessions,
     })
 }

@@ -20,7 +20,7 @@ impl Reason {
     ///
     /// # Errors
     /// When it is too long, empty, or has characters that nobody sees.
-    pub fn of(self, by: By) -> Result<By, Failure> {
+    pub fn add_to(self, by: By) -> Result<By, Failure> {
         match self.reason.map(|text| parse_reason(&text)) {
             None => Ok(by),
             Some(Ok(reason)) => Ok(by.because(reason)),

@@ -111,7 +111,7 @@ impl ResourceServerCommand {
             }
             Self::Delete { id, reason } => {
                 let id = server_id(&id)?;
-                resource_servers::delete(&app.store, id.clone(), reason.of(by)?).await?;
+                resource_servers::delete(&app.store, id.clone(), reason.add_to(by)?).await?;
                 Ok(json!({ "id": id }))
             }
             Self::Add { name, audience, scopes, max_staleness, without_guard } => {

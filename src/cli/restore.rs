@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::exposed;
 use crate::cli::failure::Failure;
 use crate::cli::holder::{Holder, holder};
-use crate::cli::print::{Output, complain};
+use crate::cli::print::{Output, print_error};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::service::keys::Keys;
@@ -50,9 +50,9 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
     if !options.file.exists() {
         return Err(Failure::not_found("backup"));
     }
-    for (file, mode) in exposed::readable(std::slice::from_ref(&options.file)) {
+    for (file, mode) in exposed::readable_by_others(std::slice::from_ref(&options.file)) {
         let why = "it holds password hashes and addresses";
-        complain(&format!("rescind: warning: others can read {} ({mode:04o}): {why}", file.display()));
+        print_error(&format!("rescind: warning: others can read {} ({mode:04o}): {why}", file.display()));
     }
     // A copy in the database's place is there to be restored.
     if database.exists() && !copies::is_copy(&database) && !options.replace {
@@ -80,12 +80,12 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
     };
     let now = clock.now();
     let folder = database.parent().unwrap_or(Path::new("/"));
-    let made = tempfile::Builder::new().prefix(".rescind-restore").tempfile_in(folder);
-    let made = made.with_context(|| format!("{}", folder.display()))?.into_temp_path();
-    let restored = renew(&options.file, &made, &config, since, now).await?;
-    copies::settle(&made)?;
+    let new_file = tempfile::Builder::new().prefix(".rescind-restore").tempfile_in(folder);
+    let new_file = new_file.with_context(|| format!("{}", folder.display()))?.into_temp_path();
+    let restored = prepare_copy(&options.file, &new_file, &config, since, now).await?;
+    copies::settle(&new_file)?;
     let kept = set_aside(&database, now)?;
-    made.persist(&database).with_context(|| format!("{}", database.display()))?;
+    new_file.persist(&database).with_context(|| format!("{}", database.display()))?;
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).context("the database's folder")?;
     Ok(json!({
         "receipt": restored.receipt, "replayed": restored.replayed, "suspended": restored.suspended,
@@ -95,15 +95,16 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
 }
 
 /// Makes of the backup, in a file of its own, what may be served.
-async fn renew(
+async fn prepare_copy(
     backup: &Path,
-    made: &Path,
+    new_file: &Path,
     config: &Config,
     since: Since,
     now: Timestamp,
 ) -> Result<Restored, Failure> {
-    copies::copy(backup, made).map_err(|error| Failure::refused(format!("{}: {error}", backup.display())))?;
-    let store = Store::open_copy(made).await?;
+    copies::copy(backup, new_file)
+        .map_err(|error| Failure::refused(format!("{}: {error}", backup.display())))?;
+    let store = Store::open_copy(new_file).await?;
     let key_file = config.key_file.clone().unwrap_or_else(|| beside(&config.database, "key"));
     let keys = Keys::new(key_file, config.keys);
     let restored = restore(&store, &keys, since, now).await;

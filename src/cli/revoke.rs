@@ -62,18 +62,18 @@ impl RevokeCommand {
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::Client { id, reason } => {
-                let by = reason.of(by)?;
+                let by = reason.add_to(by)?;
                 let client = ClientId::parse(&id).ok_or_else(|| Failure::not_found("client"))?;
                 let revoked = revoke::client_tokens(&app.store, client, Authority::Provider, None, by).await;
                 receipt("client", revoked)
             }
             Self::User { name, reason } => {
-                let by = reason.of(by)?;
+                let by = reason.add_to(by)?;
                 let user = user_named(app, &name)?;
                 receipt("user", revoke::user(&app.store, user, None, by).await)
             }
             Self::Grant { id, reason } => {
-                let by = reason.of(by)?;
+                let by = reason.add_to(by)?;
                 let grant = GrantId::parse(&id).ok_or_else(|| Failure::not_found("grant"))?;
                 receipt("grant", revoke::any_grant(&app.store, grant, by).await)
             }

@@ -44,9 +44,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         let add = "printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin";
         match server.app.config.log {
             LogFormat::Text => {
-                print::complain(&format!("There is no admin yet. Add the first one:\n  {add}"));
+                print::print_error(&format!("There is no admin yet. Add the first one:\n  {add}"));
             }
-            // Whoever reads a JSON object a line gets nothing else.
+            // A program that reads one JSON object a line gets nothing else.
             LogFormat::Json => tracing::warn!(command = add, "server.has_no_admin"),
         }
     }
@@ -109,7 +109,7 @@ fn passed_listener(passed: &mut ListenFd, number: usize) -> anyhow::Result<TcpLi
 pub type StopSignal = Shared<BoxFuture<'static, ()>>;
 
 /// From now on SIGTERM and SIGINT end the process only by way of what this gives, and SIGHUP does nothing: settings are
-/// read at the start alone, so there is nothing to reload. To be called before anybody can connect, or a signal that
+/// read only at the start, so there is nothing to reload. To be called before anybody can connect, or a signal that
 /// comes early ends the process together with the requests it has accepted.
 ///
 /// # Errors
@@ -216,7 +216,7 @@ impl Server {
         let app =
             App::new(config, store, Clock::System).map_err(|error| Failure::refused(error.to_string()))?;
         app.keys.prepare(&app.store, app.clock.now()).await?;
-        exposed::warn(&exposed::of_server(&app.config, &database));
+        exposed::warn(&exposed::server_files(&app.config, &database));
         let (stop_commands, stopping) = watch::channel(());
         let commands = tokio::spawn(socket::serve(socket, app.clone(), stopping));
         let workers = vec![

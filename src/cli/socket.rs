@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::cli::command::Command;
 use crate::cli::failure::Failure;
-use crate::store::lock::beside;
+use crate::store::sqlite::lock::beside;
 
 const LONGEST_LINE: u64 = 128 * 1024;
 /// A list of a thousand resource servers with all their scopes fits in.
 const LONGEST_ANSWER: u64 = 4 * 1024 * 1024;
 
-/// Listens beside the database. Whoever calls this holds the database's lock, so a socket that
+/// Listens beside the database. The caller holds the database's lock, so a socket that
 /// lies there is a dead server's.
 ///
 /// # Errors
@@ -32,25 +32,25 @@ pub fn listen(database: &Path) -> anyhow::Result<UnixListener> {
     let path = beside(database, "sock");
     let context = || format!("the local socket {}", path.display());
     // Made where nobody else can come, and moved out once nobody else can open it.
-    let nursery = beside(database, "sock.new");
-    let _ = std::fs::remove_dir_all(&nursery);
-    std::fs::DirBuilder::new().mode(0o700).create(&nursery).with_context(context)?;
-    let newborn = nursery.join("s");
-    let folder = handle(&nursery, OFlags::DIRECTORY).with_context(context)?;
-    let listener = UnixListener::bind(short(&folder).join("s")).with_context(context)?;
-    std::fs::set_permissions(&newborn, std::fs::Permissions::from_mode(0o600)).with_context(context)?;
-    std::fs::rename(&newborn, &path).with_context(context)?;
-    std::fs::remove_dir(&nursery).with_context(context)?;
+    let private_folder = beside(database, "sock.new");
+    let _ = std::fs::remove_dir_all(&private_folder);
+    std::fs::DirBuilder::new().mode(0o700).create(&private_folder).with_context(context)?;
+    let new_socket = private_folder.join("s");
+    let folder = open_path(&private_folder, OFlags::DIRECTORY).with_context(context)?;
+    let listener = UnixListener::bind(short_path(&folder).join("s")).with_context(context)?;
+    std::fs::set_permissions(&new_socket, std::fs::Permissions::from_mode(0o600)).with_context(context)?;
+    std::fs::rename(&new_socket, &path).with_context(context)?;
+    std::fs::remove_dir(&private_folder).with_context(context)?;
     Ok(listener)
 }
 
 /// A path of any length, opened: an address of a socket holds 107 bytes.
-fn handle(path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
+fn open_path(path: &Path, flags: OFlags) -> std::io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty())?)
 }
 
 /// A short path to the same file, for as long as the handle is open.
-fn short(handle: &OwnedFd) -> PathBuf {
+fn short_path(handle: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd()))
 }
 
@@ -73,14 +73,14 @@ pub async fn serve(listener: UnixListener, app: App, mut stopping: watch::Receiv
             }
         }
     }
-    for stream in waiting(listener).into_iter().flatten() {
+    for stream in not_yet_accepted(listener).into_iter().flatten() {
         answering.spawn(answer_or_log(stream, app.clone()));
     }
     while answering.join_next().await.is_some() {}
 }
 
 /// Commands that have connected, and that nobody has accepted yet.
-fn waiting(listener: UnixListener) -> std::io::Result<impl Iterator<Item = UnixStream>> {
+fn not_yet_accepted(listener: UnixListener) -> std::io::Result<impl Iterator<Item = UnixStream>> {
     let listener = listener.into_std()?;
     let accepted = std::iter::from_fn(move || listener.accept().ok());
     let is_set = |stream: &std::os::unix::net::UnixStream| stream.set_nonblocking(true).is_ok();
@@ -119,8 +119,8 @@ async fn answer(mut stream: UnixStream, app: &App) -> anyhow::Result<()> {
 /// # Errors
 /// When none listens.
 pub async fn connect(database: &Path) -> std::io::Result<UnixStream> {
-    let socket = handle(&beside(database, "sock"), OFlags::NOFOLLOW)?;
-    UnixStream::connect(short(&socket)).await
+    let socket = open_path(&beside(database, "sock"), OFlags::NOFOLLOW)?;
+    UnixStream::connect(short_path(&socket)).await
 }
 
 /// Has the server at the other end run `command`.

@@ -57,13 +57,13 @@ pub struct Phase(Arc<AtomicU8>);
 
 impl Phase {
     /// The head of a request is complete.
-    pub fn answering(&self) {
+    pub fn start_answer(&self) {
         self.0.store(ANSWERING, Ordering::Relaxed);
     }
 
     /// `body`, noting when it was sent.
-    pub fn until_the_end_of(&self, body: Body) -> Answer {
-        Answer { body, phase: self.clone() }
+    pub fn track(&self, body: Body) -> TrackedBody {
+        TrackedBody { body, phase: self.clone() }
     }
 
     fn get(&self) -> u8 {
@@ -79,12 +79,12 @@ impl Phase {
 }
 
 /// The body of an answer; its phase ends with it.
-pub struct Answer {
+pub struct TrackedBody {
     body: Body,
     phase: Phase,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -104,13 +104,13 @@ impl HttpBody for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.phase.step(ANSWERING, ANSWERED);
     }
 }
 
-pub struct Wire {
+pub struct TimedStream {
     stream: TcpStream,
     phase: Phase,
     limits: Limits,
@@ -129,7 +129,7 @@ enum Closing {
     Lingering,
 }
 
-impl Wire {
+impl TimedStream {
     pub fn new(stream: TcpStream, phase: Phase, limits: Limits, stopping: watch::Receiver<()>) -> Self {
         let deadline = Instant::now() + limits.idle;
         let timer = Box::pin(tokio::time::sleep_until(deadline));
@@ -140,7 +140,7 @@ impl Wire {
         self.stopping.has_changed().unwrap_or(true)
     }
 
-    fn allow(&mut self, time: Duration) {
+    fn set_deadline(&mut self, time: Duration) {
         self.deadline = Instant::now() + time;
         // A timer that fires too early is set again, so that most requests need not set it.
         if self.deadline < self.timer.deadline() {
@@ -166,7 +166,7 @@ impl Wire {
     }
 
     /// What hyper gets to read when nothing is there: nothing yet, the end, or an error.
-    fn poll_nothing(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_when_empty(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.phase.get() {
             WAITING => {
                 let is_over = self.is_stopping() && !self.has_unread_bytes();
@@ -197,26 +197,26 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for TimedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let wire = &mut *self;
+        let this = &mut *self;
         let before = buffer.filled().len();
-        if Pin::new(&mut wire.stream).poll_read(context, buffer)?.is_pending() {
-            return wire.poll_nothing(context);
+        if Pin::new(&mut this.stream).poll_read(context, buffer)?.is_pending() {
+            return this.poll_when_empty(context);
         }
-        if buffer.filled().len() > before && wire.phase.get() == WAITING {
-            wire.phase.step(WAITING, HEAD);
-            wire.allow(wire.limits.patience);
+        if buffer.filled().len() > before && this.phase.get() == WAITING {
+            this.phase.step(WAITING, HEAD);
+            this.set_deadline(this.limits.patience);
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for TimedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -242,7 +242,7 @@ impl AsyncWrite for Wire {
         if self.phase.get() == ANSWERED {
             self.phase.step(ANSWERED, WAITING);
             let idle = self.limits.idle;
-            self.allow(idle);
+            self.set_deadline(idle);
             // hyper may have tried to read before, and reads again only when something wakes it. The server may have been
             // told to stop while the answer went out.
             if self.is_stopping() || self.poll_deadline(context).is_ready() {
@@ -256,7 +256,7 @@ impl AsyncWrite for Wire {
         if self.closing == Closing::No {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             self.closing = Closing::Lingering;
-            self.allow(LINGER);
+            self.set_deadline(LINGER);
         }
         if self.closing == Closing::Lingering {
             ready!(self.poll_linger(context));

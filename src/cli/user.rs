@@ -112,9 +112,9 @@ impl UserCommand {
                 let id = added.map_err(|error| Failure::not_added("a user", error))?;
                 Ok(json!({ "id": id, "username": username }))
             }
-            Self::SetRole { name, role, reason } => set_role(app, &name, &role, reason.of(by)?).await,
+            Self::SetRole { name, role, reason } => set_role(app, &name, &role, reason.add_to(by)?).await,
             Self::SetPassword { name, password, reason } => {
-                let by = reason.of(by)?;
+                let by = reason.add_to(by)?;
                 let (username, password) = (username(&name)?, password.chosen()?);
                 let id = register::set_password(&app.store, &app.passwords, username, password, by).await?;
                 Ok(json!({ "id": id.ok_or_else(|| Failure::not_found("user"))? }))

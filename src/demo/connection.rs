@@ -21,8 +21,8 @@ const REFRESH: &str = "Refresh";
 struct Tokens {
     access: AccessToken,
     refresh: Option<RefreshToken>,
-    /// The verdict once a refusal has cost its one refresh; the next good answer clears it.
-    ended: Option<String>,
+    /// What the page says once a refusal has cost its one refresh; the next good answer clears it.
+    final_refusal: Option<String>,
 }
 
 /// What a refresh brought.
@@ -52,7 +52,7 @@ impl Connection {
             tokens: Mutex::new(Tokens {
                 access: issued.access_token().clone(),
                 refresh: issued.refresh_token().cloned(),
-                ended: None,
+                final_refusal: None,
             }),
             snapshot: StdMutex::new(Snapshot::checking()),
             woken: Notify::new(),
@@ -61,7 +61,7 @@ impl Connection {
 
     /// What the page shows at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        self.shown().clone()
+        self.lock_snapshot().clone()
     }
 
     /// Calls the API for as long as the task is left alive.
@@ -69,7 +69,7 @@ impl Connection {
         let mut refused = 0;
         loop {
             let (state, detail) = self.step().await;
-            self.shown().enter(state, detail);
+            self.lock_snapshot().enter(state, detail);
             let pause = match state {
                 State::Trouble => EVERY_IN_TROUBLE,
                 State::Refused => EVERY_WHEN_REFUSED,
@@ -77,9 +77,9 @@ impl Connection {
             };
             refused = if state == State::Refused { refused + 1 } else { 0 };
             if refused > CALLS_WHEN_REFUSED {
-                self.shown().calling = false;
+                self.lock_snapshot().calling = false;
                 self.woken.notified().await;
-                self.shown().calling = true;
+                self.lock_snapshot().calling = true;
                 refused = 0;
             } else {
                 // Whichever comes first.
@@ -92,7 +92,7 @@ impl Connection {
     pub async fn refresh_by_hand(&self) {
         let mut tokens = self.tokens.lock().await;
         let (_, call) = self.refresh(&mut tokens).await;
-        self.shown().refresh = Some(call);
+        self.lock_snapshot().refresh = Some(call);
         self.woken.notify_one();
     }
 
@@ -114,12 +114,12 @@ impl Connection {
         let access = self.tokens.lock().await.access.clone();
         let error = match self.call(&access).await {
             Answer::Unauthorized(error) => error,
-            other => return self.found(other).await,
+            other => return self.state_after(other).await,
         };
         let mut tokens = self.tokens.lock().await;
         // Somebody may have refreshed by hand meanwhile; then that was the one refresh.
         if tokens.access.secret() == access.secret() {
-            if let Some(verdict) = &tokens.ended {
+            if let Some(verdict) = &tokens.final_refusal {
                 return (State::Refused, verdict.clone());
             }
             let (refreshed, _) = self.refresh(&mut tokens).await;
@@ -133,7 +133,7 @@ impl Connection {
                 Refreshed::Refused(code) => format!("{ended} and the refresh was refused: {code}."),
                 Refreshed::NoToken => format!("{ended}, and there is no refresh token to try."),
             };
-            tokens.ended = Some(verdict.clone());
+            tokens.final_refusal = Some(verdict.clone());
             if !matches!(refreshed, Refreshed::Fresh) {
                 return (State::Refused, verdict);
             }
@@ -141,16 +141,16 @@ impl Connection {
         let access = tokens.access.clone();
         drop(tokens);
         let answer = self.call(&access).await;
-        self.found(answer).await
+        self.state_after(answer).await
     }
 
     /// What an answer means for the connection.
-    async fn found(&self, answer: Answer) -> (State, String) {
+    async fn state_after(&self, answer: Answer) -> (State, String) {
         match answer {
             Answer::Photos(photos) => {
-                self.tokens.lock().await.ended = None;
+                self.tokens.lock().await.final_refusal = None;
                 let detail = format!("The API shows this shop your {} photos.", photos.len());
-                self.shown().photos = photos;
+                self.lock_snapshot().photos = photos;
                 (State::Connected, detail)
             }
             Answer::Unauthorized(error) => (
@@ -162,7 +162,7 @@ impl Connection {
                 format!("The API answered 403 {error}. The permission no longer covers your photos."),
             ),
             Answer::Unusable(why) => (State::Trouble, trouble(&why)),
-            Answer::Silent(why) => (State::Trouble, trouble(why)),
+            Answer::NoAnswer(why) => (State::Trouble, trouble(why)),
         }
     }
 
@@ -173,10 +173,10 @@ impl Connection {
         let text = match &answer {
             Answer::Photos(photos) => format!("{} photos", photos.len()),
             Answer::Unauthorized(text) | Answer::Forbidden(text) | Answer::Unusable(text) => text.clone(),
-            Answer::Silent(why) => (*why).to_owned(),
+            Answer::NoAnswer(why) => (*why).to_owned(),
         };
         let call = Call::ended(began, self.remote.call, status, text);
-        self.shown().note(call);
+        self.lock_snapshot().note(call);
         answer
     }
 
@@ -205,11 +205,11 @@ impl Connection {
             Refreshed::NoToken => "no refresh token to try",
         };
         let call = Call::ended(began, REFRESH, status, text.to_owned());
-        self.shown().note(call.clone());
+        self.lock_snapshot().note(call.clone());
         (refreshed, call)
     }
 
-    fn shown(&self) -> MutexGuard<'_, Snapshot> {
+    fn lock_snapshot(&self) -> MutexGuard<'_, Snapshot> {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -40,7 +40,7 @@ pub enum Answer {
     /// Another status, or nonsense: what it was, in words.
     Unusable(String),
     /// Nobody answered: why, in words.
-    Silent(&'static str),
+    NoAnswer(&'static str),
 }
 
 /// The app's end of both servers. Shared by all connections.
@@ -155,7 +155,7 @@ impl Remote {
         let request = self.http.get(&self.photos).bearer_auth(access.secret());
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return (None, Answer::Silent(silence(&error))),
+            Err(error) => return (None, Answer::NoAnswer(why_no_answer(&error))),
         };
         let status = response.status();
         let challenge = response.headers().get(header::WWW_AUTHENTICATE);
@@ -189,13 +189,15 @@ fn no_tokens(error: &ExchangeError) -> NoTokens {
             }
             code => NoTokens::Refused(code.to_owned()),
         },
-        RequestTokenError::Request(HttpClientError::Reqwest(error)) => NoTokens::Unanswered(silence(error)),
+        RequestTokenError::Request(HttpClientError::Reqwest(error)) => {
+            NoTokens::Unanswered(why_no_answer(error))
+        }
         _ => NoTokens::Unanswered("the answer was not OAuth"),
     }
 }
 
 /// Why there is no answer, without addresses.
-fn silence(error: &reqwest::Error) -> &'static str {
+fn why_no_answer(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {

@@ -96,7 +96,7 @@ async fn photos(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Respo
     Ok(Json(album(&found.sub)).into_response())
 }
 
-/// Whoever comes here has shown the guard a good token.
+/// A caller that comes here has shown the guard a good token.
 async fn guarded_photos(Extension(claims): Extension<Claims>) -> Response {
     Json(album(&claims.sub)).into_response()
 }

@@ -1,6 +1,6 @@
 //! The sample app: a small photo-printing shop that reads its customers' photos through OAuth.
 //!
-//! An ordinary client: it knows the authorization server by its URLs alone, and keeps its tokens in memory.
+//! An ordinary client: it knows the authorization server only by its URLs, and keeps its tokens in memory.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::connection::Connection;
 use super::journal::Snapshot;
 use super::remote::{NoTokens, Remote};
 use super::settings::Settings;
-use super::visitors::{Pending, Running, Visitors};
+use super::visitors::{PendingRequest, RunningConnection, Visitors};
 
 struct Shop {
     settings: Settings,
@@ -88,7 +88,7 @@ struct PrintsPage {
     client_id: String,
     scopes: String,
     checking: &'static str,
-    now: Snapshot,
+    snapshot: Snapshot,
 }
 
 #[derive(Template, WebTemplate)]
@@ -97,19 +97,19 @@ struct MessagePage {
     page: Page,
     title: &'static str,
     text: String,
-    /// The words of the protocol, for whoever wants them.
+    /// The words of the protocol, for readers who want them.
     code: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Home {
+struct HomeQuery {
     disconnected: Option<String>,
 }
 
 async fn home(
     State(shop): State<Arc<Shop>>,
     headers: HeaderMap,
-    query: Result<Query<Home>, QueryRejection>,
+    query: Result<Query<HomeQuery>, QueryRejection>,
 ) -> Response {
     let page = shop.page();
     if let Some(connection) = shop.connection(&headers) {
@@ -118,7 +118,7 @@ async fn home(
             client_id: shop.settings.client_id.clone(),
             scopes: shop.settings.scopes.join(" "),
             checking: shop.settings.checking,
-            now: connection.snapshot(),
+            snapshot: connection.snapshot(),
         }
         .into_response();
     }
@@ -137,12 +137,12 @@ async fn home(
 /// Sends the browser to the authorization server.
 async fn connect(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     let (url, state, verifier) = shop.remote.authorize_url();
-    let key = shop.visitors.depart(shop.cookie(&headers), Pending { state, verifier });
+    let key = shop.visitors.remember_request(shop.cookie(&headers), PendingRequest { state, verifier });
     (shop.remember(&key), Redirect::to(url.as_str())).into_response()
 }
 
 #[derive(Deserialize)]
-struct Callback {
+struct CallbackQuery {
     code: Option<String>,
     state: Option<String>,
     iss: Option<String>,
@@ -154,7 +154,7 @@ struct Callback {
 async fn callback(
     State(shop): State<Arc<Shop>>,
     headers: HeaderMap,
-    query: Result<Query<Callback>, QueryRejection>,
+    query: Result<Query<CallbackQuery>, QueryRejection>,
 ) -> Response {
     let Ok(Query(answer)) = query else {
         let text = "The address that brought you here is damaged. Please start again.";
@@ -162,7 +162,7 @@ async fn callback(
     };
     let key = shop.cookie(&headers).unwrap_or_default();
     let state = answer.state.as_deref().unwrap_or_default();
-    let Some(pending) = shop.visitors.arrive(key, state) else {
+    let Some(pending) = shop.visitors.take_request(key, state) else {
         let text = format!(
             "This answer does not belong to a request that this browser has made, or it was used already. \
              Please open {} and start again.",
@@ -192,7 +192,7 @@ async fn callback(
     };
     let connection = Connection::new(Arc::clone(&shop.remote), &issued);
     // A new key: one that was set before sign-in may be known to somebody else.
-    let key = shop.visitors.connect(key, Running::start(connection));
+    let key = shop.visitors.connect(key, RunningConnection::start(connection));
     (shop.remember(&key), Redirect::to("/")).into_response()
 }
 
@@ -215,7 +215,7 @@ async fn refresh(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Redirect 
 
 /// Forgets the tokens here, and gives them back to the server.
 async fn disconnect(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
-    let Some(running) = shop.cookie(&headers).and_then(|key| shop.visitors.leave(key)) else {
+    let Some(running) = shop.cookie(&headers).and_then(|key| shop.visitors.remove(key)) else {
         return Redirect::to("/").into_response();
     };
     // Waits for a refresh under way, so that its successor does not stay behind.

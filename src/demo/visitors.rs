@@ -1,4 +1,4 @@
-//! The browsers that the sample app knows: at most so many, the oldest makes room.
+//! The browsers that the sample app knows: at most a hundred, the oldest makes room.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,21 +8,21 @@ use tokio::task::JoinHandle;
 use super::connection::Connection;
 
 /// Browsers kept. Each connected one costs a task and a call a second.
-const ROOM: usize = 100;
+const MAX_VISITORS: usize = 100;
 
 /// An authorization request that has not come back yet.
-pub struct Pending {
+pub struct PendingRequest {
     pub state: CsrfToken,
     pub verifier: PkceCodeVerifier,
 }
 
 /// A connection with the task that calls the API for it; the task ends when this is dropped.
-pub struct Running {
+pub struct RunningConnection {
     connection: Arc<Connection>,
     task: JoinHandle<()>,
 }
 
-impl Running {
+impl RunningConnection {
     /// Starts calling the API.
     pub fn start(connection: Arc<Connection>) -> Self {
         let task = tokio::spawn(Arc::clone(&connection).keep_calling());
@@ -34,7 +34,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningConnection {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -42,8 +42,8 @@ impl Drop for Running {
 
 struct Visitor {
     key: String,
-    pending: Option<Pending>,
-    running: Option<Running>,
+    pending: Option<PendingRequest>,
+    running: Option<RunningConnection>,
 }
 
 /// Who is here, by the random key in the browser's cookie. Oldest first.
@@ -52,7 +52,7 @@ pub struct Visitors(Mutex<Vec<Visitor>>);
 
 impl Visitors {
     /// Remembers a request that leaves for the authorization server, and gives the key for the cookie.
-    pub fn depart(&self, key: Option<&str>, pending: Pending) -> String {
+    pub fn remember_request(&self, key: Option<&str>, pending: PendingRequest) -> String {
         let mut visitors = self.lock();
         if let Some(visitor) = visitors.iter_mut().find(|v| key == Some(&v.key)) {
             visitor.pending = Some(pending);
@@ -62,14 +62,14 @@ impl Visitors {
     }
 
     /// The request that `state` answers: once, and only in the browser that made it.
-    pub fn arrive(&self, key: &str, state: &str) -> Option<Pending> {
+    pub fn take_request(&self, key: &str, state: &str) -> Option<PendingRequest> {
         let mut visitors = self.lock();
         let visitor = visitors.iter_mut().find(|v| v.key == key)?;
         visitor.pending.take_if(|p| p.state.secret() == state)
     }
 
     /// Seats a connection under a new key; what the old key held ends.
-    pub fn connect(&self, old_key: &str, running: Running) -> String {
+    pub fn connect(&self, old_key: &str, running: RunningConnection) -> String {
         let mut visitors = self.lock();
         visitors.retain(|v| v.key != old_key);
         add(&mut visitors, None, Some(running))
@@ -83,7 +83,7 @@ impl Visitors {
     }
 
     /// Forgets this browser, and hands over what it had running.
-    pub fn leave(&self, key: &str) -> Option<Running> {
+    pub fn remove(&self, key: &str) -> Option<RunningConnection> {
         let mut visitors = self.lock();
         let place = visitors.iter().position(|v| v.key == key)?;
         visitors.remove(place).running
@@ -94,9 +94,13 @@ impl Visitors {
     }
 }
 
-fn add(visitors: &mut Vec<Visitor>, pending: Option<Pending>, running: Option<Running>) -> String {
-    if visitors.len() >= ROOM {
-        // Whoever only began to connect leaves first.
+fn add(
+    visitors: &mut Vec<Visitor>,
+    pending: Option<PendingRequest>,
+    running: Option<RunningConnection>,
+) -> String {
+    if visitors.len() >= MAX_VISITORS {
+        // A browser that only began to connect goes first.
         let idle = visitors.iter().position(|v| v.running.is_none());
         visitors.remove(idle.unwrap_or(0));
     }
@@ -109,29 +113,32 @@ fn add(visitors: &mut Vec<Visitor>, pending: Option<Pending>, running: Option<Ru
 mod tests {
     use super::*;
 
-    fn pending(state: &str) -> Pending {
-        Pending { state: CsrfToken::new(state.to_owned()), verifier: PkceCodeVerifier::new("v".repeat(43)) }
+    fn pending(state: &str) -> PendingRequest {
+        PendingRequest {
+            state: CsrfToken::new(state.to_owned()),
+            verifier: PkceCodeVerifier::new("v".repeat(43)),
+        }
     }
 
     #[test]
     fn a_request_is_answered_once_and_only_in_its_own_browser() {
         let visitors = Visitors::default();
-        let mine = visitors.depart(None, pending("one"));
-        let other = visitors.depart(None, pending("two"));
-        assert!(visitors.arrive(&other, "one").is_none());
-        assert!(visitors.arrive(&mine, "two").is_none());
-        assert!(visitors.arrive(&mine, "one").is_some());
-        assert!(visitors.arrive(&mine, "one").is_none());
+        let mine = visitors.remember_request(None, pending("one"));
+        let other = visitors.remember_request(None, pending("two"));
+        assert!(visitors.take_request(&other, "one").is_none());
+        assert!(visitors.take_request(&mine, "two").is_none());
+        assert!(visitors.take_request(&mine, "one").is_some());
+        assert!(visitors.take_request(&mine, "one").is_none());
     }
 
     #[test]
     fn the_oldest_makes_room() {
         let visitors = Visitors::default();
-        let first = visitors.depart(None, pending("first"));
-        for _ in 0..ROOM {
-            visitors.depart(None, pending("more"));
+        let first = visitors.remember_request(None, pending("first"));
+        for _ in 0..MAX_VISITORS {
+            visitors.remember_request(None, pending("more"));
         }
-        assert_eq!(visitors.lock().len(), ROOM);
-        assert!(visitors.arrive(&first, "first").is_none());
+        assert_eq!(visitors.lock().len(), MAX_VISITORS);
+        assert!(visitors.take_request(&first, "first").is_none());
     }
 }

@@ -9,7 +9,7 @@ use tower_sessions::Session;
 
 use crate::app::App;
 use crate::app::address::Address;
-use crate::clock::{Timestamp, iso};
+use crate::clock::Timestamp;
 use crate::config::Registration;
 use crate::model::by::By;
 use crate::model::id::SessionId;

@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::app::App;
+use crate::clock::iso;
 use crate::store::client_lists::ClientRow;
 use crate::store::grants::GrantCard;
 use crate::store::receipts::LedgerRow;
 use crate::store::sessions::SignedInBrowser;
 use crate::web::error::Result;
-use crate::web::page::iso;
 use crate::web::session::SignedIn;
 
 fn grant(grant: &GrantCard) -> Value {
