@@ -21,15 +21,11 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// # Errors
-    /// As [`absolute`].
     pub fn complete(&mut self) -> Result<(), Failure> {
         self.file = absolute(&self.file)?;
         Ok(())
     }
 
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App) -> Result<Value, Failure> {
         let Self { file, .. } = self;
         match app.store.backup(file.clone()).await {

@@ -62,8 +62,6 @@ fn client_id(text: &str) -> Result<ClientId, Failure> {
 }
 
 impl ClientCommand {
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::List(list) => {

@@ -94,9 +94,6 @@ impl Command {
     }
 
     /// Runs it in the process that holds the database.
-    ///
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App) -> Result<Value, Failure> {
         let by = By::operator(app.clock.now());
         match self {

@@ -56,8 +56,6 @@ impl From<drill::Error> for Failure {
 }
 
 impl Step {
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         let now = by.at;
         let outcome = match self {

@@ -52,9 +52,6 @@ pub async fn holder(database: &Path, absent: Absent) -> Result<Holder, Failure> 
 }
 
 /// Runs a command on the database of `config`.
-///
-/// # Errors
-/// With the exit code.
 pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
     let database = resolve(&config.database);
     // An empty one made here would be backed up, and nothing would say that it is not the server's.

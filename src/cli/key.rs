@@ -29,8 +29,6 @@ pub enum KeyCommand {
 }
 
 impl KeyCommand {
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::List => {

@@ -20,16 +20,12 @@ pub enum LedgerCommand {
 }
 
 impl LedgerCommand {
-    /// # Errors
-    /// As [`absolute`].
     pub fn complete(&mut self) -> Result<(), Failure> {
         let Self::Export { file } = self;
         *file = absolute(file)?;
         Ok(())
     }
 
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         let Self::Export { file } = self;
         let rows = ledger_file::export(&app.store, &file, by.at).await;

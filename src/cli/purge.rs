@@ -17,8 +17,6 @@ pub enum PurgeCommand {
 }
 
 impl PurgeCommand {
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App) -> Result<Value, Failure> {
         let Self::Status = self;
         let unfinished = app.store.unfinished_purges().await?;

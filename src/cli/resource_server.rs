@@ -84,8 +84,6 @@ fn server_id(text: &str) -> Result<ResourceServerId, Failure> {
 }
 
 impl ResourceServerCommand {
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::List => {

@@ -45,9 +45,6 @@ pub enum RevokeCommand {
 
 impl RevokeCommand {
     /// Reads the token.
-    ///
-    /// # Errors
-    /// When that can't be done.
     pub fn complete(&mut self) -> Result<(), Failure> {
         let Self::Token { from, token } = self else { return Ok(()) };
         if from != "-" {
@@ -57,8 +54,6 @@ impl RevokeCommand {
         Ok(())
     }
 
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::Client { id, reason } => {
@@ -93,9 +88,6 @@ async fn revoke_token(app: &App, token: &str, by: By) -> Result<Value, Failure> 
 }
 
 /// What a command that revokes a `what` answers.
-///
-/// # Errors
-/// With the exit code.
 pub fn receipt(what: &str, revoked: revoke::Result<revoke::Receipt>) -> Result<Value, Failure> {
     match revoked {
         Ok(receipt) => Ok(json!({ "receipt": receipt })),

@@ -76,9 +76,6 @@ impl PasswordFromStdin {
 
 impl UserCommand {
     /// Reads the password.
-    ///
-    /// # Errors
-    /// When that can't be done.
     pub fn complete(&mut self) -> Result<(), Failure> {
         if let Self::Add { password, .. } | Self::SetPassword { password, .. } = self {
             password.text = line_from_stdin()?;
@@ -86,8 +83,6 @@ impl UserCommand {
         Ok(())
     }
 
-    /// # Errors
-    /// With the exit code.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::List(list) => {
