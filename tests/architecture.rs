@@ -288,16 +288,18 @@ fn credentials_end_only_where_the_one_door_says() {
         "DELETE FROM tokens",
         "DELETE FROM sessions",
     ];
-    // Those of `Tx::revoke` with their tables, and what deletes rows that are dead or expired already.
+    // Those of `Tx::revoke` with their tables, what deletes rows that are dead or expired already, and its tests.
     let tables = [
         "store/access_tokens.rs",
         "store/clients.rs",
+        "store/expired.rs",
         "store/families.rs",
         "store/grants.rs",
-        "store/purges.rs",
+        "store/purge_statements.rs",
         "store/sessions.rs",
         "store/signing_keys.rs",
         "store/sqlite/copies.rs",
+        "store/sqlite/plans.rs",
         "store/users.rs",
     ];
     for File { path, module, code, .. } in &files {
@@ -390,7 +392,7 @@ fn the_files_that_the_architecture_page_names_are_there() {
     let named = text.split('`').skip(1).step_by(2).filter(|code| {
         ["src/", "tests/", "migrations/", "guard/"].iter().any(|folder| code.starts_with(folder))
     });
-    let named: Vec<&str> = named.collect();
+    let named: Vec<&str> = named.filter(|path| !path.contains('<')).collect();
     assert!(named.len() > 8, "{named:?}");
     for path in named {
         assert!(root.join(path).exists(), "{path}");

@@ -18,7 +18,6 @@ use super::purge_statements::{
     AUTHORIZATION_CODES, DELETE_FAMILY, Families, OF_CLIENT, OF_FAMILY, OF_GRANT, OF_USER, OneFamily, Rows,
     SESSIONS_OF_USER, TOKENS, TOKENS_OF_CLIENT,
 };
-use super::receipts::LedgerRow;
 use super::tokens::Kind;
 use super::{Result, Store, Tx, feed, tokens};
 
@@ -132,19 +131,24 @@ pub struct Left {
 }
 
 impl Store {
-    /// Counts what the purge of a ledger row has still to take, up to a million rows of each table.
-    pub async fn purge_left(&self, row: &LedgerRow) -> Result<Left> {
+    /// Counts what a purge has still to take of this subject under lower generations, up to a million rows of each table.
+    pub async fn purge_left(
+        &self,
+        purge: Purge,
+        subject: SubjectKind,
+        id: &str,
+        generation: Option<i64>,
+    ) -> Result<Left> {
         let mut left = Left::default();
-        let Purge::Running { mut step } = row.purge else { return Ok(left) };
+        let Purge::Running { mut step } = purge else { return Ok(left) };
         while step != PurgeStep::Done {
-            for &count in step.counts(row.subject_kind) {
-                let count =
-                    sqlx::query_scalar(count).bind(&row.subject_id).bind(row.generation).bind(MOST_COUNTED);
+            for &count in step.counts(subject) {
+                let count = sqlx::query_scalar(count).bind(id).bind(generation).bind(MOST_COUNTED);
                 let rows: i64 = count.fetch_one(&mut *self.page().await?).await?;
                 left.rows += rows;
                 left.is_more |= rows == MOST_COUNTED;
             }
-            step = step.next(row.subject_kind);
+            step = step.next(subject);
         }
         Ok(left)
     }

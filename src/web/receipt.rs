@@ -114,7 +114,7 @@ pub async fn receipt(
     let reach = Reach::of(&app, &rows, now).await?;
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows {
-        let left = app.store.purge_left(&row).await?;
+        let left = app.store.purge_left(row.purge, row.subject_kind, &row.subject_id, row.generation).await?;
         lines.push(Line { row, left });
     }
     let me = &signed_in.user.id;
