@@ -3,6 +3,6 @@
 pub mod claims;
 pub mod key;
 pub mod key_file;
-pub mod known;
+pub mod signature_cache;
 pub mod statement;
 pub mod token;

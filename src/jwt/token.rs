@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::jwt::claims::Claims;
 use crate::jwt::key::{PrivateKey, Verifier};
-use crate::jwt::known::Known;
+use crate::jwt::signature_cache::SignatureCache;
 use crate::model::key::PublicKey;
 
 /// Longer than any token that is signed here.
@@ -55,7 +55,7 @@ fn header(key: &PublicKey) -> String {
 pub struct Reader {
     keys: Vec<(String, Verifier)>,
     /// What these keys have signed: with another set of keys there is another reader.
-    known: Known,
+    signatures: SignatureCache,
 }
 
 impl Reader {
@@ -66,7 +66,7 @@ impl Reader {
             own.and_then(Verifier::of_own).or_else(|| Verifier::new(key))
         };
         let keys = keys.iter().filter_map(|key| Some((header(key), verifier(key)?))).collect();
-        Self { keys, known: Known::default() }
+        Self { keys, signatures: SignatureCache::default() }
     }
 
     /// The claims of a token that was signed here; it may have expired or been revoked.
@@ -79,7 +79,7 @@ impl Reader {
         let (_, verifier) = self.keys.iter().find(|(own, _)| own == header)?;
         // Strict by default: no padding, no stray bits, so no second text for one signature.
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
-        if !self.known.is_good(text, || verifier.accepts(signed.as_bytes(), &signature)) {
+        if !self.signatures.is_good(text, || verifier.accepts(signed.as_bytes(), &signature)) {
             return None;
         }
         serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()

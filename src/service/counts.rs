@@ -1,8 +1,9 @@
 //! What a revocation of an app would hit: counted when a page is shown, and kept for a minute where that took long.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use quick_cache::sync::Cache;
 
 use crate::clock::{Clock, Timestamp};
 use crate::model::client::Client;
@@ -13,8 +14,7 @@ use crate::store::{self, Store};
 /// A count that took longer is kept.
 const SLOW: Duration = Duration::from_millis(50);
 const KEPT_FOR: Duration = Duration::from_secs(60);
-/// Kept counts at the most; one more empties the lot.
-const MOST: usize = 1_000;
+const KEPT: usize = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counted {
@@ -25,8 +25,14 @@ pub struct Counted {
 /// Slow counts of the last minute. Cheap to clone.
 ///
 /// The generation is part of the key, so what was counted before a revocation is never shown after it.
-#[derive(Clone, Default)]
-pub struct Counts(Arc<Mutex<HashMap<(ClientId, i64), Counted>>>);
+#[derive(Clone)]
+pub struct Counts(Arc<Cache<(ClientId, i64), Counted>>);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(Arc::new(Cache::new(KEPT)))
+    }
+}
 
 impl Counts {
     /// Users, devices and tokens of a client, none while it may not act.
@@ -44,22 +50,13 @@ impl Counts {
         }
         let counted = Counted { numbers: store.client_numbers(&client.id).await?, at: began };
         if clock.now().since(began) > SLOW {
-            self.keep(key, counted);
+            self.0.insert(key, counted);
         }
         Ok(counted)
     }
 
     fn kept(&self, key: &(ClientId, i64), now: Timestamp) -> Option<Counted> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.get(key).filter(|counted| now.since(counted.at) < KEPT_FOR).copied()
-    }
-
-    fn keep(&self, key: (ClientId, i64), counted: Counted) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= MOST {
-            counts.clear();
-        }
-        counts.insert(key, counted);
+        self.0.get(key).filter(|counted| now.since(counted.at) < KEPT_FOR)
     }
 }
 
@@ -72,7 +69,7 @@ mod tests {
         let at = Timestamp::from_millis(1_000_000);
         let (counts, client) = (Counts::default(), ClientId::generate(at));
         let counted = Counted { numbers: Numbers { users: 1, devices: 2, tokens: 3 }, at };
-        counts.keep((client.clone(), 7), counted);
+        counts.0.insert((client.clone(), 7), counted);
         assert_eq!(counts.kept(&(client.clone(), 7), at.plus(Duration::from_secs(59))), Some(counted));
         assert_eq!(counts.kept(&(client.clone(), 7), at.plus(KEPT_FOR)), None);
         assert_eq!(counts.kept(&(client, 8), at), None);
