@@ -2,7 +2,7 @@
 //!
 //! [`Tx::revoke`] ends something in its table (a status, a generation, or a token's row), writes the ledger row, adds the
 //! entry to what is dead, and queues the purge. The statements that end something are private to the store, so no verb can
-//! do one of these and forget another. What kills what:
+//! do one of these and forget another. `Tx::end_silently` is the exception, and `tests/architecture.rs` says who may call it. What kills what:
 //! - Authorization codes are held against the statuses and generations in the tables (`authorization_codes`).
 //! - Access tokens, JWTs included, and refresh tokens are held against what is dead (`dead`), which is read from the ledger
 //!   and from unfinished purges at the start.

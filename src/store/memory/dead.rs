@@ -154,7 +154,8 @@ impl Store {
         dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id)))
     }
 
-    /// The time, or a later one if what had expired by then was deleted before the clock was set back.
+    /// The time, or a later one if what had expired by then was deleted before the clock was set back. For opaque tokens: a
+    /// JWT has no row that could have been deleted.
     pub(in crate::store) fn no_earlier_than_deletions(&self, now: Timestamp) -> Timestamp {
         now.max(Timestamp::from_millis(self.published().dead.expired_through.load(Ordering::SeqCst)))
     }

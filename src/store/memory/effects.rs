@@ -18,7 +18,7 @@ pub(in crate::store) struct Effects {
     /// The sequence of the newest ledger row.
     pub(in crate::store) ledger_head: Option<i64>,
     pub(in crate::store) keys_version: Option<i64>,
-    /// Whether a client, a resource server, a scope or a key changed.
+    /// Whether a client, a resource server or a scope changed.
     pub(in crate::store) moves_version: bool,
 }
 
@@ -28,8 +28,8 @@ pub(in crate::store) struct Published {
     pub(in crate::store) dead: Arc<DeadSet>,
     pub(in crate::store) ledger_head: Arc<watch::Sender<i64>>,
     pub(in crate::store) keys_version: Arc<watch::Sender<i64>>,
-    /// Moves with every change of a client, a resource server, a scope or a key. Whatever is kept in memory of these says
-    /// of which version it was made.
+    /// Moves with every change of a client, a resource server or a scope. What is kept in memory of these is kept with the
+    /// version it was made from.
     version: Arc<watch::Sender<u64>>,
     /// The same number, for readers that have no time for a lock.
     version_now: Arc<AtomicU64>,
