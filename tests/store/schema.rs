@@ -83,7 +83,7 @@ fn schema(database: &rusqlite::Connection) -> BTreeSet<String> {
     let plain = |sql: String| {
         let code: Vec<_> = sql.lines().map(|line| line.split("--").next().unwrap()).collect();
         let words: Vec<_> = code.iter().flat_map(|line| line.split_whitespace()).collect();
-        words.join(" ").replace(" ,", ",").replace('"', "")
+        words.join(" ").replace(" ,", ",").replace(" )", ")").replace('"', "")
     };
     rows.map(|row| plain(row.unwrap())).collect()
 }
