@@ -1,10 +1,10 @@
 //! All SQL. Reads are methods of [`Store`], writes of [`Tx`]: the type says what needs a transaction.
 //!
-//! Three ways to the one SQLite file:
-//! - [`Store::write`]: one thread that alone writes, and commits many requests' work at once;
-//! - look-ups by key for the protocol endpoints, on a few connections of their own, within
-//!   microseconds and so without leaving the caller's thread;
-//! - pages, through an ordinary pool of readers.
+//! There are three ways to the one SQLite file:
+//! - [`Store::write`]: one thread does all writing, and commits the work of many requests at once.
+//! - Look-ups by key for the protocol endpoints: a few connections that serve nothing else. A look-up takes
+//!   microseconds, so it runs on the caller's thread.
+//! - Pages: an ordinary pool of readers.
 
 pub mod access_tokens;
 pub mod audit;
@@ -64,19 +64,19 @@ use sqlite::writer::Writer;
 /// Why the store did not do what it was asked. Absence is an `Option`, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Locked, full, read-only, damaged or shutting down: nothing was changed.
+    /// The database is locked, full, read-only, damaged or shutting down. Nothing was changed.
     #[error("the database did not answer: {0}")]
     Unavailable(String),
     /// Something with this name exists already.
     #[error("it exists already")]
     Exists,
-    /// What was taken back since it was made would work again.
+    /// The file is a backup: what was revoked after it was made would work again.
     #[error(
         "{0} is a copy that rescind backup made, and nobody serves it as it is: rescind restore {0} ends what it \
          would bring back"
     )]
     Copy(String),
-    /// The person who acts on a page may no longer do so: nothing was changed.
+    /// The person who acts on a page may no longer do so. Nothing was changed.
     #[error("{0}")]
     Denied(Denial),
 }
@@ -84,7 +84,7 @@ pub enum Error {
 /// What has changed about a person since their request arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// The session ended, or the account, its password or a generation moved under it.
+    /// The session ended, or the account's status, its password or a generation has changed since it began.
     #[error("the session has ended")]
     SignedOut,
     /// The role is lower than the page asks for.
@@ -140,8 +140,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Brings the file to the newest schema and opens it. Whoever calls this holds its
-    /// [`sqlite::lock::DatabaseLock`].
+    /// Migrates the file to the newest schema and opens it. The caller must hold its [`sqlite::lock::DatabaseLock`].
     ///
     /// # Errors
     /// [`Error::Copy`] for a backup; when the file can't be read, written or migrated.
@@ -152,7 +151,7 @@ impl Store {
         Self::open_copy(path).await
     }
 
-    /// The same for a file that may be a backup: for its restoration alone.
+    /// The same for a file that may be a backup. Only for its restoration.
     ///
     /// # Errors
     /// When the file can't be read, written or migrated.
@@ -189,11 +188,11 @@ impl Store {
         })
     }
 
-    /// Runs `work` in a write transaction and answers once it is durable.
+    /// Runs `work` in a write transaction and returns once it is durable.
     ///
-    /// Work runs in the order of its arrival. An `Err` from it undoes all that it did; so does a
-    /// failure of the commit, which is then the answer. Work that has been handed over runs to its
-    /// end, whether or not the caller waits. It may run twice: then nothing stands of the first time.
+    /// Work runs in the order of its arrival. If it returns an `Err`, all that it did is undone. If the commit fails,
+    /// all is undone too, and the failure is returned. Work that has been queued runs to its end, even if the caller no
+    /// longer waits. It may run twice: then all that the first run did has been undone.
     ///
     /// # Errors
     /// What `work` returned, or [`Error::Unavailable`].
@@ -211,10 +210,10 @@ impl Store {
         result
     }
 
-    /// Runs `work` as an act of `by`: in one transaction with the check that the person still may.
+    /// Runs `work` as an act of `by`, and checks in the same transaction that the person may still do it.
     ///
-    /// A person's session and role are looked up when the head of a request arrives; its body may
-    /// follow much later. So they are checked here, where the act is done, for every act on a page.
+    /// A person's session and role are looked up when the head of a request arrives; its body may follow much later. So
+    /// they are checked again here, for every act on a page.
     ///
     /// # Errors
     /// [`Error::Denied`] when the session has ended or the role is too low; else as [`Store::write`].
@@ -234,7 +233,7 @@ impl Store {
         .await
     }
 
-    /// A connection for a page, once one is free.
+    /// A connection for a page. Waits until one is free.
     async fn page(&self) -> Result<PoolConnection<Sqlite>> {
         let began = Instant::now();
         let connection = self.pages.acquire().await;
@@ -246,17 +245,16 @@ impl Store {
         &self.metrics
     }
 
-    /// Whether the database's name still stands for the file that was opened.
+    /// Whether the database's path still leads to the file that was opened.
     pub fn is_in_place(&self) -> bool {
         self.writer.is_in_place()
     }
 
-    /// Whether its lock file is still the one that was there when the database was opened.
+    /// Whether the lock file is still the one that was there when the database was opened.
     pub fn is_lock_in_place(&self) -> bool {
         self.writer.is_lock_in_place()
     }
 
-    /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -266,17 +264,17 @@ impl Store {
         self.published().dead.is_purging()
     }
 
-    /// The sequence of the newest committed ledger row, whenever it moves.
+    /// The sequence of the newest committed ledger row. Notifies of every new one.
     pub fn ledger_head(&self) -> watch::Receiver<i64> {
         self.published().ledger_head.subscribe()
     }
 
-    /// Of clients, resource servers and scopes, of which others keep something in memory.
+    /// The version of clients, resource servers and scopes. What is kept of them in memory is read again once it moves.
     fn version(&self) -> u64 {
         self.published().version()
     }
 
-    /// Moves when a client, a resource server or a scope has changed.
+    /// Notifies when a client, a resource server or a scope has changed.
     pub fn version_moved(&self) -> watch::Receiver<u64> {
         self.published().version_moved()
     }
@@ -285,14 +283,15 @@ impl Store {
         self.writer.published()
     }
 
-    /// Waits for the work that was handed over, then closes the file.
+    /// Waits for queued work, then closes the file.
     pub async fn close(&self) {
         self.writer.close().await;
         self.pages.close().await;
     }
 }
 
-/// The rows that can be read. One that can't be is logged and left out: it takes no list down with it.
+/// The rows that can be read. A row that can't be read is logged and left out, so that the rest of a list is still
+/// shown.
 fn readable<'r, T: sqlx::FromRow<'r, SqliteRow>>(rows: &'r [SqliteRow]) -> Vec<T> {
     let read = |row| match T::from_row(row) {
         Ok(value) => Some(value),

@@ -27,7 +27,7 @@ const FACTS: &str = "SELECT family, \"grant\", client, user, server_generation, 
 const OWNED: &str = "SELECT client, \"grant\", user, audience FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 const DELETE: &str = "DELETE FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 
-/// A token as it was minted. Nothing of it ever changes.
+/// A token as it was minted. None of this ever changes.
 pub struct AccessTokenFacts {
     /// Its public name, the `jti` of RFC 7519 §4.1.7.
     pub id: String,
@@ -55,8 +55,8 @@ impl AccessTokenFacts {
 }
 
 impl Store {
-    /// A live token: its row is there or was, it has not expired, and nothing that it hangs on was revoked
-    /// (`super::memory::dead` says why that is enough).
+    /// A live token: it has not expired, and neither the token nor anything that it depends on was revoked. Its row may
+    /// be gone already if its facts are cached (`super::memory::dead` says why that is enough).
     pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
         let facts = match self.access_tokens.get(token) {
             Some(facts) => facts,
@@ -84,7 +84,7 @@ pub struct Allowance<'a> {
     pub expires_at: Timestamp,
 }
 
-/// Whose a token is, and where it was accepted.
+/// Whose token it is, and where it is accepted.
 pub struct OwnedToken {
     pub client: ClientId,
     pub grant: Option<GrantId>,
@@ -123,8 +123,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// For client_credentials: stamps with the current generations in the statement that checks
-    /// the client's status. `false` if it may not act.
+    /// For client_credentials. One statement checks the client's status and stamps the token with the current
+    /// generations. `false` if the client may not act.
     pub fn insert_client_access_token(
         &self,
         token: &Digest,
@@ -159,7 +159,7 @@ impl Tx<'_> {
         self.one(OWNED, params![place(token, Kind::Access), rest(token)], owned)
     }
 
-    /// How many rows went: one, or none if there was no such token.
+    /// The number of deleted rows: 1, or 0 if there was no such token.
     pub(super) fn delete_access_token(&self, token: &Digest) -> Result<i64> {
         self.delete(DELETE, params![place(token, Kind::Access), rest(token)])
     }

@@ -1,6 +1,6 @@
 //! The `audit` table: acts that give power or change who has it, and end no credential. Rows never change.
 //!
-//! What somebody wrote about an act, and the address that it came from, stand in `receipt_notes`.
+//! The reason that somebody gave for an act, and the address that it came from, are in `receipt_notes`.
 
 use rusqlite::params;
 
@@ -12,7 +12,7 @@ use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO audit (receipt_id, at, act, actor_kind, actor_id, origin, object_kind, object_id, \
     grant_id, client_id, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-/// An act of several rows has one note.
+/// One note for each act, even if the act has several rows.
 const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason, detail, address, actor_id) \
     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (receipt_id) DO UPDATE SET detail = coalesce(excluded.detail, detail)";
 const ERASE_ADDRESSES: &str =
@@ -39,7 +39,7 @@ impl Tx<'_> {
         self.insert_note(&record.receipt, by, record.detail.as_deref())
     }
 
-    /// Keeps why and from where an act was done, and `detail` of what it changed.
+    /// Stores the reason and the address of an act, and `detail` of what it changed.
     pub fn insert_note(&self, receipt: &ReceiptId, by: &By, detail: Option<&str>) -> Result<()> {
         if by.reason.is_none() && by.address.is_none() && detail.is_none() {
             return Ok(());
@@ -50,7 +50,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets where a person's acts came from.
+    /// Erases the addresses that a person's acts came from.
     pub fn erase_addresses(&self, user: &UserId) -> Result<()> {
         self.run(ERASE_ADDRESSES, [user])?;
         Ok(())

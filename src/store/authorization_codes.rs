@@ -13,7 +13,7 @@ use super::{Result, Tx};
 const INSERT: &str = "INSERT INTO authorization_codes (digest, family_id, grant_id, client_id, user_id, \
     server_generation, client_generation, user_generation, scope, redirect_uri, code_challenge, created_at, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-/// A code is live while all that it was stamped with is open and current. Tokens do without this: they are held against
+/// A code is live while all that it was stamped with is open and current. Tokens are checked in another way: against
 /// what is dead (`super::memory::dead`).
 const USE: &str = "UPDATE authorization_codes AS a SET used_at = ?5 WHERE digest = ?1 AND client_id = ?2 \
     AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NULL AND expires_at > ?5 AND EXISTS \
@@ -39,7 +39,7 @@ pub struct NewCode {
     pub expires_at: Timestamp,
 }
 
-/// What a token request shows to redeem a code; all of it must be right.
+/// What a token request shows to redeem a code. All of it must be right (RFC 6749 §4.1.3, RFC 7636 §4.6).
 pub struct Redemption {
     pub code: Digest,
     pub client: ClientId,
@@ -53,12 +53,12 @@ pub struct Exchanged {
     pub scope: Scope,
     /// What the grant's generation was when its code was exchanged.
     pub grant_generation: i64,
-    /// The family stays at least until then.
+    /// The family's row stays at least until then.
     pub kept_until: Timestamp,
 }
 
 impl Exchanged {
-    /// From the columns that follow a stamp's: scope, the grant's generation, and until when the family is kept.
+    /// Reads the columns that follow the stamp: scope, the grant's generation, and until when the family is kept.
     pub(super) fn from_row(stamp: Stamp, row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self { stamp, scope: row.get(7)?, grant_generation: row.get(8)?, kept_until: row.get(9)? })
     }
@@ -87,7 +87,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Uses a code up. `None` unless everything is right and it is live and unused.
+    /// Marks a code as used. `None` unless everything is right and it is live and unused.
     pub fn use_authorization_code(&self, with: &Redemption, now: Timestamp) -> Result<Option<Exchanged>> {
         self.one(USE, params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
             let stamp = Stamp {
@@ -101,7 +101,7 @@ impl Tx<'_> {
         })
     }
 
-    /// The family of a used code that is shown again by its own client, with everything else right.
+    /// The family of a used code that its own client shows again, with everything else right.
     pub fn replayed_code_family(&self, with: &Redemption, now: Timestamp) -> Result<Option<FamilyId>> {
         self.one(
             REPLAYED,
@@ -110,7 +110,7 @@ impl Tx<'_> {
         )
     }
 
-    /// Whether the client's code was asked for with a challenge; `None` for an unknown code.
+    /// Whether the authorization request for this code had a challenge. `None` for an unknown code.
     pub fn code_has_challenge(&self, code: &Digest, client: &ClientId) -> Result<Option<bool>> {
         self.one(HAS_CHALLENGE, params![code, client], |row| row.get(0))
     }

@@ -1,4 +1,4 @@
-//! Clients in lists, and what a revocation would hit: counted when a page is shown, never kept.
+//! Clients in lists, and what a revocation would end: counted when a page is shown, stored nowhere.
 
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteRow;
@@ -11,7 +11,8 @@ use crate::model::user::Username;
 
 use super::{Result, Store, readable};
 
-/// Open grants, open families and access tokens of the client `c` that are live but for their expiry.
+/// Open grants, open families and access tokens of the client `c` under its current generation. Expired ones count as
+/// long as they have a row.
 macro_rules! numbers {
     () => {
         concat!(
@@ -43,8 +44,7 @@ macro_rules! list {
     };
 }
 
-/// ?1: the whole of an id, an owner's name, or empty; ?2: a status or empty; ?3: rows to pass over; ?4: part of a
-/// name, folded.
+/// ?1: a whole id, an owner's name, or empty; ?2: a status or empty; ?3: rows to skip; ?4: part of a name, folded.
 macro_rules! search {
     ($order:literal) => {
         list!(concat!(
@@ -65,7 +65,7 @@ const BY_AGE: &str = search!("c.created_at DESC");
 const BY_NAME: &str = search!("t.folded_name");
 const BY_STATUS: &str = search!("c.status");
 
-/// What a revocation of a client's tokens would hit.
+/// What a revocation of a client's tokens would end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
 pub struct Numbers {
     pub users: i64,
@@ -139,7 +139,7 @@ pub struct Rows<T> {
 }
 
 impl<T> Rows<T> {
-    /// From a query that asks for one row more than a page holds.
+    /// The query must ask for one row more than a page holds.
     pub(super) fn of_page<'r>(rows: &'r [SqliteRow]) -> Self
     where
         T: FromRow<'r, SqliteRow>,
@@ -150,7 +150,7 @@ impl<T> Rows<T> {
 }
 
 impl Store {
-    /// Counts what a revocation would hit; takes as long as there is to count.
+    /// Counts what a revocation would end. This takes longer the more there is to count.
     pub async fn client_numbers(&self, id: &ClientId) -> Result<Numbers> {
         Ok(sqlx::query_as(NUMBERS)
             .bind(id)

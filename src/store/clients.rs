@@ -27,7 +27,7 @@ macro_rules! select {
 
 const BY_ID: &str = select!("id = ?1");
 const BY_OWNER: &str = select!("id = ?1 AND owner_id = ?2");
-/// The newest has no end; whoever rotates again and again keeps that one and the longest lasting.
+/// The newest secret has no end. If there are more than 8, the limit keeps that one and those that end last.
 const SECRETS: &str = "SELECT digest, expires_at FROM client_secrets WHERE client_id = ?1 \
     AND (expires_at IS NULL OR expires_at > ?2) ORDER BY expires_at IS NULL DESC, expires_at DESC LIMIT 8";
 const INSERT: &str = "INSERT INTO clients (id, owner_id, name, publisher, kind, status, status_at, status_reason, \
@@ -51,7 +51,8 @@ const SET_OWNER: &str = "UPDATE clients SET owner_id = ?2 WHERE id = ?1 AND stat
 const BEGIN_JWT: &str = "INSERT INTO jwt_spells (client_id, began_at) VALUES (?1, ?2) \
     ON CONFLICT (client_id, began_at) DO UPDATE SET left_at = NULL";
 const LEAVE_JWT: &str = "UPDATE jwt_spells SET left_at = ?2 WHERE client_id = ?1 AND left_at IS NULL";
-/// Whether JWTs of a client may have been about at ?2: it got them then, or had since ?3.
+/// Whether a client may have held JWTs at ?2: it had begun to get them by then, and still gets them or stopped after
+/// ?3.
 const HAD_JWTS: &str = "SELECT 1 FROM jwt_spells WHERE client_id = ?1 AND began_at <= ?2 \
     AND (left_at IS NULL OR left_at > ?3)";
 const ANY_HAD_JWTS: &str = "SELECT 1 WHERE EXISTS (SELECT 1 FROM jwt_spells WHERE left_at IS NULL AND began_at <= ?1) \
@@ -69,14 +70,14 @@ const SECRET_ROWS: &str = "SELECT id, created_at, expires_at FROM client_secrets
 const BAN_DOMAIN: &str =
     "INSERT INTO banned_domains (domain, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const IS_BANNED: &str = "SELECT 1 FROM banned_domains WHERE domain = ?1";
-/// What a client's own token is minted under.
+/// The generations that a client's own token is stamped with.
 const TERMS: &str = "SELECT s.generation, c.generation FROM server AS s, clients AS c \
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active'";
 const OWNS_ANY: &str =
     "SELECT 1 FROM clients WHERE owner_id = ?1 AND status IN ('active', 'suspended') LIMIT 1";
 const ACTIVE_OF_OWNER: &str = "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id";
 
-/// Clients that a thread keeps.
+/// The size of a thread's cache of clients.
 const CACHED: usize = 256;
 
 /// A valid secret, as its owner sees it.
@@ -94,7 +95,7 @@ pub struct ClientChange {
     pub earlier: String,
 }
 
-/// A client, and by what it proves itself: two secrets while a rotation overlaps.
+/// A client and its secrets: more than one while a rotation overlaps.
 #[derive(Debug)]
 pub struct ClientAndSecrets {
     client: Client,
@@ -117,7 +118,7 @@ impl Deref for ClientAndSecrets {
     }
 }
 
-/// Clients that were asked for since the version moved.
+/// A cache of clients. It is thrown away when the version moves.
 pub(super) struct CachedClients(Cache<ClientId, Arc<ClientAndSecrets>>);
 
 impl Default for CachedClients {
@@ -154,14 +155,14 @@ fn is_banned(c: &rusqlite::Connection, uri: &RedirectUri) -> rusqlite::Result<bo
     Ok(false)
 }
 
-/// From one read.
+/// Reads both from one state of the database.
 fn client_and_secrets(
     c: &rusqlite::Connection,
     id: &ClientId,
     now: Timestamp,
 ) -> rusqlite::Result<Option<ClientAndSecrets>> {
     let mut by_id = c.prepare_cached(BY_ID)?;
-    // As long as these rows are open, the read goes on.
+    // While these rows are open, both statements belong to one read transaction.
     let mut rows = by_id.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let client = client(row)?;
@@ -173,17 +174,17 @@ fn client_and_secrets(
 }
 
 impl Store {
-    /// Whether a client got JWTs at `at`, or had after `since`.
+    /// Whether a client may have held JWTs at `at`: it got them by then, and still does or stopped after `since`.
     pub fn had_jwts(&self, client: &ClientId, at: Timestamp, since: Timestamp) -> Result<bool> {
         self.lookup(|c| c.any(HAD_JWTS, params![client, at, since]))
     }
 
-    /// Whether any client did; a drill's own never counts.
+    /// The same for any client. A drill's client never counts.
     pub fn any_had_jwts(&self, at: Timestamp, since: Timestamp) -> Result<bool> {
         self.lookup(|c| c.any(ANY_HAD_JWTS, [at, since]))
     }
 
-    /// Whether a banned app sent people where this address leads.
+    /// Whether the address leads to a domain that a banned app sent people to.
     pub fn is_banned(&self, uri: &RedirectUri) -> Result<bool> {
         self.lookup(|c| is_banned(c, uri))
     }
@@ -211,8 +212,8 @@ impl Store {
         Ok(read)
     }
 
-    /// What a client's own token is minted under; `None` if the client may not act. One statement
-    /// checks the one and reads the other.
+    /// The generations that a client's own token is stamped with. `None` if the client may not act. One statement does
+    /// both.
     pub fn client_generations(&self, client: &ClientId) -> Result<Option<Generations>> {
         let generations = |row: &rusqlite::Row<'_>| {
             Ok(Generations { server: row.get(0)?, client: row.get(1)?, user: None })
@@ -277,15 +278,15 @@ impl Tx<'_> {
         self.any(EXISTS, [id])
     }
 
-    /// All that was minted for the client so far dies with this. `None` for an unknown client, and
-    /// where the generation is no longer the one that was `seen`.
+    /// Revokes all that was minted for the client so far. `None` for an unknown or deleted client, and if the
+    /// generation is no longer the one that was `seen`.
     pub(super) fn move_client_generation(&self, id: &ClientId, seen: Option<i64>) -> Result<Option<i64>> {
         self.version_moves();
         self.one(MOVE_GENERATION, params![id, seen], |row| row.get(0))
     }
 
-    /// Suspends, bans or deletes; all that was minted so far dies. `None` if it is so already, or
-    /// may not become so: what is banned or deleted stays it.
+    /// Suspends, bans or deletes a client, and revokes all that was minted for it so far. `None` if it has this status
+    /// already, or may not get it: banned and deleted clients stay so.
     pub(super) fn shut_client(&self, id: &ClientId, status: &ClientStatus) -> Result<Option<i64>> {
         self.version_moves();
         let (at, reason) = match status {
@@ -296,15 +297,14 @@ impl Tx<'_> {
             ClientStatus::Active => return Ok(None),
         };
         let generation = self.one(SHUT, params![id, status.as_str(), at, reason], |row| row.get(0))?;
-        // A suspended one may come back.
+        // A suspended client may be reinstated.
         if generation.is_some() && !matches!(status, ClientStatus::Suspended { .. }) {
             self.note_jwt_left(id, *at)?;
         }
         Ok(generation)
     }
 
-    /// Lets a suspended client act again; what died stays dead. `None` if it is not suspended, or
-    /// `by` owns it.
+    /// Reinstates a suspended client; its earlier tokens stay revoked. `None` if it is not suspended, or `by` owns it.
     pub fn reinstate_client(&self, id: &ClientId, by: &UserId, now: Timestamp) -> Result<Option<i64>> {
         self.version_moves();
         self.one(REINSTATE, params![id, by, now], |row| row.get(0))
@@ -331,26 +331,26 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// Makes an app another developer's. `false` for an unknown or deleted one.
+    /// Gives an app to another developer. `false` for an unknown or deleted one.
     pub fn set_client_owner(&self, client: &ClientId, owner: &UserId) -> Result<bool> {
         let rows = self.run(SET_OWNER, params![client, owner])?;
         self.version_moves();
         Ok(rows == 1)
     }
 
-    /// Notes that a client gets JWTs from now on. A drill's does so without a note: no service accepts them.
+    /// Notes that a client gets JWTs from now on. A drill's client gets them without a note, since no API accepts them.
     pub fn note_jwt_begun(&self, client: &ClientId, now: Timestamp) -> Result<()> {
         self.run(BEGIN_JWT, params![client, now])?;
         Ok(())
     }
 
-    /// Notes that a client gets no more JWTs; it may hold some.
+    /// Notes that a client gets no more JWTs. It may still hold some.
     pub fn note_jwt_left(&self, client: &ClientId, now: Timestamp) -> Result<()> {
         self.run(LEAVE_JWT, params![client, now])?;
         Ok(())
     }
 
-    /// Keeps what a registration said before a change.
+    /// Stores what a registration said before a change.
     pub fn insert_client_change(
         &self,
         client: &ClientId,
@@ -362,12 +362,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether a registration has said something else since `since`.
+    /// Whether a registration has changed after `since`.
     pub fn client_has_changed(&self, client: &ClientId, since: Timestamp) -> Result<bool> {
         self.any(HAS_CHANGED, params![client, since])
     }
 
-    /// Lets all secrets of a client end at `at`, unless they end before.
+    /// Makes all secrets of a client expire at `at`, unless they expire earlier.
     pub fn expire_client_secrets(&self, client: &ClientId, at: Timestamp) -> Result<()> {
         self.run(EXPIRE_SECRETS, params![client, at])?;
         self.version_moves();
@@ -385,7 +385,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Whether a banned app sent people where this address leads.
+    /// Whether the address leads to a domain that a banned app sent people to.
     pub fn is_banned(&self, uri: &RedirectUri) -> Result<bool> {
         Ok(is_banned(self.connection, uri)?)
     }
@@ -394,12 +394,12 @@ impl Tx<'_> {
         self.all(ACTIVE_OF_OWNER, [owner], |row| row.get(0))
     }
 
-    /// Whether a person has apps that nobody else could look after; banned ones need nobody.
+    /// Whether a person owns apps that need an owner. Banned apps need none.
     pub fn owns_clients(&self, owner: &UserId) -> Result<bool> {
         self.any(OWNS_ANY, [owner])
     }
 
-    /// As it stands in this transaction.
+    /// As this transaction sees it.
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
         self.one(BY_ID, [id], client)
     }

@@ -1,4 +1,4 @@
-//! How the model's types stand in columns, for both drivers: one conversion per type.
+//! How the model's types are stored in columns, for both drivers: one conversion per type.
 //!
 //! Input is parsed strictly, rows are read leniently: what an earlier version accepted stays readable.
 
@@ -24,8 +24,8 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::user::{Role, UserStatus, Username};
 
-/// Types in one column: what the column is read as and by which method, what is written into it, and for each type
-/// how it is read and written.
+/// Types that are stored in one column. First: the type that the column is read as, the method that reads it, and the
+/// type that is written. Then, for each type, how it is read and written.
 macro_rules! columns {
     ($read_as:ty, $get:ident, $write_as:ty; $($type:ty: $read:expr, $write:expr;)+) => {$(
         impl ToSql for $type {
@@ -115,14 +115,14 @@ impl ToSql for Audiences {
     }
 }
 
-/// NULL stands for everyone.
+/// NULL means everyone.
 impl FromSql for Audiences {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str_or_null().map(Self::from_column)
     }
 }
 
-/// Of the columns `client_status`, `client_status_at` and `client_status_reason`.
+/// From the columns `client_status`, `client_status_at` and `client_status_reason`.
 impl FromRow<'_, SqliteRow> for ClientStatus {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let name = row.try_get("client_status")?;
@@ -130,14 +130,14 @@ impl FromRow<'_, SqliteRow> for ClientStatus {
     }
 }
 
-/// Of the columns `user_status` and `user_status_at`.
+/// From the columns `user_status` and `user_status_at`.
 impl FromRow<'_, SqliteRow> for UserStatus {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(Self::stored(row.try_get("user_status")?, row.try_get("user_status_at")?))
     }
 }
 
-/// Of the columns `grant_status` and `ended_at`.
+/// From the columns `grant_status` and `ended_at`.
 impl FromRow<'_, SqliteRow> for GrantStatus {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         match row.try_get("grant_status")? {
@@ -147,7 +147,7 @@ impl FromRow<'_, SqliteRow> for GrantStatus {
     }
 }
 
-/// Of the columns `step` and `finished_at`, which are null where there is no purge.
+/// From the columns `step` and `finished_at`. Both are NULL if there is no purge.
 impl FromRow<'_, SqliteRow> for Purge {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         Ok(match (row.try_get("step")?, row.try_get("finished_at")?) {
@@ -158,7 +158,7 @@ impl FromRow<'_, SqliteRow> for Purge {
     }
 }
 
-/// Of the columns `actor_kind` and `actor_id`.
+/// From the columns `actor_kind` and `actor_id`.
 impl FromRow<'_, SqliteRow> for Actor {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let (kind, id): (&str, Option<&str>) = (row.try_get("actor_kind")?, row.try_get("actor_id")?);

@@ -32,7 +32,7 @@ fn drill(row: &Row<'_>) -> rusqlite::Result<Drill> {
 }
 
 impl Store {
-    /// How the last drill went, if there was any.
+    /// The result of the last drill, if there was one.
     pub fn last_drill(&self) -> Result<Option<Drill>> {
         self.lookup(|c| c.one(LAST, [], drill))
     }
@@ -48,7 +48,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// `false` where none ever began.
+    /// `false` if no drill ever began.
     pub fn end_drill(&self, outcome: Outcome, now: Timestamp) -> Result<bool> {
         let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         let (word, rounds, times) = match outcome {

@@ -1,4 +1,4 @@
-//! What has expired leaves, slice by slice.
+//! Deletes what has expired, slice by slice.
 
 use rusqlite::params;
 
@@ -8,14 +8,14 @@ use crate::model::act::{ACCEPTED_AFTER_EXPIRY, RETENTION};
 use super::purges::Slice;
 use super::{Result, Tx};
 
-/// What is found through families.
+/// Tokens and codes. A revocation finds most of them through their families.
 const EXPIRED_OF_FAMILIES: [&str; 2] = [
     "DELETE FROM tokens WHERE place IN (SELECT place FROM tokens \
         WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
     "DELETE FROM authorization_codes WHERE digest IN (SELECT digest FROM authorization_codes \
         WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
 ];
-/// Families whose last credential has expired.
+/// Families of which every credential has expired.
 const EXPIRED_FAMILIES: &str = "DELETE FROM families WHERE id IN (SELECT id FROM families \
     WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 const EXPIRED_APART: [&str; 3] = [
@@ -26,16 +26,17 @@ const EXPIRED_APART: [&str; 3] = [
     "DELETE FROM earlier_resource_server_secrets WHERE digest IN (SELECT digest FROM earlier_resource_server_secrets \
         WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)",
 ];
-/// A guard may accept a JWT for a while after its expiry, and longer if a clock is set back.
+/// These rows stay for a while after the expiry: a guard may still accept the JWT then, and longer if a clock is set
+/// back.
 const EXPIRED_REVOCATIONS: &str = "DELETE FROM revoked_tokens WHERE id IN (SELECT id FROM revoked_tokens \
     WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
 
 impl Tx<'_> {
-    /// Removes at most `rows` expired rows of each table.
+    /// Deletes at most `rows` expired rows of each table.
     ///
-    /// A used code and a superseded refresh token stay until their own expiry: they prove a replay. A family stays while
-    /// anything that has expired is found through it: a clock that is set back would make that live again, and no
-    /// revocation could find it. It also stays while a guard may still accept a JWT of it, so that it can be closed.
+    /// A used code and a superseded refresh token stay until their own expiry, because they prove a replay. A family
+    /// stays while it has expired tokens or codes: if the clock is set back, they are live again, and a revocation has
+    /// to find them. It also stays while a guard may still accept one of its JWTs, so that it can be closed.
     pub fn purge_expired_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
         let takes_all = |statement: &str, until: Timestamp| -> Result<bool> {
             Ok(self.delete(statement, params![until, rows])? < rows)

@@ -1,4 +1,4 @@
-//! The `families` table: devices.
+//! The `families` table. Pages call a family a device.
 
 use rusqlite::params;
 
@@ -20,7 +20,7 @@ const GRANT_USED: &str =
 const CLOSE: &str = "UPDATE families SET status = 'closed' WHERE id = ?1 AND status = 'open' \
     RETURNING grant_id, client_id, user_id";
 const OF_USER: &str = "SELECT 1 FROM families WHERE id = ?1 AND grant_id = ?2 AND user_id = ?3";
-/// Open devices of a grant: those whose credentials can still be live.
+/// Devices of a grant whose credentials can still be live.
 const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM families AS f, clients AS c, users AS u, \
     server AS s WHERE f.grant_id = ?1 AND f.user_id = ?2 AND f.status = 'open' AND f.expires_at > ?3 \
     AND c.id = f.client_id AND c.generation = f.client_generation AND u.id = f.user_id \
@@ -48,7 +48,7 @@ pub(super) struct ClosedFamily {
 }
 
 impl Store {
-    /// Wherever a device's grant ever allowed anything; `None` if there is no such device under it.
+    /// All audiences that a device's grant ever had. `None` if there is no such device under this grant.
     pub fn device_audiences(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Audiences>> {
         self.lookup(|c| c.one(AUDIENCES, params![family, grant], |row| row.get(0)))
     }
@@ -60,7 +60,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// The family that `stamp` names, as old as its id says: by that its tokens are found.
+    /// Inserts the family that `stamp` names. Its `created_at` comes from its id: its tokens are found by that time.
     pub fn insert_family(&self, stamp: &Stamp, device: &str, expires_at: Timestamp) -> Result<()> {
         self.run(
             INSERT,
@@ -87,14 +87,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A family lives at least as long as whichever of its credentials lives longest: until `until` it
-    /// does already, or is made to until `longer`. Which of them it is.
+    /// Keeps a family at least as long as its longest-lived credential. If it would end before `until`, it is kept
+    /// until `longer`. Returns `longer` then, or else `until`.
     pub fn prolong_family(&self, id: &FamilyId, until: Timestamp, longer: Timestamp) -> Result<Timestamp> {
         let rows = self.run(PROLONG, params![id, until, longer])?;
         Ok(if rows == 1 { longer } else { until })
     }
 
-    /// `None` if it is closed already or gone.
+    /// `None` if it is closed or deleted already.
     pub(super) fn close_family(&self, id: &FamilyId) -> Result<Option<ClosedFamily>> {
         self.one(CLOSE, [id], |row| {
             Ok(ClosedFamily { grant: row.get(0)?, client: row.get(1)?, user: row.get(2)? })

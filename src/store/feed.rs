@@ -1,4 +1,4 @@
-//! The ledger as the feed reads it: its rows are the outbox, in the order in which they were committed.
+//! The ledger as the feed reads it. Its rows are the outbox, in the order in which they were committed.
 
 use std::collections::HashMap;
 
@@ -18,10 +18,10 @@ const TIP: &str = "SELECT s.incarnation, s.generation, s.keys_version, coalesce(
     FROM server AS s WHERE s.id = 1";
 const AFTER: &str = "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger \
     WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
-/// By the index of audiences, so that rows of other sets are not even looked at.
+/// Uses the index of audiences, so that rows with other sets of audiences are never read.
 pub(super) const OF_SET: &str = "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger \
     INDEXED BY ledger_by_audiences WHERE audiences IS ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4";
-/// The newest row for each set of audiences; there are few sets, and the index is skipped through.
+/// The newest row for each set of audiences. There are few sets, so the query jumps from one to the next in the index.
 const HEADS: &str = "WITH RECURSIVE sets (audiences) AS (SELECT min(l.audiences) FROM ledger AS l UNION ALL \
     SELECT (SELECT min(l.audiences) FROM ledger AS l WHERE l.audiences > sets.audiences) FROM sets \
     WHERE sets.audiences IS NOT NULL) \
@@ -31,13 +31,13 @@ const HEADS: &str = "WITH RECURSIVE sets (audiences) AS (SELECT min(l.audiences)
 pub(super) const SINCE: &str =
     "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger WHERE at > ?1";
 
-/// Where the ledger stands.
+/// The current state of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tip {
     pub incarnation: u64,
     pub server_generation: u64,
     pub keys_version: u64,
-    /// Of the newest row of all.
+    /// The sequence of the newest row.
     pub sequence: i64,
 }
 
@@ -55,7 +55,7 @@ pub struct FeedRow {
 pub struct Heads {
     everyone: i64,
     by_audience: HashMap<String, i64>,
-    /// Without `everyone`. There are few sets: users allow the same few things to one app.
+    /// Without `everyone`. There are few sets, because users of one app allow it the same few things.
     by_set: HashMap<Audiences, i64>,
 }
 
@@ -86,7 +86,8 @@ impl Heads {
     }
 }
 
-/// A part of a stream that is to be read: the rows of these sets of audiences, `after` one sequence and up to another.
+/// A part of a stream that is to be read: the rows of these sets of audiences, after the sequence `after` and up to
+/// `until`.
 #[derive(Clone, Debug)]
 pub struct Stretch {
     pub sets: Vec<Audiences>,
@@ -105,7 +106,7 @@ fn first_rows(
     for set in &stretch.sets {
         let limits = params![set.to_column(), stretch.after, stretch.until, share.cast_signed() as i64];
         let of_set: Vec<FeedRow> = statement.query_map(limits, feed_row)?.collect::<rusqlite::Result<_>>()?;
-        // It may have more rows after the last of its share.
+        // If this set used up its share, it may have more rows after the last one.
         if let Some(last) = of_set.get(share - 1) {
             until = until.min(last.sequence);
         }
@@ -116,7 +117,7 @@ fn first_rows(
     Ok((found, until))
 }
 
-/// All that holds for one audience, from one read.
+/// All that is revoked for one audience, from one read.
 #[derive(Debug)]
 pub struct FeedSnapshot {
     pub tip: Tip,
@@ -127,7 +128,7 @@ pub struct FeedSnapshot {
     pub entries: Vec<(Subject, Timestamp)>,
 }
 
-/// A number that is never below zero.
+/// A number that is never negative.
 fn counter(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::unsigned_abs)
 }
@@ -141,7 +142,7 @@ fn tip(row: &Row<'_>) -> rusqlite::Result<Tip> {
     })
 }
 
-/// What lost its power, from the ledger's columns.
+/// What was revoked, from the ledger's columns.
 pub(super) fn subject(kind: SubjectKind, id: String, generation: Option<i64>) -> Subject {
     let generation = generation.map(i64::unsigned_abs);
     let current = generation.unwrap_or_default();
@@ -151,7 +152,7 @@ pub(super) fn subject(kind: SubjectKind, id: String, generation: Option<i64>) ->
         SubjectKind::Grant => Subject::Grant { id, generation },
         SubjectKind::Client => Subject::Client { id, generation: current },
         SubjectKind::User => Subject::User { id, generation: current },
-        // The other kinds are the audit's, and stand in no ledger row.
+        // The remaining kinds occur only in the audit.
         _ => Subject::Server { generation: current },
     }
 }
@@ -173,7 +174,8 @@ fn heads(connection: &Connection) -> rusqlite::Result<Heads> {
     Ok(heads)
 }
 
-/// Of all rows about one thing the strongest, as if it were as new as the newest of them.
+/// For each thing only the strongest row, with the time of the newest one rounded up to a second. Rows about the server
+/// stay as they are.
 fn merged(rows: Vec<FeedRow>) -> Result<Vec<(Subject, Timestamp)>> {
     let prints = Prints::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
     let second_after = |at: Timestamp| u32::try_from(at.seconds() + 1).unwrap_or(Dead::FOREVER);
@@ -217,13 +219,13 @@ impl Store {
         self.lookup(|c| c.all(AFTER, params![sequence, rows], feed_row))
     }
 
-    /// The first rows of a stretch, oldest first, and the sequence up to which none is missing. At most `rows` are read, or
-    /// one for each set if there are more sets.
+    /// The first rows of a stretch, oldest first, and the sequence up to which no row is missing. Reads at most `rows`,
+    /// or one row for each set if there are more sets than that.
     pub fn feed_stretch(&self, stretch: &Stretch, rows: usize) -> Result<(Vec<FeedRow>, i64)> {
         self.lookup(|connection| first_rows(connection, stretch, rows))
     }
 
-    /// Where each stream and the ledger stand, from one read.
+    /// The current state of the ledger and of each stream, from one read.
     pub fn feed_heads(&self) -> Result<(Tip, Heads)> {
         self.lookup(|c| {
             let read = c.unchecked_transaction()?;
@@ -233,8 +235,7 @@ impl Store {
         })
     }
 
-    /// What holds for `audience`, of rows written after `since`; on a connection of its own, since it
-    /// may be long.
+    /// What rows after `since` revoke for `audience`. Uses its own connection, because the read may take long.
     pub async fn feed_snapshot(&self, audience: String, since: Timestamp) -> Result<FeedSnapshot> {
         let path = self.path.clone();
         let read = move || {
@@ -284,7 +285,7 @@ mod tests {
             .unwrap();
         let mut heads = Heads::default();
         let mut expected = Vec::new();
-        // Of each set some, in turns of different lengths.
+        // Rows of each set, in runs of different lengths.
         for sequence in 1..=400 {
             let set =
                 [Some("a"), None, Some("a b"), Some("b"), Some(""), Some("c a")][sequence * sequence / 7 % 6];

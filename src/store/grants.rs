@@ -17,7 +17,7 @@ const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM serv
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
 const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation, authorized_at, audiences \
     FROM grants WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
-/// In the ledger's order: `ended_at` goes back with the clock, and two may end within its millisecond.
+/// In the ledger's order: `ended_at` may go back with the clock, and two grants may end in the same millisecond.
 const LAST_ENDED: &str = "SELECT g.id FROM grants AS g JOIN ledger AS l ON l.grant_id = g.id \
     WHERE g.client_id = ?1 AND g.user_id = ?2 AND g.status = 'ended' AND l.subject_kind = 'grant' \
     ORDER BY l.sequence DESC LIMIT 1";
@@ -34,7 +34,7 @@ const AUDIENCES: &str = "SELECT audiences FROM grants WHERE id = ?1";
 const TERMS: &str = "SELECT generation, scope FROM grants WHERE id = ?1";
 const EXISTS: &str = "SELECT 1 FROM grants WHERE id = ?1";
 
-/// One row a grant: the app, and what can still be live under it.
+/// One row for each grant: the app, and what can still be live under it.
 macro_rules! card {
     ($where:literal) => {
         concat!(
@@ -101,7 +101,7 @@ pub struct OpenGrant {
     pub scope: Scope,
     pub generations: Generations,
     pub authorized_at: Timestamp,
-    /// Wherever it ever allowed anything.
+    /// All audiences that it ever had.
     pub audiences: Audiences,
 }
 
@@ -164,7 +164,7 @@ impl Store {
         self.lookup(|c| open(c, client, user))
     }
 
-    /// Wherever a grant ever allowed anything.
+    /// All audiences that a grant ever had.
     pub fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
         self.lookup(|c| audiences(c, id))
     }
@@ -246,7 +246,7 @@ impl Tx<'_> {
         Ok(rows == 1)
     }
 
-    /// Whose it was; `None` if it is not open.
+    /// Returns whose it was. `None` if it is not open.
     pub(super) fn end_grant(&self, id: &GrantId, now: Timestamp) -> Result<Option<(ClientId, UserId)>> {
         self.one(END, params![id, now], |row| Ok((row.get(0)?, row.get(1)?)))
     }
@@ -255,17 +255,17 @@ impl Tx<'_> {
         self.all(OPEN_OF_USER, [owner], |row| row.get(0))
     }
 
-    /// Wherever a grant ever allowed anything.
+    /// All audiences that a grant ever had.
     pub(super) fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
         Ok(audiences(self.connection, id)?)
     }
 
-    /// The client of a grant, open or ended; `None` unless the grant is the owner's.
+    /// The client of a grant, open or ended. `None` unless the grant is the owner's.
     pub fn grant_client(&self, id: &GrantId, owner: &UserId) -> Result<Option<ClientId>> {
         self.one(CLIENT_OF, params![id, owner], |row| row.get(0))
     }
 
-    /// The generation and the scope of a grant, from one row read.
+    /// The generation and the scope of a grant, from one read of its row.
     pub fn grant_terms(&self, grant: &GrantId) -> Result<Option<(i64, Scope)>> {
         self.one(TERMS, [grant], |row| Ok((row.get(0)?, row.get(1)?)))
     }

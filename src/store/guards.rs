@@ -1,4 +1,5 @@
-//! The `guard_instances` and `confirmations` tables: who may still accept what ended, and who does not.
+//! The `guard_instances` and `confirmations` tables: which guards have a lease, and which resource servers confirmed
+//! which revocations.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,7 +21,7 @@ const LEASE: &str = "INSERT INTO guard_instances (resource_server_id, instance, 
     DO UPDATE SET through = excluded.through, leased_until = excluded.leased_until";
 const FORGET: &str = "DELETE FROM guard_instances WHERE leased_until <= ?1";
 const SEEN: &str = "UPDATE resource_servers SET guard_seen_at = ?2 WHERE id = ?1 AND guard_seen_at IS NULL";
-/// Rows of which something may not be settled: the newest, and those that nobody has settled anything of.
+/// Rows that may not be settled for every resource server: the newest ones, and those that are settled for none.
 const UNSETTLED: &str = "SELECT l.sequence, l.at, l.subject_kind, l.subject_id, l.generation, l.audiences \
     FROM ledger AS l WHERE l.sequence > coalesce((SELECT o.sequence FROM ledger AS o WHERE o.at <= ?1 \
     ORDER BY o.at DESC LIMIT 1), 0) AND (l.at > (SELECT max(n.at) FROM ledger AS n) - ?2 \
@@ -39,12 +40,12 @@ const OF_RECEIPT: &str = "SELECT x.ledger_sequence, x.resource_server_id, x.guar
 pub struct Leased {
     pub server: ResourceServerId,
     pub instance: String,
-    /// What it has confirmed, at the least.
+    /// It has confirmed all rows up to this sequence, perhaps more.
     pub through: i64,
     pub until: Timestamp,
 }
 
-/// How a resource server learned of a ledger row.
+/// How far a resource server's guards confirmed a ledger row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     pub sequence: i64,
@@ -65,7 +66,7 @@ fn settled(row: &Row<'_>) -> rusqlite::Result<Settled> {
 }
 
 impl Store {
-    /// Guards whose lease ran after `since`.
+    /// Guards whose lease ends after `since`.
     pub fn leased_guards(&self, since: Timestamp) -> Result<Vec<Leased>> {
         let leased = |row: &Row<'_>| {
             Ok(Leased {
@@ -78,14 +79,14 @@ impl Store {
         self.lookup(|c| c.all(LEASED, [since], leased))
     }
 
-    /// Rows written after `since` of which something may not be settled, oldest first; all of those
-    /// that are within `settling` of the newest.
+    /// Rows written after `since` that may not be settled for every resource server, oldest first. They include all
+    /// rows that are within `settling` of the newest one.
     pub fn unsettled_rows(&self, since: Timestamp, settling: Duration) -> Result<Vec<FeedRow>> {
         let settling = i64::try_from(settling.as_millis()).unwrap_or(i64::MAX);
         self.lookup(|c| c.all(UNSETTLED, params![since, settling], feed::feed_row))
     }
 
-    /// What is settled of the rows from `sequence` on.
+    /// Which rows from `sequence` on are settled, and for which resource servers.
     pub fn settled_from(&self, sequence: i64) -> Result<HashSet<(i64, ResourceServerId)>> {
         self.lookup(|c| {
             let mut statement = c.prepare_cached(SETTLED_FROM)?;
@@ -93,7 +94,7 @@ impl Store {
         })
     }
 
-    /// What is settled of the rows of a receipt.
+    /// The settled confirmations of a receipt's rows.
     pub fn settled_of(&self, receipt: &ReceiptId) -> Result<Vec<Settled>> {
         self.lookup(|c| c.all(OF_RECEIPT, [receipt], settled))
     }
@@ -106,7 +107,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets guards whose lease ended before `until`.
+    /// Deletes guards whose lease has ended by `until`.
     pub fn forget_guards(&self, until: Timestamp) -> Result<()> {
         self.run(FORGET, [until])?;
         Ok(())
@@ -120,7 +121,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Keeps what is settled, once.
+    /// Stores what is settled. Does nothing if it is stored already.
     pub fn settle(&self, settled: &Settled) -> Result<()> {
         let Settled { sequence, server, confirmation } = settled;
         let last = confirmation.last.map(|last| i64::try_from(last.as_millis()).unwrap_or(i64::MAX));

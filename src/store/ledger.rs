@@ -1,4 +1,5 @@
-//! The `ledger` table: what was revoked, by whom, in which order. Rows never change.
+//! The `ledger` table: what was revoked, by whom, in which order. It also says what admins gave back, and role changes
+//! (`Act::ends_something` tells them apart). Rows never change.
 
 use rusqlite::params;
 
@@ -13,14 +14,13 @@ const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 impl Tx<'_> {
-    /// Records an act that takes nothing away, so that no guard has to hear of it.
+    /// Records an act that takes nothing away. No guard is told of it.
     pub fn record_act(&self, entry: &Entry, by: &By) -> Result<()> {
         debug_assert!(!entry.act.ends_something(), "{:?} belongs to Tx::revoke", entry.act);
         self.insert_ledger(entry, &Audiences::NOBODY, by).map(drop)
     }
 
-    /// Appends a row, which is also the feed's entry for these audiences. Its sequence is announced once the transaction
-    /// has been committed.
+    /// Appends a row, which is also the feed's entry for these audiences. Its sequence is published after the commit.
     pub(super) fn insert_ledger(&self, entry: &Entry, audiences: &Audiences, by: &By) -> Result<i64> {
         self.run(
             INSERT,

@@ -1,4 +1,4 @@
-//! What the store keeps in memory, and when that is wrong no longer: `docs/architecture.md` has the table.
+//! What the store keeps in memory. `docs/architecture.md` has a table of it, which says when each thing is forgotten.
 
 pub(super) mod access_tokens;
 pub(super) mod dead;

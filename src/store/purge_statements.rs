@@ -1,10 +1,10 @@
-//! The SQL of purges, whole.
+//! The SQL of purges, written out in full.
 //!
-//! ?1 and ?2 are the id and the generation of what was revoked, ?3 bounds the rows. A family's tokens are found by its
-//! birth (`super::tokens`): those of one kind stand between `created_at * 2097152` and 1,048,576 places further, access
-//! tokens before refresh tokens. Its codes are found by the first six bytes of their digests.
+//! ?1 and ?2 are the id and the generation of what was revoked, ?3 limits the rows. A family's tokens are found by its
+//! birth (`super::tokens`): its access tokens are in the 1,048,576 places from `created_at * 2097152` on, its refresh
+//! tokens in the 1,048,576 places after those. Its codes are found by the first six bytes of their digests.
 
-/// Dead families, with all that is found through them.
+/// Statements for dead families, and for all that is found through them.
 pub(super) struct Families {
     /// The next one to delete.
     pub(super) next: &'static str,
@@ -12,7 +12,7 @@ pub(super) struct Families {
     pub(super) counts: [&'static str; 4],
 }
 
-/// Of a closed family.
+/// A closed family.
 pub(super) static OF_FAMILY: Families = Families {
     next: "SELECT f.id FROM families AS f WHERE f.id = ?1 AND f.status = 'closed' LIMIT ?3",
     counts: [
@@ -29,7 +29,7 @@ pub(super) static OF_FAMILY: Families = Families {
     ],
 };
 
-/// Of an ended grant.
+/// Families of an ended grant.
 pub(super) static OF_GRANT: Families = Families {
     next: "SELECT f.id FROM families AS f WHERE f.grant_id = ?1 LIMIT ?3",
     counts: [
@@ -45,7 +45,7 @@ pub(super) static OF_GRANT: Families = Families {
     ],
 };
 
-/// Of a client, under lower generations.
+/// Families of a client under lower generations.
 pub(super) static OF_CLIENT: Families = Families {
     next: "SELECT f.id FROM families AS f WHERE f.client_id = ?1 AND f.client_generation < ?2 LIMIT ?3",
     counts: [
@@ -62,7 +62,7 @@ pub(super) static OF_CLIENT: Families = Families {
     ],
 };
 
-/// Of a user, under lower generations.
+/// Families of a user under lower generations.
 pub(super) static OF_USER: Families = Families {
     next: "SELECT f.id FROM families AS f WHERE f.user_id = ?1 AND f.user_generation < ?2 LIMIT ?3",
     counts: [
@@ -79,13 +79,13 @@ pub(super) static OF_USER: Families = Families {
     ],
 };
 
-/// What deletes rows of a table, and what counts them.
+/// A statement that deletes rows of a table, and one that counts them.
 pub(super) struct Rows {
     pub(super) delete: &'static str,
     pub(super) count: &'static str,
 }
 
-/// Tokens that a client got for itself.
+/// Tokens that a client got for itself (client_credentials).
 pub(super) static TOKENS_OF_CLIENT: Rows = Rows {
     delete: "DELETE FROM tokens WHERE place IN (SELECT place FROM tokens WHERE client = substr(?1, 5) \
         AND family IS NULL AND client_generation < ?2 LIMIT ?3)",
@@ -99,14 +99,14 @@ pub(super) static SESSIONS_OF_USER: Rows = Rows {
     count: "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE user_id = ?1 AND user_generation < ?2 LIMIT ?3)",
 };
 
-/// Rows of one family ?3 whose keys stand from ?1 up to ?2: the first one that is left over when ?4 are deleted, and what
-/// deletes those before it.
+/// Statements for the rows of the family ?3 with keys from ?1 up to ?2. `bound` finds the first row that stays when ?4
+/// are deleted; `delete` deletes the rows before it.
 pub(super) struct OneFamily {
     pub(super) bound: &'static str,
     pub(super) delete: &'static str,
 }
 
-/// The range says which kind of token.
+/// The range of keys says which kind of token.
 pub(super) static TOKENS: OneFamily = OneFamily {
     bound: "SELECT place FROM tokens WHERE place >= ?1 AND place < ?2 AND family = substr(?3, 5) \
         ORDER BY place LIMIT 1 OFFSET ?4",

@@ -1,4 +1,4 @@
-//! The `purges` table, and the statements that remove dead rows slice by slice.
+//! The `purges` table, and the deletion of dead rows slice by slice.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::purge_statements::{
 use super::tokens::Kind;
 use super::{Result, Store, Tx, feed, tokens};
 
-/// Rows of one table that a page counts at the most, so that no page takes long.
+/// A page counts at most this many rows of one table, so that no page takes long.
 const MOST_COUNTED: i64 = 1_000_000;
 
 const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, authorization_codes, \
@@ -30,15 +30,15 @@ const INSERT_FINISHED: &str = "INSERT INTO purges (ledger_sequence, step, access
     authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, 0, 0, 0, 0, ?3, ?3)";
 const INSERT_TALLY: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
     authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
-/// The one that has waited longest, so that a large purge does not hold up a small one.
+/// The purge that has waited longest, so that a large purge does not hold up a small one.
 pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind, l.subject_id, l.generation FROM purges AS p \
     JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL \
     ORDER BY p.updated_at, p.ledger_sequence LIMIT 1";
 
-/// Deletions in one slice at the most, however little each finds: about two milliseconds.
+/// At most this many deletions in one slice, even if each finds few rows: about two milliseconds.
 const STEPS: usize = 64;
 
-/// Adds a slice's rows to the tally and moves on once a step has nothing left.
+/// Adds a slice's rows to the counts, and sets the next step once this one has nothing left.
 const PROGRESS: &str = "UPDATE purges SET access_tokens = access_tokens + ?2, refresh_tokens = refresh_tokens + ?3, \
     authorization_codes = authorization_codes + ?4, families = families + ?5, sessions = sessions + ?6, step = ?7, \
     updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN ?8 END WHERE ledger_sequence = ?1";
@@ -63,7 +63,7 @@ impl PurgeStep {
     }
 }
 
-/// `None` for what has no families: a single token, and the server, whose act removes everything itself.
+/// `None` for what has no families to purge: a single token, and the server, whose act deletes everything itself.
 const fn dead_families(subject: SubjectKind) -> Option<&'static Families> {
     match subject {
         SubjectKind::Family => Some(&OF_FAMILY),
@@ -95,7 +95,7 @@ const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_id, l.at
     FROM purges AS p INDEXED BY purges_in_turn JOIN ledger AS l ON l.sequence = p.ledger_sequence \
     WHERE p.finished_at IS NULL ORDER BY p.ledger_sequence LIMIT 1000";
 
-/// A purge under way, and what it has taken so far.
+/// A running or queued purge, and what it has deleted so far.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct Unfinished {
     pub sequence: i64,
@@ -109,20 +109,20 @@ pub struct Unfinished {
 }
 
 impl Store {
-    /// Purges under way, oldest first.
+    /// Running and queued purges, oldest first.
     pub async fn unfinished_purges(&self) -> Result<Vec<Unfinished>> {
         Ok(sqlx::query_as(STATUS).fetch_all(&mut *self.page().await?).await?)
     }
 }
 
-/// Whether anything was left to do.
+/// Whether there was anything to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slice {
     Worked,
     Idle,
 }
 
-/// What a purge has still to take.
+/// What a purge still has to delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
     pub rows: i64,
@@ -131,7 +131,8 @@ pub struct Left {
 }
 
 impl Store {
-    /// Counts what a purge has still to take of this subject under lower generations, up to a million rows of each table.
+    /// Counts the rows of this subject that a purge still has to delete, up to a million of each table. `generation` is
+    /// the one that the revocation began: only rows under lower ones count.
     pub async fn purge_left(
         &self,
         purge: Purge,
@@ -155,19 +156,19 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// How many rows were deleted.
+    /// The number of deleted rows.
     pub(super) fn delete(&self, statement: &str, which: impl Params) -> Result<i64> {
         let rows = self.run(statement, which)?;
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 
-    /// Queues the removal of what a ledger row made dead.
+    /// Queues the purge of what a ledger row revoked.
     pub(super) fn insert_purge(&self, ledger_sequence: i64, now: Timestamp) -> Result<()> {
         self.run(INSERT, params![ledger_sequence, now])?;
         Ok(())
     }
 
-    /// Notes a removal that the revocation itself has done: one access token.
+    /// Notes the purge of a single access token, which the revocation itself has deleted.
     pub(super) fn insert_finished_purge(
         &self,
         ledger_sequence: i64,
@@ -178,7 +179,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Notes a removal of everything, which the act itself has done.
+    /// Notes the purge of everything, which the act itself has done.
     pub(super) fn insert_tally(
         &self,
         ledger_sequence: i64,
@@ -201,11 +202,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes at most `rows` dead rows and notes the progress in the same transaction, so that
-    /// the tally is exact wherever a crash falls.
+    /// Deletes at most `rows` dead rows, and notes the progress in the same transaction, so that the counts are exact
+    /// even after a crash.
     ///
-    /// Small purges share a slice: at a commit for each of their steps, a storm of them would come
-    /// in faster than it is worked off.
+    /// Small purges share a slice. With one commit for each of their steps, many purges could be queued faster than
+    /// they are done.
     pub fn purge_dead_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
         let mut left = rows;
         let mut worked = Slice::Idle;
@@ -220,7 +221,7 @@ impl Tx<'_> {
         Ok(worked)
     }
 
-    /// One deletion of the purge whose turn it is; `None` when no purge waits.
+    /// Does one step of the next purge. `None` if no purge is queued.
     fn purge_step(&self, rows: i64, now: Timestamp) -> Result<Option<i64>> {
         type Row = (i64, PurgeStep, SubjectKind, String, Option<i64>);
         let next: Option<Row> =
@@ -262,7 +263,8 @@ impl Tx<'_> {
         Ok(Some(deleted))
     }
 
-    /// Takes dead families one after another, each with all its rows; fewer than `rows` only when none is left.
+    /// Deletes dead families one after another, each with all its rows. Deletes fewer than `rows` rows only if none is
+    /// left.
     fn take_families(
         &self,
         subject: SubjectKind,
@@ -296,7 +298,7 @@ impl Tx<'_> {
         Ok(tally)
     }
 
-    /// At most `rows` of those with such keys.
+    /// Deletes at most `rows` rows of a family with these keys.
     fn take_of_family(
         &self,
         of: &OneFamily,

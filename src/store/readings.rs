@@ -1,11 +1,11 @@
-//! What metrics ask of the database: little, and by indexes.
+//! What metrics read from the database: few rows, found by indexes.
 
 use crate::clock::Timestamp;
 use crate::model::act::Act;
 
 use super::{Result, Store, readable};
 
-/// At most so many rows are counted in one reading; the next one continues from there.
+/// One reading counts at most 100,000 rows; the next one continues from there.
 const ACTS: &str = "SELECT act, count(*) AS rows, max(sequence) AS upto FROM (SELECT act, sequence FROM ledger \
     WHERE sequence > ?1 ORDER BY sequence LIMIT 100000) GROUP BY act";
 const PURGES: &str = "SELECT count(*), min(ledger_sequence) FROM (SELECT ledger_sequence FROM purges \
@@ -35,12 +35,12 @@ impl Store {
         Ok((count, sqlx::query_scalar(AT).bind(oldest).fetch_optional(&mut *self.page().await?).await?))
     }
 
-    /// Writes that wait for their turn.
+    /// Writes in the queue.
     pub fn queued_writes(&self) -> usize {
         self.writer.queued()
     }
 
-    /// Connections that pages hold.
+    /// Connections in use by pages.
     pub fn busy_readers(&self) -> usize {
         usize::try_from(self.pages.size()).unwrap_or(usize::MAX).saturating_sub(self.pages.num_idle())
     }

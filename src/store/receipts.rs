@@ -1,5 +1,5 @@
-//! The ledger and the audit as people read them: receipts, histories, the admins' searches. With each row of the ledger
-//! its purge.
+//! The ledger and the audit as people read them: receipts, histories and admins' searches. Each row of the ledger comes
+//! with its purge.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row as _};
@@ -32,7 +32,7 @@ macro_rules! rows {
     };
 }
 
-/// Rows of the audit in the same columns: nothing died, so there is no purge and no receipt.
+/// Rows of the audit in the same columns. They revoke nothing, so they have no purge and no receipt page.
 macro_rules! audit_rows {
     ($rest:literal) => {
         concat!(
@@ -48,14 +48,15 @@ macro_rules! audit_rows {
     };
 }
 
-/// Those concerned: who did it, the user, the app's owner, and users who had authorized the app.
+/// Rows that concern a viewer: the viewer did it, or is the user. If the app as a whole is the subject, they also
+/// concern the app's owner and users who had authorized it by then.
 const FOR_VIEWER: &str = rows!(
     "l.receipt_id = ?1 AND (l.actor_id = ?2 OR l.user_id = ?2 OR c.owner_id = ?2 AND l.subject_kind = 'client' \
     OR l.subject_kind = 'client' AND EXISTS (SELECT 1 FROM grants AS g WHERE g.client_id = l.client_id \
     AND g.user_id = ?2 AND g.first_authorized_at <= l.at)) ORDER BY l.sequence LIMIT 500"
 );
 const FOR_ADMIN: &str = rows!("l.receipt_id = ?1 ORDER BY l.sequence LIMIT 500");
-/// The index by user leaves single tokens out, and is used only where that is said.
+/// The index by user leaves single tokens out. SQLite uses it only if the statement leaves them out too.
 const OF_GRANT: &str = rows!(
     "(l.grant_id = ?1 AND l.user_id = ?2 OR l.subject_kind = 'client' AND l.client_id = ?3 AND l.at >= ?4 \
     OR l.subject_kind = 'user' AND l.subject_kind <> 'token' AND l.user_id = ?2 AND l.at >= ?4) ORDER BY l.sequence DESC LIMIT 50"
@@ -71,9 +72,8 @@ const AUDIT_OF_USER: &str = audit_rows!("l.user_id = ?1 ORDER BY l.sequence DESC
 const AUDIT_OF_RESOURCE_SERVER: &str = audit_rows!(
     "l.object_id = ?1 AND l.object_kind IN ('key', 'resource_server') ORDER BY l.sequence DESC LIMIT 50"
 );
-/// ?1: rows before this sequence; ?2: an id or a user's name, or empty; ?3: an act or empty; ?5: part of an app's
-/// name, folded.
-/// A drill's rounds are shown only to somebody who searches for them.
+/// ?1: rows before this sequence; ?2: an id or a user's name, or empty; ?3: an act or empty; ?4: the most rows; ?5:
+/// part of an app's name, folded. A drill's rounds are shown only in a search for a text or for this act.
 const SEARCH: &str = rows!(
     "l.sequence < ?1 AND (?2 = '' OR l.receipt_id = ?2 OR l.subject_id = ?2 OR l.client_id = ?2 OR l.user_id = ?2 \
     OR l.grant_id = ?2 OR l.actor_id = ?2 OR u.username = lower(?2) OR a.username = lower(?2) \
@@ -87,10 +87,10 @@ const SEARCH_AUDIT: &str = audit_rows!(
     OR ?5 <> '' AND instr((SELECT t.folded_name FROM client_texts AS t WHERE t.client_id = l.client_id), ?5) > 0) AND (l.act = ?3 OR ?3 = '') \
     ORDER BY l.sequence DESC LIMIT ?4"
 );
-/// Rows of one history.
+/// Rows in a history.
 const NEWEST: usize = 50;
 
-/// What a row says was done. It stands in one of the two books.
+/// What was done, according to a row of the ledger or of the audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Ledger(Act),
@@ -98,7 +98,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// All that `book` has rows of.
+    /// All actions that `book` can have rows of.
     pub fn all(book: Book) -> Vec<Self> {
         match book {
             Book::Ledger => Act::ALL.iter().copied().map(Self::Ledger).collect(),
@@ -121,7 +121,7 @@ impl Action {
     }
 }
 
-/// Of the columns `act` and `is_audit`.
+/// From the columns `act` and `is_audit`.
 impl FromRow<'_, SqliteRow> for Action {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         if row.try_get("is_audit")? {
@@ -132,7 +132,8 @@ impl FromRow<'_, SqliteRow> for Action {
     }
 }
 
-/// One row of the ledger or the audit with the names of those in it, and how many rows its purge has deleted so far.
+/// A row of the ledger or the audit, with the names of the people and apps in it, and how many rows its purge has
+/// deleted so far.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct LedgerRow {
     pub sequence: i64,
@@ -155,7 +156,7 @@ pub struct LedgerRow {
     pub reason: Option<String>,
     /// What the act changed.
     pub detail: Option<String>,
-    /// Where the request came from; for admins, and for the person who acted.
+    /// Where the request came from. Shown to admins, and to the person who acted.
     pub address: Option<String>,
     #[sqlx(flatten)]
     pub purge: Purge,
@@ -164,7 +165,7 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
-    /// Of two histories, newest first, the newest rows of both.
+    /// The newest rows of two histories, newest first.
     fn newest_of(ledger: Vec<Self>, audit: Vec<Self>) -> Vec<Self> {
         let mut rows = ledger;
         rows.extend(audit);
@@ -173,17 +174,17 @@ impl LedgerRow {
         rows
     }
 
-    /// Whether one device was signed out, and the app's access goes on.
+    /// Whether only one device was signed out; the app keeps its access.
     pub fn is_device_sign_out(&self) -> bool {
         self.action == Action::Ledger(Act::DeviceSignedOut)
     }
 
-    /// Whether `/receipts/{id}` says what it ended.
+    /// Whether `/receipts/{id}` shows it.
     pub const fn has_receipt(&self) -> bool {
         matches!(self.action, Action::Ledger(_))
     }
 
-    /// Whether the purge still has something to remove.
+    /// Whether the purge is not finished.
     pub const fn is_purging(&self) -> bool {
         matches!(self.purge, Purge::Running { .. })
     }
@@ -192,17 +193,17 @@ impl LedgerRow {
 /// The two records of acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Book {
-    /// What ended something.
+    /// What ended something, what admins gave back, and role changes.
     Ledger,
-    /// What gave power or changed who has it.
+    /// What gave power, or changed who has it.
     Audit,
 }
 
-/// What an admin looks for in the ledger or the audit; an empty text and `None` stand for all.
+/// What an admin looks for in the ledger or the audit. An empty text and `None` mean all.
 #[derive(Clone, Debug)]
 pub struct LedgerSearch {
     pub book: Book,
-    /// Only rows before this sequence: the key that pages are turned by.
+    /// Only rows before this sequence, for paging.
     pub before: i64,
     pub text: String,
     pub action: Option<Action>,
@@ -212,12 +213,12 @@ pub struct LedgerSearch {
 #[derive(Clone, Debug)]
 pub struct LedgerPage {
     pub rows: Vec<LedgerRow>,
-    /// Where the next page begins: [`LedgerSearch::before`]. `None` after the last row.
+    /// [`LedgerSearch::before`] of the next page. `None` if there is none.
     pub next: Option<i64>,
 }
 
 impl Store {
-    /// The rows of a receipt that concern `viewer`; none where nothing does.
+    /// The rows of a receipt that concern `viewer`.
     pub async fn receipt(&self, receipt: &ReceiptId, viewer: &UserId) -> Result<Vec<LedgerRow>> {
         let query = sqlx::query(FOR_VIEWER).bind(receipt).bind(viewer);
         Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
@@ -229,7 +230,7 @@ impl Store {
         Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
     }
 
-    /// What happened to a grant of `user`'s, newest first: to itself, to its app and to the account.
+    /// What happened to a user's grant, its app and the account, newest first.
     pub async fn grant_history(
         &self,
         grant: &GrantId,
@@ -275,12 +276,12 @@ impl Store {
         };
         let query = sqlx::query(statement).bind(search.before).bind(&search.text);
         let query = query.bind(search.action.map_or("", Action::as_str));
-        // One more than is asked for says whether there is a next page.
+        // One more row than asked for tells whether there is a next page.
         let limit = i64::try_from(rows.saturating_add(1)).unwrap_or(i64::MAX);
         let query = query.bind(limit).bind(folded(&search.text));
         let found = query.fetch_all(&mut *self.page().await?).await?;
         let shown = found.get(..rows).unwrap_or(&found);
-        // Counted before unreadable rows are left out: they end no list.
+        // Before unreadable rows are left out, so that they don't end the list.
         let last = shown.last().filter(|_| found.len() > rows);
         Ok(LedgerPage { rows: readable(shown), next: last.map(|row| row.try_get("sequence")).transpose()? })
     }

@@ -18,12 +18,12 @@ const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", clie
 const SHOWN: &str = "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, \
      grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE place >= ?1 AND place < ?1 \
      + 8 AND digest = ?2";
-/// Leaves what proves a reuse: whose token it was, and until when.
+/// Keeps what proves a reuse: whose token it was, and until when.
 const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2, \"grant\" = NULL, user = NULL, scope = NULL, kept_until = NULL \
     WHERE place = ?1 AND superseded_at IS NULL";
 const OWNER: &str = "SELECT client, family FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 
-/// A refresh token that its own client shows.
+/// The state of a refresh token that its own client shows.
 enum Shown {
     Current { token: Current, is_live: bool },
     Superseded { family: FamilyId, at: Timestamp, has_expired: bool },
@@ -35,13 +35,13 @@ pub struct Current {
     place: i64,
 }
 
-/// What it means that a client shows its superseded token again.
+/// What it means when a client shows its superseded token again.
 pub enum Repetition {
-    /// An answer was lost, or two requests ran side by side: the client gets this successor again.
+    /// An answer was lost, or two requests ran in parallel: the client gets this successor again.
     Repeatable(Exchanged, RefreshToken),
-    /// The window is over, or somebody has refreshed with the successor.
+    /// The window is over, or the successor has been used, has expired or was revoked.
     Reuse(FamilyId),
-    /// Within the window, no key is left that gives a successor which is there. It proves nothing.
+    /// Within the window, but no key that is left derives a stored successor. It proves nothing.
     Unknown,
 }
 
@@ -95,7 +95,7 @@ impl Tx<'_> {
         Ok(found.flatten())
     }
 
-    /// `None` unless it is its client's, live, and not yet superseded.
+    /// `None` unless it is the client's, live, and not yet superseded.
     pub fn current_refresh_token(
         &self,
         token: &Digest,
@@ -108,13 +108,13 @@ impl Tx<'_> {
         })
     }
 
-    /// Rotates a refresh token away. `false` if somebody has before.
+    /// Marks a refresh token as superseded. `false` if it is already.
     pub fn supersede_refresh_token(&self, token: &Current, now: Timestamp) -> Result<bool> {
         Ok(self.run(SUPERSEDE, params![token.place, now])? == 1)
     }
 
-    /// What a superseded token means that is shown again, by `client` and within `grace` or later. `None` unless it is
-    /// superseded and its client's.
+    /// What it means that `client` shows a superseded token again, within `grace` or later. `None` unless the token is
+    /// superseded and the client's.
     pub fn repeated_refresh_token(
         &self,
         token: &RefreshToken,
@@ -136,7 +136,7 @@ impl Tx<'_> {
                 Some(Shown::Current { token, is_live: true }) => {
                     return Ok(Some(Repetition::Repeatable(token.exchanged, successor)));
                 }
-                // From then on the predecessor is proof of reuse.
+                // Once the successor was used or is dead, its predecessor proves a reuse.
                 Some(Shown::Current { .. } | Shown::Superseded { .. }) => {
                     return Ok(Some(Repetition::Reuse(family)));
                 }

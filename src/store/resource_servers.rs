@@ -32,7 +32,7 @@ const REPLACE_SECRET: &str =
     "UPDATE resource_servers SET secret_digest = ?2 WHERE audience = ?1 RETURNING id";
 const INSERT_SCOPE: &str = "INSERT INTO scopes (name, resource_server_id, description) VALUES (?1, ?2, ?3)";
 
-/// The drill's own is no resource server that anybody may change.
+/// The drill's own resource server may not be changed.
 const EDITABLE: &str = "SELECT name, version FROM resource_servers \
     WHERE id = ?1 AND deleted_at IS NULL AND audience <> ?2";
 const SCOPES_OF: &str = "SELECT name, description FROM scopes \
@@ -59,11 +59,11 @@ pub struct ScopeEntry {
     pub name: String,
     pub description: String,
     pub audience: String,
-    /// When its words changed last.
+    /// When its description last changed.
     pub described_at: Timestamp,
 }
 
-/// A resource server's name and scopes as they stand in a transaction.
+/// A resource server's name and scopes, as a transaction sees them.
 #[derive(Clone, Debug)]
 pub struct Described {
     pub name: String,
@@ -72,36 +72,36 @@ pub struct Described {
     pub scopes: Vec<(String, String)>,
 }
 
-/// All scopes that resource servers have registered, by name, and beside them the canary's. Cheap to clone.
+/// All registered scopes, by name, and separately the canary's. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Scopes {
     entries: Arc<[ScopeEntry]>,
     canary: Option<Arc<ScopeEntry>>,
 }
 
-/// All resource servers and their scopes: every request needs them, and they change when an API is registered.
+/// All resource servers and their scopes. Every request needs them, and they change rarely.
 pub(super) struct Registered {
     servers: Arc<[ResourceServer]>,
-    /// Those that were deleted. Only what names them in the past asks for them.
+    /// Deleted ones. Only records of the past need them.
     deleted: Arc<[ResourceServer]>,
-    /// What a drill follows. It is no API: nothing that concerns them all concerns it.
+    /// The resource server of drills. It is not an API, so it is left out of what concerns all APIs.
     canary: Option<ResourceServer>,
     scopes: Scopes,
 }
 
 impl Scopes {
-    /// All that an app may ask for which is bound to nothing.
+    /// Every scope, without the canary's: what an app without a registered scope may ask for.
     pub fn all(&self) -> Scope {
         self.entries.iter().map(|entry| entry.name.as_str()).collect()
     }
 
-    /// What a client may ask for that is registered with this scope, or with none.
+    /// What a client may ask for if it is registered with this scope, or with none.
     pub fn allowed(&self, registered: Option<&Scope>) -> Scope {
         registered
             .map_or_else(|| self.all(), |scope| self.of(scope).map(|entry| entry.name.as_str()).collect())
     }
 
-    /// The entries of `scope`, in its order; names that nobody registered any more have none.
+    /// The entries of `scope`, in its order. Names that are no longer registered are left out.
     pub fn of<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a ScopeEntry> {
         scope.names().filter_map(|name| {
             let known = self.entries.binary_search_by(|entry| entry.name.as_str().cmp(name));
@@ -127,23 +127,23 @@ impl Scopes {
         self.of(scope).filter(|entry| entry.audience == audience).map(|entry| entry.name.as_str()).collect()
     }
 
-    /// The registered audience that is the same resource as this one, of a resource server with scopes.
+    /// The registered audience that means this resource. Only of a resource server with scopes.
     pub fn audience_of(&self, resource: &str) -> Option<&str> {
         let audiences = || self.entries.iter().map(|entry| entry.audience.as_str());
-        // The same text comes first: earlier versions could register two that differ by a slash.
+        // The exact text comes first: earlier versions could register two audiences that differ by a slash.
         audiences()
             .find(|&audience| audience == resource)
             .or_else(|| audiences().find(|&audience| is_same_audience(audience, resource)))
     }
 
-    /// The part of `scope` that is for these audiences; all of it where none is named. What is no longer registered
-    /// allows nothing, so it is left out.
+    /// The part of `scope` that is for these audiences, or all of it if no audience is named. Scopes that are no longer
+    /// registered allow nothing, so they are left out.
     pub fn narrowed(&self, scope: &Scope, audiences: &[String]) -> Scope {
         let is_meant = |entry: &&ScopeEntry| audiences.is_empty() || audiences.contains(&entry.audience);
         self.of(scope).filter(is_meant).map(|entry| entry.name.as_str()).collect()
     }
 
-    /// Whether the words of one of these scopes have changed since a person read them at `consented_at`.
+    /// Whether the description of one of these scopes has changed since a person read it at `consented_at`.
     pub fn has_new_words(&self, scope: &Scope, consented_at: Timestamp) -> bool {
         self.of(scope).any(|entry| entry.described_at >= consented_at)
     }
@@ -153,7 +153,7 @@ impl Scopes {
     }
 }
 
-/// One row whose values can't be read is logged and left out: all requests need the others.
+/// A row whose values can't be read is logged and left out, because all requests need the others.
 fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
     let is_fatal = |error: &rusqlite::Error| matches!(error, rusqlite::Error::SqliteFailure(..));
     let read = |row: rusqlite::Result<T>| match row {
@@ -228,19 +228,19 @@ impl Store {
         self.registry.own().get(self.version(), || self.lookup(read))
     }
 
-    /// One that is registered now.
+    /// A resource server that is registered now, perhaps the drill's.
     pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
         let registered = self.registered()?;
         let known = registered.servers.iter().chain(&registered.canary);
         Ok(known.into_iter().find(|server| server.id == *id).cloned())
     }
 
-    /// One that was deleted.
+    /// A resource server that was deleted.
     pub fn deleted_resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
         Ok(self.registered()?.deleted.iter().find(|server| server.id == *id).cloned())
     }
 
-    /// All APIs, and after them those that were deleted.
+    /// All APIs, then deleted ones.
     pub fn resource_servers_ever(&self) -> Result<Vec<ResourceServer>> {
         let registered = self.registered()?;
         Ok(registered.servers.iter().chain(registered.deleted.iter()).cloned().collect())
@@ -258,7 +258,7 @@ impl Store {
 
 impl Tx<'_> {
     /// # Errors
-    /// `Exists` when the audience is taken, or one that names the same resource.
+    /// `Exists` if the audience is taken, or another one that names the same resource.
     pub fn insert_resource_server(&self, server: &ResourceServer, now: Timestamp) -> Result<()> {
         let mut audiences = self.connection.prepare_cached(AUDIENCES)?;
         for taken in audiences.query_map([], |row| row.get::<_, String>(0))? {
@@ -282,7 +282,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Gives the resource server with this audience another secret; `None` for an unknown one.
+    /// Gives the resource server with this audience another secret. `None` for an unknown audience.
     pub fn replace_resource_server_secret(
         &self,
         audience: &str,
@@ -310,7 +310,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Name and scopes of a resource server that may be changed; `None` for others.
+    /// Name and scopes of a resource server that may be changed. `None` for a deleted or unknown one and for the
+    /// drill's.
     pub fn described_resource_server(&self, id: &ResourceServerId) -> Result<Option<Described>> {
         let mut statement = self.connection.prepare_cached(EDITABLE)?;
         let found = statement.query_row(params![id, canary::AUDIENCE], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -320,12 +321,12 @@ impl Tx<'_> {
         Ok(Some(Described { name, version, scopes: scopes.collect::<rusqlite::Result<_>>()? }))
     }
 
-    /// Gives a resource server this name, and counts a change.
+    /// Sets a resource server's name, and raises its version.
     pub fn rename_resource_server(&self, id: &ResourceServerId, name: &str) -> Result<()> {
         self.change_resource_server(RENAME, params![id, name]).map(drop)
     }
 
-    /// Changes what a scope is said to allow. `false` unless it is that resource server's.
+    /// Changes a scope's description. `false` unless the scope is that resource server's.
     pub fn describe_scope(
         &self,
         name: &str,
@@ -336,12 +337,12 @@ impl Tx<'_> {
         Ok(self.change_resource_server(DESCRIBE_SCOPE, params![name, of, description, now])? == 1)
     }
 
-    /// Deletes a scope for good. `false` unless it is that resource server's.
+    /// Deletes a scope for good. `false` unless the scope is that resource server's.
     pub fn delete_scope(&self, name: &str, of: &ResourceServerId, now: Timestamp) -> Result<bool> {
         Ok(self.change_resource_server(DELETE_SCOPE, params![name, of, now])? == 1)
     }
 
-    /// Gives a resource server another secret; earlier ones work until `earlier_until` at the latest.
+    /// Gives a resource server another secret. Earlier ones work until `earlier_until` at the latest.
     pub fn rotate_resource_server_secret(
         &self,
         id: &ResourceServerId,
@@ -355,7 +356,8 @@ impl Tx<'_> {
         self.change_resource_server(SET_SECRET, params![id, secret]).map(drop)
     }
 
-    /// Deletes a resource server: its secrets and its scopes are gone, its row stays. `false` if it was deleted before.
+    /// Deletes a resource server's secrets and marks its row as deleted; its scopes are no longer read. `false` if it
+    /// was deleted already.
     pub fn delete_resource_server(&self, id: &ResourceServerId, now: Timestamp) -> Result<bool> {
         self.change_resource_server(DELETE_SECRETS, params![id])?;
         Ok(self.change_resource_server(DELETE, params![id, now])? == 1)

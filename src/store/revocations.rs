@@ -1,12 +1,14 @@
 //! The one call that takes access away.
 //!
-//! [`Tx::revoke`] ends something in its table (a status, a generation, or a token's row), writes the ledger row, adds the
-//! entry to what is dead, and queues the purge. The statements that end something are private to the store, so no verb can
-//! do one of these and forget another. `Tx::end_silently` is the exception, and `tests/architecture.rs` says who may call it. What kills what:
-//! - Authorization codes are held against the statuses and generations in the tables (`authorization_codes`).
-//! - Access tokens, JWTs included, and refresh tokens are held against what is dead (`dead`), which is read from the ledger
-//!   and from unfinished purges at the start.
-//! - The purge deletes the rows, later.
+//! [`Tx::revoke`] ends something in its table (a status, a generation, or a token's row), writes the ledger row, queues
+//! the purge, and adds an entry to what is dead, which counts from the commit on. The statements that end something are
+//! private to the store, so no verb can do one of these steps and forget another. ([`Tx::end_silently`] is the exception;
+//! `tests/architecture.rs` says who may call it.) How each credential is checked:
+//! - Authorization codes: against the statuses and generations in the tables (`authorization_codes`).
+//! - Access tokens, JWTs included, and refresh tokens: against what is dead (`memory::dead`). It is read from the
+//!   ledger and from unfinished purges when the server starts.
+//!
+//! The purge deletes the rows later.
 
 use crate::clock::Timestamp;
 use crate::fail;
@@ -28,16 +30,16 @@ use super::{Result, Tx, feed};
 pub enum Target<'a> {
     Family(&'a FamilyId),
     Grant(&'a GrantId),
-    /// All that a client was given so far; not if its generation is another one than was seen.
+    /// All that a client was given so far. If a generation is given, only while it is the client's.
     TokensOfClient(&'a ClientId, Option<i64>),
-    /// A client, which gets this status, and all that it was given.
+    /// All that a client was given so far. The client gets this status.
     Client(&'a ClientId, &'a ClientStatus),
-    /// All that was given for a user so far; not if the generation is another one than was seen.
+    /// All that was given for a user so far. If a generation is given, only while it is the user's.
     TokensOfUser(&'a UserId, Option<i64>),
-    /// An account, which gets this status, and all that was given for it.
+    /// All that was given for a user so far. The account gets this status.
     User(&'a UserId, &'a UserStatus),
     AccessToken(&'a Digest, OwnedToken),
-    /// A JWT, by its `jti`, which expires then.
+    /// A JWT: its `jti`, and when it expires.
     Jwt(&'a str, Timestamp, OwnedToken),
 }
 
@@ -47,7 +49,7 @@ struct Ended {
     grant: Option<GrantId>,
     client: Option<ClientId>,
     user: Option<UserId>,
-    /// Of a single token, which leaves nothing to purge: where it was accepted, and how many rows went with it.
+    /// Only for a single token, which leaves nothing to purge: where it was accepted, and how many rows were deleted.
     token: Option<(Audiences, i64)>,
 }
 
@@ -64,7 +66,7 @@ impl Ended {
 }
 
 impl Tx<'_> {
-    /// Takes access away, and sees to it that everybody hears of it. `false` if there was nothing to take.
+    /// Takes access away, and makes sure that everybody is told after the commit. `false` if there was nothing to take.
     pub fn revoke(&self, target: Target<'_>, act: Act, receipt: &ReceiptId, by: &By) -> Result<bool> {
         let Some(Ended { subject, grant, client, user, token }) = self.end(target, by.at)? else {
             return Ok(false);
@@ -89,8 +91,8 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// The same for everything that was ever minted, in this history of the database and in any other: for a copy that
-    /// nobody serves yet, so the rows go at once.
+    /// The same for everything that was ever minted, in this history of the database and in any other. For a copy that
+    /// nobody serves yet, so the rows are deleted at once.
     pub fn revoke_everything(&self, receipt: &ReceiptId, by: &By) -> Result<DeletedRows> {
         let generation = self.begin_history(by.at)?;
         let deleted = self.void_all()?;
@@ -103,8 +105,8 @@ impl Tx<'_> {
         Ok(deleted)
     }
 
-    /// Ends something without a word: for an account that never had anything, and for a copy of the database that nobody
-    /// serves yet, whose ledger says it already. The generation that its act began, if it began one.
+    /// Ends something without a ledger row. For an account that never had anything, and for a copy of the database that
+    /// nobody serves yet and that gets the row from an exported ledger. Returns the new generation, if there is one.
     pub fn end_silently(&self, target: Target<'_>, at: Timestamp) -> Result<Option<i64>> {
         Ok(self.end(target, at)?.and_then(|ended| ended.subject.generation()))
     }
@@ -152,8 +154,8 @@ impl Tx<'_> {
         })
     }
 
-    /// Everybody who may hold tokens of a subject: wherever its grant ever allowed anything; everyone where a client or a
-    /// user is concerned, or nobody knows.
+    /// The resource servers that may accept tokens of a subject: all audiences that its grant ever had. Everyone for a
+    /// client or a user, and if the grant is unknown.
     fn audiences_of(&self, subject: &Subject, grant: Option<&GrantId>) -> Result<Audiences> {
         match (subject, grant) {
             (Subject::Family(_) | Subject::Grant(_), Some(grant)) => self.grant_audiences(grant),

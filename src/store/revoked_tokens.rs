@@ -1,4 +1,5 @@
-//! The `revoked_tokens` table: JWT access tokens that were revoked one by one, until no guard can accept them.
+//! The `revoked_tokens` table: JWT access tokens that were revoked one by one. A row stays until no guard can accept
+//! the token.
 
 use rusqlite::params;
 
@@ -27,7 +28,7 @@ impl Tx<'_> {
         self.any(IS_REVOKED, [id])
     }
 
-    /// How many of a client's tokens are revoked one by one and expire after `since`; `most` at most.
+    /// How many of a client's JWTs were revoked one by one and expire after `since`, counted up to `most`.
     pub fn count_revoked_tokens(&self, client: &ClientId, since: Timestamp, most: i64) -> Result<i64> {
         self.only(COUNT, params![client, since, most], |row| row.get(0))
     }

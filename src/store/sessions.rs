@@ -1,7 +1,7 @@
 //! The `sessions` table: signed-in browsers.
 //!
-//! A session is a credential like any other: it carries the generations and the password version
-//! that it began under, and is dead once they move.
+//! A session is a credential like any other. It carries the generations and the password version that it began under,
+//! and is dead once one of them moves.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -53,7 +53,6 @@ pub struct SessionRow {
     pub expires_at: Timestamp,
 }
 
-/// What a new session is made of.
 pub struct NewSession {
     pub digest: Digest,
     pub id: SessionId,
@@ -84,8 +83,8 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// `false` when the account, its password or a generation moved since `checked` was read:
-    /// sign-in mints a credential, so it may not outrun a revocation.
+    /// `false` if the account's status, its password or a generation has changed since `checked` was read. Sign-in
+    /// mints a credential, so it must not outrun a revocation.
     pub fn insert_session(&self, new: &NewSession, checked: &Credentials, now: Timestamp) -> Result<bool> {
         let rows = self.run(
             INSERT,
@@ -114,11 +113,11 @@ impl Tx<'_> {
         Ok(self.run(DELETE_BY_ID, params![id, user])? == 1)
     }
 
-    /// Checks that the person who acts on a page still may, in this transaction. Commands and clients
-    /// stand on no session.
+    /// Checks in this transaction that the person who acts on a page still may. Commands and clients have no session,
+    /// so there is nothing to check.
     ///
     /// # Errors
-    /// `Denied`.
+    /// `Denied` if the session has ended or the role is too low.
     pub fn check(&self, by: &By) -> Result<()> {
         let Some(session) = &by.page_session else { return Ok(()) };
         let mut statement = self.connection.prepare_cached(LIVE_ROLE)?;

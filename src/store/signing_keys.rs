@@ -1,4 +1,4 @@
-//! The `signing_keys` table, and the version of what stands in it.
+//! The `signing_keys` table, and the version of its keys.
 
 use rusqlite::{Connection, Row, params};
 use tokio::sync::watch;
@@ -20,10 +20,10 @@ macro_rules! select {
     };
 }
 
-/// Withdrawn keys stay as a record; the newest of them are shown.
+/// Withdrawn keys stay as a record. The limit shows the newest.
 const ALL: &str = select!("ORDER BY published_at DESC, kid DESC LIMIT 1000");
 const ONE: &str = select!("WHERE kid = ?1");
-/// One statement, so that the version is that of the keys.
+/// One statement, so that the version belongs to these keys.
 const ACCEPTED: &str = "SELECT s.keys_version, k.kid, k.algorithm, k.public_key FROM server AS s \
     LEFT JOIN signing_keys AS k ON k.withdrawn_at IS NULL WHERE s.id = 1 ORDER BY k.published_at, k.kid LIMIT 1000";
 const USABLE: &str =
@@ -41,7 +41,7 @@ const MOVE_VERSION: &str =
     "UPDATE server SET keys_version = keys_version + 1 WHERE id = 1 RETURNING keys_version";
 pub(super) const VERSION: &str = "SELECT keys_version FROM server WHERE id = 1";
 
-/// A key as it stands in the table, with the sealed private part while it may sign.
+/// A row of the table. It has the sealed private part while the key may sign.
 #[derive(Clone, Debug)]
 pub struct KeyRow {
     pub key: SigningKey,
@@ -66,7 +66,7 @@ fn rows(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<KeyRow
     connection.all(statement, [], row)
 }
 
-/// For reads that take more than the keys from one state of the database.
+/// For callers that read the keys and other things from one state of the database.
 pub(super) fn accepted(connection: &Connection) -> rusqlite::Result<AcceptedKeys> {
     let mut found = AcceptedKeys::default();
     let mut statement = connection.prepare_cached(ACCEPTED)?;
@@ -81,7 +81,7 @@ pub(super) fn accepted(connection: &Connection) -> rusqlite::Result<AcceptedKeys
 }
 
 impl Store {
-    /// All keys whose tokens are accepted, those included that will sign soon.
+    /// All keys whose tokens are accepted, including those that will sign soon.
     pub fn accepted_keys(&self) -> Result<AcceptedKeys> {
         self.lookup(accepted)
     }
@@ -91,12 +91,12 @@ impl Store {
         self.lookup(|connection| rows(connection, ALL))
     }
 
-    /// Keys that sign now or will, in the order in which they do.
+    /// Keys that sign now or later, in the order in which they begin to.
     pub fn usable_keys(&self) -> Result<Vec<KeyRow>> {
         self.lookup(|connection| rows(connection, USABLE))
     }
 
-    /// The version of the accepted keys: moves after each commit that changed them, before its answer.
+    /// The version of the accepted keys. It moves after each commit that changed them, before the caller is answered.
     pub fn keys_version(&self) -> watch::Receiver<i64> {
         self.published().keys_version.subscribe()
     }
@@ -108,7 +108,7 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Keys that sign now or will, in the order in which they do.
+    /// Keys that sign now or later, in the order in which they begin to.
     pub fn usable_keys(&self) -> Result<Vec<KeyRow>> {
         Ok(rows(self.connection, USABLE)?)
     }
@@ -125,7 +125,7 @@ impl Tx<'_> {
         self.move_keys_version()
     }
 
-    /// Lets all keys but `successor` sign nothing after the retirement.
+    /// Retires all keys but `successor`: they stop signing at the retirement's time.
     pub fn retire_other_keys(&self, successor: &KeyId, retirement: Retirement) -> Result<()> {
         let Retirement { at, expires_at } = retirement;
         self.run(RETIRE, params![successor, at, expires_at])?;
@@ -145,7 +145,8 @@ impl Tx<'_> {
         Ok(withdrawn)
     }
 
-    /// Forgets private parts that sign no more, and keys whose last token has expired. Whether any left.
+    /// Deletes private parts that no longer sign, and keys whose last token has expired. Returns whether a key was
+    /// deleted.
     pub fn sweep_signing_keys(&self, now: Timestamp) -> Result<bool> {
         self.run(FORGET_PRIVATE, [now])?;
         let left = self.run(DELETE_EXPIRED, [now])? > 0;

@@ -1,10 +1,10 @@
-//! The calls that every table file makes. A statement is prepared once for each connection.
+//! The calls that every table's file makes. A statement is prepared once for each connection.
 
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 
 use super::{Result, Tx};
 
-/// On a connection, for look-ups.
+/// Calls on a connection, for look-ups.
 pub(super) trait Sql {
     /// The first row, if there is one.
     fn one<T>(
@@ -14,7 +14,7 @@ pub(super) trait Sql {
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>>;
 
-    /// The row that is always there.
+    /// The row of a statement that always has one. No row is an error.
     fn only<T>(
         &self,
         statement: &str,
@@ -32,7 +32,7 @@ pub(super) trait Sql {
     /// Whether there is a row.
     fn any(&self, statement: &str, values: impl Params) -> rusqlite::Result<bool>;
 
-    /// How many rows came, changed or went.
+    /// The number of rows that were inserted, updated or deleted.
     fn run(&self, statement: &str, values: impl Params) -> rusqlite::Result<usize>;
 }
 

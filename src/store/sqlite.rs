@@ -1,4 +1,4 @@
-//! The engine room of SQLite: one process that writes one file, which it holds under a lock.
+//! The SQLite engine: one process writes one file, and holds a lock on it.
 
 pub(super) mod checkpoints;
 pub mod copies;

@@ -1,7 +1,8 @@
-//! The `successor_keys` table: salts of the keys that successors of refresh tokens are derived from, while they may be repeated.
+//! The `successor_keys` table: salts of the keys that successors of refresh tokens are derived from.
 //!
-//! A refresh takes a key that is younger than the grace, so the predecessor's window is over before the key is twice the
-//! grace old. Then its salt goes; a backup, and pages that SQLite has freed, may keep it, but say nothing without the key file.
+//! A refresh uses a key that is younger than the grace, so the predecessor's window is over before the key is twice the
+//! grace old. Then its salt is deleted. A backup, and pages that SQLite has freed, may keep it, but it is useless
+//! without the key file.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::{Result, Tx};
 const NEWEST: &str =
     "SELECT salt FROM successor_keys WHERE made_at > ?1 AND made_at <= ?2 ORDER BY id DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO successor_keys (salt, made_at) VALUES (?1, ?2)";
-/// Two or three as a rule; more where the clock is set back or requests come late.
+/// Usually two or three. More if the clock is set back or requests come late.
 const ALL: &str = "SELECT salt FROM successor_keys ORDER BY id DESC LIMIT 100";
 const FORGET: &str = "DELETE FROM successor_keys WHERE made_at <= ?1";
 
@@ -24,7 +25,7 @@ fn salt(row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
 }
 
 impl Tx<'_> {
-    /// What replaces a refresh token from now on; for `grace` it can be found again.
+    /// The token that replaces a refresh token. It can be derived again for `grace`.
     pub fn derive_successor(
         &self,
         predecessor: &RefreshToken,
@@ -35,7 +36,7 @@ impl Tx<'_> {
         if grace.is_zero() {
             return Ok(RefreshToken::generate(predecessor.born()));
         }
-        // One from the future belongs to a clock that was set back: it would be used for longer than the grace.
+        // Not one from the future, which a clock that was set back leaves: it would be used for longer than the grace.
         let young = params![now.minus(grace), now];
         let newest = self.one(NEWEST, young, salt)?;
         let salt = match newest {
@@ -49,7 +50,7 @@ impl Tx<'_> {
         Ok(secret.key(&salt).successor(predecessor))
     }
 
-    /// What may have replaced a refresh token: one for each key that is left.
+    /// The tokens that may have replaced a refresh token: one for each key that is left.
     pub(super) fn possible_successors(
         &self,
         predecessor: &RefreshToken,
@@ -60,7 +61,7 @@ impl Tx<'_> {
         Ok(successors.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Forgets the keys with which nothing can be repeated any more.
+    /// Deletes the keys that no repetition needs any more.
     pub fn forget_successor_keys(&self, grace: Duration, now: Timestamp) -> Result<()> {
         self.run(FORGET, [now.minus(grace * 2)])?;
         Ok(())

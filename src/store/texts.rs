@@ -1,4 +1,5 @@
-//! The `client_texts` and `user_texts` tables: what names and domains are compared by.
+//! The `client_texts` and `user_texts` tables: forms of names and domains that searches and the look-alike check
+//! compare.
 
 use rusqlite::{Connection, params};
 
@@ -20,11 +21,11 @@ const CLIENTS_WITHOUT: &str = "SELECT id, name, publisher, redirect_uris FROM cl
     WHERE NOT EXISTS (SELECT 1 FROM client_texts AS t WHERE t.client_id = c.id)";
 const USERS_WITHOUT: &str = "SELECT id, username, email FROM users AS u \
     WHERE NOT EXISTS (SELECT 1 FROM user_texts AS t WHERE t.user_id = u.id)";
-/// Another owner's app whose name looks the same and is not the same.
+/// Another owner's app whose name looks the same but is not the same.
 const LOOKS_LIKE: &str = "SELECT 1 FROM client_texts AS t JOIN clients AS c ON c.id = t.client_id \
     WHERE (t.skeleton = ?1 OR t.folded_skeleton = ?2) AND t.folded_name <> ?3 AND c.owner_id <> ?4 \
     AND c.status IN ('active', 'suspended') LIMIT 1";
-/// ?1: all but this app; ?2: a domain, which stands for those below it too.
+/// ?1: an app to leave out; ?2: a domain, which includes its subdomains.
 const WITH_DOMAIN: &str = "SELECT c.id, c.name FROM client_texts AS t JOIN clients AS c ON c.id = t.client_id \
     WHERE c.id <> ?1 AND c.status IN ('active', 'suspended') AND (instr(t.domains, ' ' || ?2 || ' ') > 0 \
     OR instr(t.domains, '.' || ?2 || ' ') > 0) ORDER BY c.id LIMIT 20";
@@ -63,13 +64,13 @@ fn write_user(
     Ok(())
 }
 
-/// Bytes that are not text stand for nothing.
+/// NULL is read as an empty text, and bytes that are not UTF-8 are replaced.
 fn text(row: &rusqlite::Row<'_>, place: usize) -> rusqlite::Result<String> {
     let bytes = row.get_ref(place)?.as_bytes_or_null()?.unwrap_or_default();
     Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// Makes what rows of earlier versions lack.
+/// Writes the rows that clients and users of earlier versions lack.
 pub(super) fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
     let tx = connection.transaction()?;
     {
@@ -89,7 +90,7 @@ pub(super) fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 impl Store {
-    /// Apps other than `id` that send people to `domain`, or to one below it.
+    /// Apps other than `id` that send people to `domain` or to a subdomain.
     pub async fn clients_with_domain(&self, domain: &str, id: &ClientId) -> Result<Vec<Neighbour>> {
         let rows = sqlx::query(WITH_DOMAIN).bind(id).bind(domain).fetch_all(&mut *self.page().await?).await?;
         Ok(super::readable(&rows))
@@ -97,10 +98,10 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Whether another owner's app has a name that looks like `client`'s, and is another.
+    /// Whether another owner's app has a name that looks like `client`'s but is not the same.
     ///
-    /// The very same name is free: nobody owns a word, pages show publisher and domain beside it, and a search finds
-    /// both. A look-alike is there to be mistaken.
+    /// The same name is allowed: nobody owns a word, pages show publisher and domain beside it, and a search finds
+    /// both. A look-alike is meant to be mistaken for the other.
     pub fn looks_like_another(&self, client: &Client) -> Result<bool> {
         let name = client.name.as_str();
         let [skeleton, folded_skeleton] = skeletons(name);

@@ -1,7 +1,8 @@
 //! The `tokens` table: opaque access tokens and refresh tokens, in the order of their families' births.
 //!
-//! A token's place is an integer made of its family's birth, its kind and some of its digest: what a device's refresh reads
-//! and writes stands together, and the inner pages of the table are few, because they hold places alone.
+//! A token's place is an integer made of its family's birth, its kind and some of its digest. So the rows that a
+//! device's refresh reads and writes are next to each other. And the table has few inner pages, because they hold only
+//! places.
 
 use std::ops::Range;
 
@@ -17,40 +18,40 @@ use super::{Error, Result, Tx};
 
 /// Places for the tokens of one kind, of families born at one millisecond.
 const PLACES: i64 = 1 << 20;
-/// A token whose place is taken takes one of the next; it is looked for in so many.
+/// A token whose place is taken gets one of the next. It is looked for in this many places.
 pub const NEIGHBOURS: i64 = 8;
-/// In the year 2109 the milliseconds no longer fit beside the places: their end has to be an i64 too.
+/// From the year 2109 on, milliseconds and places together no longer fit into an i64.
 const LAST_BIRTH: i64 = (1 << 42) - 2;
 
 const IS_TAKEN: &str = "SELECT 1 FROM tokens WHERE place = ?1";
 
-/// Of the places of a birth, access tokens have the lower half and refresh tokens the upper.
+/// Access tokens have the lower half of a birth's places, refresh tokens the upper half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Access,
     Refresh,
 }
 
-/// The places for tokens of families born then.
+/// The places for tokens of one kind, of families born at `born`.
 pub(super) fn places(born: Timestamp, kind: Kind) -> Range<i64> {
     let first = (2 * born.millis().clamp(0, LAST_BIRTH) + kind as i64) * PLACES;
     first..first + PLACES
 }
 
-/// Where a token stands, unless another stood there before it.
+/// The first place that is tried for a token.
 pub fn place(token: &Digest, kind: Kind) -> i64 {
     let bytes = token.as_bytes();
     let chance = i64::from(u32::from_be_bytes([0, bytes[6], bytes[7], bytes[8]]) >> 4);
-    // The last of them keep room for neighbours: what is found by a birth is found between the places of that birth.
+    // The last places stay free for neighbours, so that no token is beyond the places of its birth.
     places(token.born(), kind).start + chance.min(PLACES - NEIGHBOURS)
 }
 
-/// The 128 bits of a token's digest that its row holds; those before them are in its place.
+/// The 128 bits of a token's digest that are stored in its row. The bits before them decide its place.
 pub fn rest(token: &Digest) -> &[u8] {
     &token.as_bytes()[8..24]
 }
 
-/// How an id stands in a row: without the letters of its kind.
+/// An id as a row has it: without the prefix of its kind.
 pub(super) struct Short<T>(pub T);
 
 impl<T: Id> ToSql for Short<&T> {
@@ -82,7 +83,7 @@ pub(super) fn stamp(row: &Row<'_>) -> rusqlite::Result<Stamp> {
 }
 
 impl Tx<'_> {
-    /// Lets `insert` try one place after another, until it says that a row came. `false` if it inserts nothing even where
+    /// Calls `insert` with one place after another until it has inserted a row. `false` if it inserts nothing although
     /// the place is free.
     pub(super) fn insert_in_place(
         &self,

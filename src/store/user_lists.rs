@@ -20,7 +20,7 @@ macro_rules! list {
     };
 }
 
-/// Who owns the drill's app is nobody.
+/// Leaves out the account that owns the drill's app: it is not a person.
 const SEARCH: &str = list!(
     "(?1 = '' OR u.id = ?1 OR ?5 <> '' AND instr(t.folded, ?5) > 0) \
     AND (?2 = '' OR u.status = ?2) AND (?3 = '' OR u.role = ?3) \
@@ -41,13 +41,13 @@ pub struct UserRow {
     pub status: UserStatus,
     pub created_at: Timestamp,
     pub generation: i64,
-    /// Apps that can reach the account.
+    /// Open grants.
     pub apps: i64,
     /// Apps that the person publishes.
     pub own_apps: i64,
 }
 
-/// What an admin looks for among people; an empty text and `None` stand for all.
+/// What an admin looks for among people. An empty text and `None` mean all.
 #[derive(Clone, Debug, Default)]
 pub struct UserSearch {
     /// Part of a name or address, or an id.

@@ -20,7 +20,7 @@ const INSERT: &str = "INSERT INTO users (id, username, email, role, status, stat
     password_version, created_at) VALUES (?1, ?2, ?3, ?4, 'active', ?5, 1, ?6, 1, ?5)";
 const SET_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_version = password_version + 1 \
     WHERE username = ?1 AND status <> 'deleted' RETURNING id";
-/// Only while the account is as it was when the present password was checked.
+/// Only if the account is as it was when the current password was checked.
 const CHANGE_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_version = password_version + 1 \
     WHERE id = ?1 AND status = 'active' AND password_version = ?3 AND generation = ?4";
 const MOVE_GENERATION: &str = "UPDATE users SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' \
@@ -52,7 +52,7 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
-/// What signing in compares, and what the session is then stamped with.
+/// What sign-in compares, and what the session is stamped with.
 #[derive(Clone)]
 pub struct Credentials {
     pub user: UserId,
@@ -96,7 +96,7 @@ impl Store {
         self.lookup(|c| c.one(ID_BY_NAME, [name], |row| row.get(0)))
     }
 
-    /// `None` for an unknown name and for an account that can't be used.
+    /// `None` for an unknown name, and for an account that is not active.
     pub fn credentials(&self, name: &Username) -> Result<Option<Credentials>> {
         self.lookup(|c| c.one(FOR_SIGN_IN, [name], Credentials::from_row))
     }
@@ -127,7 +127,7 @@ impl Tx<'_> {
         self.write_user_texts(id, username.as_str(), email)
     }
 
-    /// Sessions that began under the old password end with this; `None` for an unknown name.
+    /// Sessions that began under an earlier password end. `None` for an unknown name.
     pub fn set_password(&self, username: &Username, password_hash: &str) -> Result<Option<UserId>> {
         let id: Option<UserId> =
             self.one(SET_PASSWORD, params![username, password_hash], |row| row.get(0))?;
@@ -135,11 +135,11 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// Replaces the password that `checked` was read with; sessions that began under it end.
+    /// Replaces the password that `checked` was read with. Sessions that began under it end.
     ///
     /// # Errors
-    /// `Denied` when the account has moved since: its password, its generation or its status. A
-    /// change that was being hashed meanwhile must not outrun that.
+    /// `Denied` if the account's password, generation or status has changed since. Hashing takes time, and the new
+    /// password must not outrun such a change.
     pub fn change_password(&self, checked: &Credentials, password_hash: &str) -> Result<()> {
         let rows = self.run(
             CHANGE_PASSWORD,
@@ -151,19 +151,19 @@ impl Tx<'_> {
         self.delete_outdated_sessions(&checked.user)
     }
 
-    /// What a session of an active account begins with, as it stands in this transaction.
+    /// The credentials of an active account, as this transaction sees them.
     pub fn credentials(&self, id: &UserId) -> Result<Option<Credentials>> {
         let mut statement = self.connection.prepare_cached(FOR_SESSION)?;
         Ok(statement.query_row([id], Credentials::from_row).optional()?)
     }
 
-    /// All that was minted for the user so far dies with this. `None` for an unknown user, and where
-    /// the generation is no longer the one that was `seen`.
+    /// Revokes all that was minted for the user so far. `None` for an unknown or deleted user, and if the generation is
+    /// no longer the one that was `seen`.
     pub(super) fn move_user_generation(&self, id: &UserId, seen: Option<i64>) -> Result<Option<i64>> {
         self.one(MOVE_GENERATION, params![id, seen], |row| row.get(0))
     }
 
-    /// Disables or deletes an account; all that was minted for it so far dies. `None` unless it is active.
+    /// Disables or deletes an account, and revokes all that was minted for it so far. `None` unless it is active.
     pub(super) fn shut_user(&self, id: &UserId, status: &UserStatus) -> Result<Option<i64>> {
         let at = match status {
             UserStatus::Disabled { at } | UserStatus::Deleted { at } => at,
@@ -177,13 +177,13 @@ impl Tx<'_> {
         self.one(ENABLE, params![id, now], |row| row.get(0))
     }
 
-    /// Forgets who a deleted account belonged to.
+    /// Erases whose account a deleted one was.
     pub fn erase_user(&self, id: &UserId) -> Result<()> {
         self.run(ERASE, [id])?;
         self.erase_user_texts(id)
     }
 
-    /// The account's generation; `None` if it has that role already, or is deleted.
+    /// Returns the account's generation. `None` if it has that role already, or is deleted.
     pub fn set_role(&self, id: &UserId, role: Role) -> Result<Option<i64>> {
         self.one(SET_ROLE, params![id, role], |row| row.get(0))
     }
@@ -192,12 +192,12 @@ impl Tx<'_> {
         self.any(IS_LAST_ADMIN, [id])
     }
 
-    /// As it stands in this transaction.
+    /// As this transaction sees it.
     pub fn user(&self, id: &UserId) -> Result<Option<User>> {
         self.one(BY_ID, [id], User::from_row)
     }
 
-    /// From now on the client may not ask this user. `false` if it is blocked already.
+    /// Blocks the client from asking this user. `false` if it is blocked already.
     pub fn insert_block(&self, user: &UserId, client: &ClientId, now: Timestamp) -> Result<bool> {
         Ok(self.run(INSERT_BLOCK, params![user, client, now])? == 1)
     }

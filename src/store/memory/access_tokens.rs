@@ -1,7 +1,7 @@
 //! A bounded cache of introspected access tokens, by digest.
 //!
-//! A token's facts never change, so nothing here is ever wrong. Whether a token is live is another question, which
-//! `crate::store::memory::dead` answers.
+//! A token's facts never change, so nothing here is ever stale. Whether a token is live is another question:
+//! `crate::store::memory::dead` answers it.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::model::stamp::{Generations, Stamp};
 use crate::store::access_tokens::AccessTokenFacts;
 use crate::store::tokens::rest;
 
-/// A million or so, in about 180 MB; a server that is asked about fewer uses less.
+/// About a million tokens, in about 180 MB. A server that is asked about fewer uses less.
 const TOKENS: usize = 1 << 20;
-/// What many tokens have in common is held once. Where more than this is in use, tokens hold copies.
+/// What many tokens have in common is held once. If more than this many are in use, some tokens hold copies.
 const TERMS: usize = 1 << 14;
-/// Bytes of scope and audience; a token with more is not kept.
+/// Bytes of scope and audiences. A token with more is not cached.
 const LONGEST: usize = 512;
 
 pub(in crate::store) struct AccessTokenCache {

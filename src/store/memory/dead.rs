@@ -1,11 +1,13 @@
-//! What is dead, in memory, in the structure that guards use: the server is its own first guard.
+//! What is dead, in memory. The structure is the one that guards use (`guard/src/dead.rs`): the server checks tokens as
+//! a guard does.
 //!
-//! The invariants, on which [`Store::live_access_token`] and [`Store::is_dead`] rest:
+//! [`Store::live_access_token`] and [`Store::is_dead`] depend on three invariants:
 //! 1. What a transaction revoked is in here after its commit and before anybody is told of it.
-//! 2. An entry stays until its purge has deleted every row that it covers, *and* for the longest life of an access token
-//!    after that. So whatever somebody may remember of a token (its facts, its signature) expires before the entry leaves.
-//! 3. A token's facts never change. So "not expired and not covered" decides for a remembered token, and for a JWT. An
-//!    opaque token that nobody remembers needs its row as well.
+//! 2. An entry stays until its purge has deleted every row that it covers, *and* for the longest life of an access
+//!    token after that. So whatever is cached of a token (its facts, its signature) expires before the entry is
+//!    forgotten.
+//! 3. A token's facts never change. So a cached token and a JWT are live if they are not expired and not covered. An
+//!    opaque token that is not cached needs its row as well.
 //!
 //! A look-up first finds the facts and then asks whether they are covered, never the other way round.
 
@@ -35,28 +37,29 @@ pub(in crate::store) struct DeadSet {
     dead: RwLock<Dead>,
     /// Purges that are not finished.
     unpurged: AtomicUsize,
-    /// Rows that expired before this time, in milliseconds, are deleted: a clock that is set back makes none live again.
+    /// Rows that had expired by this time (milliseconds) may be deleted. So a cached token of such a row does not
+    /// become live again when the clock is set back.
     expired_through: AtomicI64,
-    /// When it was swept first, by the clock that nobody can set and by the other.
+    /// When the set was first swept: by the monotonic clock and by the system clock.
     swept_first: OnceLock<(Instant, Timestamp)>,
 }
 
 /// What a transaction did to the set.
 #[derive(Clone)]
 pub(in crate::store) enum Change {
-    /// Its rows are left for the purge.
+    /// The purge will delete its rows.
     Died(Death),
-    /// Its row, if it had one, went with the revocation.
+    /// Its rows, if it had any, were deleted with the revocation.
     DiedWhole(Death, Timestamp),
     Purged(Death, Timestamp),
 }
 
-/// The second after which nothing can matter any more that died, or whose purge ended, at `at`.
+/// The second after which an entry no longer matters if it died without a purge, or its purge ended, at `at`.
 fn forgotten_after(at: Timestamp) -> u32 {
     u32::try_from(at.plus(LONGEST_ACCESS_TOKEN_LIFE).seconds() + 1).unwrap_or(Dead::FOREVER)
 }
 
-/// A stamp, and what a token has besides.
+/// All that a token depends on: its stamp, its grant's generation and its own id.
 fn names<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<&'a str>) -> Names<'a> {
     let Stamp { family, grant, client, user, generations } = stamp;
     Names {
@@ -70,7 +73,7 @@ fn names<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<&'a 
 }
 
 impl DeadSet {
-    /// From the ledger: what a token that has not expired may hang on, and what is not purged yet.
+    /// Reads from the ledger what may still cover an unexpired token, and what is not purged yet.
     pub(in crate::store) fn load(connection: &Connection) -> Result<Self> {
         let prints = Prints::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
         let generation: i64 = connection.query_row(SERVER, [], |row| row.get(0))?;
@@ -80,7 +83,8 @@ impl DeadSet {
             dead.insert(prints.death(&row.subject), until(row.at));
             Ok(())
         };
-        // Told by the ledger: a clock that is wrong at the start makes nothing live again.
+        // The ledger's newest row says what is recent, not the clock: a wrong clock at the start makes nothing live
+        // again.
         let mut newest = connection.prepare(NEWEST)?;
         if let Some(newest) = newest.query([])?.next()? {
             let since = newest.get::<_, Timestamp>(0)?.minus(LONGEST_ACCESS_TOKEN_LIFE);
@@ -141,27 +145,27 @@ impl DeadSet {
         self.dead.read().unwrap_or_else(PoisonError::into_inner).covering(marks).is_some()
     }
 
-    /// Whether a purge is under way or waits.
+    /// Whether a purge is running or queued.
     pub(in crate::store) fn is_purging(&self) -> bool {
         self.unpurged.load(Ordering::SeqCst) > 0
     }
 }
 
 impl Store {
-    /// Whether anything that a token hangs on was revoked, or the token itself.
+    /// Whether the token was revoked, or anything that it depends on.
     pub fn is_dead(&self, token: &AccessTokenFacts) -> bool {
         let dead = &self.published().dead;
         dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id)))
     }
 
-    /// The time, or a later one if what had expired by then was deleted before the clock was set back. For opaque tokens: a
-    /// JWT has no row that could have been deleted.
+    /// `now`, or the latest time through which expired rows were deleted, if that is later: the clock was set back since.
+    /// For opaque tokens: a JWT has no row that could have been deleted.
     pub(in crate::store) fn no_earlier_than_deletions(&self, now: Timestamp) -> Timestamp {
         now.max(Timestamp::from_millis(self.published().dead.expired_through.load(Ordering::SeqCst)))
     }
 
-    /// Forgets some of what can't matter any more. A clock that was set forward, and may go back, makes it forget nothing
-    /// early.
+    /// Forgets some of the entries that no longer matter. Nothing is forgotten early if the clock is set forward, since
+    /// it may be set back again.
     pub fn sweep_dead(&self, now: Timestamp) {
         let dead = &self.published().dead;
         let (started, then) = *dead.swept_first.get_or_init(|| (Instant::now(), now));
@@ -172,8 +176,8 @@ impl Store {
 }
 
 impl Tx<'_> {
-    /// Whether anything in the stamp of a row was revoked, be it earlier in this transaction: requests that share a commit
-    /// run one after another.
+    /// Whether anything in the stamp of a row was revoked. This includes earlier revocations in this transaction,
+    /// because requests that share a commit run one after another.
     pub(in crate::store) fn is_dead(&self, stamp: &Stamp, grant_generation: Option<i64>) -> bool {
         let marks = self.dead.marks(stamp, grant_generation, None);
         let died = |change: &Change| match change {
@@ -241,7 +245,7 @@ mod tests {
             (Subject::User { id: user.clone(), generation: 8 }, true),
             (Subject::Server { generation: 2 }, true),
             (Subject::Token { id: "tok_2".to_owned() }, false),
-            // The same id is another thing in each kind.
+            // The same id means another thing in each kind.
             (Subject::Family { id: grant.clone() }, false),
             (Subject::Grant { id: grant, generation: Some(1) }, false),
             (client(&stamp, 4), false),

@@ -1,4 +1,4 @@
-//! What the world hears of a commit.
+//! What is told to others after a commit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +9,11 @@ use crate::clock::Timestamp;
 
 use crate::store::memory::dead::{Change, DeadSet};
 
-/// What a transaction did that others keep in memory or wait for.
+/// What a transaction changed that others keep in memory or wait for.
 #[derive(Clone, Default)]
 pub(in crate::store) struct Effects {
     pub(in crate::store) dead: Vec<Change>,
-    /// Rows of tokens that had expired by then are deleted.
+    /// Rows of tokens that had expired by then may be deleted.
     pub(in crate::store) expired: Option<Timestamp>,
     /// The sequence of the newest ledger row.
     pub(in crate::store) ledger_head: Option<i64>,
@@ -22,16 +22,16 @@ pub(in crate::store) struct Effects {
     pub(in crate::store) moves_version: bool,
 }
 
-/// What others watch, as the last commit left it. Cheap to clone.
+/// What others read or watch, as of the last commit. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::store) struct Published {
     pub(in crate::store) dead: Arc<DeadSet>,
     pub(in crate::store) ledger_head: Arc<watch::Sender<i64>>,
     pub(in crate::store) keys_version: Arc<watch::Sender<i64>>,
-    /// Moves with every change of a client, a resource server or a scope. What is kept in memory of these is kept with the
-    /// version it was made from.
+    /// Moves with every change of a client, a resource server or a scope. Every cache of these says which version it
+    /// was made from.
     version: Arc<watch::Sender<u64>>,
-    /// The same number, for readers that have no time for a lock.
+    /// The same number, for readers that should not take a lock.
     version_now: Arc<AtomicU64>,
 }
 
@@ -54,10 +54,10 @@ impl Published {
         self.version.subscribe()
     }
 
-    /// After a commit, and before anybody gets its answer.
+    /// Called after a commit, before its requests are answered.
     pub(in crate::store) fn publish(&self, effects: Effects) {
         let Effects { dead, expired, ledger_head, keys_version, moves_version } = effects;
-        // First: whoever is woken below may look.
+        // First, because tasks that are woken below may look.
         self.dead.apply(dead);
         if let Some(expired) = expired {
             self.dead.expired(expired);

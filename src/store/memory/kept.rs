@@ -1,8 +1,8 @@
-//! Something made of rows, kept until their version moves.
+//! A cached value that is made from rows, until the version of these rows moves.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What was made, and the version that it was made of.
+/// The value, and the version that it was made from.
 pub struct Kept<T>(Mutex<Option<(u64, Arc<T>)>>);
 
 impl<T> Default for Kept<T> {
@@ -12,7 +12,7 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    /// What is made of `version`, which was read before this.
+    /// The value for `version`, which the caller has read before this call.
     ///
     /// # Errors
     /// What `make` returns.
@@ -23,7 +23,7 @@ impl<T> Kept<T> {
         {
             return Ok(made.clone());
         }
-        // Made outside the lock; the version was read before, so what is kept is never older than it says.
+        // Made outside the lock. The version was read earlier, so the rows are of this version or of a newer one.
         let made = Arc::new(make()?);
         *kept() = Some((version, made.clone()));
         Ok(made)

@@ -1,12 +1,12 @@
-//! Moves what the log holds into the database file, on a thread of its own.
+//! Moves pages from the log (WAL) into the database file, on its own thread.
 //!
-//! A commit only appends to the log. Moving its pages means writing all over the file and waiting for
-//! the disk, for a tenth of a second when there are many: the writer would hold up everybody. So this
-//! thread moves them while the writer goes on. Once few are left, the writer moves those between two
-//! commits, since the log begins anew only when all have been moved.
+//! A commit only appends to the log. Moving its pages means many small writes all over the file, and waiting for the
+//! disk: a tenth of a second when there are many. All requests would wait if the writer did that. So this thread moves
+//! pages while the writer goes on. Once few are left, the writer moves them between two commits, because the log starts
+//! over only when all of its pages have been moved.
 //!
-//! SQLite syncs the database file when all have been moved, and no earlier: the writer would wait for the disk after all.
-//! So this thread does it before.
+//! SQLite syncs the database file only when all pages have been moved, and then the writer would wait for the disk
+//! after all. So this thread syncs the file earlier.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -21,22 +21,23 @@ use rusqlite::Connection;
 
 use crate::store::{BUSY, Result};
 
-/// Pages in the log before they are moved: the more at once, the less each costs the disk.
+/// Pages in the log before they are moved. The more are moved at once, the less each costs the disk.
 const MANY: i64 = 1_000;
-/// Pages in the log before it begins anew, which takes many small moves beside the commits that come in meanwhile.
+/// Pages in the log before it is made to start over. That takes many small moves beside the commits of that time.
 const LONG: i64 = 8_000;
-/// Both, while something is purged: a slice fills the log with pages that stand together, and who waits for the disk
-/// behind them shall not wait long.
+/// Replaces both while something is purged. A slice fills the log with pages that are next to each other, and requests
+/// that wait for the disk behind them should not wait long.
 const WHILE_PURGING: i64 = 500;
-/// Pages that the writer moves itself, and those moved before them that it syncs as well: some milliseconds.
+/// At most about this many pages are left for the writer to move, and at most [`UNSYNCED`] moved pages for it to sync:
+/// some milliseconds.
 const FEW: i64 = 64;
 const UNSYNCED: i64 = 500;
-/// Each pass finds what the writer has added during the one before.
+/// Each pass moves what the writer has added during the one before.
 const PASSES: usize = 8;
 
 /// Counts the pages in the log and those already moved, and moves nothing.
 const LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
-/// Moves what no reader holds up, and waits for nobody.
+/// Moves what no reader needs, and waits for nobody.
 const MOVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
 /// The writer's side.
@@ -46,11 +47,11 @@ pub(in crate::store) struct Checkpoints {
     thread: JoinHandle<()>,
 }
 
-/// What the writer and the thread tell one another.
+/// What the writer and the thread tell each other.
 #[derive(Default)]
 struct State {
     is_purging: AtomicBool,
-    /// Whether so few pages are left that the writer shall move them.
+    /// Whether so few pages are left that the writer should move them.
     is_nearly_done: AtomicBool,
 }
 
@@ -59,7 +60,7 @@ impl Checkpoints {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -64;")?;
-        // Before its first read a connection does not know that there is a log.
+        // A connection does not know that there is a log before its first read.
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
         let (committed, commits) = sync_channel(1);
         let state = Arc::<State>::default();
@@ -70,17 +71,17 @@ impl Checkpoints {
         Ok(Self { committed, state, thread })
     }
 
-    /// After a commit on `connection`, between two transactions.
+    /// Called after a commit on `connection`, between two transactions.
     pub(in crate::store) fn committed(&self, connection: &Connection, is_purging: bool) {
         self.state.is_purging.store(is_purging, Ordering::Relaxed);
         if self.state.is_nearly_done.swap(false, Ordering::Relaxed) {
             note(Log::after(connection, MOVE));
         }
-        // Full means that it will look anyway.
+        // If the channel is full, the thread will look anyway.
         let _ = self.committed.try_send(());
     }
 
-    /// Waits for what is being moved.
+    /// Waits until the thread has moved what it is moving.
     pub(in crate::store) fn stop(self) {
         drop(self.committed);
         let _ = self.thread.join();
@@ -90,9 +91,9 @@ impl Checkpoints {
 /// The thread's side.
 struct Mover {
     connection: Connection,
-    /// Of the database. Stays open: whoever closes a file gives up all locks that the process has on it, SQLite's too.
+    /// The database. It stays open: when a process closes a file, it loses all its locks on that file, SQLite's too.
     file: ManuallyDrop<File>,
-    /// As far as the log is moved and synced.
+    /// The number of pages of the log that are moved and synced.
     synced: i64,
     state: Arc<State>,
 }
@@ -109,7 +110,7 @@ impl Mover {
         let (many, long) = if is_purging { (WHILE_PURGING, WHILE_PURGING) } else { (MANY, LONG) };
         let log = Log::after(&self.connection, LOOK)?;
         if log.moved < self.synced {
-            // It has begun anew.
+            // The log has started over.
             self.synced = 0;
         }
         if log.left() < many {
@@ -137,7 +138,7 @@ impl Mover {
     }
 }
 
-/// Pages in the log, and those of them that were moved.
+/// The number of pages in the log, and how many of them were moved.
 struct Log {
     pages: i64,
     moved: i64,
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn sqlite_is_new_enough_for_a_checkpoint_beside_a_writer() {
-        // Up to 3.51.2 the log could begin anew under a checkpoint of another connection, and lose what it held.
+        // Up to 3.51.2 the log could start over during a checkpoint of another connection, and lose pages.
         assert!(rusqlite::version_number() >= 3_051_003);
     }
 
@@ -182,7 +183,7 @@ mod tests {
         assert!((WHILE_PURGING..LONG).contains(&longest));
     }
 
-    /// How long the log has been, and the most of it that was moved while it was shorter than [`LONG`].
+    /// The most pages that the log had, and how many of them were moved while it was shorter than [`LONG`].
     fn begins_anew(is_purging: bool) -> (i64, i64) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
@@ -200,7 +201,7 @@ mod tests {
             writer.execute(rows, [pages]).unwrap();
             checkpoints.committed(&writer, is_purging);
             if is_purging {
-                // As between the slices of a purge.
+                // Like the pause between the slices of a purge.
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
         };
@@ -208,11 +209,11 @@ mod tests {
         commit(WHILE_PURGING / 2);
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(look().moved, 0, "a short log is left alone");
-        // Commits go on until the log is shorter than one of them has made it.
+        // Commits go on until one of them finds the log shorter than before.
         let (mut longest, mut moved_early) = (0, 0);
         for _ in 0..10_000 {
             commit(100);
-            // Somebody looks at the table all the time.
+            // A reader uses the table all the time.
             reader.query_row("SELECT 1 FROM t LIMIT 1", [], |_| Ok(())).unwrap();
             let Log { pages, moved } = look();
             if pages < longest {

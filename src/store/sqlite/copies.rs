@@ -1,4 +1,4 @@
-//! Copies of the database: backups, the ledger as a file holds it, and how a restored one begins anew.
+//! Copies of the database: backups, exported ledgers, and the new history that a restored copy begins.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ const LEDGER_AFTER: &str = "SELECT l.sequence, l.receipt_id, l.at, l.act, l.acto
     FROM ledger AS l LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id \
     WHERE l.sequence > ?1 ORDER BY l.sequence LIMIT ?2";
 const HAS: &str = "SELECT 1 FROM ledger WHERE receipt_id = ?1 AND subject_kind = ?2 AND subject_id = ?3";
-/// That it was restored took nothing away by itself: each restoration does that anew.
+/// Restorations are left out: each new restoration ends everything again.
 const TAKEN_AWAY: &str = "SELECT sequence, receipt_id, subject_kind, subject_id FROM ledger \
     WHERE act <> 'database_restored' ORDER BY sequence";
 const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, \
@@ -27,7 +27,7 @@ const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING sequence";
 const INSERT_NOTE: &str =
     "INSERT INTO receipt_notes (receipt_id, reason, detail) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-/// Both jump to the time: what another history of this database counted up to meanwhile, nobody knows.
+/// Both jump to the current time, because another history of this database may have counted further by now.
 const BEGIN: &str = "UPDATE server SET generation = max(generation + 1, ?1), incarnation = max(incarnation + 1, ?2), \
     is_copy = 0 WHERE id = 1 RETURNING generation";
 const ACTIVE_CLIENTS: &str = "SELECT id FROM clients WHERE status = 'active' ORDER BY id";
@@ -39,7 +39,7 @@ const VOID: [&str; 5] = [
     "DELETE FROM sessions",
 ];
 
-/// A row of the ledger as a file holds it, with what was written about its act.
+/// A row of the ledger as an exported file has it, with the note about its act.
 #[derive(Clone, Debug, Serialize, Deserialize, sqlx::FromRow)]
 pub struct ExportedRow {
     pub sequence: i64,
@@ -57,12 +57,12 @@ pub struct ExportedRow {
     pub generation: Option<i64>,
     pub audiences: Option<String>,
     pub reason: Option<String>,
-    /// What the act changed; earlier versions wrote it as the reason.
+    /// What the act changed. Earlier versions wrote it as the reason.
     #[serde(default)]
     pub detail: Option<String>,
 }
 
-/// What makes a row of the ledger this one: which act it was, and whom it concerned.
+/// What identifies a row of the ledger: its sequence, its receipt and its subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LedgerKey {
     pub sequence: i64,
@@ -90,14 +90,14 @@ fn reader(path: &Path) -> Result<Connection> {
     Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
 }
 
-/// Whether `path` is what `rescind backup` has written. What is no database of ours is no copy either:
-/// whoever opens it says what it is.
+/// Whether `rescind backup` has written `path`. `false` for a file that is no database of Rescind: opening it later
+/// says what is wrong.
 pub fn is_copy(path: &Path) -> bool {
     let marked = |connection: Connection| connection.query_row(IS_COPY, [], |row| row.get::<_, i64>(0)).ok();
     reader(path).ok().and_then(marked) == Some(1)
 }
 
-/// Everything that was taken away in the database at `path`, whichever version wrote it.
+/// All ledger rows of the database at `path` but restorations, whichever version wrote it.
 ///
 /// # Errors
 /// When it can't be read.
@@ -115,12 +115,11 @@ pub fn taken_away(path: &Path) -> Result<Vec<LedgerKey>> {
     Ok(statement.query_map([], row)?.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Writes all that the database at `from` holds into the empty file `to`: its tables anew, its indexes
-/// made from them.
+/// Writes all that the database at `from` holds into the empty file `to`. Tables and indexes are written from scratch.
 ///
 /// # Errors
-/// When either file is of no use. An empty file is a database to SQLite, and would become a server without people
-/// and apps: what was cut down to nothing is no backup.
+/// When one of the files can't be used. To SQLite an empty file is a database, so a backup that was truncated to
+/// nothing would become a server without people and apps: it is refused here.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     let from = reader(from)?;
     if from.query_row(IS_OURS, [], |row| row.get::<_, i64>(0)).is_err() {
@@ -130,7 +129,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts all of a database that nobody has open into its one file, and on the disk.
+/// Moves all of a database that nobody has open into its one file, and syncs it to disk.
 ///
 /// # Errors
 /// When the disk fails.
@@ -145,8 +144,8 @@ pub fn settle(path: &Path) -> Result<()> {
 }
 
 impl Store {
-    /// Writes a consistent copy of the whole database to `to`, which may not exist, while everybody
-    /// goes on reading and writing. The copy is marked, and appears whole or not at all.
+    /// Writes a consistent copy of the whole database to `to`, while reads and writes go on. `to` may not exist yet.
+    /// The copy is marked as one, and appears whole or not at all.
     ///
     /// # Errors
     /// `Exists` if there is such a file; when the copy can't be written.
@@ -158,7 +157,7 @@ impl Store {
             }
             let folder =
                 to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            // Nobody else can read a new temporary file; it goes if anything fails.
+            // Nobody else can read a new temporary file. It is deleted if anything fails.
             let file = tempfile::Builder::new().prefix(".rescind-backup").tempfile_in(folder);
             let file = file.map_err(at_path(&to))?;
             copy(&from, file.path())?;
@@ -183,7 +182,7 @@ impl Tx<'_> {
         self.any(HAS, key)
     }
 
-    /// Appends a row of another history of this database, under the generation that its act has here.
+    /// Appends a row of another history of this database, with the generation that its act has here.
     pub fn insert_exported(&self, row: &ExportedRow, generation: Option<i64>) -> Result<()> {
         let sequence = self.only(
             INSERT,
@@ -212,14 +211,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Begins another history: all that was minted in any other is dead, and the feed starts anew. The
-    /// server's new generation.
+    /// Begins another history: all that was minted in any other is dead, and guards start over. Returns the server's
+    /// new generation.
     pub(in crate::store) fn begin_history(&self, now: Timestamp) -> Result<i64> {
         let times = params![now.seconds(), now.millis()];
         self.only(BEGIN, times, |row| row.get(0))
     }
 
-    /// Deletes every code, token, family and session: for a database that nobody serves yet.
+    /// Deletes every code, token, family and session. For a database that nobody serves yet.
     pub(in crate::store) fn void_all(&self) -> Result<DeletedRows> {
         let mut rows = [0; VOID.len()];
         for (rows, statement) in rows.iter_mut().zip(VOID) {

@@ -1,4 +1,4 @@
-//! The locks that whoever writes the database holds for life.
+//! The locks that the process which writes the database holds as long as it runs.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -6,26 +6,27 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-/// How many links may lead from one to the next, as in Linux.
+/// The longest chain of symbolic links, as in Linux.
 const LINKS: usize = 40;
 
-/// Held while this process may write the database; the operating system lets go of it when the
-/// process ends, however it ends.
+/// Held while this process may write the database. The operating system releases it when the process ends, however it
+/// ends.
 ///
-/// There are two. The lock file stands for the database's name: it holds where the database is absent, or was replaced.
-/// The database itself is locked too: that holds where the lock file was removed, and for a file with several names.
+/// There are two locks. The lock file protects the database's name: it works even if the database is absent or was
+/// replaced. The lock on the database itself works even if the lock file was removed, and for a file with several
+/// names.
 #[derive(Debug)]
 pub struct DatabaseLock {
     _name: File,
-    /// `None` where there was no database. SQLite's own locks are of another kind; but closing this file ends them, so
-    /// it has to outlive the store.
+    /// `None` if there was no database. SQLite's own locks are of another kind, but closing this file would end them.
+    /// So it has to outlive the store.
     _database: Option<File>,
 }
 
-/// What is done where there is no database.
+/// What to do if there is no database.
 #[derive(Clone, Copy, Debug)]
 pub enum Absent {
-    /// An empty one is made, for its owner alone.
+    /// Create an empty one that only its owner can read.
     Create,
     Leave,
 }
@@ -34,7 +35,7 @@ impl DatabaseLock {
     /// `None` while another process holds one of the two.
     ///
     /// # Errors
-    /// When the lock file can't be made beside the database, or the database can't be opened.
+    /// When the lock file can't be created beside the database, or the database can't be opened.
     pub fn acquire(database: &Path, absent: Absent) -> std::io::Result<Option<Self>> {
         let database = resolve(database);
         let Some(name) = lock_name(&beside(&database, "lock"))? else { return Ok(None) };
@@ -64,7 +65,7 @@ fn lock_name(path: &Path) -> std::io::Result<Option<File>> {
         if !try_lock(&file)? {
             return Ok(None);
         }
-        // Somebody may have removed or replaced it since it was opened.
+        // The file may have been removed or replaced since it was opened.
         if is_at(&file, path)? {
             return Ok(Some(file));
         }
@@ -85,17 +86,17 @@ fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
     Ok(std::fs::symlink_metadata(path).is_ok_and(is_same))
 }
 
-/// Makes the file for its owner alone: it holds password hashes and addresses. SQLite gives the
+/// Creates the file so that only its owner can read it: it will hold password hashes and addresses. SQLite gives the
 /// files beside it the same mode.
 pub fn create_private(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        // Not even opened then: closing it would drop locks that this process holds on it.
+        // It was not opened. Closing it would drop locks that this process holds on it.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
 }
 
-/// `rescind.db` → `rescind.db.lock`, beside the file itself: a link to it is no second database.
+/// `rescind.db` → `rescind.db.lock`, beside the file itself, because a link to it is not a second database.
 pub fn beside(database: &Path, extension: &str) -> PathBuf {
     let mut name = resolve(database).into_os_string();
     name.push(".");
@@ -103,7 +104,7 @@ pub fn beside(database: &Path, extension: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Where the file at the end of all links is, or would be: a database that is not there yet has the same name as later.
+/// The path of the file at the end of all links, even if the file does not exist yet.
 pub fn resolve(path: &Path) -> PathBuf {
     let follow = || {
         let mut path = std::path::absolute(path).ok()?;
@@ -117,7 +118,7 @@ pub fn resolve(path: &Path) -> PathBuf {
         }
         None
     };
-    // Whoever opens it says what is wrong.
+    // Opening it says what is wrong.
     follow().unwrap_or_else(|| path.to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Connections for look-ups by key: microseconds each, so the caller's thread does them itself.
+//! Connections for look-ups by key. A look-up takes microseconds, so the caller's thread does it itself.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::store::{Result, Store};
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 const CACHE: i64 = 16 * 1024;
 
-/// Several of a kind. Each thread takes its own, or another while that one is taken.
+/// A pool. Each thread takes its own member, or another one while its own is in use.
 pub(in crate::store) struct Pool<T> {
     members: Each<Mutex<T>>,
     metrics: Arc<StoreMetrics>,
@@ -51,7 +51,7 @@ pub(in crate::store) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<
     Pool::open(CONNECTIONS, || open_reader(path, CACHE), metrics)
 }
 
-/// A connection that only reads, and keeps so many KiB of what it has read.
+/// A connection that only reads. `cache` is the size of its page cache in KiB.
 pub(in crate::store) fn open_reader(path: &Path, cache: i64) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -63,7 +63,7 @@ pub(in crate::store) fn open_reader(path: &Path, cache: i64) -> Result<Connectio
 }
 
 impl Store {
-    /// Runs one look-up. `read` takes at most a few rows by key.
+    /// Runs one look-up. `read` should take few rows, by key.
     pub(in crate::store) fn lookup<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,

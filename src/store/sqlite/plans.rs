@@ -1,4 +1,4 @@
-//! How SQLite finds rows: every statement that runs often, or over many rows, goes by an index.
+//! Tests of query plans: statements find rows of large tables by an index.
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, StatementStatus};
@@ -9,7 +9,7 @@ use crate::store::sqlite::statements;
 use crate::store::tokens::Kind;
 use crate::store::{feed, purges, tokens};
 
-/// Tables that grow with use; the others hold a few rows, or one.
+/// Tables that grow with use. The others hold few rows, or one.
 const LARGE: [&str; 21] = [
     "audit",
     "authorization_codes",
@@ -34,16 +34,16 @@ const LARGE: [&str; 21] = [
     "users",
 ];
 
-/// Statements that may look at every row of such a table, by file and a part of each.
+/// Statements that may read every row of such a table: the file, and a part of the statement.
 const MAY_SCAN: [(&str, &str); 9] = [
-    // Once, at the start after a migration.
+    // Once at each start.
     ("texts.rs", "WHERE NOT EXISTS"),
-    // Admins search in names; a page at a time.
+    // Admins search in names, one page at a time.
     ("user_lists.rs", "ORDER BY u.username LIMIT 51"),
     ("client_lists.rs", "LIMIT 51 OFFSET"),
     // The last row.
     ("dead.rs", "SELECT at FROM ledger ORDER BY sequence DESC LIMIT 1"),
-    // An export, a restored backup: all rows are what is asked for.
+    // A restoration needs all rows.
     ("copies.rs", "FROM ledger WHERE act <> 'database_restored'"),
     ("copies.rs", "DELETE FROM tokens"),
     ("copies.rs", "DELETE FROM sessions"),
@@ -75,7 +75,7 @@ fn plan(connection: &Connection, statement: &str) -> Vec<String> {
         .unwrap()
 }
 
-/// The table that a `SCAN` line names; statements call tables by their first letter.
+/// The table that a `SCAN` line names. The line may have an alias instead, such as `ledger AS l`.
 fn scanned<'a>(statement: &'a str, line: &'a str) -> Option<&'a str> {
     let name = line.strip_prefix("SCAN ")?.split(' ').next()?;
     let aliased = |table: &&&str| statement.contains(&format!("{table} AS {name}"));
@@ -90,7 +90,7 @@ fn no_statement_scans_a_table_that_grows() {
     let mut scans = Vec::new();
     for (file, statement) in &statements {
         for line in plan(&connection, statement) {
-            // A partial index that holds unfinished work alone may be walked from its beginning.
+            // This partial index holds only unfinished work, so it may be read from its beginning.
             let is_queue = line.contains("USING INDEX purges_in_turn");
             let scanned = scanned(statement, &line).filter(|table| LARGE.contains(table));
             let is_meant = MAY_SCAN.iter().any(|(of, part)| of == file && statement.contains(part));

@@ -1,6 +1,7 @@
-//! Every SQL statement of the store, found by reading its sources: nobody has to remember to list one.
+//! Finds every SQL statement of the store by reading its sources, so that nobody has to keep a list.
 //!
-//! It understands what stands there: string literals, `concat!`, and macros with one arm whose body is made of these.
+//! It understands what the sources use: string literals, `concat!`, and macros with one arm whose body is made of
+//! these.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -88,7 +89,7 @@ impl<'s> File<'s> {
         Self { macros: text.split("macro_rules! ").skip(1).filter_map(definition).collect() }
     }
 
-    /// The text that an expression stands for; `None` if it is none that is understood.
+    /// The text that an expression stands for. `None` if it is not understood.
     fn value(&self, expression: &str, given: &HashMap<&str, String>) -> Option<String> {
         let expression = expression.trim();
         if let Some((value, rest)) = literal(expression) {
@@ -107,7 +108,7 @@ impl<'s> File<'s> {
         self.value(made.body, &made.parameters.iter().copied().zip(values).collect())
     }
 
-    /// The value of what stands at the beginning of `text`, if it is understood, and what follows it.
+    /// The value of the expression at the beginning of `text`, if it is understood, and what follows it.
     fn next<'t>(&self, text: &'t str) -> Option<(Option<String>, &'t str)> {
         if text.starts_with('"') {
             return literal(text).map(|(value, rest)| (Some(value), rest));

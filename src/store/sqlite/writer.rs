@@ -1,10 +1,12 @@
 //! The one writer: a thread that runs requests' work in order and makes it durable in groups.
 //!
-//! A durable commit costs hundreds of microseconds, most of it waiting for the disk; the statements
-//! of one request cost a few. So whatever has queued up while the last commit ran shares the next
-//! one. A failure undoes what its request did and nobody else: whoever fails after it has written something makes the
-//! group start again, each request in a savepoint of its own. That is rare, and savepoints cost a tenth of the writer's
-//! time: SQLite copies every page that a request is the first to touch.
+//! A durable commit costs hundreds of microseconds, most of it waiting for the disk. The statements of one request cost
+//! a few. So all requests that queued up during the last commit share the next one.
+//!
+//! A failure undoes only what its own request did. If a request fails after it has written something, the whole group
+//! runs again, each request in its own savepoint. Savepoints are not used from the beginning, because such failures are
+//! rare and savepoints cost a tenth of the writer's time: SQLite copies every page that a request is the first to
+//! touch.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,24 +28,25 @@ use crate::store::sqlite::checkpoints::Checkpoints;
 use crate::store::sqlite::lock::beside;
 use crate::store::{BUSY, Error, Result};
 
-/// Requests that share one commit at the most.
+/// At most this many requests share one commit.
 const GROUP: usize = 64;
-/// Requests that wait at the most; more than these wait for a place.
+/// The size of the queue. Further requests wait for a place in it.
 const QUEUE: usize = 1024;
 
-/// Statements of one write transaction; writes of the tables are its methods.
+/// One write transaction. The tables' writes are its methods.
 ///
-/// Work on it may run twice, the second time as if there had been no first.
+/// The work of a request may run twice. All that the first run did has been undone then.
 pub struct Tx<'c> {
     pub(in crate::store) connection: &'c Connection,
-    /// As the last commit left it.
+    /// As of the last commit.
     pub(in crate::store) dead: &'c DeadSet,
-    /// What the world hears if this is committed.
+    /// What is published if this is committed.
     pub(in crate::store) effects: RefCell<Effects>,
 }
 
 impl Tx<'_> {
-    /// Whatever was kept in memory of clients, resource servers and scopes has to be read again.
+    /// Must be called when a client, a resource server or a scope changes: caches of these are read again after the
+    /// commit.
     pub(in crate::store) fn version_moves(&self) {
         self.effects.borrow_mut().moves_version = true;
     }
@@ -64,7 +67,7 @@ impl Writer {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(128);
-        // Otherwise a statement with a variable LIMIT is prepared anew each time that it is run.
+        // Otherwise a statement with a variable LIMIT is prepared again for each run.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
@@ -85,7 +88,7 @@ impl Writer {
         std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
             work_off(&connection, &watched, jobs, &publishes, &checkpoints, &metrics);
             checkpoints.stop();
-            // Whoever waits for the end may need the file for themselves.
+            // A caller that waits for the end may need the file for itself.
             drop(connection);
             ending.send_replace(true);
         })?;
@@ -124,7 +127,7 @@ impl Writer {
         self.files.is_lock_in_place()
     }
 
-    /// Writes that wait for their turn.
+    /// Writes in the queue.
     pub(in crate::store) fn queued(&self) -> usize {
         let queue = self.queue.read().ok().and_then(|queue| queue.clone());
         queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
@@ -135,13 +138,13 @@ impl Writer {
             queue.take();
         }
         let mut ended = self.ended.clone();
-        // An error means that the thread is gone already.
+        // An error means that the thread has ended already.
         let _ = tokio::time::timeout(Duration::from_secs(10), ended.wait_for(|ended| *ended)).await;
     }
 }
 
 trait Job: Send {
-    /// Whether what it did shall stand. Runs again after what it did was undone.
+    /// Returns whether to keep what it did. May run again after that was undone.
     fn run(&mut self, tx: &Tx<'_>) -> Outcome;
     fn answer(self: Box<Self>, failure: Option<&str>);
 }
@@ -175,29 +178,29 @@ where
     fn answer(mut self: Box<Self>, failure: Option<&str>) {
         let result = match (failure, self.result.take()) {
             (None, Some(result)) => result,
-            // A refusal does not stand either: it may rest on what another request of the group did.
+            // A refusal is not returned either: its reason may be what another request of the group did.
             (Some(why), _) => Err(Error::Unavailable(why.to_owned()).into()),
             (None, None) => Err(Error::Unavailable("the write did not run".to_owned()).into()),
         };
-        // An error means that nobody waits any more, which changes nothing.
+        // An error means that the caller no longer waits.
         let _ = self.answer.send(result);
     }
 }
 
-/// The database and its log, as they were opened.
+/// The identities of the files as they were opened.
 struct Files {
     database: Vec<(PathBuf, Identity)>,
-    /// `None` if nobody has locked it, as in tests.
+    /// `None` if there is no lock file, as in tests.
     lock: Option<(PathBuf, Identity)>,
 }
 
-/// Of a file: its device's numbers, and its own there.
+/// A file's identity: its device's major and minor number, and its inode.
 type Identity = (u32, u32, u64);
 
 impl Files {
     fn of(database: &Path) -> Result<Self> {
         let identified = |path: PathBuf| identity(&path).map(|identity| (path, identity));
-        // The log stands beside the file itself, not beside a link to it.
+        // The log is beside the file itself, not beside a link to it.
         let files = std::fs::canonicalize(database).and_then(|database| {
             let mut log = database.clone().into_os_string();
             log.push("-wal");
@@ -206,8 +209,8 @@ impl Files {
         Ok(Self { database: files?, lock: identified(beside(database, "lock")).ok() })
     }
 
-    /// Whether both are still what their names stand for. SQLite goes on with a file that was
-    /// replaced or removed, and what it then commits is gone after a restart.
+    /// Whether the paths of database and log still lead to these files. SQLite goes on with a file that was replaced or
+    /// removed, and what it commits to it is lost after a restart.
     fn are_in_place(&self) -> bool {
         self.database.iter().all(is_in_place)
     }
@@ -221,7 +224,7 @@ fn is_in_place((path, opened): &(PathBuf, Identity)) -> bool {
     identity(path).is_ok_and(|found| found == *opened)
 }
 
-/// Asks for no times: Linux would then give each commit a time of its own, and a sync would have to write that as well.
+/// Does not ask for file times. Otherwise Linux gives each commit its own time, and a sync has to write that as well.
 fn identity(path: &Path) -> std::io::Result<Identity> {
     let file = statx(CWD, path, AtFlags::empty(), StatxFlags::INO)?;
     Ok((file.stx_dev_major, file.stx_dev_minor, file.stx_ino))
@@ -250,7 +253,8 @@ fn work_off(
             }
             Err(error) => {
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
-                    // They have waited for the same lock: group after group, the last would wait for minutes.
+                    // Queued requests have waited for the same lock, so they fail too. If each group waited again, the
+                    // last request would wait for minutes.
                     while let Ok(job) = jobs.try_recv() {
                         group.push(job);
                     }
@@ -273,7 +277,7 @@ fn commit(
     published: &Published,
     group: &mut [Box<dyn Job>],
 ) -> rusqlite::Result<Effects> {
-    // Left over when the last transaction could not even be undone.
+    // In case the last transaction could not be undone.
     roll_back(connection)?;
     let done = run_all(connection, published, group).and_then(|tx| {
         if !files.are_in_place() {
@@ -290,12 +294,12 @@ fn commit(
     done
 }
 
-/// After some faults (disk full, I/O) SQLite has undone the whole transaction by itself.
+/// Does nothing without a transaction: after some faults (disk full, I/O) SQLite has undone it by itself.
 fn roll_back(connection: &Connection) -> rusqlite::Result<()> {
     if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") }
 }
 
-/// A transaction in which all of the group has run, and nothing stands of those that failed.
+/// A transaction in which all of the group has run, and all that failed requests did has been undone.
 fn run_all<'c>(
     connection: &'c Connection,
     published: &'c Published,
@@ -326,7 +330,7 @@ fn run_apart(tx: &Tx<'_>, job: &mut dyn Job) -> rusqlite::Result<()> {
     connection.prepare_cached("SAVEPOINT request")?.execute([])?;
     if job.run(tx) == Outcome::Undo {
         tx.effects.replace(before);
-        // Where SQLite has undone the whole transaction, this fails, and so does everything in the group.
+        // If SQLite has undone the whole transaction, this fails, and with it the whole group.
         connection.prepare_cached("ROLLBACK TO request")?.execute([])?;
     }
     connection.prepare_cached("RELEASE request")?.execute([])?;
