@@ -15,11 +15,11 @@ pub enum AppAccess {
     Revoke,
 }
 
-/// Changes a password; every session ends, and the apps' access too if so chosen. What the next
-/// session begins with is read in the same transaction.
+/// Changes a password. Every session ends, and with [`AppAccess::Revoke`] the apps' access too. Returns the credentials
+/// for the next session, which are read in the same transaction.
 ///
 /// # Errors
-/// `Denied` when the account has moved since the present password was `checked`.
+/// `Denied` if the account has changed since the current password was `checked`.
 pub async fn change_password(
     store: &Store,
     checked: Credentials,
@@ -42,7 +42,7 @@ pub async fn change_password(
         .await
 }
 
-/// Ends one of a user's sessions. `false` unless there is such a session of theirs.
+/// Ends one of a user's sessions. `false` if the user has no such session.
 ///
 /// # Errors
 /// When the store fails.

@@ -1,11 +1,11 @@
-//! Writes down acts that give power or change who has it, and end no credential.
+//! Records acts that give power or change who has it, and that end no credential.
 
 use crate::model::audit::{Event, Object, Record};
 use crate::model::by::By;
 use crate::model::id::ReceiptId;
 use crate::store::{self, Tx};
 
-/// Appends a row, inside the transaction of the act. `detail` says what it changed.
+/// Appends a row, in the transaction of the act. `detail` says what the act changed.
 ///
 /// # Errors
 /// When the store fails.

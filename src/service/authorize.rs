@@ -23,13 +23,13 @@ pub struct Authorization {
     pub client: ClientId,
     pub user: UserId,
     pub scope: Scope,
-    /// Where the answer goes.
+    /// Where the answer is sent.
     pub answers_to: RedirectUri,
-    /// As the request named it; a code is bound to it (RFC 6749 §4.1.3).
+    /// As the request had it. A code is bound to it (RFC 6749 §4.1.3).
     pub redirect_uri: Option<String>,
     /// S256 (RFC 7636 §4.2).
     pub code_challenge: Option<String>,
-    /// The browser, as its user will recognise it.
+    /// A description of the browser that its user will recognise.
     pub device: String,
 }
 
@@ -39,7 +39,7 @@ pub struct Authorization {
 /// the user sees that before anything is issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsentState {
-    /// The user whom the page was made for. Somebody else may have signed in since.
+    /// The user that the page was made for. Somebody else may have signed in since.
     pub user: UserId,
     pub generations: Generations,
     /// The registration's version.
@@ -72,10 +72,10 @@ impl std::fmt::Display for ConsentState {
     }
 }
 
-/// Why a code may be given.
+/// Why a code may be issued.
 #[derive(Clone, Debug)]
 pub enum Basis {
-    /// The user has just approved on a page that showed this.
+    /// The user has just approved, on a page that showed this.
     Approved(ConsentState),
     /// The user approved earlier, and nothing has changed since.
     Standing,
@@ -85,15 +85,15 @@ pub enum Basis {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The client or the user may not act any more, the user has blocked the client, or its host is banned.
+    /// The client or the user may no longer act, the user has blocked the client, or the redirect address is banned.
     #[error("the client may not ask this user")]
     Shut,
-    /// The user has to look (again) before anything is given.
+    /// The user has to see the consent page (again) before a code is issued.
     #[error("the user has to be asked")]
     Ask,
 }
 
-/// What the consent page shows of the present; `None` if the client or the user may not act.
+/// The current state, for the consent page. `None` if the client or the user may not act.
 ///
 /// # Errors
 /// When the store fails.
@@ -117,13 +117,12 @@ pub fn stands(store: &Store, client: &ClientId, user: &UserId, scope: &Scope) ->
     Ok(grant.generations == now && scope.is_subset(&grant.scope) && is_unchanged)
 }
 
-/// Gives a code for a new family of the user's grant, which it opens or renews.
+/// Issues a code for a new family of the user's grant. Opens or renews the grant if the user has just approved.
 ///
-/// Generations are read here, in the transaction that checks the statuses; all that follows from
-/// the code copies them.
+/// Generations are read here, in the transaction that checks the statuses. All that is issued for the code copies them.
 ///
 /// # Errors
-/// `Ask` when the basis does not hold any more.
+/// `Ask` if the basis no longer holds; `Shut`.
 pub async fn authorize(
     store: &Store,
     authorization: Authorization,
@@ -138,7 +137,7 @@ pub async fn authorize(
             let generations =
                 tx.generations(&authorization.client, &authorization.user)?.ok_or(Error::Shut)?;
             let is_blocked = tx.is_blocked(&authorization.user, &authorization.client)?;
-            // The host may have been banned while the page stood open.
+            // The host may have been banned while the page was open.
             if is_blocked || tx.is_banned(&authorization.answers_to)? {
                 return Err(Error::Shut);
             }
@@ -172,7 +171,7 @@ fn consented_grant(
     match basis {
         Basis::Standing => {
             let grant = open.ok_or(Error::Ask)?;
-            // What the user agreed to had another name or address, or its permissions read otherwise.
+            // When the user agreed, the app had another name or address, or its scopes had other descriptions.
             let has_changed = tx.client_has_changed(client, grant.authorized_at)?
                 || scopes.has_new_words(scope, grant.authorized_at);
             if grant.generations != generations || !scope.is_subset(&grant.scope) || has_changed {
@@ -203,7 +202,7 @@ fn consented_grant(
     }
 }
 
-/// Widens an open grant by what the user has just agreed to.
+/// Adds to an open grant what the user has just agreed to.
 fn renew(
     tx: &Tx<'_>,
     grant: OpenGrant,
@@ -212,9 +211,9 @@ fn renew(
     generations: Generations,
     now: Timestamp,
 ) -> store::Result<GrantId> {
-    // What an outdated consent allowed was revoked with it; only a current one adds up.
+    // What an outdated consent allowed was revoked with it, so only the scope of a current one is kept.
     let scope = if grant.generations == generations { scope.union(&grant.scope) } else { scope.clone() };
-    // Tokens of an outdated consent may still be held somewhere: audiences only grow.
+    // Audiences only grow, because somebody may still hold tokens of an outdated consent.
     let audiences = grant.audiences.union(audiences);
     tx.renew_grant(&grant.id, &Consented { scope: &scope, audiences: &audiences, generations }, now)?;
     Ok(grant.id)

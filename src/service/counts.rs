@@ -1,4 +1,5 @@
-//! What a revocation of an app would hit: counted when a page is shown, and kept for a minute where that took long.
+//! What a revocation of an app would end. It is counted when a page is shown, and cached for a minute if that took
+//! long.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::model::id::ClientId;
 use crate::store::client_lists::Numbers;
 use crate::store::{self, Store};
 
-/// A count that took longer is kept.
+/// A count that took longer than this is cached.
 const SLOW: Duration = Duration::from_millis(50);
 const KEPT_FOR: Duration = Duration::from_secs(60);
 const KEPT: usize = 1_000;
@@ -35,7 +36,7 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// Users, devices and tokens of a client, none while it may not act.
+    /// Users, devices and tokens of a client. All are 0 while it may not act.
     ///
     /// # Errors
     /// When the store fails.

@@ -1,4 +1,4 @@
-//! What a drill needs and leaves: one client, one resource server, and how it went.
+//! What a drill needs and leaves: one client with its owner, one resource server, and the result.
 
 use crate::clock::Timestamp;
 use crate::model::canary::{AUDIENCE, NAME, Outcome, PUBLISHER, SCOPE};
@@ -17,29 +17,29 @@ use crate::store::{self, Store, Tx};
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// Somebody suspended it, or a restoration did.
+    /// An admin or a restoration suspended it.
     #[error("the drill's app {0} is suspended: reinstate it at /admin/apps/{0}")]
     Suspended(ClientId),
     #[error("a constant of the drill is not what it should be")]
     Constant,
 }
 
-/// The canary, ready for one drill; the secrets of earlier ones open nothing any more.
+/// The canary, ready for one drill. Secrets of earlier drills no longer work.
 #[derive(Debug)]
 pub struct PreparedCanary {
     pub client: ClientId,
     pub client_secret: ClientSecret,
-    /// Of the client, now.
+    /// The client's current generation.
     pub generation: i64,
     pub server: ResourceServerId,
     pub server_secret: ResourceServerSecret,
 }
 
-/// Prepares a drill. Client and resource server are made once and used again each time, so that any number of drills
-/// leaves two of them.
+/// Prepares a drill. Client and resource server are created once and used by every drill, so that any number of drills
+/// leaves one of each.
 ///
 /// # Errors
-/// `Suspended`; `store::Error::Exists` where the canary's scope is another resource server's.
+/// `Suspended`; `store::Error::Exists` if the canary's scope is another resource server's.
 pub async fn begin(store: &Store, now: Timestamp) -> Result<PreparedCanary, Error> {
     let (client_secret, server_secret) = (ClientSecret::generate(), ResourceServerSecret::generate());
     let (client_digest, server_digest) = (client_secret.digest(), server_secret.digest());
@@ -65,7 +65,7 @@ fn guarded(tx: &Tx<'_>, secret: &Digest, now: Timestamp) -> Result<ResourceServe
     Ok(server.id)
 }
 
-/// The app of earlier drills, or another one if that was banned.
+/// The app of earlier drills, or a new one if there is none or it was banned or deleted.
 fn client(tx: &Tx<'_>, now: Timestamp) -> Result<Client, Error> {
     let known = tx.canary_client()?.map(|id| tx.client(&id)).transpose()?.flatten();
     let owner = match known {
@@ -94,7 +94,8 @@ fn client(tx: &Tx<'_>, now: Timestamp) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// Its owner: an account that nobody can sign in to, since it has no password and is disabled.
+/// Creates the owner of the drill's app: an account that nobody can sign in to, since it has no password and is
+/// disabled.
 fn nobody(tx: &Tx<'_>, now: Timestamp) -> Result<UserId, Error> {
     let id = UserId::generate(now);
     let username = Username::parse(&format!("rescind-drill-{}", random62(8))).ok_or(Error::Constant)?;
@@ -103,7 +104,7 @@ fn nobody(tx: &Tx<'_>, now: Timestamp) -> Result<UserId, Error> {
     Ok(id)
 }
 
-/// Keeps how a drill went, in the place of the one before.
+/// Stores a drill's result in place of the last one. `false` if no drill ever began.
 ///
 /// # Errors
 /// When the store fails.

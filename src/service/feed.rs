@@ -1,8 +1,8 @@
-//! The revocation feed's fan-out: one task reads new ledger rows, any number of streams take from it.
+//! The revocation feed's fan-out: one task reads new ledger rows, and any number of streams take them from it.
 //!
-//! It holds the newest rows in a ring. A stream asks for what comes after where it stands and is
-//! never waited for: whoever falls out of the ring is cut off, and reads from the database when it
-//! comes back. So a revocation costs the same however many guards listen.
+//! It holds the newest rows in a ring. A stream asks for the rows after its position, and the task never waits for a
+//! stream. A stream that falls behind the ring is cut off, and reads from the database when its guard connects again.
+//! So reading a revocation costs the same however many guards listen.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -19,26 +19,26 @@ use crate::service::guards::Guards;
 use crate::store::feed::{FeedRow, Heads, Stretch, Tip};
 use crate::store::{self, Store};
 
-/// Rows that the ring holds at the most: a storm of revocations fits in three times.
+/// At most this many rows are in the ring: room for three times a large burst of revocations.
 const RING: usize = 32_768;
 /// Rows that one read takes.
 const BATCH: i64 = 256;
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// How long a request waits for this task to have read what the database holds.
+/// How long a request waits until this task has read all rows of the database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The seconds for which an entry of `at` can still matter.
+/// For how many more seconds an entry from `at` can matter.
 pub fn keep(at: Timestamp, now: Timestamp) -> u64 {
     RETENTION.saturating_sub(now.since(at)).as_secs()
 }
 
-/// A row as streams take it, with what is the same in all of them written once.
+/// A row for streams. The text that is the same in all streams is made once.
 #[derive(Debug)]
 pub struct Event {
     pub sequence: i64,
     pub at: Timestamp,
     pub audiences: Audiences,
-    /// Members of its data from `at` up to `keep`, which differ from stream to stream.
+    /// The members of its data between `prev` and `keep`. These two differ from stream to stream.
     middle: String,
 }
 
@@ -53,7 +53,7 @@ impl Event {
             Subject::Server { generation } => ("server", None, Some(generation)),
         };
         let mut middle = format!("\"at\":{},\"kind\":\"{kind}\"", row.at.millis());
-        // Ids are letters, digits, `_` and `-`; writing to a String can't fail.
+        // Ids are letters, digits, `_` and `-`, so they need no escaping. Writing to a String can't fail.
         if let Some(id) = id {
             let _ = write!(middle, ",\"id\":\"{id}\"");
         }
@@ -63,7 +63,7 @@ impl Event {
         Self { sequence: row.sequence, at: row.at, audiences: row.audiences, middle }
     }
 
-    /// Appends the event as a stream sends it after `prev`.
+    /// Appends the event as a stream sends it if the stream's last event was `prev`.
     pub fn write(&self, out: &mut String, incarnation: u64, prev: i64, now: Timestamp) {
         let (sequence, middle, keep) = (self.sequence, &self.middle, keep(self.at, now));
         // Writing to a String can't fail.
@@ -88,7 +88,7 @@ struct Inner {
 #[derive(Default)]
 struct Ring {
     events: VecDeque<Arc<Event>>,
-    /// All rows after this one are held.
+    /// All rows after this one are in the ring, but for those that end nothing.
     since: i64,
     heads: Heads,
     /// 0 until the first read.
@@ -110,8 +110,7 @@ impl Feed {
         self.0.ring.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the ledger for as long as the server runs, and tells `guards` of each row before any
-    /// stream does.
+    /// Reads the ledger as long as the server runs. Tells `guards` of each row before streams can take it.
     pub async fn run(self, store: Store, guards: Guards, clock: Clock) {
         let mut head = store.ledger_head();
         loop {
@@ -144,7 +143,7 @@ impl Feed {
             self.push(rows);
             position = last;
             self.announce(position);
-            // Streams take theirs in between, or a long storm would carry the ring past them.
+            // Lets streams take their rows. Otherwise they would fall behind the ring when many rows are read.
             tokio::task::yield_now().await;
         }
         self.announce(position);
@@ -153,7 +152,7 @@ impl Feed {
 
     fn push(&self, rows: Vec<FeedRow>) {
         let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
-        // What ends nothing concerns nobody, and no stream has to pass over it.
+        // Rows that end nothing concern no guard, so streams need not skip them.
         for row in rows.into_iter().filter(|row| row.audiences != Audiences::NOBODY) {
             ring.heads.note(&row.audiences, row.sequence);
             ring.events.push_back(Arc::new(Event::new(row)));
@@ -167,7 +166,7 @@ impl Feed {
         self.0.position.send_if_modified(|held| std::mem::replace(held, position) != position);
     }
 
-    /// Of the history that is being read; it does not change while the server runs.
+    /// The incarnation of the history that is read. It does not change while the server runs.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -176,11 +175,11 @@ impl Feed {
         if known > 0 { Ok(known) } else { Ok(self.reached(store).await?.incarnation) }
     }
 
-    /// Where the database stands now, once all of it has been read.
+    /// The current tip of the ledger. Waits until this task has read all rows up to it.
     ///
     /// # Errors
-    /// When the database can't be read, or is no longer the file that its name stands for, so that
-    /// nothing can be revoked: then nobody may look fresh.
+    /// When the database can't be read. Also when its path no longer leads to the file that was opened: then nothing
+    /// can be revoked, so no guard may look fresh.
     pub async fn reached(&self, store: &Store) -> store::Result<Tip> {
         if !store.is_in_place() {
             return Err(store::Error::Unavailable("the database file was replaced or removed".to_owned()));
@@ -199,14 +198,15 @@ impl Feed {
         self.ring().heads.of(audience)
     }
 
-    /// What a stream has in the database after `sequence`: nothing, if only others were concerned since.
+    /// What a stream has to read from the database after `sequence`. It has no sets if only other audiences were
+    /// concerned.
     pub fn stretch_after(&self, audience: &str, sequence: i64) -> Stretch {
-        // In this order: `heads` knows of all rows up to there.
+        // First `position`, then `heads`: so `heads` knows all rows up to `until`.
         let until = *self.0.position.borrow();
         Stretch { sets: self.ring().heads.sets_after(audience, sequence), after: sequence, until }
     }
 
-    /// At most `most` rows after `sequence`, whomever they concern; `None` if they are not all held.
+    /// At most `most` rows after `sequence`, for any audience. `None` if the ring no longer has all of them.
     pub fn after(&self, sequence: i64, most: usize) -> Option<Vec<Arc<Event>>> {
         let ring = self.ring();
         if sequence < ring.since {
@@ -216,17 +216,17 @@ impl Feed {
         Some(ring.events.iter().skip(first).take(most).cloned().collect())
     }
 
-    /// Moves when rows have been read.
+    /// Notifies when rows have been read.
     pub fn position(&self) -> watch::Receiver<i64> {
         self.0.position.subscribe()
     }
 
-    /// Streams end now: the server is about to stop.
+    /// Ends all streams, because the server is about to stop.
     pub fn stop(&self) {
         self.0.stopping.send_replace(true);
     }
 
-    /// Moves when streams have to end.
+    /// Notifies when streams have to end.
     pub fn stopping(&self) -> watch::Receiver<bool> {
         self.0.stopping.subscribe()
     }

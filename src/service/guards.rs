@@ -1,10 +1,9 @@
 //! Guards' leases, and what they confirm.
 //!
-//! An acknowledgement lets a guard go on for `max_staleness`: that is its lease. A guard whose lease was
-//! running when something was revoked may still accept it until the lease ends, unless it confirms before.
-//! So each ledger row has, for each resource server, a number of guards to wait for and a time when the
-//! wait is over. This is counted in memory. Once a row is settled, it is written in a batch; no revocation
-//! waits for that.
+//! An acknowledgement lets a guard go on for `max_staleness`: that is its lease. A guard whose lease was running when
+//! something was revoked may still accept it until the lease ends, unless it confirms earlier. So each ledger row has,
+//! for each resource server, a number of guards to wait for and a time when the wait is over. This is counted in
+//! memory. Once a row is settled, it is written in a batch. No revocation waits for that.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,15 +24,15 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
 /// A row is settled and written within this time: the longest lease, and time to write it.
 const SETTLING: Duration = Duration::from_secs(330);
-/// At most so many guards of one resource server have a lease. Every revocation looks at all of them, so a stolen
-/// secret, or a program that restarts every second, may not add guards without end.
+/// At most this many guards of one resource server have a lease. Every revocation looks at all of them, so a stolen
+/// secret, or a program that restarts every second, must not add guards without limit.
 pub const MOST_GUARDS: usize = 5_000;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Guards {
     leases: Arc<Mutex<Leases>>,
-    /// Of a JWT.
+    /// The longest life of a JWT.
     longest_life: Duration,
     metrics: Arc<FeedMetrics>,
 }
@@ -52,7 +51,7 @@ pub struct GuardStatus {
 pub enum Lease {
     Known,
     New(Leased),
-    /// There are so many that another one may not go on.
+    /// There are [`MOST_GUARDS`] already: this guard may not go on.
     TooMany,
 }
 
@@ -69,13 +68,13 @@ impl Guards {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what an earlier run of the server left: leases, and rows that are not settled.
+    /// Takes over what the last run of the server left: leases, and rows that are not settled.
     ///
     /// # Errors
     /// When the database can't be read.
     pub fn restore(&self, store: &Store, now: Timestamp) -> store::Result<()> {
         let since = now.minus(REMEMBERED);
-        // First: what is written while this reads is new.
+        // First, so that rows which are written while this reads count as new.
         let position = store.feed_tip()?.sequence;
         let rows = store.unsettled_rows(since, SETTLING)?;
         let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence))?;
@@ -94,7 +93,7 @@ impl Guards {
         Ok(())
     }
 
-    /// New rows of the ledger, before any guard has heard of them.
+    /// Takes new rows of the ledger, before any guard is told of them.
     pub fn committed(&self, rows: &[FeedRow], servers: &[ResourceServer]) {
         let mut leases = self.leases();
         let position = leases.position;
@@ -110,7 +109,7 @@ impl Guards {
         row: &FeedRow,
         servers: impl Iterator<Item = &'a ResourceServer>,
     ) {
-        // One that was deleted before the row was written accepts nothing.
+        // A resource server that was deleted before the row was written accepts nothing.
         let is_there = |server: &&ResourceServer| server.deleted_at.is_none_or(|at| row.at < at);
         for server in servers.filter(|server| row.audiences.concern(&server.audience)).filter(is_there) {
             let watched = leases.servers.entry(server.id.clone()).or_default();
@@ -123,10 +122,10 @@ impl Guards {
         }
     }
 
-    /// Notes an acknowledgement that arrived at `now`, and lets its sender go on.
+    /// Notes an acknowledgement, and extends its sender's lease from `acknowledged.at` on.
     ///
-    /// Called before the answer is read from the database: whatever ends after that read finds the
-    /// lease, and waits for it.
+    /// Must be called before the answer is read from the database: then everything that is revoked after that read
+    /// finds the lease, and waits for it.
     pub fn acknowledged(
         &self,
         server: &ResourceServer,
@@ -153,7 +152,7 @@ impl Guards {
                 return Lease::TooMany;
             }
         }
-        // It accepted nothing until now, so it owes nothing for what ended before.
+        // It accepted nothing until now, so it need not confirm what ended earlier.
         let written = lease.plus(AHEAD);
         let begun = Instance { through: position, lease, written, acknowledged };
         watched.instances.insert(instance.to_owned(), begun);
@@ -165,7 +164,7 @@ impl Guards {
         })
     }
 
-    /// A guard accepts nothing any more: nobody waits for it.
+    /// Removes a guard that accepts nothing any more, so that nobody waits for it.
     pub fn left(&self, server: &ResourceServer, instance: &str, now: Timestamp) -> Option<Leased> {
         let mut leases = self.leases();
         let position = leases.position;
@@ -176,7 +175,7 @@ impl Guards {
         Some(Leased { server, instance, through: position, until: now })
     }
 
-    /// What is known of these rows and not settled in the database yet.
+    /// What is known of those of these rows that are not settled yet.
     pub fn unsettled(&self, sequences: &[i64]) -> Vec<Settled> {
         let leases = self.leases();
         let find = |(server, watched): (&ResourceServerId, &Watched), sequence: i64| {
@@ -190,7 +189,7 @@ impl Guards {
         sequences.iter().flat_map(of).collect()
     }
 
-    /// A resource server's guards, those that went silent lately included.
+    /// A resource server's guards, including those that fell silent in the last ten minutes.
     pub fn of_server(&self, server: &ResourceServerId) -> Vec<GuardStatus> {
         let leases = self.leases();
         let instances = leases.servers.get(server).into_iter().flat_map(|watched| &watched.instances);
@@ -205,8 +204,8 @@ impl Guards {
         seen
     }
 
-    /// How many guards of a resource server may accept tokens, and for how long the oldest row has waited that one of
-    /// them has not confirmed.
+    /// How many guards of a resource server may accept tokens, and the age of the oldest row that one of them has not
+    /// confirmed.
     pub fn lag(&self, server: &ResourceServerId, now: Timestamp) -> (u64, Duration) {
         let leases = self.leases();
         let Some(watched) = leases.servers.get(server) else { return (0, Duration::ZERO) };
@@ -233,10 +232,10 @@ impl Guards {
         self.longest_life
     }
 
-    /// Writes what is settled, and leases that come near the end that the database knows.
+    /// Writes what is settled, and leases that are near the end that the database has.
     ///
     /// # Errors
-    /// When the store fails; what was not written waits for the next time.
+    /// When the store fails. What was not written is written next time.
     pub async fn flush(&self, store: &Store, now: Timestamp) -> store::Result<()> {
         loop {
             let settled = self.leases().settled(now);
@@ -259,7 +258,7 @@ impl Guards {
         }
     }
 
-    /// Flushes again and again; never returns.
+    /// Flushes every second. Never returns.
     pub async fn run(self, store: Store, clock: Clock) {
         let mut forgotten = clock.now();
         loop {
@@ -281,7 +280,7 @@ impl Guards {
 /// Makes a new lease durable.
 ///
 /// # Errors
-/// When the store fails; then the guard may not go on.
+/// When the store fails. Then the guard may not go on.
 pub async fn write_lease(store: &Store, leased: Leased, now: Timestamp) -> store::Result<()> {
     let write = move |tx: &store::Tx<'_>| {
         tx.note_guard(&leased.server, now)?;
@@ -290,10 +289,10 @@ pub async fn write_lease(store: &Store, leased: Leased, now: Timestamp) -> store
     store.write(write).await
 }
 
-/// Ends a guard's lease: it accepts nothing any more.
+/// Ends the lease of a guard that accepts nothing any more.
 ///
 /// # Errors
-/// When the store fails; its lease then runs out by itself.
+/// When the store fails. The lease then runs out by itself.
 pub async fn leave(
     guards: &Guards,
     store: &Store,

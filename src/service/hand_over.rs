@@ -1,4 +1,4 @@
-//! Giving an app to another developer.
+//! Gives an app to another developer.
 
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
@@ -17,21 +17,21 @@ pub enum Error {
     /// Nobody has this name.
     #[error("there is no such person")]
     NoOwner,
-    /// The account is disabled, or is no developer's.
+    /// The account is disabled, or its owner is no developer.
     #[error("the new owner has to be active, and a developer or an admin")]
     NotDeveloper,
     #[error("the app is theirs already")]
     SameOwner,
-    /// An admin could reinstate their own app that way.
+    /// Otherwise an admin could reinstate their own app.
     #[error("this is your own app, and it was taken out of use")]
     Oneself,
 }
 
-/// Gives an app to the developer of this name. It keeps its settings, status, secrets and tokens; only who may change it
-/// is another person.
+/// Gives an app to the developer with this name. It keeps its settings, status, secrets and tokens; only who may change
+/// it is different.
 ///
 /// # Errors
-/// All but the first where nothing may be done.
+/// `Store`, or why the app can't be given to this person.
 pub async fn client(store: &Store, id: ClientId, to: Username, by: By) -> Result<UserId, Error> {
     let found = store.user_id(&to)?.ok_or(Error::NoOwner)?;
     let owner = found.clone();

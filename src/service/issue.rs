@@ -1,10 +1,10 @@
 //! Issuing tokens: code → tokens, refresh token → tokens, client credentials → token.
 //!
-//! A new token copies its stamp from what was exchanged, and never takes the current generations. So if something
-//! was revoked in between, the new token is dead from the start, and no lock is needed.
+//! A new token copies its stamp from what was exchanged, and never takes the current generations. So if something was
+//! revoked in between, the new token is dead from the start, and no lock is needed.
 //!
-//! A JWT has no row: the transaction hands out its claims, and it is signed after the commit, off
-//! the writer's thread.
+//! A JWT has no row. The transaction returns its claims, and it is signed after the commit, outside the writer's
+//! thread.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub struct Issued {
     pub refresh_token: Option<RefreshToken>,
 }
 
-/// An answer as the transaction leaves it.
+/// The transaction's result: a token answer before a JWT is signed.
 struct Minted {
     access: Unsigned,
     scope: Scope,
@@ -83,39 +83,39 @@ pub enum Error {
     /// Unknown, expired, used, revoked, another client's, or bound to something else.
     #[error("the code or refresh token is not valid")]
     InvalidGrant,
-    /// A verifier for a code that was asked for without a challenge (RFC 9700 §2.1.1).
+    /// The request has a verifier, but the code was requested without a challenge (RFC 9700 §2.1.1).
     #[error("code_verifier without code_challenge")]
     UnexpectedVerifier,
-    /// More than was granted (RFC 6749 §6).
+    /// More than was granted (RFC 6749 §6), or nothing is left of it.
     #[error("the scope exceeds what was granted")]
     InvalidScope,
     /// A resource for which nothing was granted (RFC 8707 §2.2).
     #[error("the resource is none of those granted")]
     InvalidTarget,
-    /// A JWT is for one resource server, and the request leaves open for which (RFC 9068 §3).
+    /// A JWT is for one resource server, and the request does not say for which (RFC 9068 §3).
     #[error("the scope spans several resource servers")]
     SeveralAudiences,
     /// More scopes than a JWT has room for.
     #[error("the scope is too long for a JWT")]
     LongScope,
-    /// The client may not act any more.
+    /// The client may no longer act.
     #[error("the client may not act")]
     ClientShut,
-    /// The system gives no randomness, or the key is gone.
+    /// The system gives no randomness, or there is no key that signs.
     #[error("the token could not be signed")]
     Unsigned,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Whether a code exchange gives a refresh token too.
+/// Whether a code exchange issues a refresh token too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refreshing {
     Yes,
     No,
 }
 
-/// How long the last of the tokens lives that an exchange gives.
+/// The life of the longest-lived token that an exchange issues.
 fn longest(context: &IssueContext, refreshing: Refreshing) -> Duration {
     match refreshing {
         Refreshing::Yes => context.life().max(context.lives.refresh_token),
@@ -123,10 +123,11 @@ fn longest(context: &IssueContext, refreshing: Refreshing) -> Duration {
     }
 }
 
-/// What an access token gets of `scope`: what is still registered, for the resource servers that are named.
+/// The part of `scope` that an access token gets: what is still registered, for the resource servers that the request
+/// names.
 ///
 /// # Errors
-/// `InvalidTarget`; `InvalidScope` where nothing is left.
+/// `InvalidTarget`; `InvalidScope` if nothing is left.
 fn narrowed(context: &IssueContext, scope: &Scope) -> Result<Scope> {
     let audiences = context.scopes.audiences(scope);
     if !context.resources.iter().all(|resource| audiences.contains(resource)) {
@@ -149,8 +150,8 @@ pub struct CodeRequest {
 /// Redeems an authorization code (RFC 6749 §4.1.3).
 ///
 /// # Errors
-/// `InvalidGrant`; a replay that is right in all else closes the code's family besides, while a
-/// replay that anybody could send closes nothing (OAuth 2.1 §4.1.3).
+/// `InvalidGrant`. A replay with everything else right also closes the code's family. A replay that anybody could send
+/// closes nothing (OAuth 2.1 §4.1.3).
 pub async fn redeem(store: &Store, request: CodeRequest, context: IssueContext) -> Result<Issued> {
     let after = context.clone();
     let redemption = Redemption {
@@ -202,17 +203,17 @@ fn first_tokens(
 #[derive(Debug)]
 pub struct RefreshRequest {
     pub token: RefreshToken,
-    /// `None` asks for all that was granted.
+    /// `None` means all that was granted.
     pub scope: Option<Scope>,
 }
 
 /// Refreshes (RFC 6749 §6), with rotation every time.
 ///
-/// Within the grace, while nobody has refreshed with the successor, the predecessor gets the
-/// *same* successor again: lost answers and parallel refreshes do no harm.
+/// Within the grace, while nobody has refreshed with the successor, the predecessor gets the *same* successor again. So
+/// lost answers and parallel refreshes do no harm.
 ///
 /// # Errors
-/// `InvalidGrant`; any other second use of a token by its own client closes the family besides.
+/// `InvalidGrant`. Any other second use of a token by its own client also closes the family.
 pub async fn refresh(store: &Store, request: RefreshRequest, context: IssueContext) -> Result<Issued> {
     let after = context.clone();
     let minted = store.write(move |tx| refresh_in(tx, &request, &context)).await?;
@@ -223,7 +224,7 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, context: &IssueContext) -> 
     let RefreshRequest { token, .. } = request;
     let grace = context.lives.refresh_grace;
     if let Some(mut current) = tx.current_refresh_token(&token.digest(), &context.client, context.now)? {
-        // First: what is refused has written nothing.
+        // First, so that a refusal has written nothing.
         let minted = refreshed(tx, &current.exchanged, request, context)?;
         if !tx.supersede_refresh_token(&current, context.now)? {
             return Err(Error::InvalidGrant);
@@ -251,7 +252,7 @@ fn refresh_in(tx: &Tx<'_>, request: &RefreshRequest, context: &IssueContext) -> 
     Ok(None)
 }
 
-/// The access token that a refresh gives.
+/// The access token that a refresh issues.
 fn refreshed(
     tx: &Tx<'_>,
     exchanged: &Exchanged,
@@ -265,7 +266,7 @@ fn refreshed(
     access_token(tx, exchanged, scope, context)
 }
 
-/// What a family's tokens are found by.
+/// The birth of the family, by which its tokens are found.
 fn born(stamp: &Stamp, context: &IssueContext) -> Timestamp {
     stamp.family.as_ref().map_or(context.now, FamilyId::born)
 }
@@ -300,7 +301,7 @@ fn claims(
 ) -> Result<Minted> {
     let audiences = context.scopes.audiences(&scope);
     let audience = audiences.single().ok_or(Error::SeveralAudiences)?;
-    // What could not be read again is not written.
+    // A longer scope could not be read back.
     if scope.as_str().len() > Claims::LONGEST_SCOPE {
         return Err(Error::LongScope);
     }
@@ -319,10 +320,10 @@ fn insert_refresh_token(
     Ok(tx.insert_refresh_token(&token.digest(), exchanged, expires_at)?)
 }
 
-/// Keeps the family for as long as the new token lives, since a token without its family is dead. Returns the time until
-/// which the family is kept at least.
+/// Keeps the family as long as the new token lives, because a family without a row can't be closed. Returns a time
+/// until which the family is kept at least.
 ///
-/// It is kept a 32nd of the life longer, so that not every refresh has to write it.
+/// It is kept longer by a 32nd of the life, so that not every refresh has to write it.
 fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, context: &IssueContext, life: Duration) -> Result<Timestamp> {
     let until = context.now.plus(life);
     match &exchanged.stamp.family {
@@ -336,7 +337,7 @@ fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, context: &IssueContext, life: Dur
 /// A token for the client itself (RFC 6749 §4.4). If it is a JWT, nothing is written.
 ///
 /// # Errors
-/// `ClientShut` if the client may not act any more.
+/// `ClientShut` if the client may no longer act.
 pub async fn for_client(store: &Store, scope: Scope, context: IssueContext) -> Result<Issued> {
     let scope = narrowed(&context, &scope)?;
     if let AccessTokenKind::Jwt { issuer, .. } = &context.kind {

@@ -1,4 +1,4 @@
-//! What issuing tokens depends on: who asks, how long tokens live and how they are made.
+//! What issuing tokens depends on: who asks, how long tokens live, and how they are made.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,8 +41,8 @@ pub struct IssueContext {
     /// Where the request came from.
     pub address: Option<IpAddr>,
     pub kind: AccessTokenKind,
-    /// The audiences that the access token is to be for. If there are none, it is for all that the scope has
-    /// (RFC 8707 §2.2).
+    /// The audiences that the request names for the access token. If there are none, it is for all audiences of its
+    /// scope (RFC 8707 §2.2).
     pub resources: Vec<String>,
     pub lives: Lives,
     pub scopes: Scopes,
@@ -51,7 +51,7 @@ pub struct IssueContext {
 }
 
 impl IssueContext {
-    /// The client, where its request has to end something.
+    /// The client as actor, for requests that revoke something.
     pub fn by(&self) -> By {
         By::client_by_protocol(&self.client, self.now).from_address(self.address)
     }

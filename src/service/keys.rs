@@ -1,7 +1,7 @@
-//! Signing keys: made, published before they sign, rotated, withdrawn.
+//! Signing keys: created, published before they sign, rotated, withdrawn.
 //!
-//! One key signs at a time: the newest whose `active_from` has come. Everything else follows from
-//! the times in its row, so a rotation is one transaction and needs nobody when its time comes.
+//! One key signs at a time: the newest whose `active_from` has come. Everything else follows from the times in its row.
+//! So a rotation is one transaction, and nothing has to be done when the new key begins to sign.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -27,8 +27,7 @@ use crate::store::memory::kept::Kept;
 use crate::store::signing_keys::KeyRow;
 use crate::store::{self, Store, Tx};
 
-/// How long a key is known before it signs: validators hear of it within a second, caches of JWKS
-/// within a minute.
+/// How long a key is published before it signs. Guards learn of it within a second, caches of the JWKS within a minute.
 const LEAD: Duration = Duration::from_secs(60);
 /// How long a retired key is accepted: the longest life of a JWT, and slack for clocks.
 const ACCEPTED_AFTER: Duration = Duration::from_secs(3600 + 300);
@@ -55,7 +54,7 @@ pub enum Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Keys that sign now or will.
+/// Keys that sign now or later.
 #[derive(Default)]
 pub struct Signing(Vec<(SigningKey, Arc<PrivateKey>)>);
 
@@ -69,10 +68,10 @@ impl Signing {
     /// The key that signs at `now`.
     ///
     /// # Errors
-    /// `NoKey`, before the server has made its first one.
+    /// `NoKey` if there is no key that may sign.
     pub fn at(&self, now: Timestamp) -> Result<&PrivateKey> {
         let newest = self.0.iter().rev().find(|(key, _)| key.state(now) == Use::Signing);
-        // If the clock went back, the one that would be next signs early rather than none.
+        // If the clock was set back, the next key signs early. Otherwise none would sign.
         let next = || self.0.iter().find(|(key, _)| key.state(now) == Use::Published);
         newest.or_else(next).map(|(_, key)| &**key).ok_or(Error::NoKey)
     }
@@ -99,8 +98,8 @@ impl Keys {
         }
     }
 
-    /// Makes the key file and the first key of an empty database, which signs at once: nobody holds
-    /// a token yet. Otherwise checks that all keys can be opened.
+    /// For an empty database, creates the key file and the first key, which signs at once because nobody holds a token
+    /// yet. Otherwise checks that all keys can be opened.
     ///
     /// # Errors
     /// When the key file is missing or is another one.
@@ -112,6 +111,8 @@ impl Keys {
         self.signing(store).map(drop)
     }
 
+    /// The keys that may sign. The private parts stay open in memory until `keys_version` moves.
+    ///
     /// # Errors
     /// When a key can't be read or opened.
     pub fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
@@ -130,11 +131,11 @@ impl Keys {
         })
     }
 
-    /// What successors of refresh tokens are derived with; read once from the key file, and another file counts after a
-    /// restart alone.
+    /// The secret that successors of refresh tokens are derived with. The key file is read once; another file is used
+    /// only after a restart.
     ///
     /// # Errors
-    /// When the key file is missing or of no use.
+    /// When the key file is missing or can't be used.
     pub fn successors(&self) -> Result<SuccessorSecret> {
         if let Some(known) = self.successors.get() {
             return Ok(known.clone());
@@ -143,14 +144,14 @@ impl Keys {
         Ok(self.successors.get_or_init(|| read).clone())
     }
 
-    /// Reads tokens that accepted keys have signed.
+    /// A reader of tokens that accepted keys have signed.
     ///
     /// # Errors
     /// When the store fails.
     pub fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
         let make = || {
             let signing = self.signing(store).unwrap_or_else(|error| {
-                // Signatures can be checked without, if more slowly.
+                // Signatures can be checked without private parts, only more slowly.
                 tracing::warn!(error = %error, "keys.private_parts_missing");
                 Arc::default()
             });
@@ -174,7 +175,8 @@ impl Keys {
         statement::sign(typ, payload, self.signing(store)?.at(now)?).ok_or(Error::NoKey)
     }
 
-    /// A live JWT: signed here for `issuer`, not expired, and nothing that it hangs on was revoked.
+    /// A live JWT: signed here for `issuer`, not expired, and neither the token nor anything that it depends on was
+    /// revoked.
     ///
     /// # Errors
     /// When the store fails.
@@ -185,7 +187,7 @@ impl Keys {
         issuer: &str,
         now: Timestamp,
     ) -> store::Result<Option<AccessTokenFacts>> {
-        // A server that was given another name does not answer for its old one; guards refuse such a token too.
+        // A server with a new issuer does not answer for tokens of its old one. Guards refuse these tokens too.
         let claims = self.reader(store)?.read(text).filter(|claims| claims.iss == issuer);
         let facts = claims.and_then(|claims| {
             Some(AccessTokenFacts {
@@ -201,8 +203,8 @@ impl Keys {
         Ok(facts.filter(|facts| now < facts.expires_at && !store.is_dead(facts)))
     }
 
-    /// Publishes another key, which signs a minute later; the present one is accepted until what it
-    /// has signed is expired. While one waits for its minute, that one is the answer.
+    /// Publishes a new key, which signs a minute later. The current key is accepted until all that it signed has
+    /// expired. If a published key does not sign yet, returns that one and publishes none.
     ///
     /// # Errors
     /// When the key file is missing or is another one.
@@ -220,15 +222,15 @@ impl Keys {
         Ok(id)
     }
 
-    /// Withdraws a key that somebody else may have: nothing that it signed is accepted any more. If
-    /// it was to sign, another one signs at once, published in the same transaction.
+    /// Withdraws a key that somebody else may have: nothing that it signed is accepted any more. If the key signs now
+    /// or was to sign, a new one is published in the same transaction and signs at once.
     ///
-    /// `true` if it was withdrawn by this, `false` if it was so already.
+    /// `false` if it was withdrawn already.
     ///
     /// # Errors
     /// `NotFound`.
     pub async fn withdraw(&self, store: &Store, id: KeyId, by: By) -> Result<bool> {
-        // A lost key file is no obstacle: its keys can be withdrawn, and the next is sealed under another.
+        // Keys can be withdrawn even if the key file is lost: the next key is sealed under a new file.
         let file = KeyFile::open_or_make(&self.file)?;
         let successor = SealedKey::generate(self.settings.algorithm, &file, by.at)?;
         let withdrawn = id.clone();
@@ -239,8 +241,8 @@ impl Keys {
         Ok(is_new)
     }
 
-    /// Withdraws all keys, and lets another sign at once: what any copy of this database could sign with, or
-    /// has signed, is accepted no more.
+    /// Withdraws all keys and publishes a new one, which signs at once. So nothing that a copy of this database has
+    /// signed, or could sign, is accepted any more.
     ///
     /// # Errors
     /// When the store fails, or the key file.
@@ -258,10 +260,10 @@ impl Keys {
             .await
     }
 
-    /// Does what is due: rotates, and forgets what is needed no more.
+    /// Does what is due: rotates, and deletes what is no longer needed.
     ///
     /// # Errors
-    /// When the store fails, or the key file.
+    /// When the store fails, or the key file can't be used.
     pub async fn keep(&self, store: &Store, now: Timestamp) -> Result<()> {
         let rows = store.signing_keys()?;
         if rows.iter().any(|row| is_outdated(row, now)) {
@@ -279,7 +281,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Keeps the keys for as long as the server runs.
+    /// Calls [`Self::keep`] every ten seconds as long as the server runs.
     pub async fn run(self, store: Store, clock: Clock) {
         loop {
             if let Err(error) = self.keep(&store, clock.now()).await {
@@ -309,7 +311,7 @@ fn rotate_in(tx: &Tx<'_>, key: &SealedKey, by: &By) -> Result<(KeyId, bool)> {
     Ok((key.public.id.clone(), true))
 }
 
-/// From `active_from` on, `key` signs and nothing else does.
+/// From `active_from` on, only `key` signs.
 fn succeed(tx: &Tx<'_>, key: &SealedKey, now: Timestamp, active_from: Timestamp) -> store::Result<()> {
     tx.insert_signing_key(&key.public, &key.sealed, now, active_from)?;
     let retirement = Retirement { at: active_from, expires_at: active_from.plus(ACCEPTED_AFTER) };

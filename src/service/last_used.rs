@@ -10,15 +10,16 @@ use crate::model::id::{FamilyId, GrantId};
 use crate::model::stamp::Stamp;
 use crate::store::{self, Store};
 
-/// Devices noted in this time at the most, twice as many as are written in it: a use of one more is not noted.
+/// At most this many devices are noted in one [`PRECISION`]: twice as many as can be written in it. Uses of further
+/// devices are not noted.
 const MOST: usize = 2 * FLUSHED * PRECISION.as_secs() as usize;
-/// A device is noted once in this time or twice it: pages show minutes, and an API that asks about
-/// every call would cost a write for each.
+/// A device that is in use is noted once in this time, or once in twice this time. Pages show minutes, and otherwise an
+/// API that asks about every call would cost a write for each.
 const PRECISION: Duration = Duration::from_secs(30);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// Devices written at each flush: a few milliseconds of the writer's second, however many are in use.
+/// At most this many devices are written each second: a few milliseconds of the writer's time, however many are in use.
 const FLUSHED: usize = 256;
-/// Devices in one write, so that nobody waits for more than these.
+/// Devices in one write. Small, so that other requests don't wait long.
 const BATCH: usize = 64;
 
 /// Uses that are not written yet. Cheap to clone.
@@ -28,7 +29,7 @@ pub struct LastUsed(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     notes: Mutex<Notes>,
-    /// Until this time (milliseconds) so many are noted that no further one is, and nobody takes the lock to find that out.
+    /// Until this time (milliseconds) no further device is noted. Checked before the lock is taken.
     full_until: AtomicI64,
 }
 
@@ -38,13 +39,14 @@ struct Notes {
     waiting: HashMap<FamilyId, (GrantId, Timestamp)>,
     /// The same devices, the one that has waited longest first.
     order: VecDeque<FamilyId>,
-    /// Devices noted in the half minute that began then, and in the one before.
+    /// When the current half minute began.
     began: Option<Timestamp>,
+    /// Devices noted in the current half minute, and in the one before.
     noted: [HashSet<FamilyId>; 2],
 }
 
 impl Notes {
-    /// Begins the next half minute when it is time; says when that is for the one after.
+    /// Begins the next half minute if the current one is over. Returns when it ends.
     fn turn(&mut self, at: Timestamp) -> Timestamp {
         let passed = self.began.map(|began| at.since(began));
         if passed.is_none_or(|passed| passed >= PRECISION) {
@@ -104,7 +106,7 @@ impl LastUsed {
     /// Writes all that was noted.
     ///
     /// # Errors
-    /// When the store fails; what was being written is lost then, and nothing else.
+    /// When the store fails. Only what was being written is lost then.
     pub async fn flush(&self, store: &Store) -> store::Result<()> {
         while self.write(store, BATCH).await? > 0 {}
         Ok(())
@@ -123,7 +125,7 @@ impl LastUsed {
         Ok(written)
     }
 
-    /// Writes a little every second; never returns.
+    /// Writes a limited number every second. Never returns.
     pub async fn run(self, store: Store) {
         loop {
             tokio::time::sleep(FLUSH_EVERY).await;

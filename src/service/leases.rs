@@ -1,4 +1,4 @@
-//! The leases of guards, and which ledger rows they have still to confirm: in memory, without a database.
+//! The leases of guards, and which ledger rows they still have to confirm. All of it is in memory, without a database.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -9,12 +9,13 @@ use crate::model::confirmation::Confirmation;
 use crate::model::id::ResourceServerId;
 use crate::store::guards::{Leased, Settled};
 
-/// How far ahead of its end a lease is written, and how near its end may come before it is written again.
+/// The database gets an end of the lease that is this much later than the real one. It is written again once it is less
+/// than `NEAR` later.
 pub const AHEAD: Duration = Duration::from_secs(20);
 const NEAR: Duration = Duration::from_secs(10);
 /// Rows written in one transaction: about two milliseconds.
 const BATCH: usize = 200;
-/// How long a guard of which nothing is heard any more is shown.
+/// How long a guard is still shown after its lease ended.
 pub const SHOWN: Duration = Duration::from_secs(600);
 
 /// The guards of all resource servers.
@@ -25,14 +26,14 @@ pub struct Leases {
     pub position: i64,
 }
 
-/// A resource server's guards, and what they have not all confirmed, oldest first.
+/// A resource server's guards, and the rows that are not settled, oldest first.
 #[derive(Default)]
 pub struct Watched {
     pub instances: HashMap<String, Instance>,
     pub pending: VecDeque<Pending>,
 }
 
-/// A ledger row that some guards have not confirmed.
+/// A ledger row that is not settled.
 pub struct Pending {
     pub sequence: i64,
     pub at: Timestamp,
@@ -41,7 +42,7 @@ pub struct Pending {
 
 /// A guard.
 pub struct Instance {
-    /// What it has confirmed, or what ended before its lease began.
+    /// It has confirmed the rows up to this one, or they were written before its lease began.
     pub through: i64,
     pub lease: Timestamp,
     /// The end of the lease as the database has it.
@@ -69,7 +70,7 @@ impl Watched {
         }
     }
 
-    /// Waits for all whose lease ran at `at` and who have not confirmed `sequence` yet.
+    /// Adds a row that waits for all guards whose lease was running at `at` and that have not confirmed `sequence` yet.
     pub fn await_row(&mut self, sequence: i64, at: Timestamp) {
         let open = self.instances.values().filter(|instance| instance.lease > at);
         let (mut instances, mut confirmed, mut until) = (0, 0, None);
@@ -82,7 +83,7 @@ impl Watched {
             }
         }
         let mut confirmation = Confirmation::awaited(instances, until);
-        // Known only from before a restart, so there is no time.
+        // Such a confirmation is from before a restart, so its time is unknown.
         (0..confirmed).for_each(|_| confirmation.confirm(None));
         self.pending.push_back(Pending { sequence, at, confirmation });
     }

@@ -1,5 +1,5 @@
-//! The ledger as a file: JSON lines between a first one, which says whose it is and how far it reaches, and a
-//! last one. So a file that was cut short is known, and one that belongs to another database or ends too early.
+//! The ledger as a file of JSON lines. The first line says which history it is of and how far it reaches, the last line
+//! has the number of rows. So a file that is truncated, ends too early or belongs to another database is recognised.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
@@ -12,7 +12,7 @@ use crate::store::sqlite::copies::{ExportedRow, LedgerKey};
 use crate::store::{self, Store};
 
 const VERSION: u32 = 2;
-/// Rows that are read at a time.
+/// The number of rows that one query reads.
 const PAGE: i64 = 5_000;
 
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum Error {
     Line { path: PathBuf, line: usize, what: String },
 }
 
-/// Why a ledger says too little about what was done since a backup.
+/// Why an exported ledger does not say all that was done since a backup.
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     #[error(transparent)]
@@ -43,7 +43,7 @@ pub enum Unfit {
     Behind { rows: usize, first: i64 },
 }
 
-/// Its fields are the first line: any version can tell which one wrote it.
+/// The part of the first line that is the same in every version of the format.
 #[derive(Deserialize)]
 struct Version {
     rescind_ledger: u32,
@@ -53,12 +53,12 @@ struct Version {
 struct First {
     rescind_ledger: u32,
     incarnation: u64,
-    /// The sequence of the newest row; 0 where there is none.
+    /// The sequence of the newest row, or 0 if there is none.
     reaches: i64,
     made_at: i64,
 }
 
-/// What [`export`] wrote: the rows of one history, oldest first, without a gap.
+/// What [`export`] wrote: all rows of one history, oldest first.
 #[derive(Debug)]
 pub struct Exported {
     pub incarnation: u64,
@@ -70,10 +70,10 @@ impl Exported {
         self.rows.last().map_or(0, |row| row.sequence)
     }
 
-    /// That it goes on where the ledger of `backup` ends: it is of the same history, and holds all of it.
+    /// Checks that it continues the ledger of `backup`: it is of the same history, and has all rows of the backup.
     ///
     /// # Errors
-    /// Why it does not.
+    /// Why it does not continue it.
     pub async fn continues(&self, backup: &Store) -> Result<(), Unfit> {
         if self.incarnation != backup.feed_tip()?.incarnation {
             return Err(Unfit::Foreign);
@@ -97,12 +97,12 @@ impl Exported {
         }
     }
 
-    /// That it holds all `rows` of a database which is about to go.
+    /// Checks that it has all `rows` of a database that is about to be replaced.
     ///
     /// # Errors
-    /// What it lacks.
+    /// `Behind`: what it lacks.
     pub fn covers(&self, rows: &[LedgerKey]) -> Result<(), Unfit> {
-        // That database may be one that was restored from an earlier backup, with sequences of its own.
+        // Without sequences: that database may have been restored from an earlier backup, and then it has its own.
         let held: HashSet<_> = self.rows.iter().map(|row| LedgerKey { sequence: 0, ..row.into() }).collect();
         let lacks = |row: &&LedgerKey| !held.contains(&LedgerKey { sequence: 0, ..(*row).clone() });
         let mut lacking = rows.iter().filter(lacks);
@@ -118,15 +118,15 @@ struct Last {
     rows: usize,
 }
 
-/// Writes the whole ledger, as it is `now`, to `to`, which may not exist, and says how many rows it has. The
-/// file appears whole or not at all.
+/// Writes the whole ledger to `to`, which may not exist yet, and returns the number of rows. The file appears whole or
+/// not at all.
 ///
 /// # Errors
 /// When it can't be read or written.
 pub async fn export(store: &Store, to: &Path, now: Timestamp) -> Result<usize, Error> {
     let fault = |error| Error::File { path: to.to_owned(), error };
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Nobody else can read a new temporary file; it goes if anything fails.
+    // Nobody else can read a new temporary file. It is deleted if anything fails.
     let file = tempfile::Builder::new().prefix(".rescind-ledger").tempfile_in(folder).map_err(fault)?;
     let mut out = BufWriter::new(file);
     let mut line = |value: serde_json::Result<String>| -> std::io::Result<()> { writeln!(out, "{}", value?) };
@@ -152,10 +152,10 @@ pub async fn export(store: &Store, to: &Path, now: Timestamp) -> Result<usize, E
     Ok(rows)
 }
 
-/// The rows that [`export`] wrote.
+/// Reads what [`export`] wrote.
 ///
 /// # Errors
-/// Which line is not as it should be: nothing may be passed over that took something away.
+/// Which line is wrong. No row may be skipped, because it may have taken something away.
 pub fn read(path: &Path) -> Result<Exported, Error> {
     let fault = |error| Error::File { path: path.to_owned(), error };
     let wrong = |line: usize, what: String| Error::Line { path: path.to_owned(), line, what };

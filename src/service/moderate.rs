@@ -1,4 +1,4 @@
-//! What admins give back, and who may do what. Nothing here takes access away or revives a token.
+//! What admins give back, role changes, and unblocking an app. Nothing here ends or revives a credential.
 
 use crate::model::act::{Act, Entry, Subject};
 use crate::model::audit::{Event, Object};
@@ -14,20 +14,20 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error("there is no such thing")]
     NotFound,
-    /// Nobody does this to their own account or app.
+    /// Nobody may do this to their own account or app.
     #[error("this is your own account or app")]
     Oneself,
-    /// Nobody could moderate any more.
+    /// Without an admin nobody could moderate.
     #[error("this is the last admin")]
     LastAdmin,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An admin reinstates a suspended app; its old tokens stay dead and its users consent anew.
+/// An admin reinstates a suspended app. Its earlier tokens stay revoked, and its users have to consent again.
 ///
 /// # Errors
-/// `NotFound` for an unknown app; `Oneself` for one of the admin's own.
+/// `NotFound` for an unknown app; `Oneself` for the admin's own app.
 pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by: By) -> Result<()> {
     store
         .act(by, move |tx, by| {
@@ -50,7 +50,7 @@ pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by
         .await
 }
 
-/// An admin enables a disabled account; its old tokens and sessions stay dead.
+/// An admin enables a disabled account. Its earlier tokens and sessions stay revoked.
 ///
 /// # Errors
 /// `NotFound` for an unknown account; `Oneself`.
@@ -76,10 +76,10 @@ pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
         .await
 }
 
-/// Changes what a person may do; it counts from their next request on.
+/// Changes a person's role. It counts from their next request on.
 ///
 /// # Errors
-/// `NotFound`; `Oneself`, where `by` is a person; `LastAdmin`.
+/// `NotFound`; `Oneself`, if `by` is this person; `LastAdmin`.
 pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result<()> {
     store
         .act(by, move |tx, by| {
@@ -108,7 +108,7 @@ pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result
         .await
 }
 
-/// A user lets a blocked app ask again; `grant` is the one that the app had.
+/// A user lets a blocked app ask again. `grant` is the grant that the app had.
 ///
 /// # Errors
 /// When the store fails.

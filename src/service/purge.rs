@@ -1,4 +1,4 @@
-//! The worker that really deletes what is dead or expired, in slices of a few milliseconds.
+//! The worker that deletes the rows of what is dead or expired, in slices of a few milliseconds.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use crate::fail;
 use crate::store::purges::Slice;
 use crate::store::{self, Store, Tx};
 
-/// How long a slice may hold the writer, its commit included.
+/// How long a slice should take, its commit included.
 const SLICE: Duration = Duration::from_millis(4);
-/// Rows in a slice: as many as the last one's pace lets into that time, between these.
+/// Limits for the rows of a slice. Between them, a slice takes as many as fit into that time at the last slice's speed.
 const FEWEST: i64 = 20;
 const MOST: i64 = 2_000;
-/// How often expired rows are looked for when nothing is to be purged.
+/// How often expired rows are looked for while there is nothing to purge.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const BACK_OFF: Duration = Duration::from_secs(5);
 
-/// Purges for as long as the server runs: at once after a revocation, and every few seconds.
+/// Purges as long as the server runs: at once after a revocation, and every few seconds.
 pub async fn run(store: Store, clock: Clock, refresh_grace: Duration) {
     let mut ledger = store.ledger_head();
     loop {
@@ -26,20 +26,20 @@ pub async fn run(store: Store, clock: Clock, refresh_grace: Duration) {
             tokio::time::sleep(BACK_OFF).await;
             continue;
         }
-        // Most acts that come in masses end one token, and leave nothing to purge.
+        // Most acts end a single token, and leave nothing to purge.
         let something_is_dead = async { while ledger.changed().await.is_ok() && !store.is_purging() {} };
-        // Either ending is a reason to look again; the store outlives this task.
+        // In both cases it is time to look again.
         let _ = tokio::time::timeout(SWEEP_EVERY, something_is_dead).await;
     }
 }
 
 /// Purges until nothing dead and nothing expired is left.
 ///
-/// A slice queues behind whoever waits, and nobody waits for more than one. How many rows fit
-/// depends on the disk and on how much of the tables is in memory, so each slice sets the next.
+/// A slice queues like any other write, so no request waits for more than one slice. How many rows fit depends on the
+/// disk and on how much of the tables is in memory, so the speed of each slice decides the size of the next.
 ///
 /// # Errors
-/// When the store fails; what was done by then stays done and noted.
+/// When the store fails. What earlier slices did stays done and noted.
 pub async fn catch_up(store: &Store, clock: &Clock, refresh_grace: Duration) -> store::Result<()> {
     let mut rows = FEWEST;
     loop {
@@ -60,7 +60,7 @@ pub async fn catch_up(store: &Store, clock: &Clock, refresh_grace: Duration) -> 
     }
 }
 
-/// How many rows the next slice takes, when one of `rows` took so long.
+/// How many rows the next slice takes after one of `rows` rows took this long.
 fn paced(rows: i64, took: Duration) -> i64 {
     let fitting = rows as f64 * SLICE.as_secs_f64() / took.as_secs_f64().max(1e-6);
     // At most twice as many: one quick slice says little about the next.

@@ -1,5 +1,5 @@
-//! What metrics read of the database: acts are counted from the ledger, so that counting them costs
-//! no act anything and none is missed.
+//! What metrics read from the database. Acts are counted from the ledger, so counting them slows no act down, and none
+//! is missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::model::resource_server::ResourceServer;
 use crate::service::guards::Guards;
 use crate::store::{self, Store};
 
-/// The acts since the process began, counted up to a sequence. Cheap to clone.
+/// Counts of acts since the process began. Cheap to clone.
 #[derive(Clone)]
 pub struct Readings(Arc<Mutex<ActCounts>>);
 

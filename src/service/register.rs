@@ -24,10 +24,10 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Hash(#[from] HashError),
-    /// A banned app sent people to this host or scheme.
+    /// A banned app sent people to one of these hosts or URI schemes.
     #[error("a redirect address leads to a banned domain")]
     BannedRedirect,
-    /// Another developer's app has a name that looks the same, and is not the same.
+    /// Another developer's app has a name that looks the same but is not the same.
     #[error("the name looks like that of another developer's app")]
     LooksLikeAnother,
     #[error("there is no such app of yours")]
@@ -36,7 +36,7 @@ pub enum Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A person to be.
+/// The data of a new account.
 #[derive(Debug)]
 pub struct NewUser {
     pub username: Username,
@@ -62,8 +62,7 @@ pub async fn user(store: &Store, passwords: &Passwords, new: NewUser, by: By) ->
     Ok(made)
 }
 
-/// An operator gives a user another password; sessions that began under the old one end. `None` for
-/// an unknown name.
+/// An operator sets a user's password. Sessions that began under an earlier one end. `None` for an unknown name.
 ///
 /// # Errors
 /// When hashing or the store fails.
@@ -83,7 +82,7 @@ pub async fn set_password(
     Ok(set.await?)
 }
 
-/// A client to be.
+/// The data of a new client.
 #[derive(Debug)]
 pub struct NewClient {
     pub owner: UserId,
@@ -109,7 +108,7 @@ fn refuse_look_alike(tx: &Tx<'_>, client: &Client) -> Result<()> {
     if tx.looks_like_another(client)? { Err(Error::LooksLikeAnother) } else { Ok(()) }
 }
 
-/// Registers a client; a confidential one gets its secret, which nobody can read again.
+/// Registers a client. A confidential one gets a secret, which can't be read again later.
 ///
 /// # Errors
 /// `BannedRedirect`; `LooksLikeAnother`.
@@ -158,11 +157,12 @@ pub struct ClientEdit {
     pub publisher: String,
     pub redirect_uris: Vec<RedirectUri>,
     pub scope: Option<Scope>,
-    /// Of tokens to come; those that are out stay as they are.
+    /// The format of new tokens. Existing tokens stay as they are.
     pub token_format: TokenFormat,
 }
 
-/// Changes a registration; what it said before is kept for its users' next consent.
+/// Changes a registration. Earlier names, publishers and redirect domains are stored, so that users see the change at
+/// their next consent.
 ///
 /// # Errors
 /// `NotFound` unless the app is the owner's, and neither banned nor deleted; `BannedRedirect`;
@@ -225,7 +225,7 @@ fn edited_fields(before: &Client, after: &Client) -> String {
     edited.join(", ")
 }
 
-/// Gives a confidential client another secret; earlier ones work for `overlap` more. User tokens stay.
+/// Gives a confidential client another secret. Earlier secrets work for `overlap` more. No token ends.
 ///
 /// # Errors
 /// `NotFound` unless the app is the owner's, active and confidential.
@@ -249,7 +249,7 @@ pub async fn rotate_secret(
     rotated.await.map(|()| secret)
 }
 
-/// A resource server to be, with its scopes and what each allows in plain words.
+/// The data of a new resource server. Each scope has a description of what it allows, in plain words.
 #[derive(Debug)]
 pub struct NewResourceServer {
     pub name: String,
@@ -281,8 +281,8 @@ pub async fn resource_server(
     Ok((id, secret))
 }
 
-/// Changes whether a resource server's guards are waited for, and how long they may go on without an
-/// answer; it counts from their next acknowledgement on.
+/// Changes whether a resource server's guards are waited for, and how long they may go on without an answer. It counts
+/// from their next acknowledgement on.
 ///
 /// # Errors
 /// `NotFound`.

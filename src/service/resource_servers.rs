@@ -1,8 +1,8 @@
-//! Changing and deleting resource servers.
+//! Changes and deletes resource servers.
 //!
-//! Nothing here ends a credential of an app or a person. A resource server that is deleted can prove itself no more, so
-//! nobody is left who accepts what was issued for it. Its audience and the names of its scopes are never given out
-//! again: what was issued or allowed for it never works for another one.
+//! Nothing here ends a credential of an app or a person. A deleted resource server can no longer authenticate, and its
+//! guards trust nothing, so nobody accepts what was issued for it. Its audience and the names of its scopes are never
+//! used again, so what was issued or allowed for it never works for another resource server.
 
 use std::time::Duration;
 
@@ -32,24 +32,24 @@ pub enum Error {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What is to change. The audience stays: it is who the resource server is in tokens.
+/// What to change. The audience can't be changed, because tokens name the resource server by it.
 #[derive(Debug, Default)]
 pub struct Edit {
-    /// `None` leaves it.
+    /// `None` leaves it unchanged.
     pub name: Option<String>,
-    /// Scopes that it shall have, with what each allows in plain words.
+    /// Scopes to add, or to give another description: each name with what it allows in plain words.
     pub scopes: Vec<(String, String)>,
-    /// Scopes that it shall have no more.
+    /// Scopes to delete.
     pub deleted: Vec<String>,
-    /// The version that a form showed; commands act on what there is.
+    /// The version that a form showed. `None` for commands, which act on the current version.
     pub seen: Option<i64>,
 }
 
-/// Changes a resource server's name and scopes. People whose consent covers a scope that now reads otherwise are asked
-/// again.
+/// Changes a resource server's name and scopes. If a scope's description changes, people who consented to the scope are
+/// asked again.
 ///
 /// # Errors
-/// `NotFound`; `Changed`; `NoScope` where there is nothing to delete; `ScopeTaken`.
+/// `NotFound`; `Changed`; `NoScope` if there is no such scope to delete; `ScopeTaken`.
 pub async fn edit(store: &Store, id: ResourceServerId, edit: Edit, by: By) -> Result<()> {
     store
         .act(by, move |tx, by| {
@@ -81,7 +81,7 @@ pub async fn edit(store: &Store, id: ResourceServerId, edit: Edit, by: By) -> Re
         .await
 }
 
-/// Adds a scope, or changes its words; what that changed, as the audit names it.
+/// Adds a scope, or changes its description. Returns what changed, as the audit names it.
 fn set_scope(
     tx: &Tx<'_>,
     id: &ResourceServerId,
@@ -104,8 +104,8 @@ fn set_scope(
     }
 }
 
-/// Gives a resource server another secret; earlier ones work for `overlap` more. With no overlap, whoever has an earlier
-/// one is refused from now on, and streams that it opened end.
+/// Gives a resource server another secret. Earlier secrets work for `overlap` more. Without overlap, earlier secrets
+/// are refused from now on, and streams that were opened with them end.
 ///
 /// # Errors
 /// `NotFound`.
@@ -126,8 +126,8 @@ pub async fn rotate_secret(
     rotated.await.map(|()| secret)
 }
 
-/// Deletes a resource server. Its secrets work no more, its feeds end and its connected guards trust nothing from then on.
-/// No app can ask for its scopes, and refreshes leave them out. Its row stays, for receipts and histories.
+/// Deletes a resource server. Its secrets no longer work, its feeds end, and its connected guards trust nothing from
+/// then on. No app can ask for its scopes, and refreshes leave them out. Its row stays, for receipts and histories.
 ///
 /// # Errors
 /// `NotFound`.

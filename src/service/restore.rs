@@ -1,4 +1,4 @@
-//! A backup becomes the server's database, and nothing that was taken away comes back with it.
+//! Turns a backup into the server's database, so that nothing that was taken away comes back with it.
 
 use crate::clock::Timestamp;
 use crate::model::act::Act;
@@ -22,16 +22,16 @@ pub enum Error {
     Keys(#[from] keys::Error),
     #[error("--ledger: {0}")]
     Ledger(#[from] Unfit),
-    /// Passing over it could bring something back.
+    /// To skip this row could bring something back.
     #[error("the ledger's row {sequence} can't be read: {what}")]
     Row { sequence: i64, what: String },
 }
 
 /// What is known of the time after the backup.
 pub enum Since {
-    /// The ledger as it was exported: what was done after the backup is done again.
+    /// An exported ledger: the acts after the backup are done again.
     Ledger(Exported),
-    /// Nothing: all apps are suspended with this sentence, until an admin reinstates them.
+    /// Nothing is known: all apps are suspended with this reason, until an admin reinstates them.
     Unknown { reason: String },
 }
 
@@ -39,19 +39,20 @@ pub enum Since {
 #[derive(Debug)]
 pub struct Restored {
     pub receipt: ReceiptId,
-    /// Acts that were done again.
+    /// The number of ledger rows that were done again.
     pub replayed: usize,
     pub suspended: usize,
-    /// Accounts that were taken over after the backup: their earlier passwords open nothing.
+    /// Accounts that were taken over after the backup: their earlier passwords no longer work.
     pub locked: Vec<Username>,
     pub voided: DeletedRows,
 }
 
-/// Ends in a copy that nobody serves yet all that must not come back: every credential and every
-/// signing key, and what was taken away after the backup.
+/// Ends all that must not come back, in a copy that nobody serves yet: every credential, every signing key, and what
+/// was taken away after the backup.
 ///
 /// # Errors
-/// When the ledger does not go on where the backup ends, or a row of it can't be read, or the store or the key file fails; then the copy is of no use.
+/// When the ledger does not continue the backup, a row of it can't be read, or the store or the key file fails. Then
+/// the copy must not be used.
 pub async fn restore(store: &Store, keys: &Keys, since: Since, now: Timestamp) -> Result<Restored, Error> {
     if let Since::Ledger(ledger) = &since {
         ledger.continues(store).await?;
@@ -91,17 +92,17 @@ fn ban_client(tx: &Tx<'_>, id: &ClientId, at: Timestamp, reason: String) -> stor
     tx.end_silently(Target::Client(id, &ClientStatus::Banned { at, reason }), at)
 }
 
-/// Takes the password of an account that was taken over: the one that came after it is not in the ledger, and the one
-/// before it is known to others.
+/// Removes the password of an account that was taken over. The new password is not in the ledger, and others may know
+/// the earlier one.
 fn lock_account(tx: &Tx<'_>, id: &UserId) -> store::Result<Option<Username>> {
     let Some(account) = tx.user(id)? else { return Ok(None) };
     tx.set_password(&account.username, "")?;
     Ok(Some(account.username))
 }
 
-/// Does once more what a row of the ledger says. Whose password must not work any more, if anybody's.
+/// Does again what a row of the ledger says. Returns the user whose password was removed, if any.
 ///
-/// What the backup does not hold was made after it, and is gone: then the row is all there is to do.
+/// What the backup does not have was created after it, and is lost. Then only the row is added.
 fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
     let wrong = |what: &str| Error::Row { sequence: row.sequence, what: what.to_owned() };
     let act = Act::parse(&row.act).ok_or_else(|| wrong("the act is unknown to this version"))?;
@@ -112,7 +113,7 @@ fn replay(tx: &Tx<'_>, row: &ExportedRow) -> Result<Option<Username>, Error> {
     let shut = |client: &ClientId, status: &ClientStatus| tx.end_silently(Target::Client(client, status), at);
     let mut locked = None;
     let generation = match act {
-        // Every token, code and device is dead with the generation that a restored server begins.
+        // Every token, code and device is dead under the new generation of a restored server.
         Act::AccessTokenRevoked
         | Act::RefreshTokenRevoked
         | Act::RefreshTokenReused

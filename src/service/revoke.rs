@@ -1,16 +1,17 @@
 //! The one door: everything that takes access away.
 //!
-//! Each verb decides who may, then makes the one call that does all of it: [`Tx::revoke`] moves a generation or a status,
-//! writes the ledger row, makes dead what hung on it, and queues the purge, in one transaction. It counts nothing and
-//! finds nothing, so its cost does not grow with what it ends. Repeating an act is success without effect.
+//! Each verb checks who may act, then makes one call: [`Tx::revoke`] moves a generation or a status, writes the ledger
+//! row, marks as dead all that depends on it, and queues the purge, in one transaction. It does not count or look up
+//! what it ends, so its cost does not grow with that. Repeating an act changes nothing.
 //!
-//! What ends credentials elsewhere, with its own reason:
-//! - [`keys`](super::keys): withdrawing a signing key ends the JWTs that it signed, of whatever app or user.
+//! Some credentials end elsewhere, for their own reasons:
+//! - [`keys`](super::keys): the withdrawal of a signing key ends the JWTs that it signed, for every app and user.
 //! - [`restore`](super::restore): a restored backup ends everything, and does again what the ledger says.
-//! - [`register`](super::register), [`resource_servers`](super::resource_servers): a rotated client or resource server
-//!   secret ends with its overlap; no token depends on it.
-//! - [`account`](super::account), [`sign_in`](super::sign_in): sessions end by signing out, and with the password.
-//! - [`drill`](super::drill): what belongs to the drill's own app and account, which nobody else uses.
+//! - [`register`](super::register), [`resource_servers`](super::resource_servers): a rotated secret of a client or
+//!   resource server ends with its overlap. No token depends on it.
+//! - [`account`](super::account), [`sign_in`](super::sign_in), [`register`](super::register): sessions end by sign-out,
+//!   and when the password changes.
+//! - [`drill`](super::drill): secrets of the drill's app, and its owner's account, which nobody else uses.
 
 use crate::clock::Timestamp;
 use crate::jwt::claims::Claims;
@@ -35,38 +36,38 @@ use crate::store::{self, Store, Tx};
 pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// There is no such thing, or it is somebody else's.
+    /// It does not exist, or it is somebody else's.
     #[error("there is no such thing")]
     NotFound,
-    /// Nobody does this to their own account.
+    /// Nobody may do this to their own account.
     #[error("this is your own account")]
     Oneself,
-    /// Nobody could moderate any more.
+    /// Without an admin nobody could moderate.
     #[error("this is the last admin")]
     LastAdmin,
     /// Apps need an owner.
     #[error("the account still owns apps")]
     HasApps,
-    /// Of the client's own JWTs, too many are revoked one by one.
+    /// Too many of the client's own JWTs were revoked one by one.
     #[error("too many tokens of this client are revoked one by one: revoke all of its tokens instead")]
     TooMany,
 }
 
-/// JWTs of a client that are revoked one by one and that a guard may still accept.
+/// At most this many JWTs of a client are revoked one by one, of those that a guard could still accept.
 const MOST_REVOKED_TOKENS: i64 = 1_000;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What an act ended; `None` where it had ended before.
+/// The receipt of what an act ended. `None` if it had ended already.
 pub type Receipt = Option<ReceiptId>;
 
-/// Does it, under a receipt of its own.
+/// Does one act under its own receipt.
 fn act(tx: &Tx<'_>, act: Act, target: Target<'_>, by: &By) -> store::Result<Receipt> {
     let receipt = ReceiptId::generate(by.at);
     Ok(tx.revoke(target, act, &receipt, by)?.then_some(receipt))
 }
 
-/// Closes a family: one device loses its access. For use inside the transaction that proved why.
+/// Closes a family: one device loses its access. To be called in the transaction that found the reason.
 ///
 /// # Errors
 /// When the store fails.
@@ -74,7 +75,7 @@ pub fn close_family(tx: &Tx<'_>, family: &FamilyId, why: Act, by: &By) -> store:
     act(tx, why, Target::Family(family), by)
 }
 
-/// A user signs one device of an app out.
+/// A user signs out one device of an app.
 ///
 /// # Errors
 /// `NotFound` unless the device is the user's, under that grant.
@@ -95,7 +96,7 @@ pub async fn device(
         .await
 }
 
-/// Several grants end under one receipt.
+/// Ends several grants under one receipt.
 fn end_grants(tx: &Tx<'_>, grants: &[GrantId], by: &By) -> store::Result<Receipt> {
     let receipt = ReceiptId::generate(by.at);
     let mut any = false;
@@ -109,7 +110,7 @@ fn end_grants(tx: &Tx<'_>, grants: &[GrantId], by: &By) -> store::Result<Receipt
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asking {
     Allowed,
-    /// Not until the user lifts it.
+    /// Not until the user unblocks them.
     Blocked,
 }
 
@@ -138,7 +139,7 @@ pub async fn grants(
         .await
 }
 
-/// A user revokes all apps that can reach the account now.
+/// A user revokes all apps with an open grant.
 ///
 /// # Errors
 /// When the store fails.
@@ -146,7 +147,7 @@ pub async fn all_grants(store: &Store, owner: UserId, by: By) -> Result<Receipt>
     store.act(by, move |tx, by| Ok(all_grants_in(tx, &owner, by)?)).await
 }
 
-/// The same, inside the transaction of another act.
+/// The same, in the transaction of another act.
 ///
 /// # Errors
 /// When the store fails.
@@ -154,7 +155,7 @@ pub fn all_grants_in(tx: &Tx<'_>, owner: &UserId, by: &By) -> store::Result<Rece
     end_grants(tx, &tx.open_grants_of(owner)?, by)
 }
 
-/// An operator ends a grant, whosever it is.
+/// An operator ends any user's grant.
 ///
 /// # Errors
 /// `NotFound` for an unknown one.
@@ -172,7 +173,7 @@ pub async fn any_grant(store: &Store, grant: GrantId, by: By) -> Result<Receipt>
 /// Who may act on a client.
 #[derive(Clone, Debug)]
 pub enum Authority {
-    /// Its own developer, and nobody else.
+    /// Only its own developer.
     Owner(UserId),
     /// An admin or operator, on any client.
     Provider,
@@ -188,13 +189,12 @@ impl Authority {
     }
 }
 
-/// All user tokens of a client die, and the tokens that it got for itself; the client goes on.
+/// Revokes all user tokens of a client, and the tokens that it got for itself. The client stays active.
 ///
-/// `seen` is the generation that the person saw when they decided: if it has moved since, nothing
-/// happens.
+/// `seen` is the generation that the person saw when they decided. If it has moved since, nothing happens.
 ///
 /// # Errors
-/// `NotFound` unless there is such a client under that authority.
+/// `NotFound` unless there is such a client and `authority` may act on it.
 pub async fn client_tokens(
     store: &Store,
     client: ClientId,
@@ -210,7 +210,7 @@ pub async fn client_tokens(
         .await
 }
 
-/// A drill revokes its canary: like [`client_tokens`], for whoever follows the canary alone.
+/// A drill revokes its canary: like [`client_tokens`], but only guards that follow the canary are told.
 ///
 /// # Errors
 /// `NotFound` unless `client` is the canary.
@@ -225,10 +225,11 @@ pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Resul
         .await
 }
 
-/// A developer or an operator deletes an app: everything it holds dies, its secrets go, and it never comes back.
+/// A developer or an operator deletes an app: its tokens are revoked, its secrets are deleted, and it never comes back.
 ///
 /// # Errors
-/// `NotFound` unless there is such a client under that authority; a banned app can't be deleted, so that its ban stands.
+/// `NotFound` unless there is such a client and `authority` may act on it. Also for a banned app: it can't be deleted,
+/// so that its ban stays.
 pub async fn delete_client(store: &Store, client: ClientId, authority: Authority, by: By) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
@@ -241,14 +242,14 @@ pub async fn delete_client(store: &Store, client: ClientId, authority: Authority
         .await
 }
 
-/// `by.reason` is the sentence that its users read.
+/// `by.reason` is the reason that the app's users read.
 pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, by: &By) -> store::Result<Receipt> {
     let reason = by.reason.clone().unwrap_or_default();
     let status = ClientStatus::Suspended { at: by.at, reason };
     act(tx, Act::ClientSuspended, Target::Client(client, &status), by)
 }
 
-/// An admin suspends an app; `reason` is the sentence that its users read.
+/// An admin suspends an app. Its users read `reason`.
 ///
 /// # Errors
 /// `NotFound` for an unknown app.
@@ -261,12 +262,12 @@ pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by:
         .await
 }
 
-/// The hosts that a banned app sent people to: refused at registration.
+/// Bans the domains that a banned app sent people to: registrations that use them are refused.
 pub(super) fn ban_domains(tx: &Tx<'_>, banned: &Client, at: Timestamp) -> store::Result<()> {
     banned.redirect_uris.remote_domains().iter().try_for_each(|domain| tx.ban_domain(domain, &banned.id, at))
 }
 
-/// An admin bans an app for good: the hosts that it sent people to are refused at registration.
+/// An admin bans an app for good. Registrations that use its redirect domains are refused from then on.
 ///
 /// # Errors
 /// `NotFound` for an unknown app.
@@ -278,7 +279,7 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
             let status = ClientStatus::Banned { at: by.at, reason };
             let receipt = act(tx, Act::ClientBanned, Target::Client(&client, &status), by)?;
             if receipt.is_some() {
-                // A ban is for good: like a deleted client's, its secrets open nothing ever again.
+                // A ban is for good, so its secrets are never needed again.
                 tx.delete_client_secrets(&client)?;
                 ban_domains(tx, &banned, by.at)?;
             }
@@ -287,17 +288,16 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
         .await
 }
 
-/// All that was ever given for a user dies, sessions included; the account goes on.
+/// Revokes all that was ever issued for a user, sessions included. The account stays active.
 ///
-/// `seen` is the generation that the person saw when they decided: if it has moved since, nothing
-/// happens.
+/// `seen` is the generation that the person saw when they decided. If it has moved since, nothing happens.
 ///
 /// # Errors
 /// `NotFound` for an unknown or deleted user.
 pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
-            // Who is deleted has nothing left, and no command or page names them.
+            // A deleted account has nothing left, and no command or page names it.
             let found = tx.user(&user)?.filter(|user| !matches!(user.status, UserStatus::Deleted { .. }));
             found.ok_or(Error::NotFound)?;
             Ok(act(tx, Act::UserRevoked, Target::TokensOfUser(&user, seen), by)?)
@@ -305,10 +305,10 @@ pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Res
         .await
 }
 
-/// "My account was taken over": like [`user`], with another password in the same transaction.
+/// "My account was taken over": like [`user`], with a new password in the same transaction.
 ///
 /// # Errors
-/// `Denied` when the account has moved since the present password was `checked`.
+/// `Denied` if the account has changed since the current password was `checked`.
 pub async fn taken_over_account(
     store: &Store,
     checked: Credentials,
@@ -325,15 +325,15 @@ pub async fn taken_over_account(
         .await
 }
 
-/// What becomes of a disabled developer's apps.
+/// What happens to a disabled developer's apps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Apps {
     Keep,
-    /// Suspended; their users read the same reason.
+    /// Suspend them. Their users read the same reason.
     Suspend,
 }
 
-/// An admin disables an account, and suspends its apps unless told otherwise.
+/// An admin disables an account, and with [`Apps::Suspend`] suspends its apps.
 ///
 /// # Errors
 /// `NotFound` for an unknown user; `LastAdmin`; `Oneself`.
@@ -359,10 +359,10 @@ pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Re
         .await
 }
 
-/// A user deletes their account: everything given for it dies, and who it belonged to is forgotten.
+/// A user deletes their account: everything issued for it is revoked, and whose account it was is erased.
 ///
 /// # Errors
-/// `HasApps` while apps of theirs are registered; `LastAdmin`.
+/// `HasApps` while the user owns active or suspended apps; `LastAdmin`.
 pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
@@ -384,15 +384,15 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
         .await
 }
 
-/// A copy of the database takes its place: all that was ever minted dies, in this history and in any other.
-/// Nobody serves it yet, so the rows go with the act.
+/// Revokes all that was ever minted, in this history of the database and in any other. For a restored copy that nobody
+/// serves yet, so the rows are deleted at once.
 pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, DeletedRows)> {
     let receipt = ReceiptId::generate(by.at);
     let deleted = tx.revoke_everything(&receipt, by)?;
     Ok((receipt, deleted))
 }
 
-/// A token as RFC 7009 requests carry one; its text tells its type, whatever the hint says.
+/// A token of an RFC 7009 request. Its text tells its type, whatever the hint says.
 pub enum Token {
     Access(AccessToken),
     /// An access token that was signed here.
@@ -401,7 +401,7 @@ pub enum Token {
 }
 
 impl Token {
-    /// `None` for what is no token of this server.
+    /// `None` if it is not a token of this server.
     pub fn read(text: &str, reader: &Reader) -> Option<Self> {
         AccessToken::parse(text)
             .map(Self::Access)
@@ -410,13 +410,13 @@ impl Token {
     }
 }
 
-/// What became of a token.
+/// The result of a token's revocation.
 #[derive(Debug, PartialEq, Eq)]
 pub enum TokenRevocation {
     Revoked(ReceiptId),
-    /// Unknown, expired or revoked before: nothing to do (RFC 7009 §2.2).
+    /// Unknown, expired or revoked already: nothing to do (RFC 7009 §2.2).
     Nothing,
-    /// It is another client's, and lives on (RFC 7009 §2.1).
+    /// It is another client's, and stays valid (RFC 7009 §2.1).
     NotYours,
 }
 
@@ -426,13 +426,13 @@ impl TokenRevocation {
     }
 }
 
-/// A token is revoked, by its client or, where `client` is `None`, by whoever shows it.
+/// Revokes a token, for its client or, if `client` is `None`, for any caller that shows it.
 ///
-/// An access token's row goes, or, for a JWT, a row with its id comes; with a refresh token its
-/// family closes, access tokens included (RFC 7009 §2.1).
+/// For an opaque access token, its row is deleted. For a JWT, a row with its id is added. A refresh token closes its
+/// family, access tokens included (RFC 7009 §2.1).
 ///
 /// # Errors
-/// `TooMany`, or when the store fails: the caller must then assume that the token still works.
+/// `TooMany`, or when the store fails. The caller must then assume that the token still works.
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
     store
         .act(by, move |tx, by| match &token {
@@ -466,13 +466,13 @@ fn access_token(
     Ok(TokenRevocation::of(revoked))
 }
 
-/// A JWT has no row that could go, so its id is kept for as long as a guard may accept the token. Guards accept it for
-/// a while after its `exp` (RFC 7519 §4.1.4), so one that has expired is recorded during that while as well.
+/// A JWT has no row that could be deleted, so its id is stored as long as a guard may accept the token. Guards may
+/// accept it for a while after its `exp` (RFC 7519 §4.1.4), so an expired token is recorded during that time too.
 ///
-/// Each is an entry that every guard has to hold; a client that mints and revokes in bulk closes
-/// families instead. Its own tokens (client_credentials) have none: of all that they hang on, the
-/// next is the client itself, and to end its users' access nobody has asked. They are refused then,
-/// and expire within the hour at most.
+/// Every guard has to hold each of these entries. So for a client that has [`MOST_REVOKED_TOKENS`], the token's family
+/// is closed instead. The client's own tokens (client_credentials) have no family: all else that they depend on is the
+/// client itself, and nobody has asked to end its users' access. So their revocation is refused. They expire within an
+/// hour.
 fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<&ClientId>, by: &By) -> Result<TokenRevocation> {
     let Some(stamp) = claims.stamp().filter(|_| by.at < claims.expires_at().plus(ACCEPTED_AFTER_EXPIRY))
     else {

@@ -1,4 +1,4 @@
-//! Signing in and out. A session is minted like a token: in one transaction that checks again.
+//! Signing in and out. A session is minted like a token: in a transaction that checks everything again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use crate::store::sessions::NewSession;
 use crate::store::users::Credentials;
 use crate::store::{self, Store};
 
-/// Argon2id work at a time: it takes a core and 19 MiB each.
+/// How many passwords are hashed at a time (Argon2id). Each takes a core and 19 MiB.
 const AT_A_TIME: usize = 2;
-/// How long one waits for its turn; then the answer is that too many do.
+/// How long a hash waits for its turn. After that it fails, because too many wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Hashes and checks passwords off the async threads, a few at a time. Cheap to clone.
 #[derive(Clone)]
 pub struct Passwords {
     turn: Arc<Semaphore>,
-    /// Checked in place of an unknown user's, so that unknown names take as long as wrong passwords.
+    /// The hash that is checked for an unknown user, so that unknown names take as long as wrong passwords.
     decoy: Arc<str>,
 }
 
@@ -58,16 +58,16 @@ impl Passwords {
     }
 
     /// # Errors
-    /// When the system gives no randomness.
+    /// When the system gives no randomness, or too many passwords wait to be hashed.
     pub async fn hash(&self, password: Password) -> Result<String, HashError> {
         self.off_thread(move || password.hash()).await?.map_err(|error| HashError(error.to_string()))
     }
 
-    /// The account that name and password open; `None` for a wrong password, an unknown name and
-    /// an account that can't be used, after the same time.
+    /// The account that name and password belong to. `None` for a wrong password, an unknown name and an account that
+    /// is not active: all three take the same time.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the store fails, or too many passwords wait to be checked.
     pub async fn check(
         &self,
         store: &Store,
@@ -84,8 +84,7 @@ impl Passwords {
     }
 }
 
-/// Begins a session. `false` when the account, its password or a generation has moved since
-/// `checked` was read.
+/// Begins a session. `false` if the account, its password or a generation has changed since `checked` was read.
 ///
 /// # Errors
 /// When the store fails.
@@ -107,8 +106,8 @@ pub async fn begin_session(
         .await
 }
 
-/// Begins the session that follows a change of the account: the change itself stands in the audit.
-/// `false` as for [`begin_session`].
+/// Begins the session that follows a change of the account. It is not recorded, since the change itself is. `false` as
+/// for [`begin_session`].
 ///
 /// # Errors
 /// When the store fails.
@@ -121,7 +120,7 @@ pub async fn continue_session(
     store.write(move |tx| tx.insert_session(&new, &checked, now)).await
 }
 
-/// Forgets a session that the browser has replaced or given up; it may have ended before.
+/// Deletes a session that the browser has replaced or given up. It may have ended already.
 ///
 /// # Errors
 /// When the store fails.

@@ -1,7 +1,8 @@
-//! How often passwords may be tried.
+//! Limits how often passwords may be tried.
 //!
-//! By address, by username at an address, and by username from all addresses together. The last does not count where
-//! the person has signed in lately, so that guesses from elsewhere keep nobody out.
+//! There are limits for an address, for a username at an address, and for a username from all addresses together. The
+//! last one does not count at an address where the person has signed in lately, so that guesses from elsewhere keep
+//! nobody out.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,10 +13,10 @@ use crate::clock::Timestamp;
 use crate::model::id::SessionId;
 use crate::model::user::Username;
 
-/// Entries of each table. The tables never grow: keys that fall on the same entry share it.
+/// Entries of each table. The tables never grow: keys with the same entry share it.
 const ENTRIES: u64 = 1 << 16;
 
-/// For this long an address counts as one where the person signs in.
+/// How long after a sign-in an address counts as one where the person signs in.
 const USUAL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a password is tried for.
@@ -24,7 +25,7 @@ pub enum Purpose<'a> {
     /// For an account that does not exist yet, or under a name that no account can have.
     NoAccount,
     SignIn(&'a Username),
-    /// Somebody who is signed in confirms the password.
+    /// A person who is signed in confirms the password.
     Confirm(&'a SessionId),
 }
 
@@ -37,7 +38,7 @@ pub struct TooMany(pub Duration);
 #[derive(Debug)]
 pub struct Attempt {
     budgets: [Option<Key>; 3],
-    /// The username at this address.
+    /// The hash of username and address.
     place: Option<u64>,
 }
 
@@ -51,13 +52,13 @@ struct Key {
 enum Kind {
     Address,
     Name,
-    /// Of a username at an address where it has not signed in.
+    /// A username at an address where it has not signed in lately.
     NewPlace,
-    /// Of a username at a usual address, or of a session.
+    /// A username at an address where it has signed in lately, or a session.
     Person,
 }
 
-/// Bounds attempts, in memory alone.
+/// Limits attempts. Kept only in memory.
 pub struct SignInLimit {
     hasher: RandomState,
     tables: Mutex<Tables>,
@@ -80,7 +81,7 @@ struct Usual {
 
 /// Budgets of one kind. Each gets one attempt back every `interval`, up to `most`.
 struct Budgets {
-    /// When each budget is whole again.
+    /// When each budget is full again.
     whole_at: Box<[Timestamp]>,
     interval: Duration,
     most: u32,
@@ -91,12 +92,12 @@ impl Budgets {
         Self { whole_at: (0..ENTRIES).map(|_| Timestamp::from_millis(0)).collect(), interval, most }
     }
 
-    /// A clock that was set back makes nobody wait for longer.
+    /// If the clock was set back, nobody waits longer because of it.
     fn whole_at(&self, hash: u64, now: Timestamp) -> Timestamp {
         self.whole_at[entry(hash)].clamp(now, now.plus(self.interval * self.most))
     }
 
-    /// How long it takes until there is an attempt left.
+    /// How long it takes until an attempt is allowed.
     fn wait(&self, hash: u64, now: Timestamp) -> Duration {
         let one_left = now.plus(self.interval * self.most.saturating_sub(1));
         self.whole_at(hash, now).since(one_left)
@@ -132,7 +133,7 @@ fn entry(hash: u64) -> usize {
     usize::try_from(hash % ENTRIES).unwrap_or_default()
 }
 
-/// An IPv6 address stands for its /64, which one household has whole.
+/// An IPv6 address stands for its /64, since one household usually has a whole /64.
 fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -145,23 +146,23 @@ impl Default for SignInLimit {
         let nowhere = Usual { hash: 0, at: Timestamp::from_millis(0) };
         let tables = Tables {
             by_address: Budgets::new(60, Duration::from_secs(1)),
-            // Their intervals are how long a person may have to wait (docs/operating.md). One address alone does not
-            // use up what a name has.
+            // Their intervals are how long a person may have to wait (docs/operating.md). A single address can't use up
+            // the budget of a name.
             by_name: Budgets::new(50, Duration::from_secs(30)),
             by_new_place: Budgets::new(20, Duration::from_secs(60)),
             by_person: Budgets::new(20, Duration::from_secs(3)),
             usual: (0..ENTRIES).map(|_| nowhere).collect(),
         };
-        // Its keys are random, so nobody can choose names or addresses that share an entry.
+        // The hasher's keys are random, so nobody can choose names or addresses that share an entry.
         Self { hasher: RandomState::new(), tables: Mutex::new(tables) }
     }
 }
 
 impl SignInLimit {
-    /// Counts an attempt, before its password is looked at.
+    /// Counts an attempt, before its password is checked.
     ///
     /// # Errors
-    /// `TooMany`; it does not count then.
+    /// `TooMany`. Then the attempt does not count.
     pub fn begin(&self, purpose: Purpose<'_>, address: IpAddr, now: Timestamp) -> Result<Attempt, TooMany> {
         let mut tables = self.tables();
         let attempt = self.attempt(&tables, purpose, household(address), now);
@@ -174,7 +175,7 @@ impl SignInLimit {
         Ok(attempt)
     }
 
-    /// Gives the attempt back, since its password was right, and remembers where the person signs in.
+    /// Gives the attempt back, because its password was right, and remembers the address.
     pub fn succeeded(&self, attempt: Attempt, now: Timestamp) {
         let mut tables = self.tables();
         for key in attempt.budgets.into_iter().flatten() {
@@ -231,7 +232,7 @@ mod tests {
         Username::parse(text).unwrap()
     }
 
-    /// How many of `attempts` are allowed, the first from address 0, the next from address 1, and so on.
+    /// How many of `attempts` are allowed: the first from address 0, the next from address 1, and so on.
     fn allowed(limit: &SignInLimit, who: &str, attempts: u32) -> usize {
         let who = name(who);
         (0..attempts).filter(|&from| limit.begin(Purpose::SignIn(&who), address(from), NOW).is_ok()).count()
@@ -294,7 +295,7 @@ mod tests {
         for _ in 0..20 {
             let _ = begin(1000, NOW).unwrap();
         }
-        // That budget has an end as well, and others' addresses have no part in it.
+        // That budget ends too, and other addresses don't have it.
         assert!(begin(1000, NOW).is_err());
         assert!(begin(1001, NOW).is_err());
         let later = NOW.plus(USUAL);

@@ -1,4 +1,4 @@
-//! Snapshots of the feed: made once for all guards of a resource server that ask at the same moment.
+//! Snapshots of the feed. Guards of a resource server that ask at the same time get the same one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::service::feed::keep;
 use crate::store::feed::Tip;
 use crate::store::{self, Store};
 
-/// How long one is handed out while nothing was revoked: its entries' `keep` ages meanwhile.
+/// How long a snapshot is used if nothing was revoked. Not longer, because the `keep` of its entries gets older.
 const SAME_FOR: Duration = Duration::from_secs(1);
 
 /// The newest snapshot for each audience. Cheap to clone.
@@ -23,7 +23,7 @@ pub struct Snapshots(Arc<Mutex<HashMap<String, Slot>>>);
 
 type Slot = Arc<tokio::sync::Mutex<Option<CachedSnapshot>>>;
 
-/// A snapshot as JSON, and what it was made under.
+/// A snapshot as JSON, and the time and the tip that it was made at.
 struct CachedSnapshot {
     began: Instant,
     at: Timestamp,
@@ -32,7 +32,7 @@ struct CachedSnapshot {
 }
 
 impl Snapshots {
-    /// A snapshot from one read of the database, which began after this call or saw what is there now.
+    /// A snapshot from one read of the database. That read began after this call, or the ledger has not moved since.
     ///
     /// # Errors
     /// When the database can't be read.
@@ -48,7 +48,7 @@ impl Snapshots {
             let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             slots.entry(server.audience.to_string()).or_default().clone()
         };
-        // While one is being made, the others wait for it.
+        // While a snapshot is being made, other callers wait for it.
         let mut slot = slot.lock().await;
         let tip = store.feed_tip()?;
         if let Some(cached) = &*slot

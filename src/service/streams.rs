@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::id::ResourceServerId;
 
-/// Open streams of one resource server at most. Each of its guards has one, and a second one for a moment when it has
-/// connected again before the server has noticed that the first one broke. Every revocation wakes all of them, so one
-/// secret in the wrong hands may not open any number.
+/// At most this many streams of one resource server are open. Each of its guards has one, and a second one for a moment
+/// when it connects again before the server has noticed that the first one broke. Every revocation wakes all of them,
+/// so a stolen secret must not open any number.
 pub const MOST: usize = 2_000;
 
 /// Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Streams(Arc<Mutex<HashMap<ResourceServerId, usize>>>);
 
-/// Counted until it is dropped.
+/// An open stream. It is counted until this is dropped.
 pub struct OpenStream {
     server: ResourceServerId,
     streams: Streams,
@@ -25,7 +25,7 @@ impl Streams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more stream; `None` if the resource server has as many as it may have.
+    /// Counts one more stream. `None` if the resource server has [`MOST`] already.
     pub fn open(&self, server: &ResourceServerId) -> Option<OpenStream> {
         let mut counts = self.counts();
         let count = counts.entry(server.clone()).or_default();
