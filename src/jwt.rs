@@ -1,4 +1,4 @@
-//! JWT access tokens (RFC 9068): keys that sign, claims, tokens. No database here.
+//! JWT access tokens (RFC 9068): keys that sign, claims, tokens. Without a database.
 
 pub mod claims;
 pub mod key;

@@ -1,4 +1,4 @@
-//! What a JWT access token says (RFC 9068 §2.2, `docs/feed.md`). Nothing personal.
+//! What a JWT access token says (RFC 9068 §2.2, `docs/feed.md`). It contains no personal data.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ use crate::model::stamp::{Generations, Stamp};
 pub struct Claims {
     pub iss: String,
     pub exp: i64,
-    /// Exactly one resource server: a token for two would let each act at the other.
+    /// Exactly one resource server. With a token for two, each could act at the other.
     pub aud: String,
-    /// The user, or the client where there is none.
+    /// The user, or the client if there is no user.
     pub sub: String,
     pub client_id: String,
     pub iat: i64,
@@ -34,21 +34,22 @@ pub struct Claims {
     pub family_id: Option<String>,
 }
 
-/// What a token allows, where, and what it hangs on.
+/// What a token allows, where, and what it depends on.
 pub struct NewClaims<'a> {
     pub issuer: &'a str,
     pub audience: &'a str,
     pub scope: &'a Scope,
     pub stamp: &'a Stamp,
-    /// Read together with the scope; there where the stamp has a grant.
+    /// Read together with the scope. `Some` if the stamp has a grant.
     pub grant_generation: Option<i64>,
 }
 
 impl Claims {
-    /// Bytes of scope that one token holds: with all else in it, it stays below the 8 KiB that readers and guards take.
+    /// The most bytes of scope in one token. With all else the token stays below the 8 KiB that readers and guards
+    /// accept.
     pub const LONGEST_SCOPE: usize = 4 * 1024;
 
-    /// A token with a name of its own.
+    /// The claims of a new token, with its own random `jti`.
     pub fn new(allows: NewClaims<'_>, now: Timestamp, life: Duration) -> Self {
         let NewClaims { issuer, audience, scope, stamp, grant_generation } = allows;
         let Generations { server, client, user } = stamp.generations;
@@ -70,7 +71,7 @@ impl Claims {
         }
     }
 
-    /// What the token hangs on; `None` if that can't be read.
+    /// What the token depends on. `None` if it can't be read.
     pub fn stamp(&self) -> Option<Stamp> {
         let user = self.user_generation.map(|_| UserId::parse(&self.sub).ok_or(())).transpose().ok()?;
         let grant = self.grant_id.as_deref().map(|id| GrantId::parse(id).ok_or(())).transpose().ok()?;

@@ -1,4 +1,4 @@
-//! Key pairs: making, sealing, signing, and checking a signature.
+//! Key pairs: creating, sealing, signing, and checking signatures.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub struct PrivateKey {
     pair: Pair,
 }
 
-/// A key that is to be stored: its private part is sealed.
+/// A key as it is stored: its private part is sealed.
 #[derive(Clone, Debug)]
 pub struct SealedKey {
     pub public: PublicKey,
@@ -34,7 +34,7 @@ pub struct SealedKey {
 }
 
 impl SealedKey {
-    /// A key that nobody has seen.
+    /// A new key.
     ///
     /// # Errors
     /// `Randomness`.
@@ -65,7 +65,7 @@ impl SealedKey {
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &pkcs8).map(Pair::Es256)
             }
         };
-        // What the file has authenticated is a key: anything else is no file of ours.
+        // The key file has authenticated it, so it is a key; otherwise this is not the right file.
         let pair = pair.map_err(|_| file.wrong(self.public.id.as_str()))?;
         Ok(PrivateKey { public: self.public.clone(), pair })
     }
@@ -87,15 +87,15 @@ impl PrivateKey {
     }
 }
 
-/// A key, made ready for checking many signatures.
+/// A key that is prepared for checking many signatures.
 pub enum Verifier {
     Public(ParsedPublicKey),
-    /// Makes the signature again, which takes a quarter of the time of checking it.
+    /// Signs again and compares, which takes a quarter of the time that checking takes.
     Private(Arc<PrivateKey>),
 }
 
 impl Verifier {
-    /// `None` unless `key` is one of its algorithm.
+    /// `None` if `key` is not valid for its algorithm.
     pub fn new(key: &PublicKey) -> Option<Self> {
         let parsed = match key.algorithm {
             Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, &key.bytes),
@@ -104,7 +104,8 @@ impl Verifier {
         parsed.ok().map(Self::Public)
     }
 
-    /// For a key of this server's own. `None` unless a message has one signature alone, as with EdDSA (RFC 8032 §5.1.6).
+    /// For a key whose private part is at hand. `None` unless each message has only one signature, as with EdDSA (RFC
+    /// 8032 §5.1.6).
     pub fn of_own(key: &Arc<PrivateKey>) -> Option<Self> {
         matches!(key.pair, Pair::EdDsa(_)).then(|| Self::Private(key.clone()))
     }

@@ -1,7 +1,7 @@
-//! The key file: 32 random bytes, beside the database by default, under which private keys are sealed and successors of refresh
-//! tokens derived.
+//! The key file: 32 random bytes, beside the database by default. Private keys are sealed with it, and successors of
+//! refresh tokens are derived with it.
 //!
-//! So a copy of the database alone, such as a backup, signs nothing and gives no token.
+//! So a copy of only the database, such as a backup, can't sign anything and contains no usable token.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::model::secret::SuccessorSecret;
 
 const LENGTH: usize = 32;
 
-/// Why the key file is of no use. Each says which setting to look at.
+/// Why the key file can't be used. Most messages name the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("RESCIND_KEY_FILE {path}: {error}")]
@@ -62,10 +62,10 @@ impl KeyFile {
         Ok(Self { path: path.to_owned(), key, successors: SuccessorSecret::of_key_file(&bytes) })
     }
 
-    /// Makes the file, for its owner alone, unless it is there.
+    /// Opens the file. If there is none, creates one that only its owner can read.
     ///
     /// # Errors
-    /// When it can't be made, or is of no use.
+    /// When it can't be created or used.
     pub fn open_or_make(path: &Path) -> Result<Self, Error> {
         match Self::open(path) {
             Err(Error::Missing(_)) => {
@@ -76,7 +76,7 @@ impl KeyFile {
         }
     }
 
-    /// Sealed for the key `kid`, it opens for no other.
+    /// Seals `secret` for the key `kid`. It can't be opened for another key.
     ///
     /// # Errors
     /// `Randomness`.
@@ -107,7 +107,7 @@ impl KeyFile {
     }
 }
 
-/// Written beside and then moved in, so that nobody ever finds half of it.
+/// Writes a temporary file beside it and renames that, so that nobody ever finds half a file.
 fn make(path: &Path) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Nobody else can read a new temporary file.

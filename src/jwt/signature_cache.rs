@@ -1,16 +1,16 @@
-//! A bounded cache of tokens whose signatures were found good: an API asks about one token again and again, and checking a
-//! signature costs a good part of the answer.
+//! A bounded cache of tokens with good signatures. An API asks about the same token again and again, and checking its
+//! signature is a large part of the cost of an answer.
 
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-/// Tokens, in about fifteen megabytes.
+/// The most tokens, in about fifteen megabytes.
 const TOKENS: usize = 1 << 18;
 
-/// 160 bits of SHA-256 of a whole token: to find another text with the same takes more than to forge a signature.
+/// 160 bits of SHA-256 of a whole token. To find another text with the same bits is harder than to forge a signature.
 type Digest = [u8; 20];
 
-/// It says nothing else about the tokens: they may have expired or been revoked.
+/// Says only that the signatures are good: the tokens may have expired or been revoked.
 pub struct SignatureCache(Cache<Digest, ()>);
 
 impl Default for SignatureCache {
@@ -26,14 +26,14 @@ impl std::fmt::Debug for SignatureCache {
 }
 
 impl SignatureCache {
-    /// Whether the signature of `token` is good; `check` is asked about a token that is not in the cache.
+    /// Whether the signature of `token` is good. Calls `check` if the token is not in the cache.
     pub fn is_good(&self, token: &str, check: impl FnOnce() -> bool) -> bool {
         let mut digest: Digest = [0; 20];
         digest.copy_from_slice(&Sha256::digest(token)[..20]);
         if self.0.get(&digest).is_some() {
             return true;
         }
-        // A bad one is not kept: nobody can fill the cache with rubbish.
+        // Bad ones are not cached, so nobody can fill the cache with garbage.
         let is_good = check();
         if is_good {
             self.0.insert(digest, ());

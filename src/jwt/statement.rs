@@ -1,4 +1,4 @@
-//! Statements of this server, signed so that others can check them: JWS (RFC 7515) of a type of their own.
+//! Statements that this server signs so that others can check them: JWS (RFC 7515), each with its own `typ`.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::jwt::key::PrivateKey;
 
-/// `payload` in the compact serialization; `None` when the system gives no randomness.
+/// `payload` as a signed JWS in compact serialization. `None` when the system gives no randomness.
 ///
-/// `typ` keeps it from being taken for anything else that the key signs (RFC 8725 §3.11).
+/// `typ` makes sure that it can't be mistaken for anything else that the key signs (RFC 8725 §3.11).
 pub fn sign(typ: &str, payload: &Value, key: &PrivateKey) -> Option<String> {
     let public = key.public();
     let header = json!({ "typ": typ, "alg": public.algorithm.as_str(), "kid": public.id });

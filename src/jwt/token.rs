@@ -1,4 +1,4 @@
-//! Tokens as text: signing claims, and reading back what was signed here.
+//! JWTs as text: signs claims, and reads what was signed here.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::model::key::PublicKey;
 /// Longer than any token that is signed here.
 const LONGEST: usize = 8 * 1024;
 
-/// A signed access token. Its `Debug` shows nothing of it.
+/// A signed access token. Its `Debug` does not show it.
 pub struct Jwt(Zeroizing<String>);
 
 impl Jwt {
@@ -49,17 +49,17 @@ fn header(key: &PublicKey) -> String {
 
 /// Reads tokens of this server.
 ///
-/// All that it signs begins with one header for each key, so a token with any other header, whatever
-/// algorithm or key that asks for, is none of its.
+/// All tokens that one of its keys signs have the same header. So a token with any other header is not from this
+/// server, whatever algorithm or key that header names.
 #[derive(Debug, Default)]
 pub struct Reader {
     keys: Vec<(String, Verifier)>,
-    /// What these keys have signed: with another set of keys there is another reader.
+    /// Tokens that these keys have signed. When the keys change, a new reader is made.
     signatures: SignatureCache,
 }
 
 impl Reader {
-    /// Accepts what `keys` have signed; of some of them the private part is at hand.
+    /// Accepts what `keys` have signed. `own` has the private parts of some of them.
     pub fn new(keys: &[PublicKey], own: &[Arc<PrivateKey>]) -> Self {
         let verifier = |key: &PublicKey| {
             let own = own.iter().find(|own| own.public() == key);
@@ -69,7 +69,7 @@ impl Reader {
         Self { keys, signatures: SignatureCache::default() }
     }
 
-    /// The claims of a token that was signed here; it may have expired or been revoked.
+    /// The claims of a token that was signed here. It may have expired or been revoked.
     pub fn read(&self, text: &str) -> Option<Claims> {
         if text.len() > LONGEST {
             return None;
@@ -77,7 +77,7 @@ impl Reader {
         let (signed, signature) = text.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;
         let (_, verifier) = self.keys.iter().find(|(own, _)| own == header)?;
-        // Strict by default: no padding, no stray bits, so no second text for one signature.
+        // The decoder is strict: no padding and no stray bits, so that each signature has only one text.
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
         if !self.signatures.is_good(text, || verifier.accepts(signed.as_bytes(), &signature)) {
             return None;
@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// Header and claims as they stand, with a good signature over them.
+    /// Header and claims exactly as given, with a good signature over them.
     fn signed(header: &str, claims: &str, key: &PrivateKey) -> String {
         let [header, claims] = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
         let signed = format!("{header}.{claims}");
@@ -175,7 +175,7 @@ mod tests {
                     others.push(own.replace(alg, other));
                 }
             }
-            // An id token or a receipt, say, which the same key may have signed.
+            // For example an ID token or a receipt, which the same key may have signed.
             for other in ["JWT", "jwt", "id+jwt", "receipt+jws", "AT+JWT", "application/at+jwt", ""] {
                 others.push(own.replace("at+jwt", other));
             }
@@ -261,7 +261,7 @@ mod tests {
         let reader = Reader::new(&[key.public().clone()], &[]);
         let claims = serde_json::to_string(&claims()).unwrap();
         let (own, payload) = (header(key.public()), BASE64_URL_SAFE_NO_PAD.encode(&claims));
-        // One blank more or less, so that a last character carries bits that nobody decodes.
+        // The number of blanks is chosen so that the last character has bits that are not decoded.
         let mut padded =
             (0..3).map(|blanks| BASE64_URL_SAFE_NO_PAD.encode(format!("{claims}{}", " ".repeat(blanks))));
         let uneven = padded.rfind(|text| text.len() % 4 != 0).unwrap();
