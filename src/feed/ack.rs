@@ -1,4 +1,4 @@
-//! `POST /revocations/ack`: what a validator has applied, answered with what there is.
+//! `POST /revocations/ack`: a validator says what it has applied, and the answer says what there is.
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -17,10 +17,10 @@ use crate::oauth::client_auth::ProvenServer;
 use crate::oauth::error::{Code, Error};
 use crate::service::guards::{self, Acknowledgement, Lease};
 
-/// A thousand reports fit in.
+/// Room for a thousand reports.
 const LARGEST_BODY: usize = 256 * 1024;
 const MOST_SEEN: usize = 1_000;
-/// Integers stay exact in every language (RFC 8259 §6).
+/// Integers up to this are exact in every language (RFC 8259 §6).
 const LARGEST_INTEGER: u64 = (1 << 53) - 1;
 
 pub async fn acknowledge(
@@ -29,7 +29,7 @@ pub async fn acknowledge(
     request: Request,
 ) -> Result<Response, Error> {
     let ack = read(request.into_body()).await?;
-    // After the body: a body that arrives slowly must not make a confirmation look quicker than it was.
+    // Read after the body: a body that arrives slowly must not make a confirmation look faster than it was.
     let now = app.clock.now();
     let caller = caller.confirmed(&app, now)?;
     if ack.incarnation != app.feed.incarnation(&app.store).await? {
@@ -37,7 +37,8 @@ pub async fn acknowledge(
     }
     lease(&app, &caller, &ack, now).await?;
     note_uses(&app, &caller, ack.seen, now).await?;
-    // Read after the request arrived: who can't read the database makes nobody look fresh.
+    // Read after the request arrived. If the database can't be read, the guard gets no answer, so it does not become
+    // fresh.
     let tip = app.feed.reached(&app.store).await?;
     let answer = Acknowledged {
         incarnation: tip.incarnation,
@@ -48,8 +49,7 @@ pub async fn acknowledge(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-/// Lets the guard go on. A lease that nobody knows of after a restart would be no lease, so a new one
-/// is written before the answer.
+/// Lets the guard go on. A new lease is written before the answer, because the server must know it after a restart.
 async fn lease(app: &App, caller: &ResourceServer, ack: &Ack, now: Timestamp) -> Result<(), Error> {
     let acknowledged = Acknowledgement {
         through: i64::try_from(ack.through).unwrap_or(i64::MAX),
@@ -73,7 +73,7 @@ async fn lease(app: &App, caller: &ResourceServer, ack: &Ack, now: Timestamp) ->
     }
 }
 
-/// What the guard's API has accepted; of grants that allow nothing there, a report counts for nothing.
+/// Notes which grants' tokens the guard's API has accepted. Reports about grants that allow nothing there are ignored.
 async fn note_uses(app: &App, caller: &ResourceServer, seen: Vec<Seen>, now: Timestamp) -> Result<(), Error> {
     for (place, Seen { grant_id, family_id, at }) in seen.into_iter().enumerate() {
         let (Some(grant), Some(family)) = (GrantId::parse(&grant_id), FamilyId::parse(&family_id)) else {
@@ -84,7 +84,7 @@ async fn note_uses(app: &App, caller: &ResourceServer, seen: Vec<Seen>, now: Tim
             let at = Timestamp::from_millis(at.saturating_mul(1000)).min(now);
             app.last_used.note_device(&family, &grant, at);
         }
-        // A thousand look-ups take some milliseconds: others may have the thread in between.
+        // A thousand look-ups take some milliseconds, so other requests get the thread in between.
         if place % 64 == 63 {
             tokio::task::yield_now().await;
         }

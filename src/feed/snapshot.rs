@@ -1,4 +1,4 @@
-//! `GET /revocations/snapshot`: all that is dead, for a validator that begins or has missed something.
+//! `GET /revocations/snapshot`: all that is dead, for a validator that starts or has missed something.
 
 use axum::extract::State;
 use axum::http::header;

@@ -1,4 +1,4 @@
-//! `GET /revocations/feed`: what dies, as it dies, as an event stream.
+//! `GET /revocations/feed`: every revocation, as it happens, as an event stream.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -25,11 +25,11 @@ use crate::service::streams::OpenStream;
 use crate::store;
 
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// A reader that takes nothing for so long is cut off.
+/// A reader that takes nothing for this long is cut off.
 const STUCK: Duration = Duration::from_secs(15);
-/// Rows looked at before something is sent.
+/// The most rows that are read at a time.
 const BATCH: usize = 256;
-/// Milliseconds after which a guard that was cut off comes back, at the least and at the most.
+/// The shortest and the longest time, in milliseconds, after which a guard that was cut off connects again.
 const RETRY: std::ops::Range<u32> = 500..2_000;
 
 pub async fn stream(
@@ -60,7 +60,7 @@ pub async fn stream(
         registry: app.store.version_moved(),
         caller,
         incarnation,
-        // What others were told in between is passed over.
+        // Rows in between that concern only other resource servers are skipped.
         seen: next.map_or(stretch.until, |row| row.sequence - 1),
         sent: sequence,
         keys_version: app.store.keys_version(),
@@ -74,7 +74,7 @@ pub async fn stream(
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
-        // nginx would hold events back otherwise.
+        // Otherwise nginx would hold events back.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(stream::unfold(follower, Follower::next))).into_response())
@@ -89,36 +89,36 @@ fn applied(headers: &HeaderMap) -> Result<(u64, i64), Error> {
     })
 }
 
-/// The position is of another history, or too old: only a snapshot helps.
+/// The answer to a position of another history, or one that is too old: the reader needs a snapshot.
 pub fn gap(status: StatusCode) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(json!({ "error": "gap" }))).into_response()
 }
 
-/// Where a stream reads.
+/// Where a stream reads its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// Until it has come up with the ring.
+    /// Until it has caught up with the ring.
     Database,
     Ring,
 }
 
-/// The last event of a resource server that was deleted. A guard that does not know it trusts nothing any more, which is
-/// what it means.
+/// The last event for a resource server that was deleted. A guard that does not know the event trusts nothing any more,
+/// which is what it should do.
 const DELETED: &str = "event: deleted\ndata: {}\n\n";
 
-/// One stream. It is asked for more when its connection has room, and never pushed.
+/// One stream. It is asked for more when its connection has room. Nothing is pushed.
 struct Follower {
     app: App,
-    /// Who opened it, and by which secret: it lasts no longer than that.
+    /// Who opened it, and with which secret. It ends when that secret ends.
     caller: ProvenServer,
     registry: watch::Receiver<u64>,
     audience: String,
     incarnation: u64,
     position: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
-    /// All rows up to this one were looked at, or concern others.
+    /// All rows up to this one were read, or concern only other resource servers.
     seen: i64,
-    /// The last one of this stream.
+    /// The sequence of this stream's last event.
     sent: i64,
     keys_version: watch::Receiver<i64>,
     keys_sent: Option<i64>,
@@ -129,19 +129,19 @@ struct Follower {
     _open: OpenStream,
 }
 
-/// What is there for a stream.
+/// What there is to send.
 enum Found {
     Text(String),
-    /// Text after which it ends.
+    /// Text after which the stream ends.
     Last(&'static str),
     Nothing,
-    /// It has to end.
+    /// The stream has to end, for this reason.
     End(&'static str),
 }
 
 impl Follower {
     async fn next(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
-        // The connection asks at once while it has room.
+        // A connection with room asks at once, so this one had none.
         if self.sent_at.elapsed() > STUCK {
             return self.ended("feed.reader_stuck");
         }
@@ -159,7 +159,7 @@ impl Follower {
                 }
                 Ok(Found::Nothing) => {}
                 Ok(Found::End(why)) => return self.ended(why),
-                // It comes back, and is told 503 until the database answers.
+                // The guard connects again, and gets 503 until the database answers.
                 Err(error) => {
                     tracing::warn!(error = %error, "feed.stream_failed");
                     return None;
@@ -194,7 +194,7 @@ impl Follower {
         }
         let mut text = String::new();
         if self.keys_sent.is_none() {
-            // Guards that all lose a server at once don't all come back at once. Writing to a String can't fail.
+            // So guards that lose a server at once don't all come back at once. Writing to a String can't fail.
             let _ = write!(text, "retry: {}\n\n", rand::rng().random_range(RETRY));
         }
         let version = *self.keys_version.borrow_and_update();
@@ -222,13 +222,13 @@ impl Follower {
             if is_all {
                 return Ok(Found::Nothing);
             }
-            // Many events may concern other resource servers: requests on this thread go in between.
+            // Many events may concern other resource servers, so requests on this thread run in between.
             tokio::task::yield_now().await;
         }
     }
 
-    /// The next events, some of which may concern others alone, and the sequence up to which none is missing; `None`
-    /// once they are out of reach.
+    /// The next events, and the sequence up to which none is missing. Some may concern only other resource servers.
+    /// `None` if the stream has fallen behind the ring.
     fn more(&mut self) -> store::Result<Option<(Vec<Arc<Event>>, i64)>> {
         let feed = &self.app.feed;
         match (feed.after(self.seen, BATCH), self.source) {
