@@ -1,4 +1,4 @@
-//! Settings, from the environment alone, checked whole at the start.
+//! Settings. They come only from the environment, and are all checked at the start.
 
 pub mod guard;
 mod reader;
@@ -64,14 +64,14 @@ pub enum LogFormat {
     Json,
 }
 
-/// Whether people can make accounts for themselves.
+/// Whether people can create accounts for themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
     On,
     Off,
 }
 
-/// The address that this server is known by.
+/// The address by which apps and users know this server.
 #[derive(Clone, Debug)]
 pub struct Issuer {
     text: String,
@@ -82,7 +82,7 @@ pub struct Issuer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Https,
-    /// On loopback alone.
+    /// Only on loopback.
     Http,
 }
 
@@ -97,7 +97,7 @@ impl Issuer {
             "http" => return Err("may use http on a loopback address alone"),
             _ => return Err("has to begin with https://"),
         };
-        // Clients compare it byte for byte (RFC 8414 §3.3), so it is kept as URLs are written.
+        // Clients compare it byte by byte (RFC 8414 §3.3), so only the normal form of a URL is accepted.
         if url.origin().ascii_serialization() != text {
             return Err("may hold scheme, host and port alone: no path, no slash at the end");
         }
@@ -127,7 +127,7 @@ pub struct Config {
     pub registration: Registration,
     pub lives: Lives,
     pub session_life: Duration,
-    /// The digest of the token; without one nobody reads metrics.
+    /// The digest of the token. Without one nobody can read metrics.
     pub metrics_token: Option<Digest>,
     /// How long an open connection may wait for its next request.
     pub idle_timeout: Duration,
@@ -179,7 +179,7 @@ fn proxies(value: &str) -> Result<Vec<IpNet>, String> {
         .collect()
 }
 
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: callers' addresses are compared as IPv4 wherever they can be.
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: callers' addresses are compared as IPv4 if they can be written so.
 fn unmapped(network: IpNet) -> IpNet {
     let IpNet::V6(mapped) = network else { return network };
     let (address, length) = (mapped.addr().to_ipv4_mapped(), mapped.prefix_len().checked_sub(96));
@@ -188,7 +188,7 @@ fn unmapped(network: IpNet) -> IpNet {
 }
 
 impl Config {
-    /// Reads all settings through `get`, which answers `None` for one that is not set.
+    /// Reads all settings through `get`, which returns `None` for a setting that is not set.
     ///
     /// # Errors
     /// All faults together, each naming its variable.

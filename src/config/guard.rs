@@ -44,7 +44,7 @@ settings! {
         "Seconds by which this machine's clock and the server's may differ: 0 to 300.";
 }
 
-/// Everything that can be set of the sidecar.
+/// All settings of the sidecar.
 #[derive(Clone, Debug)]
 pub struct GuardConfig {
     pub listen: SocketAddr,
@@ -53,11 +53,11 @@ pub struct GuardConfig {
     /// The files that secrets were read from.
     pub secret_files: Vec<PathBuf>,
     pub log: LogFormat,
-    /// The digest of the token; without one nobody reads metrics.
+    /// The digest of the token. Without one nobody can read metrics.
     pub metrics_token: Option<Digest>,
     pub issuer: Issuer,
     pub audience: String,
-    /// What every token must have.
+    /// Scopes that every token must have.
     pub scopes: Scope,
     pub realm: String,
     pub guard: Settings,
@@ -80,7 +80,7 @@ fn audience(value: &str) -> Result<String, String> {
     is_fit.then(|| value.to_owned()).ok_or_else(|| "has to be the audience of the registration".to_owned())
 }
 
-/// The address, and whether what is sent there can be read on the way.
+/// The address, and whether others could read what is sent there.
 fn server(value: &str) -> Result<Option<(String, Wire)>, String> {
     if value.is_empty() {
         return Ok(None);
@@ -100,12 +100,12 @@ fn server(value: &str) -> Result<Option<(String, Wire)>, String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wire {
-    /// TLS, or it stays on this machine.
+    /// With TLS, or on this machine.
     Closed,
     Open,
 }
 
-/// `None` stands for the audience.
+/// `None` means that the audience is the realm.
 fn realm(value: &str) -> Result<Option<String>, String> {
     let is_fit = value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
     match value {
@@ -124,7 +124,7 @@ fn max_staleness(value: &str) -> Result<Duration, String> {
 }
 
 impl GuardConfig {
-    /// Reads all settings through `get`, which answers `None` for one that is not set.
+    /// Reads all settings through `get`, which returns `None` for a setting that is not set.
     ///
     /// # Errors
     /// All faults together, each naming its variable.

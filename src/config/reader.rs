@@ -1,4 +1,4 @@
-//! What all settings have in common: where they come from, and how faults are told.
+//! What all settings have in common: where they come from, and how faults are reported.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ macro_rules! settings {
 }
 pub(super) use settings;
 
-/// All that is wrong with the settings, a line each.
+/// All faults of the settings, one on each line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Faults(String);
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         Faults(self.faults.trim_end().to_owned())
     }
 
-    /// Notes a fault that no single value shows.
+    /// Notes a fault of a setting.
     pub fn fault(&mut self, name: &str, wrong: &str) {
         // Writing to a String can't fail.
         let _ = writeln!(self.faults, "{name} {wrong}");
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One of the words that `choices` names.
+    /// Reads a setting that must be one of two words.
     pub fn choice<T: Copy>(&mut self, setting: &Setting, choices: [(&str, T); 2]) -> Option<T> {
         let [(one, _), (other, _)] = choices;
         self.read(setting, |value| {
@@ -73,8 +73,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A secret, from the variable itself or from the file that `…_FILE` names; `Some(None)` where
-    /// neither is set. No fault repeats what it is.
+    /// A secret, from the variable itself or from the file that `…_FILE` names. `Some(None)` if neither is set. No
+    /// fault repeats the secret.
     pub fn secret<T>(
         &mut self,
         setting: &Setting,
