@@ -1,7 +1,7 @@
 //! The sidecar of a resource server: a proxy asks it about each request before it lets the request through.
 //!
-//! It is `rescind-guard` behind HTTP, for applications in any language. It knows tokens and nothing else: which
-//! location wants which scope, the proxy says.
+//! It is `rescind-guard` behind HTTP, for applications in any language. It knows only tokens. The proxy says which
+//! scope a location requires.
 
 pub mod operate;
 mod path;
@@ -20,10 +20,10 @@ use crate::config::guard::GuardConfig;
 #[derive(Clone)]
 pub struct Sidecar {
     pub guard: Guard,
-    /// The answers of RFC 6750, with what the settings demand of every token.
+    /// The answers of RFC 6750, with the scopes that the settings require of every token.
     pub layer: GuardLayer,
     pub config: Arc<GuardConfig>,
-    /// Changes once the sidecar stops, for answers that would go on.
+    /// Changes when the sidecar stops, to end answers that would go on.
     pub stopping: tokio::sync::watch::Receiver<()>,
 }
 
@@ -41,8 +41,8 @@ impl Sidecar {
 pub fn router(sidecar: Sidecar) -> Router {
     Router::new()
         .route("/verify", any(verify::verify))
-        // Envoy puts the original path and query after a prefix. That it is another one keeps a query of strangers
-        // apart from what the proxy's operator demands.
+        // Envoy puts the original path and query after a prefix. It is another path than `/verify`, so that a query
+        // from outside is never taken for what the proxy's operator demands.
         .route("/ext_authz/", any(verify::ext_authz))
         .route("/ext_authz/{*original}", any(verify::ext_authz))
         .route("/watch", get(watch::watch))

@@ -1,4 +1,4 @@
-//! What operators see of a sidecar.
+//! Health and metrics of a sidecar, for operators.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -8,7 +8,7 @@ use crate::metrics::Text;
 use crate::model::secret::{Digest, bearer_token};
 use crate::sidecar::Sidecar;
 
-/// The process answers.
+/// Says that the process answers.
 pub async fn healthy() -> &'static str {
     "ok\n"
 }
@@ -22,7 +22,7 @@ pub async fn ready(State(sidecar): State<Sidecar>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], why).into_response()
 }
 
-/// For whoever holds the operator's token, as at the server.
+/// Only for callers with the operator's token, as at the server.
 pub async fn metrics(State(sidecar): State<Sidecar>, headers: HeaderMap) -> Response {
     let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
     let shown = shown.and_then(bearer_token).map(Digest::of);

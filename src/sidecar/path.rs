@@ -1,11 +1,11 @@
-//! Paths that a proxy and the application behind it may read differently.
+//! Finds paths that a proxy and the application behind it may read differently.
 
-/// Bytes that some programs decode before they look at a path's parts and others do not: `# % . / ; ? \`, and the first
-/// byte of a dot or slash in overlong UTF-8.
+/// Bytes that some programs decode before they split a path into segments, and others don't: `# % . / ; ? \`, and the
+/// first byte of a dot or slash in overlong UTF-8.
 const TELLING: [u8; 9] = [b'#', b'%', b'.', b'/', b';', b'?', b'\\', 0xc0, 0xc1];
 
-/// Whether `target`, a path with its query, can mean one thing to the proxy that chose whom to ask and another to the
-/// application: dot segments, empty segments, backslashes, path parameters, and the encoded forms of these.
+/// Whether `target`, a path with its query, can mean one thing to the proxy and another to the application: it has dot
+/// segments, empty segments, backslashes, path parameters, fragments, or encoded forms of these.
 pub fn is_ambiguous(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
     let is_dotted = |segment: &str| matches!(segment, "." | "..");

@@ -1,4 +1,4 @@
-//! A proxy's question: may this request go on, and in whose name?
+//! Answers a proxy's question: may this request go on, and for whom?
 
 use std::convert::Infallible;
 
@@ -14,21 +14,22 @@ use crate::model::scope::Scope;
 use crate::sidecar::Sidecar;
 use crate::sidecar::path::is_ambiguous;
 
-/// Who asks, for the application. An answer that lets a request through has all three, so that a proxy which copies
-/// them replaces whatever the outside had sent under their names.
+/// Tells the application who makes the request. An answer that lets a request through has all three headers, so that a
+/// proxy which copies them replaces headers of these names from outside.
 const SUBJECT: HeaderName = HeaderName::from_static("x-rescind-subject");
 const CLIENT: HeaderName = HeaderName::from_static("x-rescind-client");
 const SCOPE: HeaderName = HeaderName::from_static("x-rescind-scope");
 
-/// What a location wants beyond the settings. They only ever add, so it does no harm if somebody outside sends them.
+/// What a location requires beyond the settings. These headers only add demands, so they do no harm if somebody outside
+/// sends them.
 const REQUIRE_SCOPE: HeaderName = HeaderName::from_static("x-rescind-require-scope");
 const REQUIRE_AUDIENCE: HeaderName = HeaderName::from_static("x-rescind-require-audience");
 
-/// Where proxies say which address was asked for.
+/// Headers in which proxies name the original path.
 const ORIGINAL: [HeaderName; 2] =
     [HeaderName::from_static("x-original-uri"), HeaderName::from_static("x-forwarded-uri")];
 
-/// `/verify`, whose query the proxy's operator has written: nginx, Traefik, Caddy.
+/// `/verify`, for nginx, Traefik and Caddy. The proxy's operator has written its query.
 pub async fn verify(State(sidecar): State<Sidecar>, request: Request) -> Response {
     let is_refused = |value: &HeaderValue| value.to_str().map_or(true, is_ambiguous);
     if ORIGINAL.iter().any(|name| request.headers().get_all(name).iter().any(is_refused)) {
@@ -36,14 +37,14 @@ pub async fn verify(State(sidecar): State<Sidecar>, request: Request) -> Respons
     }
     let mut demands = Demands::default();
     if let Err(wrong) = demands.read_query(request.uri().query().unwrap_or_default()) {
-        // A demand that can't be read must not count as none.
+        // A demand that can't be read must not be ignored.
         tracing::error!(wrong, "verify.misconfigured");
         return (StatusCode::INTERNAL_SERVER_ERROR, format!("{wrong}\n")).into_response();
     }
     answer(sidecar, demands, request, identity).await
 }
 
-/// `/ext_authz/…`, where the query is the original one and demands nothing: Envoy.
+/// `/ext_authz/…`, for Envoy. The query is that of the original request, so it demands nothing.
 pub async fn ext_authz(State(sidecar): State<Sidecar>, request: Request) -> Response {
     if is_ambiguous(request.uri().path()) {
         return ambiguous();
@@ -51,14 +52,14 @@ pub async fn ext_authz(State(sidecar): State<Sidecar>, request: Request) -> Resp
     answer(sidecar, Demands::default(), request, identity).await
 }
 
-/// The proxy may have chosen this question by another reading of the path than the application's.
+/// The refusal of an ambiguous path: the proxy may have read it in another way than the application will.
 fn ambiguous() -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store")];
     (StatusCode::FORBIDDEN, headers, "the path can be read in more than one way\n").into_response()
 }
 
-/// What `accepted` makes of a good token that meets the settings, `demands` and the demands in headers; else a refusal
-/// that every proxy passes on.
+/// Returns what `accepted` makes of the claims, if the token is good and meets the settings, `demands` and the demands
+/// in headers. Otherwise a refusal that every proxy passes on.
 pub async fn answer(
     sidecar: Sidecar,
     mut demands: Demands,
@@ -78,8 +79,9 @@ pub async fn answer(
         std::future::ready(Ok::<_, Infallible>(response))
     });
     let Ok(mut response) = layer.layer(service).oneshot(request).await;
-    // RFC 6750 §3.1 says 400 where a request is malformed, which nginx would turn into 500: of refusals it passes on
-    // 401 and 403 alone. The challenge goes on saying `invalid_request`.
+    // RFC 6750 §3.1 requires 400 for a malformed request. nginx would turn that into 500, because it passes on only 401
+    // and
+    // 403. The challenge still says `invalid_request`.
     if response.status() == StatusCode::BAD_REQUEST {
         *response.status_mut() = StatusCode::UNAUTHORIZED;
     }
@@ -93,14 +95,14 @@ fn identity(claims: &Claims) -> Response {
     for (name, value) in [(SUBJECT, &claims.sub), (CLIENT, &claims.client_id), (SCOPE, &claims.scope)] {
         match HeaderValue::from_str(value) {
             Ok(value) => headers.insert(name, value),
-            // An application that doesn't hear all of it might take the request for somebody else's.
+            // Without one of these headers the application might take the request for somebody else's.
             Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         };
     }
     response
 }
 
-/// The guard has one audience; a location that wants another gets no token for it here.
+/// The guard has one audience, so no token is good for a location that requires another one.
 fn for_another_audience(realm: &str) -> Response {
     let challenge = format!(
         "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"The access token is for another audience\""
@@ -109,7 +111,7 @@ fn for_another_audience(realm: &str) -> Response {
     (StatusCode::UNAUTHORIZED, headers).into_response()
 }
 
-/// What one location wants beyond the settings.
+/// What one location requires beyond the settings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Demands {
     scopes: Vec<String>,
@@ -117,7 +119,7 @@ pub struct Demands {
 }
 
 impl Demands {
-    /// Nothing in it may be misunderstood: it comes from the proxy's configuration.
+    /// Anything unknown is an error, because the query comes from the proxy's configuration.
     fn read_query(&mut self, query: &str) -> Result<(), &'static str> {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match name.as_ref() {

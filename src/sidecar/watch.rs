@@ -1,4 +1,4 @@
-//! For answers that go on for long: tells the application when the token that opened one dies.
+//! For long answers, such as event streams: tells the application when the token of the request is revoked or expires.
 
 use std::convert::Infallible;
 
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::sidecar::Sidecar;
 use crate::sidecar::verify::{Demands, answer};
 
-/// Refuses as `/verify` does. For a good token the answer's head comes at once, and its body, one line of JSON, when
-/// what the token opened has to close.
+/// Refuses as `/verify` does. For a good token the answer's head comes at once. Its body, one line of JSON, comes when
+/// the application has to close what the token opened.
 pub async fn watch(State(sidecar): State<Sidecar>, request: Request) -> Response {
     let watching = sidecar.clone();
     let accepted = move |claims: &Claims| until_it_ends(watching.clone(), claims);
