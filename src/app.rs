@@ -21,11 +21,11 @@ use crate::service::streams::Streams;
 use crate::store::Store;
 use crate::store::sqlite::lock::beside;
 
-/// Cheap to clone: every request and layer has one.
+/// The handles. Cheap to clone: every request and layer has a clone.
 #[derive(Clone)]
 pub struct App(Arc<OfThread>);
 
-/// Clones of one thread are counted here, apart from those of others.
+/// Each thread has its own, so that threads don't share the count of clones.
 struct OfThread(Arc<Shared>);
 
 pub struct Shared {
@@ -76,7 +76,7 @@ impl App {
         })))))
     }
 
-    /// The same, to be cloned by one thread alone.
+    /// The same handles, to be cloned only by one thread.
     #[must_use]
     pub fn of_thread(&self) -> Self {
         Self(Arc::new(OfThread(self.0.0.clone())))

@@ -23,12 +23,12 @@ use crate::web::page::content_security_policy;
 use crate::web::session::{self, identify, require_role};
 use crate::{feed, oauth, web};
 
-/// Headers of answers that scripts of other origins may read.
+/// Response headers that scripts of other origins may read.
 const EXPOSED: &str = "retry-after, www-authenticate, x-request-id";
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Bodies above this are refused.
+/// Larger bodies are refused. `feed::ack` reads its body with its own limit.
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// Who may call a route.
@@ -36,17 +36,17 @@ const LARGEST_BODY: usize = 64 * 1024;
 pub enum Caller {
     /// Pages for everybody.
     Public,
-    /// Pages for whoever is signed in.
+    /// Pages for everybody who is signed in.
     SignedIn,
-    /// Pages for developers, and so for admins.
+    /// Pages for developers and admins.
     Developer,
     /// Pages for admins.
     Admin,
-    /// Protocol endpoints that browser apps call too.
+    /// Protocol endpoints for apps, which may run in browsers.
     Client,
     /// Protocol endpoints for resource servers.
     ResourceServer,
-    /// Files and health.
+    /// Static files, health and metrics.
     Anybody,
 }
 
@@ -60,7 +60,7 @@ pub struct Route {
 
 macro_rules! routes {
     ($($caller:ident { $($path:literal: $($method:ident($handler:path))+;)* })+) => {
-        /// The whole table, for tests that walk it.
+        /// The whole table, for metrics, refusals and tests.
         pub const TABLE: &[Route] = &[$($($(
             Route { caller: Caller::$caller, path: $path, method: stringify!($method) },
         )+)*)+];
@@ -165,7 +165,7 @@ routes! {
     }
 }
 
-/// The whole server. Of several layers the last is the outermost.
+/// The whole server. Of several `.layer` calls the last is the outermost; of several layers in a tuple, the first.
 pub fn router(app: App) -> Router {
     app.metrics.requests.get_or_init(|| Requests::new(TABLE.iter().map(|route| route.path)));
     let pages = group(Caller::Public)
@@ -187,7 +187,7 @@ pub fn router(app: App) -> Router {
         .merge(protocol)
         .merge(group(Caller::Anybody))
         .fallback(async || Error::NotFound)
-        // One layer of several: for each that it is given by itself, the router boxes all that lies below.
+        // One tuple, because the router boxes everything below for each `.layer` call.
         .layer((
             MapResponseLayer::new(secure(app.config.issuer.transport())),
             observe::Observe::new(app.metrics.clone()),
@@ -205,7 +205,7 @@ fn for_role(caller: Caller, role: Role) -> Router<App> {
 fn refuse(path: Option<&str>, error: OauthError, page: impl FnOnce() -> Response) -> Response {
     let route = TABLE.iter().find(|route| Some(route.path) == path);
     match route.map(|route| route.caller) {
-        // This layer stands above CORS, whose header scripts need to read the answer.
+        // These layers are outside of the CORS layer, and scripts need its headers to read the answer.
         Some(Caller::Client) => {
             let open = [
                 (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
@@ -223,10 +223,10 @@ fn matched_path(request: &Request) -> Option<&str> {
     request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
-/// Browser apps call these with what they hold, never with cookies (RFC 9700 §2.6).
+/// Browser apps call these endpoints with codes, tokens and secrets, never with cookies (RFC 9700 §2.6).
 ///
-/// So no header that a library sends (tracing, DPoP, MCP) can do harm, and all are allowed. `*` would not do: it
-/// does not cover `Authorization`.
+/// So no header that a library sends (tracing, DPoP, MCP) can do harm, and all are allowed. `*` would not be enough: it
+/// does not include `Authorization`.
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
@@ -236,7 +236,7 @@ fn cors() -> CorsLayer {
         .max_age(std::time::Duration::from_secs(3600))
 }
 
-/// Headers of every answer that has not set them itself.
+/// Adds security headers to every answer that does not have them.
 fn secure(transport: Transport) -> impl Fn(Response) -> Response + Clone {
     move |mut response| {
         let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
@@ -248,7 +248,7 @@ fn secure(transport: Transport) -> impl Fn(Response) -> Response + Clone {
         default(header::CONTENT_SECURITY_POLICY, content_security_policy(None));
         default(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         default(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        // Not `no-referrer`: under it browsers send `Origin: null` with our own forms.
+        // Not `no-referrer`, because then browsers send `Origin: null` with our own forms.
         default(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         if is_unavailable {
             default(header::RETRY_AFTER, HeaderValue::from_static("5"));
@@ -260,7 +260,7 @@ fn secure(transport: Transport) -> impl Fn(Response) -> Response + Clone {
     }
 }
 
-/// Pages show who may reach what: no cache keeps them.
+/// Pages show which apps and people may do what, so no cache may keep them.
 async fn uncached(mut response: Response) -> Response {
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
@@ -270,8 +270,8 @@ async fn healthy() -> &'static str {
     "ok\n"
 }
 
-/// Ready means that the database answers, and is the file that its name stands for: nothing could be
-/// written otherwise. Without its lock file another process might take the name for its own.
+/// Ready means that the database answers, and that its path still leads to the opened file: otherwise nothing can be
+/// written. The lock file must be in place too, or another process could take the database's name.
 async fn ready(State(app): State<App>) -> Response {
     let why = match app.store.has_admin() {
         Ok(_) if !app.store.is_in_place() => "the database file was replaced or removed\n",

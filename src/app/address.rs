@@ -1,4 +1,4 @@
-//! Where a request comes from, as far as it can be known.
+//! The address that a request comes from, as far as it can be known.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,7 +12,7 @@ use crate::app::App;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The caller's address: the peer's, or what a trusted proxy says.
+/// The caller's address: the peer's, or the one that a trusted proxy names.
 pub struct Address(pub IpAddr);
 
 impl FromRequestParts<App> for Address {
@@ -27,11 +27,10 @@ impl FromRequestParts<App> for Address {
     }
 }
 
-/// Each proxy appends the address that it saw. So this reads from the end, for as long as the address
-/// is a trusted proxy's.
+/// Each proxy appends the address that it saw. So this reads from the end, as long as the address is a trusted proxy's.
 ///
-/// A hop that is no address ends the search: only the caller could have written what stands before it.
-/// Then the proxy that wrote this hop counts as the caller.
+/// A hop that is no address ends the search, because the caller may have written what is before it. Then the proxy that
+/// wrote this hop counts as the caller.
 fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     // Several lines are one list, in their order (RFC 9110 §5.3).
@@ -64,7 +63,7 @@ mod tests {
 
     const PROXY: &str = "10.0.0.1";
 
-    /// The caller, where 10.0.0.0/8 and fd00::/8 are proxies and these lines came from `peer`.
+    /// The caller if 10.0.0.0/8 and fd00::/8 are proxies and these lines came from `peer`.
     fn seen(peer: &str, lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {

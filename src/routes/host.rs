@@ -1,4 +1,4 @@
-//! Every request names one host (RFC 9112 §3.2), whatever its route.
+//! Checks on every route that the request names one host (RFC 9112 §3.2).
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -55,10 +55,10 @@ where
 fn names_one_host(request: &Request) -> bool {
     let mut values = request.headers().get_all(header::HOST).iter();
     match (values.next(), values.next()) {
-        // HTTP/1.0 does not know the header.
+        // HTTP/1.0 does not have the header.
         (None, _) => request.version() < Version::HTTP_11,
         (Some(host), None) => host.to_str().is_ok_and(|host| {
-            // A target that names its host itself has to name the same one.
+            // If the request target has a host, it must be the same.
             let target = request.uri().authority();
             is_host(host) && target.is_none_or(|target| target.as_str().eq_ignore_ascii_case(host))
         }),

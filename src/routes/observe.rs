@@ -1,7 +1,6 @@
-//! The outermost layer but one: names each request, bounds its time, counts it, and survives its panic.
+//! The second outermost layer. It gives each request an id, limits its time, counts it, and catches its panic.
 //!
-//! It stands on the path of every introspection, so it is a plain service with one allocation and
-//! no look-up but that of the route.
+//! Every introspection passes it, so it is a plain service with few allocations, and looks up only the route.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -22,7 +21,7 @@ use crate::oauth::error::{Code, Error as OauthError};
 use crate::request::Id;
 use crate::web::error::{Error, page};
 
-/// Within this time a request is answered, if only that it took too long.
+/// A request is answered within this time, even if the answer says that it took too long.
 const LONGEST_REQUEST: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
@@ -86,7 +85,7 @@ where
             if let Some(requests) = observe.metrics.requests.get() {
                 requests.note(method.as_str(), path, status, took);
             }
-            // The template, never the path: paths and queries hold ids and codes.
+            // The template, never the path, because paths and queries contain ids and codes.
             tracing::debug!(
                 request.id = %id,
                 method = %method,
