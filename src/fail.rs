@@ -1,14 +1,14 @@
-//! Fail points: labelled places at which a test ends the process, as a crash would.
+//! Fail points: labelled places where a test can end the process, as a crash would.
 //!
-//! They exist in builds with the feature `fail-points` alone; elsewhere a point is nothing at all.
+//! They exist only in builds with the feature `fail-points`. In other builds a point does nothing.
 
 #[cfg(not(feature = "fail-points"))]
 pub const fn point(_label: &str) {}
 
-/// Ends this process by SIGKILL if the file that `RESCIND_FAIL_POINT` names holds `label`, or
-/// `label:n` and this is the n-th time that it is passed.
+/// Ends this process by SIGKILL if the file that `RESCIND_FAIL_POINT` names contains `label`, or `label:n` and the
+/// point is passed for the n-th time.
 ///
-/// A file, so that a running server can be armed for the one request that shall not end well.
+/// It is a file so that a running server can be armed for the one request that is to fail.
 #[cfg(feature = "fail-points")]
 pub fn point(label: &str) {
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ pub fn point(label: &str) {
         None => (armed.as_str(), 1),
     };
     if armed == label && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
-        // An error leaves the process alive, and the test that armed it says so.
+        // After an error the process stays alive, and the test that armed it fails.
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         loop {
             std::thread::park();

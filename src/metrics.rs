@@ -1,8 +1,8 @@
-//! What the server counts about itself, and how Prometheus reads it.
+//! What the server counts about itself, and the text that Prometheus reads.
 //!
-//! Plain atomics, made once: noting a request is a look-up by its route and a few additions, and
-//! nothing piles up between two readings. Labels come from the route table, from lists in this
-//! program, or name a registered resource server: what callers send makes no series.
+//! Counters are plain atomics that are created once. To note a request takes a look-up by its route and a few
+//! additions, and nothing grows between two readings. Labels come from the route table, from lists in this program, or
+//! name a registered resource server, so callers can't create new series.
 
 use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
@@ -17,7 +17,7 @@ const BOUNDS: [u64; 14] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     10_000_000,
 ];
-/// The statuses that this server answers with; any other counts as `other`.
+/// The statuses that this server answers with. Any other one counts as `other`.
 const STATUSES: [u16; 18] =
     [200, 204, 206, 303, 304, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 500, 503];
 
@@ -34,10 +34,10 @@ impl Counter {
     }
 }
 
-/// How often something took how long.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// One more than the bounds: the last is for what took longer.
+    /// One more than there are bounds: the last one is for all that took longer.
     buckets: [Counter; BOUNDS.len() + 1],
     micros: Counter,
 }
@@ -78,19 +78,19 @@ impl Series {
     }
 }
 
-/// Requests by route, method and status, and how long they took until their answer began.
+/// Requests by route, method and status, and the time until their answers began.
 #[derive(Debug)]
 pub struct Requests {
     /// Path and method of each series.
     labels: Vec<(&'static str, &'static str)>,
-    /// What each thread has counted of them.
+    /// The series of each thread.
     counted: Each<Box<[Series]>>,
-    /// Where a path's series stand: GET, POST, any other method.
+    /// The places of a path's series: GET, POST, any other method.
     by_path: HashMap<&'static str, [usize; 3]>,
 }
 
 impl Requests {
-    /// `paths` are the templates of the route table; they may repeat.
+    /// `paths` are the templates of the route table. They may repeat.
     pub fn new(paths: impl Iterator<Item = &'static str>) -> Self {
         let (mut labels, mut by_path) = (Vec::new(), HashMap::new());
         for path in std::iter::once("none").chain(paths) {
@@ -104,7 +104,7 @@ impl Requests {
         Self { labels, counted, by_path }
     }
 
-    /// Notes one request; `path` is the template that it matched, if any.
+    /// Notes one request. `path` is the template that it matched, if any.
     pub fn note(&self, method: &str, path: Option<&str>, status: u16, took: Duration) {
         let of_path = path.and_then(|path| self.by_path.get(path)).unwrap_or(&[0, 1, 2]);
         let series = &self.counted.own()[match method {
@@ -142,10 +142,10 @@ impl Requests {
     }
 }
 
-/// Why somebody was not signed in.
+/// Why a sign-in failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInFailure {
-    /// Unknown name, wrong password, or an account that can't be used.
+    /// Unknown name, wrong password, or an account that is not active.
     Refused,
     /// Too many attempts.
     Limited,
@@ -154,28 +154,28 @@ pub enum SignInFailure {
 /// What the store counts.
 #[derive(Debug, Default)]
 pub struct StoreMetrics {
-    /// From the hand-over of a write until it is durable, or refused.
+    /// From the queuing of a write until it is durable or has failed.
     pub write: Histogram,
-    /// Commits; each carries a group of writes.
+    /// Commits. Each has a group of writes.
     pub groups: Counter,
-    /// Look-ups that found all connections taken.
+    /// Look-ups that had to wait, because all connections were busy.
     pub lookup_waits: Counter,
-    /// Until a page had a connection.
+    /// The time until a page got a connection.
     pub page_wait: Histogram,
 }
 
-/// What guards confirm, each revocation for each resource server that it concerns.
+/// Confirmations by guards. Each revocation counts once for each resource server that it concerns.
 #[derive(Debug, Default)]
 pub struct FeedMetrics {
     /// From the revocation to the last confirmation.
     pub confirmation: Histogram,
-    /// Of what is settled: all guards that ran have confirmed it.
+    /// Settled: all guards that were running have confirmed it.
     pub confirmed: Counter,
-    /// A guard stayed silent until it could accept nothing any more.
+    /// Settled: a guard did not confirm it before its lease ended.
     pub silent: Counter,
-    /// No guard ran.
+    /// Settled: no guard was running.
     pub idle: Counter,
-    /// No guard is expected there, or none was ever heard of.
+    /// Settled: no guard is expected there, or none has ever connected.
     pub unguarded: Counter,
 }
 
@@ -196,16 +196,16 @@ impl ServerReading {
     }
 }
 
-/// How the last drill went.
+/// The result of the last drill.
 #[derive(Clone, Copy, Debug)]
 pub struct DrillReading {
     /// Since 1970.
     pub at: Duration,
-    /// `None` of one that failed.
+    /// `None` if it failed.
     pub p99: Option<Duration>,
 }
 
-/// What only the database knows, read when metrics are.
+/// What is read from the database and other parts of the server when somebody reads metrics.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
     /// Ledger rows by act, since the process began.
@@ -219,10 +219,10 @@ pub struct Reading {
     pub drill: Option<DrillReading>,
 }
 
-/// All of it.
+/// The counters that belong to no other part of the server.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Made by the router, which knows the routes.
+    /// Created by the router, which knows the routes.
     pub requests: OnceLock<Requests>,
     sign_in_refused: Counter,
     sign_in_limited: Counter,
@@ -321,7 +321,7 @@ impl Reading {
 #[derive(Debug, Default)]
 pub struct Text(String);
 
-// Writing to a String can't fail, so the results say nothing.
+// Writing to a String can't fail, so the results are ignored.
 impl Text {
     pub fn finish(self) -> String {
         self.0

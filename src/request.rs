@@ -1,4 +1,4 @@
-//! The id of the request under way: on its answer, on its error page and in its log lines.
+//! The id of the current request: in its answer, on its error page and in its log lines.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -11,15 +11,15 @@ tokio::task_local! {
     static CURRENT: Id;
 }
 
-/// So many ids a thread takes for itself, so that it does not take turns with others for each.
+/// A thread takes this many ids at once, so that threads don't compete for each of them.
 const AT_ONCE: u64 = 1024;
 
-/// Names one request of one process: the process by chance, the request by its turn on its thread.
+/// The number of a request in this process. As text it begins with random letters for the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(u64);
 
 impl Id {
-    /// The next one of this thread.
+    /// The next id of this thread.
     pub fn next() -> Self {
         static TAKEN: AtomicU64 = AtomicU64::new(1);
         thread_local! {
@@ -35,12 +35,12 @@ impl Id {
         Self(next)
     }
 
-    /// The one of the request that this task answers; outside of one, the next.
+    /// The id of the request that this task answers. Outside of a request, a new one.
     pub fn current() -> Self {
         CURRENT.try_with(|id| *id).unwrap_or_else(|_| Self::next())
     }
 
-    /// Does `work` as the work of this request.
+    /// Runs `work` as a part of this request.
     pub fn scope<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         CURRENT.scope(self, work)
     }

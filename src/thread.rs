@@ -1,5 +1,5 @@
-//! The threads that answer requests, numbered: what each uses most it keeps apart, since processors pull memory that
-//! several of them write to and fro.
+//! The threads that answer requests, by number. Each thread has its own copy of what it uses most, because memory that
+//! several processors write moves back and forth between them, which is slow.
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -8,40 +8,40 @@ thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many threads answer requests: one for each processor.
+/// The number of threads that answer requests: one for each processor.
 pub fn count() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// The number of this thread; all that answer no requests are 0.
+/// The number of this thread. Threads that answer no requests have 0.
 pub fn number() -> usize {
     NUMBER.get()
 }
 
-/// Something for each thread of its own; or shared by several, if there are fewer.
+/// A value for each thread. If there are fewer values than threads, several threads share one.
 #[derive(Debug)]
 pub struct Each<T>(Box<[Apart<T>]>);
 
-/// Nothing else is in the same cache line, nor in the one that processors fetch with it.
+/// A value with nothing else in its cache line, nor in the next one, which processors fetch with it.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Apart<T>(T);
 
 impl<T> Each<T> {
-    /// As many as there are threads.
+    /// One value for each thread.
     pub fn new(mut make: impl FnMut() -> T) -> Self {
         Self((0..count().get()).map(|_| Apart(make())).collect())
     }
 
-    /// So many.
+    /// This many values.
     ///
     /// # Errors
-    /// Of the first that could not be made.
+    /// The error of the first value that could not be made.
     pub fn several<E>(many: NonZeroUsize, mut make: impl FnMut() -> Result<T, E>) -> Result<Self, E> {
         (0..many.get()).map(|_| make().map(Apart)).collect::<Result<_, E>>().map(Self)
     }
 
-    /// This thread's.
+    /// The value of this thread.
     pub fn own(&self) -> &T {
         &self.0[number() % self.0.len()].0
     }
@@ -57,7 +57,7 @@ impl<T: Default> Default for Each<T> {
     }
 }
 
-/// From now on this thread has this number.
+/// Gives this thread a number.
 pub fn set_number(number: usize) {
     NUMBER.set(number);
 }
