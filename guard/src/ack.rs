@@ -1,4 +1,4 @@
-//! Acknowledgements: they tell the server what is in force here, and their answers make the guard fresh.
+//! Acknowledgements. They tell the server what is in force here, and their answers make the guard fresh.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,20 +18,20 @@ use crate::wire::{Ack, Acknowledged, Seen};
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 const SHORTEST: Duration = Duration::from_millis(500);
 
-/// What came of an acknowledgement.
+/// The result of an acknowledgement.
 struct Outcome {
     sent: Boot,
-    /// Where the guard stood.
+    /// The guard's progress when it was sent.
     progress: Progress,
-    /// Kept in case that it did not arrive.
+    /// Kept so that it can be sent again if it did not arrive.
     seen: Vec<Seen>,
     answer: Result<Acknowledged, Failure>,
 }
 
-/// Runs until the guard is dropped; ends by itself once it was closed.
+/// Runs until the guard is dropped. Ends by itself once the guard was closed.
 ///
-/// One that gets no answer keeps no later one waiting: a connection that died without a word would otherwise make a
-/// guard stale long after the network is whole again.
+/// An acknowledgement without an answer does not keep later ones waiting. Otherwise a connection that died without a
+/// notice would make a guard stale long after the network works again.
 pub async fn run(shared: Arc<Shared>) {
     let mut behind_since: Option<Boot> = None;
     let mut under_way: JoinSet<Outcome> = JoinSet::new();
@@ -51,7 +51,7 @@ pub async fn run(shared: Arc<Shared>) {
         }
         let progress = shared.state.progress();
         if progress.is_closed {
-            // What arrives after the last word would be a new lease.
+            // Waits for these first: an acknowledgement that arrived after `leave` would be a new lease.
             let _ =
                 tokio::time::timeout(LEAVE_TIMEOUT, async { while under_way.join_next().await.is_some() {} })
                     .await;
@@ -61,12 +61,12 @@ pub async fn run(shared: Arc<Shared>) {
         }
         let pause = pause(&shared, &progress);
         let is_due = Instant::now() >= due;
-        // A later one overtakes what died, not what is only slow.
+        // A new one is sent beside one that may be lost, not beside one that is only slow.
         if is_due && !under_way.is_empty() && last.elapsed() < pause.max(SHORTEST) {
             due = last + pause.max(SHORTEST);
             continue;
         }
-        // Not at once after a failure, even where entries come in: the server has trouble enough.
+        // Not at once after a failure, even if entries come in, so as not to add to the server's trouble.
         if !is_due && (!has_news || is_failing || !under_way.is_empty()) {
             continue;
         }
@@ -83,7 +83,7 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Between acknowledgements while nothing happens.
+/// The time between acknowledgements while nothing happens.
 fn pause(shared: &Shared, progress: &Progress) -> Duration {
     let pause = shared.settings.timing.acknowledge;
     if progress.max_staleness.is_zero() { pause } else { pause.min(progress.max_staleness / 3) }
@@ -99,7 +99,7 @@ async fn acknowledge(shared: Arc<Shared>, progress: Progress) -> Outcome {
 
 fn handle(shared: &Shared, outcome: Outcome, behind_since: &mut Option<Boot>) {
     let Outcome { sent, progress, seen, answer } = outcome;
-    // An answer about a history that was replaced meanwhile says nothing.
+    // An answer about a history that was replaced in the meantime says nothing.
     let incarnation = |progress: &Progress| progress.position.map(|position| position.incarnation);
     let is_outdated = incarnation(&progress) != incarnation(&shared.state.progress());
     match answer {
@@ -110,9 +110,9 @@ fn handle(shared: &Shared, outcome: Outcome, behind_since: &mut Option<Boot>) {
                     *behind_since = None;
                     shared.clear_trouble();
                 }
-                // The stream that opens next brings it.
+                // The next stream will bring what is missing.
                 Standing::Behind if !shared.is_connected.load(Ordering::Relaxed) => *behind_since = None,
-                // The stream may be about to bring it; if it does not, somebody holds it back.
+                // The stream may be about to bring it. If it does not, something holds the stream back.
                 Standing::Behind => {
                     let since = *behind_since.get_or_insert(sent);
                     if shared.state.clock().boot().since(since) >= shared.settings.timing.behind {
@@ -161,7 +161,7 @@ async fn send(
     shared.http.acknowledge(body, patience).await
 }
 
-/// Tells the server that no receipt need wait for this guard. If that fails, its lease runs out.
+/// Tells the server that no receipt has to wait for this guard. If that fails, its lease runs out.
 async fn leave(shared: &Shared) {
     let progress = shared.state.progress();
     if progress.position.is_none() {

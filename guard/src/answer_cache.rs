@@ -1,4 +1,4 @@
-//! What the server answered about tokens, kept while the feed says nothing else.
+//! A cache of the server's answers about opaque tokens. An answer is used until the feed revokes the token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,26 +7,26 @@ use crate::claims::Claims;
 use crate::clock::Boot;
 use crate::dead::Marks;
 
-/// By the tokens' SHA-256: no token is kept.
+/// The answers, by the tokens' SHA-256, so that no token is kept.
 pub struct AnswerCache {
     halves: Mutex<Halves>,
-    /// Answers in both.
+    /// The most answers in both halves.
     capacity: usize,
 }
 
-/// Two halves: when the young one is full it becomes the old one, whose answers go.
+/// Two halves. When the young one is full, it replaces the old one.
 #[derive(Default)]
 struct Halves {
     young: HashMap<[u8; 32], Answer>,
     old: HashMap<[u8; 32], Answer>,
 }
 
-/// That a token is good.
+/// An answer that a token is good.
 #[derive(Clone)]
 pub struct Answer {
     pub claims: Claims,
     pub marks: Marks,
-    /// When it has to be asked for again.
+    /// When the server has to be asked again.
     pub until: Boot,
 }
 

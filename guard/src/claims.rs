@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-/// What an accepted token says (RFC 9068 §2.2, RFC 7662 §2.2), by the names of the RFCs.
+/// What an accepted token says, under the names of RFC 9068 §2.2 and RFC 7662 §2.2.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Claims {
-    /// The user, or the client where no user is involved.
+    /// The user, or the client if no user is involved.
     pub sub: String,
     pub client_id: String,
-    /// Words with a space between; ask with [`Claims::allows`].
+    /// Scopes, separated by spaces. [`Claims::allows`] checks for one.
     pub scope: String,
-    /// The token's name. A server may leave it out of what it says about an opaque token.
+    /// The token's id. A server may leave it out of an answer about an opaque token.
     pub jti: Option<String>,
     /// Unix seconds.
     pub iat: i64,
@@ -18,17 +18,17 @@ pub struct Claims {
     pub exp: i64,
     #[serde(flatten)]
     pub stamp: Stamp,
-    /// The key that signed it, if the guard has checked that itself: a token dies with its key.
+    /// The key that signed it, if the guard has checked the signature. The token is refused once this key is withdrawn.
     #[serde(skip)]
     pub kid: Option<String>,
 }
 
-/// What the token hangs on, and the generations at which it was made: it dies with any of them.
+/// What the token depends on, and the generations under which it was issued. It dies if any of these is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stamp {
     pub server_generation: u64,
     pub client_generation: u64,
-    /// `None` where a client acts for itself.
+    /// `None` if a client acts for itself.
     #[serde(flatten)]
     pub user: Option<UserStamp>,
 }
@@ -38,20 +38,20 @@ pub struct UserStamp {
     pub user_generation: u64,
     /// The user's standing authorization of the client.
     pub grant_id: String,
-    /// What one authorization gave: one device.
+    /// The tokens of one authorization: one device.
     pub family_id: String,
-    /// Always there in a JWT.
+    /// Always present in a JWT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_generation: Option<u64>,
 }
 
 impl Claims {
-    /// Whether `scope` is among the token's.
+    /// Whether the token has this scope.
     pub fn allows(&self, scope: &str) -> bool {
         !scope.is_empty() && self.scope.split(' ').any(|word| word == scope)
     }
 
-    /// The user, if the token stands for one.
+    /// The user, if the token is a user's.
     pub fn user(&self) -> Option<&str> {
         self.stamp.user.is_some().then_some(self.sub.as_str())
     }

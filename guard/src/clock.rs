@@ -1,7 +1,8 @@
 //! The one place that reads clocks.
 //!
-//! Whether a token has expired is told by the wall clock, as `exp` wants. Everything else (freshness, how long an entry
-//! is kept) is counted on CLOCK_BOOTTIME, which nobody can set and which runs on while the machine sleeps.
+//! The wall clock decides whether a token has expired, because `exp` is wall time. Everything else that decides about
+//! tokens (freshness, how long an entry is kept) uses CLOCK_BOOTTIME, which nobody can set and which goes on while the
+//! machine sleeps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -32,7 +33,7 @@ impl Boot {
     }
 }
 
-/// The system's clocks, and by how much a test has moved them.
+/// The system's clocks, and how far a test has moved them.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     moved: Option<Arc<Moved>>,
@@ -46,7 +47,7 @@ struct Moved {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
-// Elsewhere this one counts sleep too, or there is none that does.
+// On other systems either this clock counts sleep too, or no clock does.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
@@ -65,14 +66,14 @@ impl Clock {
         Self { moved: Some(Arc::default()) }
     }
 
-    /// Sets the wall clock on (or back) by `seconds`, as an operator or a time server may.
+    /// Moves the wall clock by `seconds`, forward or back, as an operator or a time server may.
     pub fn set_wall(&self, seconds: i64) {
         if let Some(moved) = &self.moved {
             moved.wall_seconds.fetch_add(seconds, Ordering::SeqCst);
         }
     }
 
-    /// Lets both clocks run on by `duration` in an instant, as if the machine had slept.
+    /// Moves both clocks forward by `duration`, as if the machine had slept.
     pub fn sleep(&self, duration: Duration) {
         if let Some(moved) = &self.moved {
             let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -96,7 +97,7 @@ impl Clock {
         self.wall_by(rustix::time::ClockId::Realtime)
     }
 
-    /// Unix seconds as of the last tick, some milliseconds ago: a tenth of the price.
+    /// Unix seconds as of the last tick, a few milliseconds ago. It costs a tenth of [`Self::wall`].
     pub(crate) fn wall_lately(&self) -> i64 {
         self.wall_by(TICK)
     }

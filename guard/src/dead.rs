@@ -1,7 +1,7 @@
 //! What is dead: "(kind, id) → the lowest generation that is alive".
 //!
-//! This is the one place that holds that rule. The guard fills a set from the feed; the server, which is its own first
-//! guard, fills one from its ledger. An entry takes 24 bytes, so millions fit, and a look-up costs a fingerprint.
+//! This is the only place that has this rule. The guard fills a set from the feed. The server checks tokens in the same
+//! way, and fills a set from its ledger. An entry takes 24 bytes, so millions fit, and a look-up costs a fingerprint.
 
 use aws_lc_rs::error::Unspecified;
 use hashbrown::HashTable;
@@ -11,9 +11,10 @@ use crate::claims::Claims;
 use crate::refusal::Revoked;
 use crate::wire::Subject;
 
-/// Higher than every generation: none of the subject is alive.
+/// Higher than every generation: no generation of the subject is alive.
 const ENDED: u64 = u64::MAX;
-/// Tables grow one at a time, so that no growth keeps anybody waiting, nor holds all entries twice.
+/// The set is split into this many tables. They grow one at a time, so that callers never wait long, and never all
+/// entries are held twice.
 const SHARDS: usize = 256;
 
 #[derive(Clone, Copy)]
@@ -25,8 +26,9 @@ enum Kind {
     User,
 }
 
-/// 96 bits of XXH3 under a secret drawn at the start. Ids are the server's, so nobody chooses them; by chance a million
-/// entries meet a given id once in 10^22, and then one token too many is refused.
+/// A fingerprint: 96 bits of XXH3, with a secret that is drawn at the start. The server makes the ids, so nobody can
+/// choose them. The chance that one of a million entries has the fingerprint of a given other id is 1 in 10^22. Then a
+/// live token is refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Print([u32; 3]);
 
@@ -43,11 +45,11 @@ impl Print {
 /// Makes fingerprints.
 pub struct Prints {
     secret: [u8; 192],
-    /// The same id is another thing in each kind.
+    /// A random number for each kind, because the same id means another thing in each kind.
     kinds: [u128; 5],
 }
 
-/// A token's ids, and the generations it was made under.
+/// A token's ids, and the generations under which it was issued.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
     pub server_generation: u64,
@@ -59,10 +61,10 @@ pub struct Names<'a> {
 }
 
 impl Prints {
-    /// With a secret of its own.
+    /// Draws a new secret.
     ///
     /// # Errors
-    /// The system gives no randomness.
+    /// When the system gives no randomness.
     pub fn new() -> Result<Self, Unspecified> {
         let mut secret = [0; 192];
         let mut kinds = [[0; 16]; 5];
@@ -76,7 +78,7 @@ impl Prints {
         Print(std::array::from_fn(|word| (hash >> (32 * word)) as u32))
     }
 
-    /// All that a token hangs on.
+    /// The marks of all that a token depends on.
     pub fn marks(&self, names: &Names<'_>) -> Marks {
         let Names { server_generation, token, client, user, grant, family } = *names;
         Marks {
@@ -116,7 +118,7 @@ impl Prints {
     }
 }
 
-/// Something that lost its power, and the lowest generation of it that is alive.
+/// Something that was revoked, and its lowest generation that is alive.
 #[derive(Clone, Copy)]
 pub enum Death {
     Server(u64),
@@ -135,14 +137,14 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// The family as a number, where there is one.
+    /// The family's fingerprint as a number, if there is a family.
     pub(crate) fn family(&self) -> Option<u128> {
         let Print(words) = self.family?;
         Some(words.iter().fold(0, |number, word| number << 32 | u128::from(*word)))
     }
 
-    /// For an answer of the server about an opaque token, which knows the grant as it is now: where it does not name
-    /// the grant's generation, only the end of the grant ends it.
+    /// For an answer of the server about an opaque token. The server knows the current state of the grant. So if the
+    /// answer does not name the grant's generation, only the end of the grant kills the token.
     pub(crate) fn of_answer(mut self) -> Self {
         if let Some((_, generation)) = &mut self.grant {
             *generation = generation.or(Some(ENDED - 1));
@@ -150,8 +152,9 @@ impl Marks {
         self
     }
 
-    /// What of the token is dead, where `lowest` says which generation of a thing is the lowest alive. Only what is
-    /// *lower* is dead: a token made a moment ago may know generations of which this set has not heard.
+    /// What the token depends on that is dead. `lowest` returns the lowest generation of a thing that is alive. Only
+    /// *lower* ones are dead: a token that was issued a moment ago may have generations that this set does not know
+    /// yet.
     fn dead_part(&self, server_generation: u64, lowest: impl Fn(Print) -> Option<u64>) -> Option<Revoked> {
         let is_lower = |(print, mine): (Print, u64)| lowest(print).is_some_and(|lowest| mine < lowest);
         if self.server < server_generation {
@@ -172,7 +175,7 @@ impl Marks {
         self.token.is_some_and(|token| is_lower((token, 0))).then_some(Revoked::Token)
     }
 
-    /// Whether the token dies of this.
+    /// Whether this death kills the token.
     pub fn is_killed_by(&self, death: Death) -> bool {
         let (server_generation, of) = match death {
             Death::Server(generation) => (generation, None),
@@ -183,11 +186,11 @@ impl Marks {
     }
 }
 
-/// 24 bytes: halves instead of whole numbers, so that nothing is lost to alignment.
+/// 24 bytes. It has two u32 instead of a u64, so that no space is lost to alignment.
 struct Slot {
     print: Print,
     lowest: [u32; 2],
-    /// A second, by the owner's clock, after which it is forgotten.
+    /// The second of the owner's clock after which it may be forgotten.
     until: u32,
 }
 
@@ -209,7 +212,7 @@ pub struct Dead {
 }
 
 impl Dead {
-    /// Kept until it is told otherwise.
+    /// For an entry that is kept until [`Self::keep_until`] gives it an end.
     pub const FOREVER: u32 = u32::MAX;
 
     pub fn new(server_generation: u64) -> Self {
@@ -224,7 +227,7 @@ impl Dead {
         self.len() == 0
     }
 
-    /// Of several entries for one thing the highest generation holds, for as long as the last of them.
+    /// Of several entries for one thing the highest generation counts, and is kept as long as the last of them.
     pub fn insert(&mut self, death: Death, until: u32) {
         let (print, lowest) = match death {
             Death::Of { print, lowest } => (print, lowest),
@@ -247,8 +250,8 @@ impl Dead {
         }
     }
 
-    /// Takes the entry of this death out, and says until when it was kept; `None` where a higher one took its place, or
-    /// none is held.
+    /// Removes the entry of this death, and returns until when it was kept. `None` if a higher one has replaced it, or
+    /// there is none.
     pub fn take(&mut self, death: Death) -> Option<u32> {
         let Death::Of { print, lowest } = death else { return None };
         let is_it = |slot: &Slot| slot.print == print && slot.lowest() == lowest;
@@ -256,7 +259,7 @@ impl Dead {
         Some(found.remove().0.until)
     }
 
-    /// From now on the entry is kept until then, earlier or later than before, unless a higher one has taken its place.
+    /// Sets until when the entry is kept, earlier or later than before. Does nothing if a higher one has replaced it.
     pub fn keep_until(&mut self, death: Death, until: u32) {
         let Death::Of { print, lowest } = death else { return };
         let shard = &mut self.shards[print.shard()];
@@ -267,7 +270,7 @@ impl Dead {
         }
     }
 
-    /// What of a token is dead.
+    /// What a token depends on that is dead.
     pub fn covering(&self, marks: &Marks) -> Option<Revoked> {
         marks.dead_part(self.server_generation, |print| {
             let shard = &self.shards[print.shard()];
@@ -275,7 +278,7 @@ impl Dead {
         })
     }
 
-    /// Forgets what can't matter any more, in an eighth of the tables.
+    /// Forgets entries that no longer matter, in an eighth of the tables.
     pub fn sweep(&mut self, now: u64) {
         for _ in 0..SHARDS / 8 {
             let shard = &mut self.shards[self.swept];

@@ -1,4 +1,4 @@
-//! The connection: snapshot, then stream, and again, for as long as the guard lives.
+//! The connection: a snapshot, then the stream, again and again as long as the guard lives.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,7 +29,8 @@ pub enum Message {
 /// Reads an event.
 ///
 /// # Errors
-/// It is none that this version knows: it takes something away, and nobody knows what.
+/// This version does not know the event, or can't read it: it may revoke something, and nobody knows what. Also if the
+/// resource server was deleted.
 pub fn read_event(event: &Event) -> Result<Message, String> {
     let unreadable = |error: serde_json::Error| error.to_string();
     match event.name.as_str() {
@@ -47,14 +48,15 @@ pub fn read_event(event: &Event) -> Result<Message, String> {
 /// Why a stream ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// Resumed from where it stood.
+    /// It can be resumed from the last position.
     Closed(String),
     /// Something is missing.
     Gap,
     Unreadable(String),
 }
 
-/// How long until the next attempt: random, so that a thousand guards do not come at once, and longer each time.
+/// How long to wait before the next attempt: random, so that a thousand guards do not connect at once, and longer with
+/// each failure.
 pub struct Backoff {
     retry: Duration,
     longest: Duration,
@@ -66,7 +68,7 @@ impl Backoff {
         Self { retry: timing.retry, longest: timing.longest_retry, failures: 0 }
     }
 
-    /// Up to twice `retry`, doubled with each failure.
+    /// At least `least`, and up to twice `retry` more, doubled with each failure.
     fn next(&mut self, least: Duration) -> Duration {
         let most = self.retry.saturating_mul(2 << self.failures.min(10)).min(self.longest);
         self.failures = self.failures.saturating_add(1);
@@ -74,7 +76,7 @@ impl Backoff {
     }
 }
 
-/// From 0 to 1. Without randomness in the system, the middle: the connection is no place to give up.
+/// From 0 to 1. If the system gives no randomness, 0.5: that is no reason to end the connection.
 fn random() -> f64 {
     let mut bytes = [0; 4];
     match aws_lc_rs::rand::fill(&mut bytes) {
@@ -119,7 +121,7 @@ pub async fn run(shared: Arc<Shared>) {
                 needs_snapshot = false;
                 backoff.next(Duration::ZERO)
             }
-            // At once, since whatever is missing was revoked already; but gap upon gap is no reason to hurry.
+            // At once, because what is missing was revoked already. Not at once if gaps come often.
             StreamEnd::Gap => {
                 count(&shared.counts.gaps);
                 needs_snapshot = true;
@@ -147,20 +149,20 @@ fn asked_wait(failure: &Failure) -> Duration {
 async fn fetch_snapshot(shared: &Shared) -> Result<(), Failure> {
     let taken = shared.http.snapshot().await;
     accept_snapshot(shared, taken)?;
-    // A snapshot that was asked for meanwhile is this one.
+    // If a snapshot was asked for in the meantime, this one counts.
     let () =
         tokio::select! { biased; () = shared.resync.notified() => {}, () = std::future::ready(()) => {} };
     count(&shared.counts.snapshots);
     Ok(())
 }
 
-/// Lets a snapshot take the place of all that is held.
+/// Replaces all that is held by a snapshot.
 ///
 /// # Errors
-/// It is none for this guard, or older than what is held.
+/// It can't be read, is not for this guard, or is older than what is held.
 pub fn accept_snapshot(shared: &Shared, taken: Result<Snapshot, Failure>) -> Result<(), Failure> {
     let refused = |why: &str| Failure::Unreadable(why.to_owned());
-    // A snapshot with something unknown in it means what such an event means.
+    // A snapshot that can't be read may revoke something unknown, like such an event.
     if let Err(Failure::Unreadable(_)) = taken {
         shared.state.distrust();
     }
@@ -207,10 +209,10 @@ async fn follow(shared: &Shared, mut stream: Incoming, backoff: &mut Backoff) ->
     }
 }
 
-/// Decodes and applies what came, in order, up to the first that can't be.
+/// Decodes and applies what was received, in order, up to the first item that can't be applied.
 ///
 /// # Errors
-/// The stream is of no more use. Nothing is trusted any more if that is because something can't be read.
+/// The stream can't be used any more. If something can't be read, nothing is trusted any more.
 pub fn apply_bytes(
     shared: &Shared,
     decoder: &mut Decoder,
@@ -273,7 +275,7 @@ mod tests {
             for part in 0..10 {
                 let within = tenth * part..tenth * (part + 1);
                 let number = pauses.iter().filter(|pause| within.contains(pause)).count();
-                // A thousand are expected, and chance moves that by thirty.
+                // A thousand are expected, with a standard deviation of thirty.
                 assert!((800..1_200).contains(&number), "{number} in {within:?} after {failures} failures");
             }
         }

@@ -1,13 +1,13 @@
-//! Random input, held against an oracle that reads it by other means.
+//! Random input, compared with an oracle that reads it in another way.
 //!
-//! Each input follows from the seed and its number alone. A test run takes some thousands; ten million of each kind:
+//! Each input depends only on the seed and its number. A test run tries some thousands. For ten million of each kind:
 //!
 //! ```text
 //! RESCIND_FUZZ_INPUTS=10000000 cargo test --release -p rescind-guard fuzz -- --nocapture
 //! ```
 //!
 //! A failure prints what repeats it: `RESCIND_FUZZ_SEED` and `RESCIND_FUZZ_FIRST`. (Signatures of ES256 are random, so
-//! that a change within one is repeated with another.)
+//! a change within one is repeated on a different signature.)
 
 mod chance;
 mod changes;
@@ -34,11 +34,11 @@ const AUDIENCE: &str = "https://api.example";
 const NOW: u64 = 1_790_000_000;
 /// Seconds.
 const LEEWAY: u64 = 5;
-/// How many are tried where nothing else is asked for: enough to reach everything, in some seconds of a debug build.
+/// How many inputs are tried by default: enough to reach everything, in a few seconds of a debug build.
 const TOKENS: u64 = 10_000;
 const STREAMS: u64 = 3_000;
 
-/// What became of the inputs.
+/// How many inputs had which result.
 #[derive(Default)]
 struct Tally(BTreeMap<String, u64>);
 
@@ -47,7 +47,7 @@ impl Tally {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
-    /// Fails unless each of `kinds` came up: a fuzzer that never gets somewhere says nothing about that place.
+    /// Fails unless each of `kinds` came up: a fuzzer says nothing about code that it never reaches.
     fn has_seen(&self, kinds: &[&str]) {
         for kind in kinds {
             assert!(self.0.contains_key(*kind), "{kind} never came up in {:?}", self.0);
@@ -59,7 +59,7 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text}: no number")))
 }
 
-/// Tries input after input on all cores, each of which has a world of its own.
+/// Tries input after input on all cores. Each core has its own world.
 fn run<W>(
     what: &str,
     inputs: u64,

@@ -12,7 +12,7 @@ use crate::settings::{OpaqueTokens, Settings, SettingsError, WhenStale};
 use crate::shared::Shared;
 use crate::{ack, feed, introspect, report};
 
-/// Checks access tokens. Cheap to clone; with the last clone its connection ends.
+/// Checks access tokens. Cheap to clone. The connection ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Guard(Arc<Inner>);
 
@@ -22,21 +22,21 @@ struct Inner {
     ack: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Why what a token opened must close.
+/// Why an answer that a token opened must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Revoked(Revoked),
     Expired,
-    /// The guard does not know the newest revocations, and so can't tell.
+    /// The guard does not know the newest revocations, so it can't tell.
     Stale,
 }
 
 impl Guard {
-    /// Starts the connection and returns at once; until the first answers all tokens are refused ([`Refusal::Stale`]).
-    /// A server that is down is tried again, for as long as the guard lives.
+    /// Starts the connection and returns at once. Until the first answers arrive, all tokens are refused
+    /// ([`Refusal::Stale`]). If the server is down, the guard tries again as long as it lives.
     ///
     /// # Errors
-    /// The settings can't work, or there is no tokio runtime.
+    /// The settings can't work, the system gives no randomness, or there is no tokio runtime.
     pub fn start(settings: Settings) -> Result<Self, SettingsError> {
         let shared = Arc::new(Shared::new(settings)?);
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| SettingsError::NoRuntime)?;
@@ -45,16 +45,17 @@ impl Guard {
         Ok(Self(Arc::new(Inner { shared, feed, ack: Mutex::new(Some(ack)) })))
     }
 
-    /// Accepts or refuses a JWT access token by what is in memory: no I/O, and no lock held across the check.
+    /// Accepts or refuses a JWT access token, with only what is in memory: no I/O, and no lock is held across the
+    /// check.
     ///
     /// # Errors
-    /// Why it is refused; [`Refusal::Opaque`] for an opaque one, about which [`Guard::check`] can ask.
+    /// Why it is refused. [`Refusal::Opaque`] for an opaque token: [`Guard::check`] can ask the server about it.
     pub fn verify(&self, token: &str) -> Result<Claims, Refusal> {
         self.0.shared.counted(self.0.shared.check_in_memory(token))
     }
 
-    /// Accepts or refuses any access token: like [`Guard::verify`], and asks the server where the settings say so and
-    /// memory does not suffice.
+    /// Accepts or refuses any access token. Like [`Guard::verify`], but asks the server if what is in memory is not
+    /// enough and the settings allow it.
     ///
     /// # Errors
     /// Why it is refused.
@@ -72,8 +73,8 @@ impl Guard {
         shared.counted(checked)
     }
 
-    /// Whether a token that was accepted still is: what [`Guard::verify`] looks at beyond form and signature, in a
-    /// fraction of its time. For connections that carry many requests under one token, before each of them.
+    /// Whether a token that was accepted is still good. Checks what [`Guard::verify`] checks beyond form and signature,
+    /// in a fraction of its time. For connections with many requests under one token, before each request.
     ///
     /// # Errors
     /// `Expired`, `UnknownKey`, `Stale` or `Revoked`.
@@ -94,7 +95,7 @@ impl Guard {
         GuardLayer::new(self.clone(), &self.0.shared.settings.audience)
     }
 
-    /// Waits until a token that was accepted dies: for answers that go on and on, such as event streams and web sockets.
+    /// Waits until a token that was accepted dies. For long answers, such as event streams and web sockets.
     ///
     /// ```no_run
     /// # async fn stream() {}
@@ -126,7 +127,7 @@ impl Guard {
                 if !shared.state.is_fresh() {
                     return Ended::Stale;
                 }
-                // At least once a second, because either clock may jump.
+                // Checks at least once a second, because each clock may jump.
                 let until = progress.borrow().fresh_until.since(shared.state.clock().boot());
                 let pause = until.min(Duration::from_secs(1)).max(Duration::from_millis(1));
                 tokio::select! {
@@ -140,7 +141,7 @@ impl Guard {
     /// Waits until tokens can be checked. That may be never: combine it with a timeout.
     pub async fn ready(&self) {
         let mut progress = self.0.shared.state.subscribe();
-        // Fails only once the sender is gone, which `self` holds.
+        // Can't fail, because `self` holds the sender.
         let _ = progress.wait_for(|_| self.0.shared.state.is_fresh()).await;
     }
 
@@ -157,7 +158,7 @@ impl Guard {
         self.0.shared.report()
     }
 
-    /// Refuses everything from now on, and tells the server that no receipt need wait for this guard.
+    /// Refuses everything from now on, and tells the server that no receipt has to wait for this guard.
     pub async fn shutdown(&self) {
         let shared = &self.0.shared;
         shared.state.close();
@@ -165,7 +166,7 @@ impl Guard {
         shared.changed.notify_one();
         let ack = self.0.ack.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(ack) = ack {
-            // It ends by itself after its last word, within seconds.
+            // It ends by itself within seconds, after its last message to the server.
             let _ = ack.await;
         }
     }
@@ -220,7 +221,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_accepted_is_accepted_again_until_it_dies() {
         let clock = Clock::movable();
-        // Nobody listens there: what is known comes from below.
+        // No server listens there. What the guard knows is set below.
         let settings = Settings::new("http://127.0.0.1:9", "rs_1", "secret", "https://api.example");
         let guard = Guard::start(settings.clock(clock.clone())).unwrap();
         let state = &guard.0.shared.state;
@@ -255,7 +256,7 @@ mod tests {
         let mut other = claims.clone();
         other.stamp.user.as_mut().unwrap().family_id = "fam_2".to_owned();
         assert_eq!(guard.recheck(&other), Ok(()));
-        // Its time, and the leeway of five seconds.
+        // The token's life and the leeway of five seconds.
         clock.set_wall(590);
         assert_eq!(guard.recheck(&other), Ok(()));
         clock.set_wall(10);

@@ -1,4 +1,4 @@
-//! Requests to the server: HTTP/1.1, TLS where the URL says so, bounded answers, no redirects.
+//! Requests to the server: HTTP/1.1, TLS if the URL is https, answers of limited size, no redirects.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use serde::de::DeserializeOwned;
 
 use crate::settings::{Settings, SettingsError};
 
-/// A million entries take about seventy.
+/// A million entries take about 70 MB.
 const MAX_SNAPSHOT: usize = 512 * 1024 * 1024;
-/// A thousand scopes of 64 characters fit in.
+/// Room for a thousand scopes of 64 characters.
 const MAX_ANSWER: usize = 128 * 1024;
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     #[error("the server answered {status} {error}")]
@@ -39,7 +39,7 @@ pub struct Http {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
     authorization: HeaderValue,
-    /// For the head of an answer, and between any two pieces of its body.
+    /// How long to wait for the head of an answer, and between any two pieces of its body.
     patience: Duration,
 }
 
@@ -84,7 +84,7 @@ impl Http {
         read(response, MAX_SNAPSHOT, self.patience).await
     }
 
-    /// The stream, once its head says that there is one.
+    /// The stream, after its head has arrived.
     pub async fn feed(&self, last_event_id: &str) -> Result<Incoming, Failure> {
         let last =
             HeaderValue::from_str(last_event_id).map_err(|error| Failure::Transport(error.to_string()))?;
@@ -115,7 +115,7 @@ impl Http {
     }
 
     pub async fn introspect<T: DeserializeOwned>(&self, token: &str) -> Result<T, Failure> {
-        // The caller has seen that the token needs no escapes.
+        // The caller has checked that the token needs no escapes.
         let form = format!("token={token}&token_type_hint=access_token");
         self.post("/oauth/introspect", "application/x-www-form-urlencoded", form.into_bytes(), self.patience)
             .await
@@ -208,13 +208,15 @@ async fn read<T: DeserializeOwned>(
     parse(&bytes)
 }
 
+/// Reads an answer's JSON.
+///
 /// # Errors
 /// `Unreadable`.
 pub fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(answer).map_err(|error| Failure::Unreadable(error.to_string()))
 }
 
-/// The message of an error with those of what caused it: hyper's own says little.
+/// The messages of an error and of its causes, because hyper's own message says little.
 fn with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

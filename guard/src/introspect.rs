@@ -1,4 +1,4 @@
-//! Introspection (RFC 7662) for what only the server can read.
+//! Introspection (RFC 7662), for tokens that only the server can read.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::report::count;
 use crate::shared::Shared;
 
-/// Entries are kept for longer than that, so an answer never outlives the entry that ends it.
+/// How long an answer is cached at most. Entries are kept longer, so an answer never outlives the entry that ends it.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
 fn digest(token: &str) -> [u8; 32] {
@@ -55,7 +55,7 @@ pub async fn check_opaque(shared: &Shared, token: &str) -> Result<Claims, Refusa
     let mut before = shared.state.progress().changes;
     let mut claims = ask(shared, token).await?;
     let mut marks = shared.state.prints().of_claims(&claims);
-    // What was revoked while the answer was on its way is in force here, whatever the answer says.
+    // What was revoked while the answer was on its way counts here, whatever the answer says.
     if shared.state.covering(&marks.of_answer()).is_some() {
         before = shared.state.progress().changes;
         claims = ask(shared, token).await?;
@@ -69,7 +69,7 @@ pub async fn check_opaque(shared: &Shared, token: &str) -> Result<Claims, Refusa
     let can_be_ended = claims.jti.is_some() && shared.state.covering(&marks).is_none();
     if can_be_ended && shared.state.is_fresh() {
         shared.cache.put(digest, answer_cache::Answer { claims: claims.clone(), marks, until });
-        // Looked at after it was put, so that no entry comes in between unseen.
+        // Checked after the answer was cached, so that no entry in between is missed.
         if shared.state.progress().changes != before {
             shared.cache.remove(&digest);
         }
@@ -79,8 +79,7 @@ pub async fn check_opaque(shared: &Shared, token: &str) -> Result<Claims, Refusa
 
 /// Accepts or refuses any token while the guard can't decide by itself.
 ///
-/// Entries may come in all the while: what was revoked while the answer was on its way is in force here, whatever the
-/// answer says.
+/// Entries may still come in: what was revoked while the answer was on its way counts here, whatever the answer says.
 pub async fn check_while_stale(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
     let claims = ask(shared, token).await?;
     let marks = shared.state.prints().of_claims(&claims);
@@ -90,7 +89,7 @@ pub async fn check_while_stale(shared: &Shared, token: &str) -> Result<Claims, R
     }
 }
 
-/// An earlier answer, if the guard knows that the server would repeat it.
+/// A cached answer, if the guard knows that the server would give it again.
 fn cached_answer(shared: &Shared, digest: &[u8; 32]) -> Option<answer_cache::Answer> {
     let answer = shared.cache.get(digest)?;
     if !shared.state.is_fresh() {
@@ -105,9 +104,9 @@ fn cached_answer(shared: &Shared, digest: &[u8; 32]) -> Option<answer_cache::Ans
     Some(answer)
 }
 
-/// Asks the server. The token holds nothing that a form would have to escape.
+/// Asks the server. The token must not contain anything that a form has to escape.
 async fn ask(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
-    // A guard that was shut down accepts nothing more: the server no longer waits for its acknowledgement.
+    // A guard that was shut down accepts nothing, because the server no longer waits for its acknowledgements.
     if shared.state.is_closed() {
         return Err(Refusal::Stale);
     }

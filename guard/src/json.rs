@@ -1,7 +1,8 @@
-//! JSON read strictly: no member twice at any depth, nothing after the end, integers apart from other numbers.
+//! A strict JSON reader: no duplicate members at any depth, nothing after the end, and integers are told apart from
+//! other numbers.
 //!
-//! Two readers that disagree about which of two equal members counts are how signatures get to vouch for what nobody
-//! signed (RFC 8725 §3.2 wants strings and structure validated).
+//! If two readers disagree about which of two members with one name counts, a good signature may cover something that
+//! the signer did not mean. Strict validation is a security requirement (RFC 7515 §10.12).
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 pub enum Value<'a> {
     Text(Cow<'a, str>),
-    /// Zero and above; whatever has a sign, a fraction or an exponent is `Other`.
+    /// Zero or higher. A number with a sign, a fraction or an exponent is `Other`.
     Integer(u64),
     Other,
     List,
@@ -19,7 +20,7 @@ pub enum Value<'a> {
 pub struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
 impl<'a> Object<'a> {
-    /// `None` unless `bytes` are exactly one object, in UTF-8.
+    /// `None` unless `bytes` is exactly one object in UTF-8.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut reader = serde_json::Deserializer::from_slice(bytes);
         let object = Self::deserialize(&mut reader).ok()?;
@@ -51,7 +52,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A string that borrows from the input where it has no escapes.
+/// A string. It borrows from the input if it has no escapes.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {

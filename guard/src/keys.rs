@@ -18,14 +18,14 @@ struct Key {
 }
 
 impl Keys {
-    /// A key that can't be used here is left out: its tokens are refused, and no others.
+    /// Parses keys. A key that can't be used here is left out, so only its tokens are refused.
     ///
     /// # Errors
-    /// Two keys with one `kid`: which of them is meant is anybody's guess.
+    /// Two keys have the same `kid`, so nobody knows which one is meant.
     pub fn read(keys: &[wire::Key]) -> Result<Self, &'static str> {
         let mut read: Vec<Key> = Vec::new();
         for (at, key) in keys.iter().enumerate() {
-            // Whether either can be used or not: it is no question of their order.
+            // Even if one of them can't be used, so that their order does not matter.
             if keys[..at].iter().any(|other| other.kid == key.kid) {
                 return Err("two keys have one kid");
             }
@@ -49,7 +49,7 @@ impl Keys {
     /// `UnknownKey`, `Algorithm` or `Signature`.
     pub fn verify(&self, token: &Unverified<'_>) -> Result<(), Refusal> {
         let key = self.0.iter().find(|key| key.kid == token.kid).ok_or(Refusal::UnknownKey)?;
-        // The key says which algorithm, never the token (RFC 8725 §3.1).
+        // The key decides the algorithm, never the token (RFC 8725 §3.1).
         if key.algorithm != token.algorithm {
             return Err(Refusal::Algorithm);
         }

@@ -1,4 +1,4 @@
-//! Whose tokens were accepted, for "last used" on people's pages.
+//! Notes whose tokens were accepted, for "last used" on people's pages.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,11 @@ use crate::claims::Claims;
 use crate::clock::Boot;
 use crate::wire;
 
-/// Each family at most this often, in seconds.
+/// Each family is noted at most once in this many seconds.
 const EVERY: u64 = 60;
-/// In one acknowledgement.
+/// The most notes in one acknowledgement.
 const BATCH: usize = 1000;
-/// Beyond that, news are dropped until some were sent: they are worth no memory.
+/// The most notes in memory. Further ones are dropped, because they are not worth the memory.
 const MOST: usize = 100_000;
 
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub struct LastUsed(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// When each family was noted, by its fingerprint, in seconds of the boot clock.
+    /// When each family was last noted, in seconds of the boot clock. The key is the family's fingerprint.
     noted: HashMap<u128, u64>,
     waiting: Vec<wire::Seen>,
 }
@@ -45,7 +45,7 @@ impl LastUsed {
         inner.waiting.push(wire::Seen { grant_id, family_id, at: wall });
     }
 
-    /// What the next acknowledgement carries.
+    /// Takes the notes for the next acknowledgement.
     pub fn take(&self, now: Boot) -> Vec<wire::Seen> {
         let mut inner = self.lock();
         if inner.noted.len() > BATCH {
@@ -55,7 +55,7 @@ impl LastUsed {
         inner.waiting.split_off(rest)
     }
 
-    /// Gives back what an acknowledgement that failed carried.
+    /// Puts back the notes of an acknowledgement that failed.
     pub fn put_back(&self, seen: Vec<wire::Seen>) {
         let mut inner = self.lock();
         let room = MOST.saturating_sub(inner.waiting.len());

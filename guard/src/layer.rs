@@ -11,8 +11,8 @@ use tower_service::Service;
 
 use crate::guard::Guard;
 
-/// Lets a request through if its access token is good and allows every scope that was required, with the token's
-/// [`Claims`](crate::Claims) in its extensions. Others get the answers of RFC 6750, §3:
+/// Lets a request through if its access token is good and has every required scope. The token's
+/// [`Claims`](crate::Claims) are in the request's extensions then. Other requests get the answers of RFC 6750 §3:
 ///
 /// | | |
 /// |---|---|
@@ -31,12 +31,12 @@ pub struct GuardLayer {
 
 #[derive(Clone, Debug)]
 struct Challenge {
-    /// Always named: a challenge has at least one attribute (RFC 6750 §3).
+    /// Always present, because a challenge must have at least one attribute (RFC 6750 §3).
     realm: String,
     scopes: Vec<String>,
 }
 
-/// What stands between a layer and its service.
+/// A service behind a [`GuardLayer`].
 #[derive(Clone, Debug)]
 pub struct Guarded<S> {
     inner: S,
@@ -49,7 +49,7 @@ impl GuardLayer {
         Self { guard, challenge: Arc::new(challenge) }
     }
 
-    /// Requires `scope` too. A text that is no scope (RFC 6749 §3.3) is one that no token has.
+    /// Requires `scope` too. No token has a text that is not a valid scope (RFC 6749 §3.3).
     #[must_use]
     pub fn require_scope(mut self, scope: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.challenge).scopes.push(scope.into());
@@ -98,7 +98,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        // The one that was polled ready goes on, a fresh one stays.
+        // Only the service that was polled until ready may be called. A clone takes its place.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
         let GuardLayer { guard, challenge } = self.layer.clone();
@@ -134,7 +134,7 @@ fn bearer<'a>(headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Denial> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Denial::NoToken);
     }
-    // One token in two ways is one too many (RFC 6750 §2).
+    // A request may use only one way to send a token (RFC 6750 §2).
     let has_another =
         uri.query().is_some_and(|query| query.split('&').any(|field| field.starts_with("access_token=")));
     if has_another {
@@ -173,14 +173,14 @@ impl Denial {
     fn challenge(self, challenge: &Challenge) -> String {
         let mut attributes = Vec::new();
         let mut attribute = |name: &str, value: &str| {
-            // Nothing else may stand in a quoted string of these (RFC 6750 §3).
+            // These values may contain only these characters (RFC 6750 §3).
             let is_fit = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
             let value: String = value.chars().filter(is_fit).collect();
             attributes.push(format!("{name}=\"{value}\""));
         };
         attribute("realm", &challenge.realm);
         match self {
-            // Nothing beside it: who sent no token made no mistake (RFC 6750 §3.1).
+            // No error, because a request without a token is not a mistake (RFC 6750 §3.1).
             Self::NoToken | Self::Unknown => {}
             Self::InvalidRequest(what) => {
                 attribute("error", "invalid_request");

@@ -1,9 +1,9 @@
 //! Validates access tokens of a Rescind server at a resource server, and refuses revoked ones within milliseconds.
 //!
 //! A [`Guard`] checks JWT access tokens (RFC 9068) by itself, and follows the server's revocation feed, so that a token
-//! stops working within milliseconds of its revocation. Opaque tokens are asked about (RFC 7662), and the answers are
-//! kept for as long as the feed says nothing else. While the guard can't be sure to know the newest revocations, it
-//! refuses everything ([`Refusal::Stale`]), or asks about each token if so told ([`WhenStale`]).
+//! stops working within milliseconds of its revocation. It asks the server about opaque tokens (RFC 7662), and caches
+//! the answers until the feed says otherwise. While the guard is not sure that it knows the newest revocations, it
+//! refuses everything ([`Refusal::Stale`]), or asks the server about each token if it is set so ([`WhenStale`]).
 //!
 //! ```no_run
 //! use axum::{Extension, Router, routing::get};
@@ -15,7 +15,7 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // As `rescind resource-server add` printed them.
+//!     // The id and the secret that `rescind resource-server add` printed.
 //!     let (id, secret) = (std::env::var("GUARD_ID")?, std::env::var("GUARD_SECRET")?);
 //!     let guard = Guard::start(Settings::new("https://id.example", id, secret, "https://photos.example"))?;
 //!
@@ -31,15 +31,17 @@
 //! ```
 //!
 //! # What it promises
-//! - A token is accepted only while every revocation older than `max_staleness` is in force here. That time comes with
-//!   the registration at the server, runs on a clock that nobody can set, and starts when the question was *sent*.
+//! - A token is accepted only while every revocation older than `max_staleness` is in force here. That time is a part
+//!   of the registration at the server. It is measured on a clock that nobody can set, and starts when the question was
+//!   *sent*.
 //! - [`Guard::verify`] does no I/O and holds no lock across the check.
 //! - Once a receipt says that this guard confirmed a revocation, every thread uses it.
-//! - An answer that goes on for long is closed by [`Guard::watch`].
+//! - [`Guard::watch`] says when a long answer has to be closed.
 //!
 //! # Where things are
-//! `token` reads JWTs, `keys` checks signatures, `dead` holds what is dead (the server holds the same) and `state` knows whether that is new
-//! enough; `feed` and `ack` are the two tasks that talk to the server through `http_client`; [`wire`] is what is spoken.
+//! `token` reads JWTs, and `keys` checks signatures. `dead` is the set of what is dead (the server uses the same code),
+//! and `state` knows whether that is new enough. `feed` and `ack` are the two tasks that talk to the server through
+//! `http_client`. [`wire`] has the types of the protocol.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo))]

@@ -1,11 +1,11 @@
 //! The form of opaque access tokens, which only the server can read.
 
-/// An opaque access token: prefix, 43 characters of randomness, 6 of CRC-32.
+/// An opaque access token has this prefix, 43 random characters, and 6 characters of CRC-32.
 pub const PREFIX: &str = "rsc_at_";
 const RANDOM_CHARS: usize = 43;
 const CHECKSUM_CHARS: usize = 6;
 
-/// Whether an opaque token's checksum fits, so that a typo is refused without asking anybody.
+/// Whether an opaque token's checksum is right, so that a typo is refused without asking the server.
 pub fn is_well_formed(token: &str) -> bool {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     if token.len() != PREFIX.len() + RANDOM_CHARS + CHECKSUM_CHARS
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn a_typo_is_seen_without_asking() {
-        // As the server's own test has it: prefix, 43 zeros, checksum.
+        // As in the server's own test: prefix, 43 zeros, checksum.
         let body = format!("{PREFIX}{}", "0".repeat(RANDOM_CHARS));
         let mut rest = crc32fast::hash(body.as_bytes());
         let mut checksum = [b'0'; CHECKSUM_CHARS];

@@ -27,16 +27,16 @@ impl Revoked {
     }
 }
 
-/// Why a token is refused. The texts are for logs: a caller with a bad token learns `invalid_token` and no more.
+/// Why a token is refused. The texts are for logs. A caller with a bad token is told only `invalid_token`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
-    /// Not three parts of canonical base64url with JSON in them, too long, or with a member twice.
+    /// Not three parts of canonical base64url with JSON in them, too long, or with duplicate members.
     #[error("malformed: {0}")]
     Malformed(&'static str),
-    /// `alg` is not EdDSA or ES256, or not that of the key.
+    /// `alg` is not EdDSA or ES256, or not the algorithm of the key.
     #[error("the algorithm is not that of the key")]
     Algorithm,
-    /// `typ` is not `at+jwt` (RFC 9068 §4): an id token, say.
+    /// `typ` is not `at+jwt` (RFC 9068 §4). It may be an ID token, for example.
     #[error("typ is not at+jwt")]
     Type,
     /// A header member beyond `alg`, `typ` and `kid`.
@@ -52,7 +52,7 @@ pub enum Refusal {
     Audience,
     #[error("expired")]
     Expired,
-    /// `iat` or `nbf` lies in the future.
+    /// `iat` or `nbf` is in the future.
     #[error("not valid yet")]
     NotYetValid,
     /// It lives longer than revocations are kept.
@@ -66,7 +66,7 @@ pub enum Refusal {
     SenderConstrained,
     #[error("the {} was revoked", .0.as_str())]
     Revoked(Revoked),
-    /// An opaque token that its checksum calls a typo.
+    /// An opaque token with a wrong checksum: a typo.
     #[error("the checksum does not fit")]
     Checksum,
     /// An opaque token: [`Guard::check`](crate::Guard::check) may ask about it.
@@ -75,16 +75,16 @@ pub enum Refusal {
     /// The server says that it is not active.
     #[error("the server calls it inactive")]
     Inactive,
-    /// The guard does not know the newest revocations, and so can't tell.
+    /// The guard does not know the newest revocations, so it can't tell.
     #[error("the newest revocations are not known")]
     Stale,
-    /// Introspection was needed, and got no answer.
+    /// Introspection was needed, but gave no usable answer.
     #[error("the server could not be asked")]
     Unreachable,
 }
 
 impl Refusal {
-    /// Whether this says something about the guard and nothing about the token.
+    /// Whether this is about the guard, and says nothing about the token.
     pub const fn is_unknown(self) -> bool {
         matches!(self, Self::Stale | Self::Unreachable)
     }

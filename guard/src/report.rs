@@ -1,4 +1,4 @@
-//! How the guard is: its state and what it has counted.
+//! The guard's state, and what it has counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,15 +7,15 @@ use serde::Serialize;
 
 use crate::refusal::Refusal;
 
-/// How the guard is, at one moment.
+/// The guard's state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct State {
     /// Whether tokens are checked against revocations that are new enough.
     pub is_fresh: bool,
-    /// How old the newest confirmed state is (as JSON in seconds). `None` before the first, and after a shutdown.
+    /// The age of the newest confirmed state (in JSON: seconds). `None` before the first one, and after a shutdown.
     #[serde(serialize_with = "seconds")]
     pub age: Option<Duration>,
-    /// What it may grow to (as JSON in seconds). `None` before the server said so.
+    /// The highest age at which tokens are accepted (in JSON: seconds). `None` before the first snapshot.
     #[serde(serialize_with = "seconds")]
     pub max_staleness: Option<Duration>,
     pub incarnation: Option<u64>,
@@ -27,7 +27,7 @@ pub struct State {
     pub entries: usize,
     /// Whether the stream is open.
     pub is_connected: bool,
-    /// The last thing that went wrong, if nothing went right since.
+    /// The last thing that went wrong. `None` once the guard is fresh again.
     pub trouble: Option<String>,
     pub counters: Counters,
 }
@@ -36,15 +36,15 @@ fn seconds<S: serde::Serializer>(duration: &Option<Duration>, out: S) -> Result<
     duration.map(|duration| duration.as_secs_f64()).serialize(out)
 }
 
-/// Counted since the start.
+/// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     pub accepted: u64,
-    /// By [`Refusal::as_str`]; only what occurred.
+    /// By [`Refusal::as_str`]. Only reasons that occurred.
     pub refused: Vec<(&'static str, u64)>,
     pub entries_applied: u64,
     pub snapshots: u64,
-    /// Times that the stream was opened.
+    /// How often the stream was opened.
     pub connects: u64,
     pub gaps: u64,
     pub acknowledged: u64,

@@ -1,4 +1,4 @@
-//! What a guard is told at its start.
+//! The settings of a guard.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use crate::clock::Clock;
 
 const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
-/// What becomes of tokens while the guard does not know the newest revocations.
+/// What happens to tokens while the guard does not know the newest revocations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenStale {
     /// They are refused.
     Refuse,
-    /// The server is asked about each, by introspection (RFC 7662). Nothing is cached.
+    /// The server is asked about each token, by introspection (RFC 7662). Nothing is cached.
     Introspect,
 }
 
-/// What becomes of opaque tokens (`rsc_at_…`), which only the server can read.
+/// What happens to opaque tokens (`rsc_at_…`), which only the server can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpaqueTokens {
     Refuse,
-    /// The server is asked; its answer is cached until the feed says otherwise.
+    /// The server is asked. Its answer is cached until the feed says otherwise, for at most an hour.
     Introspect,
 }
 
-/// What a guard is told at its start. `Debug` leaves the secret out.
+/// The settings of a guard. `Debug` leaves the secret out.
 #[derive(Clone)]
 pub struct Settings {
     pub(crate) issuer: String,
@@ -44,20 +44,20 @@ pub struct Settings {
     pub(crate) timing: Timing,
 }
 
-/// How patient the connection is. Programs have no reason to change it; tests do.
+/// Times of the connection. Only tests have a reason to change them.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// A stream that says nothing for so long is dead.
+    /// A stream that sends nothing for this long is dead.
     pub silence: Duration,
-    /// Between acknowledgements while nothing happens.
+    /// The time between acknowledgements while nothing happens.
     pub acknowledge: Duration,
-    /// A guard that an answer called behind, and that has not caught up since, reads a snapshot.
+    /// If answers say for this long that the guard is behind, it reads a snapshot.
     pub behind: Duration,
-    /// For a snapshot, an introspection, and the head of the stream's answer.
+    /// How long to wait for a snapshot, an introspection, and the head of the stream's answer.
     pub answer: Duration,
-    /// Before the first new attempt; grows with failures.
+    /// The wait before the first new attempt. It grows with failures.
     pub retry: Duration,
-    /// Before any new attempt.
+    /// The longest wait before a new attempt, unless the server asks for more.
     pub longest_retry: Duration,
 }
 
@@ -100,8 +100,8 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// A guard for the resource server `id` (with its `secret`) of the server `issuer`. It accepts tokens for `audience`
-    /// alone, and refuses to work with a registration that has another.
+    /// Settings for the resource server `id` (with its `secret`) of the server `issuer`. The guard accepts only tokens
+    /// for `audience`, and does not work with a registration that has another audience.
     pub fn new(
         issuer: impl Into<String>,
         id: impl Into<String>,
@@ -126,21 +126,21 @@ impl Settings {
         }
     }
 
-    /// Where the server is reached, if not at its issuer.
+    /// The server's URL, if it is not its issuer.
     #[must_use]
     pub fn server(mut self, url: impl Into<String>) -> Self {
         self.server = url.into();
         self
     }
 
-    /// Less than what the server says; more has no effect.
+    /// A `max_staleness` below the registration's. A higher one has no effect.
     #[must_use]
     pub const fn max_staleness(mut self, most: Duration) -> Self {
         self.max_staleness = most;
         self
     }
 
-    /// By how much the clocks of server and resource server may differ: 5 seconds, at most 300.
+    /// How far the clocks of server and resource server may differ: 5 seconds if not set, at most 300.
     #[must_use]
     pub const fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
@@ -161,14 +161,14 @@ impl Settings {
         self
     }
 
-    /// How many answers about opaque tokens are kept: 10,000; with 0 the server is asked each time.
+    /// How many answers about opaque tokens are cached: 10,000 if not set. With 0 the server is asked each time.
     #[must_use]
     pub const fn cached_answers(mut self, most: usize) -> Self {
         self.cached_answers = most;
         self
     }
 
-    /// Lets the secret and everything else travel in the clear to a server that is not on this machine.
+    /// Allows plain http to a server on another machine. The secret and the tokens are not encrypted then.
     #[must_use]
     pub const fn allow_plain_http(mut self) -> Self {
         self.plain_http = true;

@@ -1,4 +1,4 @@
-//! What the guard and its two tasks have in common, and the check of a token by what is in memory.
+//! What the guard and its two tasks share, and the check of a token against what is in memory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -21,23 +21,23 @@ use crate::token::{Expected, Unverified, read_claims};
 
 pub struct Shared {
     pub settings: Settings,
-    /// Random, another at each start.
+    /// The guard's random name, a new one at each start.
     pub instance: String,
     pub http: Http,
     pub state: State,
     pub last_used: LastUsed,
     pub cache: AnswerCache,
     pub counts: Counts,
-    /// Something was applied, which wants to be acknowledged.
+    /// Something was applied, and has to be acknowledged.
     pub changed: Notify,
-    /// What is held is not what it should be: a snapshot is wanted.
+    /// Something is missing or wrong: a snapshot is needed.
     pub resync: Notify,
     pub is_connected: AtomicBool,
     trouble: Mutex<Option<String>>,
 }
 
 impl Shared {
-    /// What a guard holds before it has heard anything.
+    /// The state of a guard that knows nothing yet.
     ///
     /// # Errors
     /// The settings can't work, or the system gives no randomness.
@@ -62,7 +62,7 @@ impl Shared {
         })
     }
 
-    /// Accepts or refuses a JWT by what is in memory.
+    /// Accepts or refuses a JWT, with only what is in memory.
     ///
     /// # Errors
     /// Why it is refused.
@@ -73,7 +73,7 @@ impl Shared {
         }
         let parsed = Unverified::parse(token)?;
         match self.state.keys().verify(&parsed) {
-            // A key that is not known here may have been published in the meantime.
+            // The server may have published this key in the meantime.
             Err(Refusal::UnknownKey) if !self.state.is_fresh() => return Err(Refusal::Stale),
             verified => verified?,
         }
@@ -93,7 +93,7 @@ impl Shared {
         Ok(claims)
     }
 
-    /// Whether nothing that a token hangs on is dead, as far as that can be known here.
+    /// Checks that nothing that a token depends on is dead.
     ///
     /// # Errors
     /// `Stale` or `Revoked`.
@@ -101,14 +101,14 @@ impl Shared {
         if !self.state.is_fresh() {
             return Err(Refusal::Stale);
         }
-        // Last, so that an entry applied a moment ago counts.
+        // Last, so that an entry that was applied a moment ago counts.
         self.state.covering(marks).map_or(Ok(()), |revoked| Err(Refusal::Revoked(revoked)))
     }
 
-    /// Counts what a caller is told.
+    /// Counts the result that a caller gets, and returns it.
     ///
     /// # Errors
-    /// As `checked`.
+    /// Those of `checked`.
     pub fn counted(&self, checked: Result<Claims, Refusal>) -> Result<Claims, Refusal> {
         match &checked {
             Ok(_) => count(&self.counts.accepted),
@@ -124,7 +124,7 @@ impl Shared {
         }
     }
 
-    /// Something went wrong. Said in the log once, not each time.
+    /// Notes that something went wrong. Logged once, not each time.
     pub fn note_trouble(&self, what: String) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref() != Some(&what) {

@@ -1,13 +1,13 @@
-//! The event stream as bytes (WHATWG HTML §9.2.6), decoded piece by piece, with bounds.
+//! Decodes an event stream (WHATWG HTML §9.2.6) piece by piece, with limits.
 
-/// Longest event. A `keys` event of a hundred keys is a tenth of that.
+/// The longest event. A `keys` event with a hundred keys is a tenth of that.
 const MAX_EVENT: usize = 256 * 1024;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// Empty if the stream names none.
+    /// Empty if the event has no name.
     pub name: String,
-    /// That of this event, not an earlier one's.
+    /// The id of this event, never of an earlier one.
     pub id: Option<String>,
     pub data: String,
 }
@@ -30,7 +30,7 @@ pub enum DecodeError {
 #[derive(Default)]
 pub struct Decoder {
     line: Vec<u8>,
-    /// The last byte was a carriage return, so that a line feed now ends nothing.
+    /// The last byte was a carriage return, so a line feed does not end another line.
     after_return: bool,
     is_past_byte_order_mark: bool,
     event: Event,
@@ -38,10 +38,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes what came and adds what it completes to `items`: however a stream is cut, they are the same.
+    /// Takes received bytes, and adds the items that they complete to `items`. The items do not depend on how the
+    /// stream is cut into pieces.
     ///
     /// # Errors
-    /// The stream is broken; nothing more can be made of it. What came before that is in `items`.
+    /// The stream is broken and can't be read any further. `items` has all that came before.
     pub fn push(&mut self, bytes: &[u8], items: &mut Vec<Item>) -> Result<(), DecodeError> {
         for &byte in bytes {
             let was_return = std::mem::replace(&mut self.after_return, byte == b'\r');
@@ -59,7 +60,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Bytes that are held for events to come.
+    /// The number of bytes that are held for unfinished events.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         let id = self.event.id.as_ref().map_or(0, String::capacity);
@@ -93,7 +94,7 @@ impl Decoder {
             "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
                 items.extend(value.parse().ok().map(Item::Retry));
             }
-            // A comment, or a field that is not ours.
+            // A comment, or an unknown field.
             _ => {}
         }
         Ok(())

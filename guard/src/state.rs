@@ -1,6 +1,7 @@
-//! What the guard holds of the feed, and whether that is new enough to decide by.
+//! What the guard knows from the feed, and whether that is new enough to decide about tokens.
 //!
-//! One task writes (the feed's), any number of threads read. Nothing here waits for the network.
+//! Only the feed's task changes what is revoked and the keys. The task of acknowledgements confirms, and forgets old
+//! entries. Any number of threads read. Nothing here waits for the network.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,31 +15,32 @@ use crate::keys::Keys;
 use crate::refusal::Revoked;
 use crate::wire::{self, Acknowledged, Entry, EntryEvent, Position, Snapshot};
 
-/// Where the guard stands.
+/// How far the guard has followed the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// `None` before the first snapshot.
     pub position: Option<Position>,
     pub keys_version: u64,
-    /// Moves with every change of what is dead, and with every snapshot.
+    /// Grows with every new entry and every snapshot.
     pub changes: u64,
-    /// When the newest confirmation was asked for, and until when it holds.
+    /// When the newest confirmation was asked for.
     pub confirmed: Boot,
+    /// Until when it counts.
     pub fresh_until: Boot,
     pub max_staleness: Duration,
-    /// Something came that can't be read: only a snapshot that can be read makes this guard fresh again.
+    /// Something was received that can't be read. The guard is not fresh until it has read a whole snapshot.
     pub is_unreadable: bool,
     /// Nothing is accepted any more.
     pub is_closed: bool,
 }
 
-/// What became of an event.
+/// The result of applying an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     New,
-    /// It came twice.
+    /// It was applied already.
     Known,
-    /// Something is missing before it.
+    /// Something before it is missing.
     Gap,
 }
 
@@ -58,7 +60,7 @@ pub struct State {
     dead: RwLock<Dead>,
     keys: RwLock<Arc<Keys>>,
     progress: watch::Sender<Progress>,
-    /// A copy of that in `progress`, for whoever has no time for its lock.
+    /// A copy of the one in `progress`, for readers that should not take its lock.
     fresh_until: AtomicU64,
     most_staleness: Duration,
 }
@@ -71,14 +73,14 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The second of the boot clock until which an entry matters that came at `now`: one more, since seconds are cut off
-/// here and at the server.
+/// Until which second of the boot clock an entry matters that was received at `now`. It is one second more, because
+/// fractions of seconds are cut off here and at the server.
 fn until(entry: &Entry, now: Boot) -> u32 {
     u32::try_from(now.seconds().saturating_add(entry.keep).saturating_add(1)).unwrap_or(Dead::FOREVER)
 }
 
 impl State {
-    /// Empty and not fresh. `most_staleness` bounds what the server says.
+    /// Empty and not fresh. `most_staleness` limits the `max_staleness` that the server sends.
     pub fn new(clock: Clock, prints: Prints, most_staleness: Duration) -> Self {
         let progress = Progress {
             position: None,
@@ -137,7 +139,7 @@ impl State {
         read(&self.dead).covering(marks)
     }
 
-    /// Changes `progress`, and the copy of `fresh_until` before anybody can see it.
+    /// Changes `progress`, and updates the copy of `fresh_until` before anybody can see the change.
     fn update(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(|progress| {
             change(progress);
@@ -151,7 +153,7 @@ impl State {
     /// Replaces everything, unless `snapshot` is older than what is held.
     ///
     /// # Errors
-    /// It is older, or can't be used; says why.
+    /// Why it can't be used.
     pub fn replace(&self, snapshot: Snapshot) -> Result<(), &'static str> {
         let held = self.progress();
         let new = Position { incarnation: snapshot.incarnation, sequence: snapshot.through };
@@ -176,12 +178,12 @@ impl State {
             progress.changes += 1;
             progress.is_unreadable = false;
         });
-        // A million entries take their time to go; nobody waits for them.
+        // To drop a million entries takes long, so this is done without a lock.
         drop(replaced);
         Ok(())
     }
 
-    /// Once this returns, every thread uses the entry.
+    /// Applies an entry. Once this returns, every thread uses it.
     pub fn apply(&self, at: Position, event: &EntryEvent) -> Applied {
         let Some(held) = self.progress().position else { return Applied::Gap };
         if at.incarnation != held.incarnation {
@@ -202,8 +204,10 @@ impl State {
         Applied::New
     }
 
+    /// Replaces the keys, unless these are older.
+    ///
     /// # Errors
-    /// They can't be used; says why.
+    /// Why they can't be used.
     pub fn apply_keys(&self, keys: &wire::Keys) -> Result<Applied, &'static str> {
         if keys.keys_version < self.progress().keys_version {
             return Ok(Applied::Known);
@@ -213,8 +217,8 @@ impl State {
         Ok(Applied::New)
     }
 
-    /// Something came that can't be read. It takes something away, and nobody knows what: nothing is trusted until a
-    /// whole snapshot could be read.
+    /// To be called when something was received that can't be read. It may revoke something, and nobody knows what. So
+    /// nothing is trusted until a whole snapshot was read.
     pub fn distrust(&self) {
         self.update(|progress| progress.is_unreadable = true);
     }
@@ -224,11 +228,11 @@ impl State {
         self.update(|progress| progress.is_closed = true);
     }
 
-    /// Weighs the answer to an acknowledgement that was sent at `sent`, when `told` was where the guard stood.
+    /// Takes the answer to an acknowledgement that was sent at `sent`, with the progress `told`.
     ///
-    /// All that was committed before `sent` has a sequence of at most `answer.through`, since the server read that
-    /// afterwards. Entries are applied in order and without holes, so where that much has been applied, nothing that is
-    /// older than `sent` is missing.
+    /// All that was committed before `sent` has a sequence of at most `answer.through`, because the server read that
+    /// number later. Entries are applied in order and without holes. So if all up to that number has been applied,
+    /// nothing that is older than `sent` is missing.
     pub fn confirm(&self, sent: Boot, told: &Progress, answer: &Acknowledged) -> Standing {
         let mut standing = Standing::Elsewhere;
         self.update(|progress| {
@@ -245,7 +249,7 @@ impl State {
                 return;
             }
             standing = Standing::Fresh;
-            // Of several under way an earlier one may be answered later: it knows nothing new.
+            // If several were sent, an earlier one may be answered later. It says nothing new.
             if sent < progress.confirmed {
                 return;
             }
@@ -260,7 +264,7 @@ impl State {
         Duration::from_secs(seconds).min(self.most_staleness)
     }
 
-    /// Forgets some of what can't matter any more.
+    /// Forgets some of the entries that no longer matter.
     pub fn sweep(&self) {
         write(&self.dead).sweep(self.clock.boot().seconds());
     }

@@ -1,4 +1,4 @@
-//! A JWT access token (RFC 9068), read so strictly that there is one way to write each.
+//! Reads JWT access tokens (RFC 9068), strictly: base64url must be canonical, and JSON must not have duplicate members.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,12 +7,12 @@ use crate::claims::{Claims, Stamp, UserStamp};
 use crate::json::{Object, Value};
 use crate::refusal::Refusal;
 
-/// Longest token.
+/// The longest token.
 pub const MAX_TOKEN: usize = 8 * 1024;
 const MAX_HEADER: usize = 1024;
 /// Base64url of 64 bytes.
 const SIGNATURE_CHARS: usize = 86;
-/// Revocations are kept for as long as a token may live (`docs/feed.md`), so none may live longer.
+/// No token may live longer than revocations are kept for (`docs/feed.md`).
 const MAX_LIFETIME: u64 = 3600;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Algorithm {
     }
 }
 
-/// A token whose form is right; nothing in it is trusted yet.
+/// A token with a valid form. Nothing in it is trusted yet.
 pub struct Unverified<'a> {
     pub algorithm: Algorithm,
     pub kid: String,
@@ -43,7 +43,7 @@ pub struct Unverified<'a> {
 
 impl<'a> Unverified<'a> {
     /// # Errors
-    /// `Malformed`, `Header`, `Type`, `Algorithm`, or `UnknownKey` if it names none.
+    /// `Malformed`, `Header`, `Type`, `Algorithm`, or `UnknownKey` if it names no key.
     pub fn parse(token: &'a str) -> Result<Self, Refusal> {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::Malformed("longer than 8 KiB"));
@@ -67,26 +67,26 @@ impl<'a> Unverified<'a> {
         Ok(Self { algorithm, kid, signed, signature, payload })
     }
 
-    /// The claims as bytes, for after the signature was found to fit.
+    /// The claims as bytes. To be read only after the signature was checked.
     pub fn payload(&self) -> Result<Vec<u8>, Refusal> {
         decode(self.payload)
     }
 }
 
-/// Canonical base64url without padding: no other text stands for the same bytes (RFC 7515 §2).
+/// Decodes canonical base64url without padding (RFC 7515 §2): each sequence of bytes has only one text.
 fn decode(text: &str) -> Result<Vec<u8>, Refusal> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Refusal::Malformed("not canonical base64url"))
 }
 
 fn read_header(bytes: &[u8]) -> Result<(Algorithm, String), Refusal> {
     let header = Object::parse(bytes).ok_or(Refusal::Malformed("a header that is not strict JSON"))?;
-    // `jwk`, `jku` and `x5u` would let the token bring its own key, `crit` and `b64` change what the rest means
+    // With `jwk`, `jku` and `x5u` the token would bring its own key. `crit` and `b64` change the meaning of the rest
     // (RFC 7515 §4, RFC 8725 §3.10).
     if header.names().any(|name| !["alg", "typ", "kid"].contains(&name)) {
         return Err(Refusal::Header);
     }
     let typ = header.text("typ").ok_or(Refusal::Type)?;
-    // RFC 9068 §4; media types compare without case.
+    // RFC 9068 §4. Media types are compared without case.
     if !typ.eq_ignore_ascii_case("at+jwt") && !typ.eq_ignore_ascii_case("application/at+jwt") {
         return Err(Refusal::Type);
     }
@@ -95,7 +95,7 @@ fn read_header(bytes: &[u8]) -> Result<(Algorithm, String), Refusal> {
     Ok((algorithm, kid.to_owned()))
 }
 
-/// What a token must say to be for us, now.
+/// What a token's claims are checked against.
 #[derive(Clone, Copy)]
 pub struct Expected<'a> {
     pub issuer: &'a str,
@@ -106,7 +106,7 @@ pub struct Expected<'a> {
     pub leeway: u64,
 }
 
-/// The claims of a token whose signature fits.
+/// Reads and checks the claims of a token with a good signature.
 pub fn read_claims(payload: &[u8], expected: Expected<'_>) -> Result<Claims, Refusal> {
     let claims = Object::parse(payload).ok_or(Refusal::Malformed("claims that are not strict JSON"))?;
     let text = |name| match claims.text(name) {
@@ -135,7 +135,8 @@ pub fn read_claims(payload: &[u8], expected: Expected<'_>) -> Result<Claims, Ref
     if exp <= iat || exp - iat > MAX_LIFETIME {
         return Err(Refusal::Lifetime);
     }
-    // Who presents such a token must also prove possession (RFC 7800 §3.1), or a stolen one would do.
+    // A caller with such a token must also prove possession (RFC 7800 §3.1). Otherwise a stolen token would be
+    // accepted.
     if claims.get("cnf").is_some() {
         return Err(Refusal::SenderConstrained);
     }
@@ -159,7 +160,7 @@ pub fn read_claims(payload: &[u8], expected: Expected<'_>) -> Result<Claims, Ref
     })
 }
 
-/// All four or none.
+/// The user's part of the stamp. A token has all four claims or none.
 fn user_stamp(claims: &Object<'_>) -> Result<Option<UserStamp>, Refusal> {
     let names = ["user_generation", "grant_id", "grant_generation", "family_id"];
     if names.iter().all(|name| claims.get(name).is_none()) {

@@ -48,7 +48,7 @@ fn claims() -> Json {
     })
 }
 
-/// Signed as it stands, whatever it says.
+/// Signs header and claims exactly as given.
 fn signed(header: &str, claims: &str) -> String {
     let signed = format!("{}.{}", encoded(header), encoded(claims));
     let signature = pair().sign(signed.as_bytes());

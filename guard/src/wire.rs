@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 /// The version of the snapshot that these types describe.
 pub const VERSION: u32 = 1;
 
-/// What lost its power.
+/// What was revoked.
 ///
-/// An unknown `kind` does not parse: a reader that can't read it must not go on as if nothing had happened.
+/// An unknown `kind` does not parse, because a reader that can't read it must not go on as if nothing had happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Subject {
@@ -19,7 +19,7 @@ pub enum Subject {
     },
     Grant {
         id: String,
-        /// `None`: the grant ended.
+        /// `None` if the grant ended.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         generation: Option<u64>,
     },
@@ -36,21 +36,21 @@ pub enum Subject {
     },
 }
 
-/// Something dead, and for how long that can matter.
+/// Something that was revoked, and how long that can matter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     #[serde(flatten)]
     pub subject: Subject,
-    /// Seconds from its receipt.
+    /// Seconds from the time when it was received.
     pub keep: u64,
 }
 
 /// The data of an `entry` event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryEvent {
-    /// The sequence before it in this resource server's stream.
+    /// The sequence of the entry before it in this resource server's stream.
     pub prev: u64,
-    /// The moment of the act, just before its commit, in milliseconds since 1970.
+    /// The time of the act, just before its commit, in milliseconds since 1970.
     pub at: i64,
     #[serde(flatten)]
     pub entry: Entry,
@@ -102,12 +102,12 @@ pub struct Ack {
     pub keys_version: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seen: Vec<Seen>,
-    /// This instance accepts nothing any more.
+    /// This instance no longer accepts anything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
 }
 
-/// A grant whose token was accepted.
+/// A grant and a device of which a token was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     pub grant_id: String,
@@ -127,7 +127,7 @@ pub struct Acknowledged {
     pub max_staleness: u64,
 }
 
-/// Where a stream stands: the `id` of an event, `incarnation.sequence`.
+/// A position in a stream. As the `id` of an event: `incarnation.sequence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub incarnation: u64,
@@ -135,7 +135,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// `None` unless `text` is two decimal numbers with a dot between.
+    /// `None` unless `text` is two decimal numbers with a dot between them.
     pub fn parse(text: &str) -> Option<Self> {
         let number = |part: &str| -> Option<u64> {
             part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())?

@@ -1,11 +1,11 @@
-//! Numbers that look random and follow from a seed.
+//! Pseudo-random numbers from a seed.
 
 /// SplitMix64.
 #[derive(Clone)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// For the input `number` of a run: it is the same whatever came before it.
+    /// For the input `number` of a run. It does not depend on earlier inputs.
     pub fn of(seed: u64, number: u64) -> Self {
         let mut chance = Self(seed);
         let start = chance.number();
@@ -20,7 +20,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `end`.
+    /// A number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         (self.number() % end as u64) as usize
     }

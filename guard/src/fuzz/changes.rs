@@ -1,4 +1,4 @@
-//! What is changed about a header or claims before they are signed again.
+//! Changes of a header or of claims before they are signed again.
 
 use super::chance::Chance;
 use super::json::{Json, number, object, text};
@@ -119,7 +119,7 @@ fn set(of: &mut Json, name: &str, value: Json) {
     }
 }
 
-/// Makes a header what attackers make of it (RFC 8725 §2): one thing, and all the rest as it should be.
+/// Changes one thing of a header as attackers do (RFC 8725 §2). All else is as it should be.
 pub fn attack_header(header: &mut Json, chance: &mut Chance) {
     match chance.below(4) {
         0 => {
@@ -148,7 +148,7 @@ pub fn attack_header(header: &mut Json, chance: &mut Chance) {
     }
 }
 
-/// Brings a claim to the edge of what it may be, or a step beyond.
+/// Sets a claim to a limit of what it may be, or one beyond it.
 pub fn move_to_edge(claims: &mut Json, chance: &mut Chance) {
     let edge = |chance: &mut Chance, edges: &[u64]| *chance.pick(edges) + chance.below(3) as u64 - 1;
     match chance.below(4) {

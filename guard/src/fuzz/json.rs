@@ -1,5 +1,4 @@
-//! A second JSON reader, which shares nothing with the first: the oracle's. And a writer that writes one value in many
-//! ways.
+//! The oracle's JSON reader, which shares no code with the guard's. And a writer that writes one value in many ways.
 
 use super::chance::Chance;
 
@@ -49,7 +48,7 @@ const TEXTS: &[&str] = &[
     "https://api.example",
 ];
 
-/// JSON as it is written: numbers as text, members in order, twins included.
+/// JSON as it is written: numbers as text, members in order, duplicates included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
     Null,
@@ -171,7 +170,7 @@ impl Reader<'_> {
             units.extend(str::from_utf8(&self.rest[..plain]).ok()?.encode_utf16());
             self.rest = &self.rest[plain..];
             if self.takes(b"\"") {
-                // Half a surrogate pair is no character.
+                // Half of a surrogate pair is not a character.
                 return String::from_utf16(&units).ok();
             }
             if !self.takes(b"\\") {
@@ -205,7 +204,7 @@ impl Json {
         }
     }
 
-    /// The first of that name.
+    /// The first member with this name.
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.members().iter().find(|member| member.0 == name).map(|member| &member.1)
     }
@@ -217,7 +216,7 @@ impl Json {
         }
     }
 
-    /// Digits alone, below `end`.
+    /// A number of only digits, below `end`.
     pub fn integer(&self, name: &str, end: u128) -> Option<u64> {
         let Self::Number(text) = self.get(name)? else { return None };
         let is_plain = text.len() < 30 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -225,7 +224,7 @@ impl Json {
         u64::try_from(number).ok()
     }
 
-    /// Whether two members of an object have one name, at any depth.
+    /// Whether two members of an object have the same name, at any depth.
     pub fn has_twins(&self) -> bool {
         match self {
             Self::List(items) => items.iter().any(Self::has_twins),
@@ -275,7 +274,7 @@ impl Json {
         }
     }
 
-    /// As text, with blanks and escapes wherever chance wants them.
+    /// As text, with blanks and escapes at random places.
     pub fn write(&self, chance: &mut Chance, out: &mut String) {
         let is_noisy = chance.once_in(8);
         self.write_with(chance, is_noisy, out);

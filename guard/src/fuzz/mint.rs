@@ -1,4 +1,4 @@
-//! Keys that sign, and what forgers make of their signatures.
+//! Keys that sign, and what forgers do with their signatures.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::wire;
 
-/// The server's keys, and a stranger's, who gives his the same names.
+/// The server's keys, and a stranger's keys, which claim the same names.
 pub struct Mint {
     pub ed: Ed25519KeyPair,
     pub ec: EcdsaKeyPair,
@@ -72,7 +72,8 @@ pub fn less(from: &[u8; 32], number: &[u8]) -> Vec<u8> {
     result
 }
 
-/// The same number to whoever forgets to check its range, little-endian (RFC 8032 §5.1.7).
+/// `number` plus the group order, little-endian: the same number for a reader that does not check its range (RFC 8032
+/// §5.1.7).
 pub fn plus_order(number: &[u8]) -> Vec<u8> {
     let mut carry = 0;
     let add = |(one, other): (&u8, &u8)| {
@@ -83,7 +84,7 @@ pub fn plus_order(number: &[u8]) -> Vec<u8> {
     number.iter().zip(&ED25519_ORDER).map(add).collect()
 }
 
-/// Two integers as ASN.1 has them, which is how others write ECDSA.
+/// The two integers of an ECDSA signature in ASN.1, as other formats write them.
 pub fn der(signature: &[u8]) -> Vec<u8> {
     let integer = |number: &[u8]| [&[2, 33, 0][..], number].concat();
     let body = [integer(&signature[..32]), integer(&signature[32..])].concat();

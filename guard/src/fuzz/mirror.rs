@@ -1,4 +1,4 @@
-//! A second reader of the feed, by `docs/feed.md`: it reads whole texts where the guard's takes pieces.
+//! A second reader of the feed, written after `docs/feed.md`. It reads whole texts; the guard's reader takes pieces.
 
 use super::json::{self, Json};
 use super::oracle::Dead;
@@ -7,7 +7,7 @@ use crate::wire::{Entry, Subject};
 
 const MAX_EVENT: usize = 256 * 1024;
 
-/// Where a guard has to stand.
+/// The state that a guard must have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirror {
     /// Incarnation and sequence.
@@ -20,7 +20,7 @@ pub struct Mirror {
     pub fresh_until: u64,
 }
 
-/// What can't be told from the documentation, because no server says such things: members twice, say.
+/// The documentation does not say what to do, because no server sends such things, for example duplicate members.
 #[derive(Debug)]
 pub struct Unsure;
 
@@ -42,7 +42,7 @@ impl Mirror {
         !self.is_unreadable && self.now < self.fresh_until
     }
 
-    /// Whether the snapshot took the place of everything.
+    /// Whether the snapshot replaced everything.
     pub fn snapshot(&mut self, bytes: &[u8]) -> Result<bool, Unsure> {
         let said = match object(bytes)? {
             Some(said) => said,
@@ -95,7 +95,7 @@ impl Mirror {
         false
     }
 
-    /// One connection's bytes.
+    /// Reads the bytes of one connection.
     pub fn stream(&mut self, bytes: &[u8]) -> Result<Heard, Unsure> {
         let (events, is_whole) = events(bytes);
         for (name, id, data) in events {
@@ -129,7 +129,7 @@ impl Mirror {
         Ok(Heard::All)
     }
 
-    /// The answer to an acknowledgement that was sent at `sent`, where `told` stood.
+    /// Takes the answer to an acknowledgement that was sent at `sent`, when the state was `told`.
     pub fn confirm(&mut self, sent: u64, told: &Self, answer: &[u8]) -> Result<(), Unsure> {
         let said = match json::parse(answer) {
             Some(Json::List(_)) => return Err(Unsure),
@@ -149,7 +149,7 @@ impl Mirror {
         if is_ours && is_nothing_undone && is_nothing_missing && !self.is_unreadable {
             self.fresh_until = sent.saturating_add(staleness);
         }
-        // So short that the time which this test takes would count.
+        // A time so short that the duration of this test would matter.
         if (1..5).contains(&staleness) { Err(Unsure) } else { Ok(()) }
     }
 }
@@ -159,7 +159,7 @@ fn object(bytes: &[u8]) -> Result<Option<Json>, Unsure> {
     match json::parse(bytes) {
         Some(value) if value.has_twins() || value.is_extreme() => Err(Unsure),
         Some(value @ Json::Object(_)) => Ok(Some(value)),
-        // What is skipped is not decoded, so that half a character in it goes unnoticed.
+        // The guard's reader does not decode what it skips, so it does not notice half of a character there.
         None if str::from_utf8(bytes).is_err() || has_surrogate(bytes) => Err(Unsure),
         _ => Ok(None),
     }
@@ -244,7 +244,7 @@ fn position(text: &str) -> Option<(u64, u64)> {
     Some((number(incarnation)?, number(sequence)?))
 }
 
-/// `None` if there are none that can be read; else whether two have one name.
+/// `None` if the keys can't be read; otherwise whether two have the same `kid`.
 fn keys(said: &Json) -> Result<Option<bool>, Unsure> {
     let Some(Json::List(keys)) = said.get("keys") else { return Ok(None) };
     let mut kids = Vec::new();
@@ -278,7 +278,7 @@ fn entry(said: &Json) -> Result<Option<Entry>, Unsure> {
         Some("server") => generation().map(|generation| Subject::Server { generation }),
         _ => None,
     };
-    // Numbers that stand for the kind, and the like, are for nobody to guess.
+    // The documentation does not say what a `kind` of another type means.
     if matches!(said.get("kind"), Some(Json::Number(_) | Json::Object(_) | Json::List(_))) {
         return Err(Unsure);
     }

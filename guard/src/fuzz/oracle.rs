@@ -1,4 +1,4 @@
-//! What a token deserves, by `docs/feed.md` and RFC 9068, read by other means than the guard's.
+//! Whether a token is to be accepted by `docs/feed.md` and RFC 9068. It is read in another way than by the guard.
 
 use std::collections::BTreeMap;
 
@@ -45,17 +45,17 @@ impl Dead {
     }
 }
 
-/// Whose signature a token carries, as whoever made it knows.
+/// Who signed a token, as its maker knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signed {
-    /// That of the key of this `kid`, over this very text.
+    /// The key with this `kid` signed exactly this text.
     By(&'static str),
-    /// As before, but written in the other way in which ECDSA can write it.
+    /// The same, but with the other one of the two values that an ECDSA signature can have.
     Twisted(&'static str),
     Nobody,
 }
 
-/// The moment and the place.
+/// Who checks the token, and when.
 pub struct Here<'a> {
     pub issuer: &'a str,
     pub audience: &'a str,
@@ -67,12 +67,12 @@ pub struct Here<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Accept(Claims),
-    /// Good, but so odd that a reader may give up on it.
+    /// Good, but so unusual that a reader may refuse it.
     Either(Claims),
     Refuse(&'static str),
 }
 
-/// Base64url (RFC 4648 §5) without padding; `None` unless it is the one text for its bytes.
+/// Base64url (RFC 4648 §5) without padding. `None` unless it is the canonical text for its bytes.
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
     for character in text.bytes() {
@@ -190,7 +190,7 @@ fn read_claims(said: &Json, here: &Here<'_>) -> Result<Claims, &'static str> {
     if here.dead.covers(&claims) { Err("revoked") } else { Ok(claims) }
 }
 
-/// Whether an opaque token's checksum fits: CRC-32 bit by bit, in base 62.
+/// Whether an opaque token's checksum is right: CRC-32 bit by bit, in base 62.
 pub fn is_opaque(token: &str) -> bool {
     let is_plain = token.len() == 56 && token[7..].bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !is_plain {

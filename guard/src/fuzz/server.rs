@@ -1,4 +1,4 @@
-//! The server that a guard follows: what it has revoked, and what it says of that.
+//! The server that a guard follows: what it has revoked, and what it sends about that.
 
 use super::chance::Chance;
 use super::mint::Mint;
@@ -16,7 +16,7 @@ pub enum Line {
     Keys(u64),
 }
 
-/// What is true.
+/// The true state.
 pub struct Server {
     incarnation: u64,
     through: u64,
@@ -47,7 +47,7 @@ impl Server {
             return;
         }
         if chance.once_in(40) {
-            // A backup came back: a new history, in which everything earlier is dead by the server's generation.
+            // A backup was restored: a new history, in which everything earlier is dead by the server's generation.
             self.incarnation += 1;
             self.generation += 1;
             self.lines.clear();
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// All that stands after `from`, as the server sends it.
+    /// All lines after `from`, as the server sends them.
     pub fn after(&self, from: wire::Position) -> Vec<Line> {
         let is_new = |line: &&Line| match line {
             Line::Entry { sequence, .. } => *sequence > from.sequence,

@@ -1,5 +1,5 @@
-//! A server, a guard and what may happen between them: snapshots, streams and acknowledgements that are lost, cut,
-//! repeated, reordered, held back or garbled.
+//! A server, a guard and what can happen between them: snapshots, streams and acknowledgements are lost, cut, repeated,
+//! reordered, held back or garbled.
 
 use super::chance::Chance;
 use super::json::{self, Json, number, object, text};
@@ -18,7 +18,7 @@ use crate::shared::Shared;
 use crate::sse::{Decoder, Item};
 use crate::wire::{self, Subject};
 
-/// Four lines of the greatest length, in buffers that double.
+/// Four lines of the greatest length, in buffers that grow by doubling.
 const MOST_HELD: usize = 2 * 1024 * 1024;
 
 /// A guard, its mirror, and tokens of all sorts.
@@ -30,15 +30,15 @@ pub struct Streams<'a> {
     tokens: Vec<(Claims, Marks)>,
 }
 
-/// What an input has come to.
+/// The state of an input while it runs.
 struct Play {
     server: Server,
     mirror: Mirror,
     /// What was dead when the server answered the acknowledgement that last made the guard fresh, and its generation.
     known: (Dead, u64),
-    /// Bytes were changed on the way, and may have said another thing since: nothing but the mirror can tell.
+    /// Bytes were changed on the way, so the guard may know something untrue. Only the mirror can tell.
     is_lied_to: bool,
-    /// Earlier snapshots and streams, which some proxy has kept.
+    /// Earlier snapshots and streams, as a proxy may have kept them.
     kept: Vec<Vec<u8>>,
 }
 
@@ -58,11 +58,11 @@ impl<'a> Streams<'a> {
         Self { mint, keys, shared, tokens }
     }
 
-    /// One input: some minutes in the life of a guard, in an incarnation of its own.
+    /// One input: some minutes in the life of a guard, in its own incarnation.
     pub fn try_one(&mut self, input: u64, chance: &mut Chance, tally: &mut Tally) {
         let held = self.shared.state.progress().position;
         if held.is_some_and(|held| held.incarnation >= (input + 1) * 100) {
-            // A garbled number led it far ahead, from where it takes nothing older.
+            // A garbled number moved it far ahead, so it would refuse this input as older.
             *self = Self::new(self.mint);
         }
         let mut play = Play {
@@ -73,7 +73,7 @@ impl<'a> Streams<'a> {
             kept: Vec::new(),
         };
         (0..chance.below(6)).for_each(|_| play.server.acts(chance));
-        // Whatever the input before has left, it was not fresh.
+        // The guard must not be fresh from the last input.
         self.shared.state.distrust();
         let first = play.server.snapshot(self.mint);
         assert_eq!(play.mirror.snapshot(&serde_json::to_vec(&first).unwrap()).ok(), Some(true));
@@ -92,7 +92,7 @@ impl<'a> Streams<'a> {
             };
             if let Err(Unsure) = done {
                 tally.count("unsure");
-                // Whatever became of that, it ends here.
+                // The input ends here, with any result.
                 self.shared.state.distrust();
                 return;
             }
@@ -142,7 +142,7 @@ impl<'a> Streams<'a> {
         let taken = feed::accept_snapshot(&self.shared, parse(&bytes));
         assert_eq!(taken.is_ok(), is_taken, "{:?}: {}", taken, String::from_utf8_lossy(&bytes));
         if is_taken {
-            // An honest one ends every lie.
+            // A true snapshot replaces all that was untrue.
             play.is_lied_to = !is_honest || play.is_lied_to && play.kept.last() != Some(&bytes);
         }
         tally.count(if is_taken { "snapshot taken" } else { "snapshot refused" });
@@ -171,7 +171,7 @@ impl<'a> Streams<'a> {
                 play.is_lied_to = true;
             }
             3 if !play.kept.is_empty() => {
-                // What another connection carried ends up in this one.
+                // Bytes of another connection end up in this one.
                 let other = chance.pick(&play.kept).clone();
                 let at = chance.below(bytes.len() + 1);
                 drop(bytes.splice(at.., other));
@@ -195,7 +195,7 @@ impl<'a> Streams<'a> {
         Ok(())
     }
 
-    /// Lets the guard hear `bytes` in pieces, which must not matter.
+    /// Gives the guard `bytes` in pieces. The size of the pieces must not matter.
     fn hear(&self, bytes: &[u8], chance: &mut Chance) -> Result<(), StreamEnd> {
         let (mut decoder, mut whole) = (Decoder::default(), Vec::new());
         let ended = decoder.push(bytes, &mut whole);
@@ -225,7 +225,7 @@ impl<'a> Streams<'a> {
         let state = &self.shared.state;
         let (told, told_mirror) = (state.progress(), play.mirror.clone());
         let sent = state.clock().boot();
-        // Before the question arrives, and while the answer is on its way, everything goes on.
+        // The server may revoke things before the question arrives and while the answer is on its way.
         (0..chance.below(4) / 3).for_each(|_| play.server.acts(chance));
         let (mut answer, known) = (play.server.answer(), (play.server.dead.clone(), play.server.generation));
         (0..chance.below(4) / 3).for_each(|_| play.server.acts(chance));
@@ -252,7 +252,7 @@ impl<'a> Streams<'a> {
         Ok(())
     }
 
-    /// Writes an event. Says whether it isn't what the server would have sent.
+    /// Writes an event. Returns whether it differs from what the server would have sent.
     fn render(&self, line: &Line, ending: &str, chance: &mut Chance, out: &mut Vec<u8>) -> bool {
         let (name, id, mut data) = match line {
             Line::Entry { incarnation, sequence, prev, entry } => {
@@ -267,7 +267,7 @@ impl<'a> Streams<'a> {
             }
         };
         if let (true, Json::Object(members)) = (chance.once_in(8), &mut data) {
-            // Unknown members are ignored, and order says nothing.
+            // Unknown members are ignored, and the order does not matter.
             members.insert(chance.below(members.len() + 1), ("new".to_owned(), text("x")));
             let other = chance.below(members.len());
             members.swap(0, other);
@@ -327,7 +327,7 @@ fn lose_or_reorder(lines: &mut Vec<Line>, chance: &mut Chance) {
     }
 }
 
-/// Makes an event that no reader of this version can read, or that says something else.
+/// Changes an event so that a reader of this version can't read it, or reads something else.
 fn spoil(data: &mut Json, chance: &mut Chance) {
     let Json::Object(members) = data else { return };
     let at = chance.below(members.len());
@@ -338,7 +338,7 @@ fn spoil(data: &mut Json, chance: &mut Chance) {
     }
 }
 
-/// More than a reader may hold.
+/// Adds more than a reader may hold.
 fn flood(bytes: &mut Vec<u8>, chance: &mut Chance) {
     let many = chance.below(600_000);
     let start = *chance.pick(&["data: ", "event: ", "id: ", ":", "", "foo: "]);

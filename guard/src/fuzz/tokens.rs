@@ -1,4 +1,4 @@
-//! Tokens: good ones, good ones that were changed and signed again, forgeries and rubbish.
+//! Tokens: good ones, good ones that were changed and signed again, forgeries and garbage.
 
 use aws_lc_rs::signature::KeyPair as _;
 use aws_lc_rs::{digest, hmac};
@@ -24,7 +24,7 @@ struct Input {
     signed: Signed,
 }
 
-/// A guard with some things dead, and the oracle's copy of these.
+/// A guard that knows some revocations, and the oracle's copy of them.
 pub struct Tokens<'a> {
     mint: &'a Mint,
     shared: Shared,
@@ -64,7 +64,7 @@ impl<'a> Tokens<'a> {
         Self { mint, shared, dead }
     }
 
-    /// One input: whatever it is, the guard and the oracle agree on it.
+    /// One input. The guard and the oracle must agree on it.
     pub fn try_one(&self, chance: &mut Chance, tally: &mut Tally) {
         let input = self.draw(chance);
         let is_stale = chance.once_in(64);
@@ -87,7 +87,7 @@ impl<'a> Tokens<'a> {
             (Verdict::Either(_) | Verdict::Refuse(_), Err(_)) => true,
             (Verdict::Accept(_), Err(_)) | (Verdict::Refuse(_), Ok(_)) => false,
         };
-        // A second may have ended between the two.
+        // The second may have changed between the two readings of the clock.
         let verdicts = [weighed(before), weighed(after)];
         let says =
             || format!("guard: {judged:?}\noracle: {verdicts:?}\n{:?}: {:?}", input.signed, input.token);
@@ -119,7 +119,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Header and claims changed at will, then signed by the right key: nothing but the reading of it stands in the way.
+    /// Header and claims are changed at random, then signed with the right key. So only reading them can find the
+    /// fault.
     fn signed_again(&self, chance: &mut Chance) -> Input {
         let kid = *chance.pick(&["ed", "ec"]);
         let (mut header, mut claims) = (header(kid), claims(chance));
@@ -214,7 +215,7 @@ fn header(kid: &str) -> Json {
     object(vec![("typ", text("at+jwt")), ("alg", text(alg)), ("kid", text(kid))])
 }
 
-/// What the server may say. Some of it is dead.
+/// Claims as the server may sign them. Some of these tokens are dead.
 fn claims(chance: &mut Chance) -> Json {
     let mut one_of = |kind: &str| text(format!("{kind}_{}", 1 + chance.below(4)));
     let (client, user, grant, family, token) =
@@ -246,7 +247,7 @@ fn claims(chance: &mut Chance) -> Json {
     object(members)
 }
 
-/// An object as a part of a token: mostly as it should be written.
+/// An object as a part of a token. Usually written as it should be.
 fn part(value: &Json, chance: &mut Chance) -> String {
     let mut written = String::new();
     value.write(chance, &mut written);
@@ -259,7 +260,7 @@ fn part(value: &Json, chance: &mut Chance) -> String {
         0 => URL_SAFE.encode(&bytes),
         1 => STANDARD.encode(&bytes),
         2 => {
-            // The same bytes with a bit that nobody decodes, where there is one.
+            // The same bytes with a changed bit that is not decoded, if there is one.
             let mut other = plain.into_bytes();
             if let (true, Some(last)) = (other.len() % 4 > 1, other.last_mut()) {
                 *last = if last.is_ascii_digit() { b'_' } else { *last + 1 };
