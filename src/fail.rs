@@ -5,8 +5,8 @@
 #[cfg(not(feature = "fail-points"))]
 pub const fn point(_label: &str) {}
 
-/// Ends this process by SIGKILL if the file that `RESCIND_FAIL_POINT` names contains `label`, or `label:n` and the
-/// point is passed for the n-th time.
+/// Ends this process by SIGKILL if the content of the file that `RESCIND_FAIL_POINT` names is `label`, or `label:n` and
+/// the point is passed for the n-th time.
 ///
 /// It is a file so that a running server can be armed for the one request that is to fail.
 #[cfg(feature = "fail-points")]
