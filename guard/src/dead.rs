@@ -219,6 +219,10 @@ impl Dead {
         Self { server_generation, shards: (0..SHARDS).map(|_| HashTable::new()).collect(), swept: 0 }
     }
 
+    pub const fn server_generation(&self) -> u64 {
+        self.server_generation
+    }
+
     pub fn len(&self) -> usize {
         self.shards.iter().map(HashTable::len).sum()
     }

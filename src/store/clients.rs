@@ -70,9 +70,6 @@ const SECRET_ROWS: &str = "SELECT id, created_at, expires_at FROM client_secrets
 const BAN_DOMAIN: &str =
     "INSERT INTO banned_domains (domain, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const IS_BANNED: &str = "SELECT 1 FROM banned_domains WHERE domain = ?1";
-/// The generations that a client's own token is stamped with.
-const TERMS: &str = "SELECT s.generation, c.generation FROM server AS s, clients AS c \
-    WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active'";
 const OWNS_ANY: &str =
     "SELECT 1 FROM clients WHERE owner_id = ?1 AND status IN ('active', 'suspended') LIMIT 1";
 const ACTIVE_OF_OWNER: &str = "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id";
@@ -212,13 +209,12 @@ impl Store {
         Ok(read)
     }
 
-    /// The generations that a client's own token is stamped with. `None` if the client may not act. One statement does
-    /// both.
-    pub fn client_generations(&self, client: &ClientId) -> Result<Option<Generations>> {
-        let generations = |row: &rusqlite::Row<'_>| {
-            Ok(Generations { server: row.get(0)?, client: row.get(1)?, user: None })
-        };
-        self.lookup(|c| c.one(TERMS, [client], generations))
+    /// The generations that a client's own token is stamped with. `None` if the client may not act. A revocation that is
+    /// being committed meanwhile ends the token: it has the generation from before.
+    pub fn client_generations(&self, id: &ClientId, now: Timestamp) -> Result<Option<Generations>> {
+        let client = self.client_and_secrets(id, now)?.filter(|client| client.status.is_active());
+        let server = self.published().dead.server_generation();
+        Ok(client.map(|client| Generations { server, client: client.generation, user: None }))
     }
 
     /// What changed in a client's registration after `since`, oldest first.

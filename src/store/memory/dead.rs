@@ -133,6 +133,10 @@ impl DeadSet {
         }
     }
 
+    pub(in crate::store) fn server_generation(&self) -> i64 {
+        self.dead.read().unwrap_or_else(PoisonError::into_inner).server_generation().cast_signed()
+    }
+
     pub(in crate::store) fn expired(&self, through: Timestamp) {
         self.expired_through.fetch_max(through.millis(), Ordering::SeqCst);
     }
