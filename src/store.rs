@@ -55,7 +55,7 @@ use crate::thread::Each;
 use clients::CachedClients;
 use memory::access_tokens::AccessTokenCache;
 use memory::effects::Published;
-use memory::kept::Kept;
+use memory::versioned::Versioned;
 use resource_servers::Registered;
 use sqlite::lookup::Lookups;
 pub use sqlite::writer::Tx;
@@ -132,8 +132,8 @@ pub struct Store {
     writer: Writer,
     lookups: Arc<Lookups>,
     pages: SqlitePool,
-    registry: Arc<Each<Kept<Registered>>>,
-    cached_clients: Arc<Each<Kept<CachedClients>>>,
+    registry: Arc<Each<Versioned<Registered>>>,
+    cached_clients: Arc<Each<Versioned<CachedClients>>>,
     access_tokens: Arc<AccessTokenCache>,
     path: Arc<Path>,
     metrics: Arc<StoreMetrics>,

@@ -23,7 +23,7 @@ use crate::model::scope::Scope;
 use crate::model::secret::SuccessorSecret;
 use crate::service::audit;
 use crate::store::access_tokens::AccessTokenFacts;
-use crate::store::memory::kept::Kept;
+use crate::store::memory::versioned::Versioned;
 use crate::store::signing_keys::KeyRow;
 use crate::store::{self, Store, Tx};
 
@@ -82,8 +82,8 @@ impl Signing {
 pub struct Keys {
     file: Arc<std::path::Path>,
     settings: KeySettings,
-    signing: Arc<Kept<Signing>>,
-    reader: Arc<Kept<Reader>>,
+    signing: Arc<Versioned<Signing>>,
+    reader: Arc<Versioned<Reader>>,
     successors: Arc<OnceLock<SuccessorSecret>>,
 }
 

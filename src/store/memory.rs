@@ -3,4 +3,4 @@
 pub(super) mod access_tokens;
 pub(super) mod dead;
 pub(super) mod effects;
-pub mod kept;
+pub mod versioned;

@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The value, and the version that it was made from.
-pub struct Kept<T>(Mutex<Option<(u64, Arc<T>)>>);
+pub struct Versioned<T>(Mutex<Option<(u64, Arc<T>)>>);
 
-impl<T> Default for Kept<T> {
+impl<T> Default for Versioned<T> {
     fn default() -> Self {
         Self(Mutex::new(None))
     }
 }
 
-impl<T> Kept<T> {
+impl<T> Versioned<T> {
     /// The value for `version`, which the caller has read before this call.
     ///
     /// # Errors
