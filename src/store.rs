@@ -9,6 +9,7 @@
 pub mod access_tokens;
 pub mod audit;
 pub mod authorization_codes;
+pub mod banned_domains;
 pub mod client_lists;
 pub mod clients;
 pub mod columns;

@@ -123,6 +123,25 @@ fn max_staleness(value: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "has to be a number of seconds from 1 to 300".to_owned())
 }
 
+fn required_secret(reader: &mut Reader<'_>) -> Option<String> {
+    let read = reader.secret(&SECRET, secret)?;
+    if read.is_none() {
+        reader.fault(SECRET.name, "is not set, nor is RESCIND_GUARD_SECRET_FILE");
+    }
+    read
+}
+
+/// The server's address, and whether it may be one that others can listen to.
+fn private_server(reader: &mut Reader<'_>) -> (Option<Option<(String, Wire)>>, Option<bool>) {
+    let server = reader.read(&SERVER, server);
+    let plain_http = reader.choice(&PLAIN_HTTP, [("off", false), ("on", true)]);
+    if let (Some(Some((_, Wire::Open))), Some(false)) = (&server, plain_http) {
+        let wrong = "is http to another machine: use https, or set RESCIND_GUARD_PLAIN_HTTP to on";
+        reader.fault(SERVER.name, wrong);
+    }
+    (server, plain_http)
+}
+
 impl GuardConfig {
     /// Reads all settings through `get`, which returns `None` for a setting that is not set.
     ///
@@ -136,20 +155,9 @@ impl GuardConfig {
         let metrics_token = super::metrics_token(&mut reader);
         let issuer = super::issuer(&mut reader);
         let id = reader.read(&ID, id);
-        let secret = match reader.secret(&SECRET, secret) {
-            Some(None) => {
-                reader.fault(SECRET.name, "is not set, nor is RESCIND_GUARD_SECRET_FILE");
-                None
-            }
-            read => read.flatten(),
-        };
+        let secret = required_secret(&mut reader);
         let audience = reader.read(&AUDIENCE, audience);
-        let server = reader.read(&SERVER, server);
-        let plain_http = reader.choice(&PLAIN_HTTP, [("off", false), ("on", true)]);
-        if let (Some(Some((_, Wire::Open))), Some(false)) = (&server, plain_http) {
-            let wrong = "is http to another machine: use https, or set RESCIND_GUARD_PLAIN_HTTP to on";
-            reader.fault(SERVER.name, wrong);
-        }
+        let (server, plain_http) = private_server(&mut reader);
         let scopes = reader.read(&SCOPES, |value| {
             Scope::parse(value).ok_or_else(|| "has to hold scopes, separated by spaces".to_owned())
         });

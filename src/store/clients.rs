@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use rusqlite::params;
 
 use crate::clock::Timestamp;
-use crate::model::client::{Client, ClientField, ClientStatus, RedirectUri};
+use crate::model::client::{Client, ClientField, ClientStatus};
 use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
 use crate::model::stamp::Generations;
@@ -67,9 +67,6 @@ const EXPIRE_SECRETS: &str = "UPDATE client_secrets SET expires_at = ?2 WHERE cl
 const DELETE_SECRETS: &str = "DELETE FROM client_secrets WHERE client_id = ?1";
 const SECRET_ROWS: &str = "SELECT id, created_at, expires_at FROM client_secrets WHERE client_id = ?1 \
     AND (expires_at IS NULL OR expires_at > ?2) ORDER BY expires_at IS NULL DESC, expires_at DESC LIMIT 8";
-const BAN_DOMAIN: &str =
-    "INSERT INTO banned_domains (domain, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-const IS_BANNED: &str = "SELECT 1 FROM banned_domains WHERE domain = ?1";
 const OWNS_ANY: &str =
     "SELECT 1 FROM clients WHERE owner_id = ?1 AND status IN ('active', 'suspended') LIMIT 1";
 const ACTIVE_OF_OWNER: &str = "SELECT id FROM clients WHERE owner_id = ?1 AND status = 'active' ORDER BY id";
@@ -142,16 +139,6 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     })
 }
 
-fn is_banned(c: &rusqlite::Connection, uri: &RedirectUri) -> rusqlite::Result<bool> {
-    let mut statement = c.prepare_cached(IS_BANNED)?;
-    for domain in uri.bannable_domains() {
-        if statement.exists([domain])? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Reads both from one state of the database.
 fn client_and_secrets(
     c: &rusqlite::Connection,
@@ -179,11 +166,6 @@ impl Store {
     /// The same for any client. A drill's client never counts.
     pub fn any_had_jwts(&self, at: Timestamp, since: Timestamp) -> Result<bool> {
         self.lookup(|c| c.any(ANY_HAD_JWTS, [at, since]))
-    }
-
-    /// Whether the address leads to a domain that a banned app sent people to.
-    pub fn is_banned(&self, uri: &RedirectUri) -> Result<bool> {
-        self.lookup(|c| is_banned(c, uri))
     }
 
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
@@ -374,16 +356,6 @@ impl Tx<'_> {
         self.run(DELETE_SECRETS, [client])?;
         self.version_moves();
         Ok(())
-    }
-
-    pub fn ban_domain(&self, domain: &str, because_of: &ClientId, now: Timestamp) -> Result<()> {
-        self.run(BAN_DOMAIN, params![domain, because_of, now])?;
-        Ok(())
-    }
-
-    /// Whether the address leads to a domain that a banned app sent people to.
-    pub fn is_banned(&self, uri: &RedirectUri) -> Result<bool> {
-        Ok(is_banned(self.connection, uri)?)
     }
 
     pub fn active_clients_of(&self, owner: &UserId) -> Result<Vec<ClientId>> {
