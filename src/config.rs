@@ -94,12 +94,12 @@ impl Issuer {
         let secure = match url.scheme() {
             "https" => Transport::Https,
             "http" if is_loopback(&url) || url.host_str() == Some("localhost") => Transport::Http,
-            "http" => return Err("may use http on a loopback address alone"),
+            "http" => return Err("may use http only on a loopback address"),
             _ => return Err("has to begin with https://"),
         };
         // Clients compare it byte by byte (RFC 8414 §3.3), so only the normal form of a URL is accepted.
         if url.origin().ascii_serialization() != text {
-            return Err("may hold scheme, host and port alone: no path, no slash at the end");
+            return Err("may hold only scheme, host and port: no path, no slash at the end");
         }
         Ok(Self { text: text.to_owned(), secure })
     }
@@ -372,6 +372,6 @@ mod tests {
     #[test]
     fn the_settings_page_is_up_to_date() {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/settings.md")).unwrap();
-        assert_eq!(page, Config::documentation(), "write docs/settings.md anew: rescind settings");
+        assert_eq!(page, Config::documentation(), "write docs/settings.md again: rescind settings");
     }
 }

@@ -314,7 +314,7 @@ impl Reading {
         text.gauge("rescind_drill_timestamp_seconds", "When the last drill ended.", at);
         text.gauge("rescind_drill_passed", "Whether it passed.", u8::from(drill.p99.is_some()));
         if let Some(p99) = drill.p99 {
-            let help = "In 99 of 100 of its rounds: from a revocation's answer to refusal, at the most.";
+            let help = "99th percentile of its rounds, from a revocation's answer to the refusal.";
             text.gauge("rescind_drill_p99_seconds", help, p99.as_secs_f64());
         }
     }

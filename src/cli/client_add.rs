@@ -87,7 +87,7 @@ impl ClientAdd {
             return Err(Failure::usage(missing.to_owned()));
         }
         if grant_types.allow(GrantType::ClientCredentials) && kind == ClientKind::Public {
-            let unfit = "--grant-type client_credentials is for confidential clients alone";
+            let unfit = "--grant-type client_credentials is only for confidential clients";
             return Err(Failure::usage(unfit.to_owned()));
         }
         Ok(grant_types)

@@ -16,7 +16,7 @@ use crate::service::revoke::{self, Authority, Token, TokenRevocation};
 #[derive(Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeCommand {
-    /// All tokens of an app; the app goes on and has to ask its users anew
+    /// All tokens of an app; the app stays registered and has to ask its users again
     Client {
         id: String,
         #[command(flatten)]
@@ -48,7 +48,7 @@ impl RevokeCommand {
     pub fn complete(&mut self) -> Result<(), Failure> {
         let Self::Token { from, token } = self else { return Ok(()) };
         if from != "-" {
-            return Err(Failure::usage("a token is read from standard input alone: give `-`".to_owned()));
+            return Err(Failure::usage("a token is read only from standard input: give `-`".to_owned()));
         }
         *token = line_from_stdin()?;
         Ok(())

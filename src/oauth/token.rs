@@ -149,7 +149,7 @@ fn refresh_request(form: &Params) -> Result<RefreshRequest, Error> {
 fn client_scope(form: &Params, client: &Client, scopes: &Scopes) -> Result<Scope, Error> {
     if client.kind == ClientKind::Public {
         // Only for confidential clients (RFC 6749 §4.4).
-        return Err(Error::new(Code::UnauthorizedClient, "grant_type: for confidential clients alone"));
+        return Err(Error::new(Code::UnauthorizedClient, "grant_type: only for confidential clients"));
     }
     permitted_scope(asked_scope(form)?, client, scopes)
 }
