@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::thread::Each;
+use crate::thread::PerThread;
 
 pub use text::Text;
 
@@ -87,7 +87,7 @@ pub struct Requests {
     /// Path and method of each series.
     labels: Vec<(&'static str, &'static str)>,
     /// The series of each thread.
-    counted: Each<Box<[Series]>>,
+    counted: PerThread<Box<[Series]>>,
     /// The places of a path's series: GET, POST, any other method.
     by_path: HashMap<&'static str, [usize; 3]>,
 }
@@ -103,7 +103,7 @@ impl Requests {
                 [first, first + 1, first + 2]
             });
         }
-        let counted = Each::new(|| labels.iter().map(|_| Series::default()).collect());
+        let counted = PerThread::new(|| labels.iter().map(|_| Series::default()).collect());
         Self { labels, counted, by_path }
     }
 

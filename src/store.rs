@@ -51,7 +51,7 @@ use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
 use crate::model::by::By;
-use crate::thread::Each;
+use crate::thread::PerThread;
 
 use clients::CachedClients;
 use memory::access_tokens::AccessTokenCache;
@@ -133,8 +133,8 @@ pub struct Store {
     writer: Writer,
     lookups: Arc<Lookups>,
     pages: SqlitePool,
-    registry: Arc<Each<Versioned<Registered>>>,
-    cached_clients: Arc<Each<Versioned<CachedClients>>>,
+    registry: Arc<PerThread<Versioned<Registered>>>,
+    cached_clients: Arc<PerThread<Versioned<CachedClients>>>,
     access_tokens: Arc<AccessTokenCache>,
     path: Arc<Path>,
     metrics: Arc<StoreMetrics>,

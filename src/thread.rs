@@ -20,17 +20,17 @@ pub fn number() -> usize {
 
 /// A value for each thread. If there are fewer values than threads, several threads share one.
 #[derive(Debug)]
-pub struct Each<T>(Box<[Apart<T>]>);
+pub struct PerThread<T>(Box<[Padded<T>]>);
 
 /// A value with nothing else in its cache line, nor in the next one, which processors fetch with it.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Apart<T>(T);
+struct Padded<T>(T);
 
-impl<T> Each<T> {
+impl<T> PerThread<T> {
     /// One value for each thread.
     pub fn new(mut make: impl FnMut() -> T) -> Self {
-        Self((0..count().get()).map(|_| Apart(make())).collect())
+        Self((0..count().get()).map(|_| Padded(make())).collect())
     }
 
     /// This many values.
@@ -38,7 +38,7 @@ impl<T> Each<T> {
     /// # Errors
     /// The error of the first value that could not be made.
     pub fn several<E>(many: NonZeroUsize, mut make: impl FnMut() -> Result<T, E>) -> Result<Self, E> {
-        (0..many.get()).map(|_| make().map(Apart)).collect::<Result<_, E>>().map(Self)
+        (0..many.get()).map(|_| make().map(Padded)).collect::<Result<_, E>>().map(Self)
     }
 
     /// The value of this thread.
@@ -51,7 +51,7 @@ impl<T> Each<T> {
     }
 }
 
-impl<T: Default> Default for Each<T> {
+impl<T: Default> Default for PerThread<T> {
     fn default() -> Self {
         Self::new(T::default)
     }
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn each_thread_has_its_own_and_shares_it_where_there_are_fewer() {
         let mut made = 0..;
-        let each = Each::several(NonZeroUsize::new(3).unwrap(), || made.next().ok_or(())).unwrap();
+        let each = PerThread::several(NonZeroUsize::new(3).unwrap(), || made.next().ok_or(())).unwrap();
         assert_eq!(each.own(), &0);
         for (number, own) in [(1, 1), (2, 2), (3, 0), (5, 2)] {
             std::thread::scope(|scope| {

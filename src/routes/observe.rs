@@ -118,7 +118,7 @@ mod tests {
     use crate::metrics::{FeedMetrics, Reading, Requests, StoreMetrics};
 
     #[tokio::test]
-    async fn who_made_a_handler_panic_gets_an_answer() {
+    async fn a_caller_whose_handler_panics_gets_an_answer() {
         async fn panics() -> &'static str {
             panic!("a fault in a handler")
         }

@@ -78,7 +78,7 @@ pub enum Basis {
     /// The user has just approved, on a page that showed this.
     Approved(ConsentState),
     /// The user approved earlier, and nothing has changed since.
-    Standing,
+    EarlierConsent,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +169,7 @@ fn consented_grant(
     let Authorization { client, user, scope, .. } = authorization;
     let open = tx.open_grant(client, user)?;
     match basis {
-        Basis::Standing => {
+        Basis::EarlierConsent => {
             let grant = open.ok_or(Error::Ask)?;
             // When the user agreed, the app had another name or address, or its scopes had other descriptions.
             let has_changed = tx.client_has_changed(client, grant.authorized_at)?

@@ -124,7 +124,7 @@ pub enum Slice {
 
 /// What a purge still has to delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Left {
+pub struct Remaining {
     pub rows: i64,
     /// Whether there is more than was counted.
     pub is_more: bool,
@@ -139,8 +139,8 @@ impl Store {
         subject: SubjectKind,
         id: &str,
         generation: Option<i64>,
-    ) -> Result<Left> {
-        let mut left = Left::default();
+    ) -> Result<Remaining> {
+        let mut left = Remaining::default();
         let Purge::Running { mut step } = purge else { return Ok(left) };
         while step != PurgeStep::Done {
             for &count in step.counts(subject) {

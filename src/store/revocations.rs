@@ -166,7 +166,7 @@ impl Tx<'_> {
     fn dies(&self, subject: &Subject, is_whole: bool, at: Timestamp) {
         let subject = feed::subject(subject.kind(), subject.id().to_owned(), subject.generation());
         let death = self.dead.death(&subject);
-        let change = if is_whole { Change::DiedWhole(death, at) } else { Change::Died(death) };
+        let change = if is_whole { Change::DiedWithItsRows(death, at) } else { Change::Died(death) };
         self.effects.borrow_mut().dead.push(change);
     }
 }

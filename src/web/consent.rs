@@ -185,7 +185,7 @@ pub async fn ask(
     // Nobody waits for the answer to a HEAD request or a prefetch, so it carries no code.
     let may_pass = is_proven && is_visit(&method, &headers);
     if may_pass && stands(&app.store, &request.client.id, &signed_in.user.id, &request.scope)? {
-        match give(&app, &request, &signed_in, &headers, Basis::Standing).await {
+        match give(&app, &request, &signed_in, &headers, Basis::EarlierConsent).await {
             Ok(code) => return redirect(&request.answers.code(&code)),
             Err(AuthorizeError::Ask) => {}
             Err(error) => return refused(error, &uri),

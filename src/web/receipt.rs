@@ -15,7 +15,7 @@ use crate::model::confirmation::Confirmation;
 use crate::model::id::ReceiptId;
 use crate::model::purge::Purge;
 use crate::model::user::Role;
-use crate::store::purges::{DeletedRows, Left};
+use crate::store::purges::{DeletedRows, Remaining};
 use crate::store::receipts::LedgerRow;
 use crate::text::{t, t_with};
 use crate::web::error::{Error, Result};
@@ -28,7 +28,7 @@ use crate::web::session::SignedIn;
 /// A row of a receipt with the progress of its purge.
 pub struct Line {
     row: LedgerRow,
-    left: Left,
+    left: Remaining,
 }
 
 impl Line {

@@ -50,7 +50,7 @@ pub(in crate::store) enum Change {
     /// The purge will delete its rows.
     Died(Death),
     /// Its rows, if it had any, were deleted with the revocation.
-    DiedWhole(Death, Timestamp),
+    DiedWithItsRows(Death, Timestamp),
     Purged(Death, Timestamp),
 }
 
@@ -124,7 +124,7 @@ impl DeadSet {
                     dead.insert(death, Dead::FOREVER);
                     self.unpurged.fetch_add(1, Ordering::SeqCst);
                 }
-                Change::DiedWhole(death, at) => dead.insert(death, forgotten_after(at)),
+                Change::DiedWithItsRows(death, at) => dead.insert(death, forgotten_after(at)),
                 Change::Purged(death, at) => {
                     dead.keep_until(death, forgotten_after(at));
                     self.unpurged.fetch_sub(1, Ordering::SeqCst);
@@ -185,7 +185,7 @@ impl Tx<'_> {
     pub(in crate::store) fn is_dead(&self, stamp: &Stamp, grant_generation: Option<i64>) -> bool {
         let marks = self.dead.marks(stamp, grant_generation, None);
         let died = |change: &Change| match change {
-            Change::Died(death) | Change::DiedWhole(death, _) => marks.is_killed_by(*death),
+            Change::Died(death) | Change::DiedWithItsRows(death, _) => marks.is_killed_by(*death),
             Change::Purged(..) => false,
         };
         self.dead.covers(&marks) || self.effects.borrow().dead.iter().any(died)
@@ -256,7 +256,7 @@ mod tests {
             (Subject::User { id: user, generation: 7 }, false),
         ] {
             let dead = empty();
-            dead.apply(vec![Change::DiedWhole(dead.death(&subject), NOW)]);
+            dead.apply(vec![Change::DiedWithItsRows(dead.death(&subject), NOW)]);
             assert_eq!(covers(&dead, &stamp), is_covered, "{subject:?}");
         }
     }

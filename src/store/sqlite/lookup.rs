@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::metrics::StoreMetrics;
-use crate::thread::Each;
+use crate::thread::PerThread;
 
 use crate::store::{Result, Store};
 
@@ -16,7 +16,7 @@ const CACHE: i64 = 16 * 1024;
 
 /// A pool. Each thread takes its own member, or another one while its own is in use.
 pub(in crate::store) struct Pool<T> {
-    members: Each<Mutex<T>>,
+    members: PerThread<Mutex<T>>,
     metrics: Arc<StoreMetrics>,
 }
 
@@ -26,7 +26,7 @@ impl<T> Pool<T> {
         member: impl Fn() -> Result<T>,
         metrics: Arc<StoreMetrics>,
     ) -> Result<Self> {
-        Ok(Self { members: Each::several(many, || member().map(Mutex::new))?, metrics })
+        Ok(Self { members: PerThread::several(many, || member().map(Mutex::new))?, metrics })
     }
 
     pub(in crate::store) fn take(&self) -> MutexGuard<'_, T> {
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_finds_all_taken_waits_and_is_counted() {
+    fn a_caller_waits_when_all_connections_are_busy_and_the_wait_is_counted() {
         let metrics = Arc::<StoreMetrics>::default();
         let pool = Pool::open(CONNECTIONS, || Ok(()), metrics.clone()).unwrap();
         let taken: Vec<_> = (0..4).map(|_| pool.take()).collect();

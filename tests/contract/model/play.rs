@@ -359,7 +359,7 @@ impl Play {
         let Some(session) = self.session_for(user, c) else { return Ok(()) };
         let names = SCOPES[c / 64 % 4];
         let bits = u8::from(names.contains('a')) | u8::from(names.contains('b')) << 1;
-        let basis = page.map_or(Basis::Standing, |page| Basis::Approved(self.pages[page].clone()));
+        let basis = page.map_or(Basis::EarlierConsent, |page| Basis::Approved(self.pages[page].clone()));
         let (of, by) = (&self.clients[client], &self.users[user]);
         let given =
             self.world.authorize(of, by, &self.sessions[session], scope(names), basis, self.now()).await;
