@@ -222,6 +222,8 @@ async fn every_answer_that_is_described_is_given_and_no_other() {
     callers.call_everything().await;
     callers.api.posts(&Fields::new(&[("token", &tokens.access)])).await;
     callers.app.revokes(&tokens.refresh).await;
+    // A JWT for the client itself needs no database.
+    callers.app.presents_refresh(&tokens.refresh).await.is(503);
     callers.api.asks("/revocations/feed", Some(&callers.position)).await;
 
     let feed =
