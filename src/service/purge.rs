@@ -19,8 +19,13 @@ const BACK_OFF: Duration = Duration::from_secs(5);
 /// Purges as long as the server runs: at once after a revocation, and every few seconds.
 pub async fn run(store: Store, clock: Clock, refresh_grace: Duration) {
     let mut ledger = store.ledger_head();
+    let mut swept = Instant::now();
     loop {
-        store.sweep_dead(clock.now());
+        // By time, not after each revocation: introspection waits while the set is swept.
+        if swept.elapsed() >= SWEEP_EVERY {
+            store.sweep_dead(clock.now());
+            swept = Instant::now();
+        }
         if let Err(error) = catch_up(&store, &clock, refresh_grace).await {
             tracing::warn!(error = %error, "purge.failed");
             tokio::time::sleep(BACK_OFF).await;

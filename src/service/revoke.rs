@@ -236,8 +236,9 @@ pub async fn delete_client(store: &Store, client: ClientId, authority: Authority
             authority.check(tx, &client)?;
             let status = ClientStatus::Deleted { at: by.at };
             let deleted = act(tx, Act::ClientDeleted, Target::Client(&client, &status), by)?;
+            let deleted = deleted.ok_or(Error::NotFound)?;
             tx.delete_client_secrets(&client)?;
-            Ok(Some(deleted.ok_or(Error::NotFound)?))
+            Ok(Some(deleted))
         })
         .await
 }

@@ -12,6 +12,7 @@ use crate::thread::PerThread;
 use crate::store::{Result, Store};
 
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+/// The size of a connection's page cache, in KiB.
 const CACHE: i64 = 16 * 1024;
 
 /// A pool. Each thread takes its own member, or another one while its own is in use.
@@ -48,17 +49,17 @@ fn lock<T>(member: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(in crate::store) type Lookups = Pool<Connection>;
 
 pub(in crate::store) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<Lookups> {
-    Pool::open(CONNECTIONS, || open_reader(path, CACHE), metrics)
+    Pool::open(CONNECTIONS, || open_reader(path), metrics)
 }
 
-/// A connection that only reads. `cache` is the size of its page cache in KiB.
-pub(in crate::store) fn open_reader(path: &Path, cache: i64) -> Result<Connection> {
+/// A connection that only reads.
+fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_millis(100))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;")?;
-    connection.pragma_update(None, "cache_size", -cache)?;
+    connection.pragma_update(None, "cache_size", -CACHE)?;
     Ok(connection)
 }
 
