@@ -187,10 +187,10 @@ CREATE INDEX authorization_codes_by_expiry ON authorization_codes (expires_at);
 CREATE TABLE tokens (
     place             INTEGER PRIMARY KEY,
     digest            BLOB NOT NULL,
-    family            TEXT,
-    "grant"           TEXT,
-    client            TEXT NOT NULL,
-    user              TEXT,
+    family_id         TEXT,
+    grant_id          TEXT,
+    client_id         TEXT NOT NULL,
+    user_id           TEXT,
     server_generation INTEGER NOT NULL,
     client_generation INTEGER NOT NULL,
     user_generation   INTEGER,
@@ -203,7 +203,7 @@ CREATE TABLE tokens (
     superseded_at     INTEGER
 ) STRICT;
 CREATE INDEX tokens_by_expiry ON tokens (expires_at);
-CREATE INDEX tokens_of_clients ON tokens (client, client_generation) WHERE family IS NULL;
+CREATE INDEX tokens_of_clients ON tokens (client_id, client_generation) WHERE family_id IS NULL;
 
 -- JWTs that were revoked one by one, until no guard accepts them.
 CREATE TABLE revoked_tokens (

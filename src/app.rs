@@ -57,7 +57,9 @@ impl App {
     /// # Errors
     /// When the system gives no randomness.
     pub fn new(config: Config, store: Store, clock: Clock) -> Result<Self, HashError> {
-        let key_file = config.key_file.clone().unwrap_or_else(|| beside(store.path(), "key"));
+        let key_file = config.key_file.clone().or_else(|| store.path().map(|file| beside(file, "key")));
+        // With a database without a file, it has to be set.
+        let key_file = key_file.unwrap_or_default();
         Ok(Self(Arc::new(OfThread(Arc::new(Shared {
             keys: Keys::new(key_file, config.keys),
             guards: Guards::new(config.lives.jwt),

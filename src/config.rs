@@ -22,11 +22,11 @@ use reader::{Reader, settings};
 
 settings! {
     DATABASE_URL = "RESCIND_DATABASE_URL", "sqlite://rescind.db",
-        "The database file: `sqlite://` and a path, on a local disk. Created at the first start.";
+        "The database: `sqlite://` and the path of a file on a local disk, which is created at the first start; or `postgres://…`, a PostgreSQL database that several servers may share. `RESCIND_DATABASE_URL_FILE` names a file that holds it.";
     ISSUER = "RESCIND_ISSUER", "http://127.0.0.1:8080",
         "The address by which apps and users know this server: `https`, or `http` on loopback; no path.";
     KEY_FILE = "RESCIND_KEY_FILE", "",
-        "The file with which signing keys are encrypted: 32 random bytes, created at the first start. If not set, it is the database's name and `.key`.";
+        "The file with which signing keys are encrypted: 32 random bytes, created at the first start. If not set, it is the name of the database file and `.key`; with PostgreSQL it has to be set, and to be the same on all servers.";
     LISTEN = "RESCIND_LISTEN", "127.0.0.1:8080",
         "Address and port to listen on, unless a supervisor passes TCP sockets (`LISTEN_FDS`), which are all served. TLS ends at your proxy.";
     IDLE_TIMEOUT = "RESCIND_IDLE_TIMEOUT", "75",
@@ -116,7 +116,7 @@ impl Issuer {
 /// Everything that an operator can set.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub database: PathBuf,
+    pub database: Database,
     /// Beside the database if `None`.
     pub key_file: Option<PathBuf>,
     pub keys: KeySettings,
@@ -139,12 +139,32 @@ fn idle_timeout(reader: &mut Reader<'_>) -> Option<Duration> {
     reader.seconds(&IDLE_TIMEOUT, 5, 3600)
 }
 
-fn database(value: &str) -> Result<PathBuf, String> {
+/// Where everything is stored.
+#[derive(Clone)]
+pub enum Database {
+    Sqlite(PathBuf),
+    /// A URL, which may hold a password.
+    Postgres(String),
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(out, "Sqlite({path:?})"),
+            Self::Postgres(_) => out.write_str("Postgres(..)"),
+        }
+    }
+}
+
+fn database(value: &str) -> Result<Database, String> {
+    if value.starts_with("postgres://") || value.starts_with("postgresql://") {
+        return Ok(Database::Postgres(value.to_owned()));
+    }
     value
         .strip_prefix("sqlite://")
         .filter(|path| !path.is_empty() && !path.contains(['?', ':', '\u{fffd}']))
-        .map(PathBuf::from)
-        .ok_or_else(|| "has to be sqlite:// and the path of a file".to_owned())
+        .map(|path| Database::Sqlite(PathBuf::from(path)))
+        .ok_or_else(|| "has to be sqlite:// and the path of a file, or postgres:// and a database".to_owned())
 }
 
 fn address(value: &str) -> Result<SocketAddr, String> {

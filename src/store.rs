@@ -4,7 +4,7 @@
 //! - [`Store::write`]: one thread does all writing, and commits the work of many requests at once.
 //! - Look-ups by key for the protocol endpoints: a few connections that serve nothing else. A look-up takes
 //!   microseconds, so it runs on the caller's thread.
-//! - Pages: an ordinary pool of readers.
+//! - Pages: a pool of readers on threads of their own.
 
 pub mod access_tokens;
 pub mod audit;
@@ -19,8 +19,11 @@ pub mod families;
 pub mod feed;
 pub mod grants;
 pub mod guards;
+mod jobs;
 pub mod ledger;
 pub mod memory;
+mod pages;
+pub mod postgres;
 mod purge_statements;
 pub mod purges;
 pub mod readings;
@@ -36,17 +39,14 @@ pub mod sqlite;
 pub mod successor_keys;
 pub mod texts;
 pub mod tokens;
+mod tx;
 pub mod user_lists;
 pub mod users;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-};
 use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
@@ -54,13 +54,17 @@ use crate::model::by::By;
 use crate::thread::PerThread;
 
 use clients::CachedClients;
+use jobs::Queue;
 use memory::access_tokens::AccessTokenCache;
 use memory::effects::Published;
 use memory::versioned::Versioned;
+use pages::Pages;
+use postgres::connect::Address;
+use postgres::session::Session;
+use postgres::tail::Tail;
 use resource_servers::Registered;
-use sqlite::lookup::Lookups;
-pub use sqlite::writer::Tx;
 use sqlite::writer::Writer;
+pub use tx::Tx;
 
 /// Why the store did not do what it was asked. Absence is an `Option`, not an error.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,9 @@ pub enum Error {
     /// The database is locked, full, read-only, damaged or shutting down. Nothing was changed.
     #[error("the database did not answer: {0}")]
     Unavailable(String),
+    /// A row says something that this version does not understand.
+    #[error("a row can't be read: {0}")]
+    Unreadable(String),
     /// Something with this name exists already.
     #[error("it exists already")]
     Exists,
@@ -77,6 +84,9 @@ pub enum Error {
          would bring back"
     )]
     Copy(String),
+    /// This database can't be used as it is.
+    #[error("{0}")]
+    Unusable(String),
     /// The person who acts on a page may no longer do so. Nothing was changed.
     #[error("{0}")]
     Denied(Denial),
@@ -124,20 +134,42 @@ impl From<sqlx::migrate::MigrateError> for Error {
     }
 }
 
-const READERS: u32 = 4;
 const BUSY: Duration = Duration::from_secs(5);
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    writer: Writer,
-    lookups: Arc<Lookups>,
-    pages: SqlitePool,
+    engine: Engine,
+    published: Published,
     registry: Arc<PerThread<Versioned<Registered>>>,
     cached_clients: Arc<PerThread<Versioned<CachedClients>>>,
     access_tokens: Arc<AccessTokenCache>,
-    path: Arc<Path>,
     metrics: Arc<StoreMetrics>,
+}
+
+/// The two databases. What is the same for both is in the tables' files.
+#[derive(Clone)]
+enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+#[derive(Clone)]
+struct Sqlite {
+    writer: Writer,
+    lookups: Arc<sqlite::lookup::Lookups>,
+    pages: Arc<Pages<rusqlite::Connection>>,
+    path: Arc<Path>,
+}
+
+#[derive(Clone)]
+struct Postgres {
+    lane: Queue,
+    lookups: Arc<postgres::lookups::Lookups>,
+    /// On connections of their own, so that no look-up waits for a page.
+    pages: Arc<postgres::lookups::Lookups>,
+    long: Arc<Pages<Session>>,
+    tail: Tail,
 }
 
 impl Store {
@@ -158,35 +190,51 @@ impl Store {
     /// When the file can't be read, written or migrated.
     pub async fn open_copy(path: &Path) -> Result<Self> {
         let path = &sqlite::lock::resolve(path);
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(BUSY)
-            .foreign_keys(true)
-            .pragma("trusted_schema", "OFF");
         sqlite::lock::create_private(path)?;
-        migrate(options.clone()).await?;
+        sqlite::migrate::migrate(path).await?;
         texts::complete(&mut rusqlite::Connection::open(path)?)?;
         let metrics = Arc::<StoreMetrics>::default();
         let writer = Writer::open(path, metrics.clone())?;
-        let lookups = Arc::new(sqlite::lookup::open(path, metrics.clone())?);
-        let pages = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(BUSY)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await?;
-        Ok(Self {
+        let published = writer.published().clone();
+        let reads: PathBuf = path.clone();
+        let engine = Sqlite {
             writer,
-            lookups,
-            pages,
+            lookups: Arc::new(sqlite::lookup::open(path, metrics.clone())?),
+            pages: Pages::new(move || sqlite::lookup::open_reader(&reads), metrics.clone()),
+            path: path.as_path().into(),
+        };
+        Ok(Self::with(Engine::Sqlite(engine), published, metrics))
+    }
+
+    /// Migrates a PostgreSQL database to the newest schema and connects to it. Other servers may use it as well.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] for an older PostgreSQL and another program's database; when it can't be reached.
+    pub async fn connect(address: &Address) -> Result<Self> {
+        postgres::connect::migrate(address).await?;
+        let metrics = Arc::<StoreMetrics>::default();
+        let sessions = address.clone();
+        let long = Pages::new(move || Session::open(&sessions), metrics.clone());
+        let (published, tail) = Tail::start(address.clone()).await?;
+        let engine = Postgres {
+            lane: postgres::lane::start(address.clone(), published.clone(), tail.clone(), metrics.clone())?,
+            lookups: Arc::new(postgres::lookups::Lookups::new(address.clone())),
+            pages: Arc::new(postgres::lookups::Lookups::new(address.clone())),
+            long,
+            tail,
+        };
+        Ok(Self::with(Engine::Postgres(engine), published, metrics))
+    }
+
+    fn with(engine: Engine, published: Published, metrics: Arc<StoreMetrics>) -> Self {
+        Self {
+            engine,
+            published,
             registry: Arc::default(),
             cached_clients: Arc::default(),
             access_tokens: Arc::default(),
-            path: path.as_path().into(),
             metrics,
-        })
+        }
     }
 
     /// Runs `work` in a write transaction and returns once it is durable.
@@ -206,7 +254,11 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let began = Instant::now();
-        let result = self.writer.write(work).await;
+        let queue = match &self.engine {
+            Engine::Sqlite(engine) => &engine.writer.queue,
+            Engine::Postgres(engine) => &engine.lane,
+        };
+        let result = queue.write(work).await;
         self.metrics.write.note(began.elapsed());
         result
     }
@@ -234,93 +286,81 @@ impl Store {
         .await
     }
 
-    /// A connection for a page. Waits until one is free.
-    async fn page(&self) -> Result<PoolConnection<Sqlite>> {
-        let began = Instant::now();
-        let connection = self.pages.acquire().await;
-        self.metrics.page_wait.note(began.elapsed());
-        Ok(connection?)
-    }
-
     pub fn metrics(&self) -> &StoreMetrics {
         &self.metrics
     }
 
     /// Whether the database's path still leads to the file that was opened.
     pub fn is_in_place(&self) -> bool {
-        self.writer.is_in_place()
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.writer.is_in_place(),
+            Engine::Postgres(_) => true,
+        }
     }
 
     /// Whether the lock file is still the one that was there when the database was opened.
     pub fn is_lock_in_place(&self) -> bool {
-        self.writer.is_lock_in_place()
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.writer.is_lock_in_place(),
+            Engine::Postgres(_) => true,
+        }
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The file of an SQLite database.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.engine {
+            Engine::Sqlite(engine) => Some(&engine.path),
+            Engine::Postgres(_) => None,
+        }
+    }
+
+    /// Waits until what is kept in memory is no older than this call. On SQLite it never is: this process alone
+    /// writes.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub(in crate::store) async fn current(&self) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(engine) => engine.tail.current().await,
+        }
     }
 
     /// Whether something was revoked and is not purged yet.
     pub fn is_purging(&self) -> bool {
-        self.published().dead.is_purging()
+        self.published.dead.is_purging()
     }
 
     /// The sequence of the newest committed ledger row. Notifies of every new one.
     pub fn ledger_head(&self) -> watch::Receiver<i64> {
-        self.published().ledger_head.subscribe()
+        self.published.ledger_head.subscribe()
     }
 
     /// The version of clients, resource servers and scopes. What is kept of them in memory is read again once it moves.
-    fn version(&self) -> u64 {
-        self.published().version()
+    async fn version(&self) -> Result<u64> {
+        self.current().await?;
+        Ok(self.published.version())
     }
 
     /// Notifies when a client, a resource server or a scope has changed.
     pub fn version_moved(&self) -> watch::Receiver<u64> {
-        self.published().version_moved()
+        self.published.version_moved()
     }
 
-    fn published(&self) -> &Published {
-        self.writer.published()
-    }
-
-    /// Waits for queued work, then closes the file.
+    /// Waits for queued work, then closes the database.
     pub async fn close(&self) {
-        self.writer.close().await;
-        self.pages.close().await;
-    }
-}
-
-/// The rows that can be read. A row that can't be read is logged and left out, so that the rest of a list is still
-/// shown.
-fn readable<'r, T: sqlx::FromRow<'r, SqliteRow>>(rows: &'r [SqliteRow]) -> Vec<T> {
-    let read = |row| match T::from_row(row) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            tracing::error!(row.kind = std::any::type_name::<T>(), error = %error, "store.unreadable_row");
-            None
+        match &self.engine {
+            Engine::Sqlite(engine) => {
+                engine.writer.queue.close().await;
+                engine.pages.close();
+            }
+            Engine::Postgres(engine) => {
+                engine.lane.close().await;
+                engine.tail.close();
+                engine.long.close();
+                engine.lookups.close();
+                engine.pages.close();
+            }
         }
-    };
-    rows.iter().filter_map(read).collect()
-}
-
-async fn migrate(options: SqliteConnectOptions) -> Result<()> {
-    let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
-    let pool = SqlitePoolOptions::new().max_connections(1);
-    #[cfg(feature = "fail-points")]
-    let pool = pool.after_connect(|connection, _| {
-        Box::pin(async move {
-            let step = || {
-                crate::fail::point("migration.step");
-                true
-            };
-            connection.lock_handle().await?.set_progress_handler(10, step);
-            Ok(())
-        })
-    });
-    let pool = pool.connect_with(options).await?;
-    sqlx::migrate!("migrations/sqlite").run(&pool).await?;
-    crate::fail::point("migration.done");
-    pool.close().await;
-    Ok(())
+    }
 }

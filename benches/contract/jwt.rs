@@ -8,17 +8,18 @@ use rescind::clock::Clock;
 use rescind::config::Config;
 use rescind::jwt::claims::{Claims, NewClaims};
 use rescind::jwt::token::Jwt;
+use rescind::model::id::{FamilyId, GrantId, UserId};
 use rescind::model::scope::Scope;
 use rescind::model::secret::RefreshToken;
 use rescind::model::stamp::{Generations, Stamp};
 use rescind::store::Store;
 use rescind::store::tokens::{Kind, NEIGHBOURS, place, rest};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::seed::World;
 
 const LIFE: Duration = Duration::from_secs(3600);
-const STAMP: &str = "SELECT 'fam_' || family, 'grt_' || \"grant\", 'usr_' || user FROM tokens \
+const STAMP: &str = "SELECT 'fam_' || family_id, 'grt_' || grant_id, 'usr_' || user_id FROM tokens \
     WHERE place >= ?1 AND place < ?2 AND digest = ?3";
 
 /// A device of the large client.
@@ -32,7 +33,7 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
     let app = App::new(Config::read(&|_| None)?, Store::open(&world.database).await?, Clock::System)?;
     let now = app.clock.now();
     app.keys.prepare(&app.store, now).await?;
-    let signing = app.keys.signing(&app.store)?;
+    let signing = app.keys.signing(&app.store).await?;
     app.store.close().await;
     let key = signing.at(now)?;
     let scope = Scope::parse("read").context("a scope")?;
@@ -43,15 +44,15 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
         let digest = RefreshToken::parse(line).context("a refresh token")?.digest();
         let place = place(&digest, Kind::Refresh);
         let found = params![place, place + NEIGHBOURS, rest(&digest)];
-        let stamp = stamps.query_row(found, |row| {
-            Ok(Stamp {
-                family: row.get(0)?,
-                grant: row.get(1)?,
-                client: world.large.clone(),
-                user: row.get(2)?,
-                generations: Generations { server: 1, client: 1, user: Some(1) },
-            })
-        })?;
+        let ids = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
+        let [family, grant, user]: [String; 3] = stamps.query_row(found, ids)?;
+        let stamp = Stamp {
+            family: FamilyId::parse(&family),
+            grant: GrantId::parse(&grant),
+            client: world.large.clone(),
+            user: UserId::parse(&user),
+            generations: Generations { server: 1, client: 1, user: Some(1) },
+        };
         let allows = NewClaims {
             issuer,
             audience: "https://api.example",

@@ -169,7 +169,7 @@ impl World {
                 let of = family / FAMILIES_PER_GRANT;
                 (family_ids[family].rest(), grant_ids[of].rest(), users[of].rest())
             };
-            let mut token = tx.prepare("INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, 1, 1, 1, 'read', ?7, ?8, ?9, ?10) ON CONFLICT (place) DO NOTHING")?;
+            let mut token = tx.prepare("INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, 1, 1, 1, 'read', ?7, ?8, ?9, ?10) ON CONFLICT (place) DO NOTHING")?;
             let access = access.iter().map(|(secret, family)| {
                 (*family, secret.digest(), Kind::Access, Some("https://api.example"), None, later)
             });

@@ -103,7 +103,7 @@ fn client_json(row: &ClientRow) -> Value {
 async fn show(app: &App, id: &ClientId, by: &By) -> Result<Value, Failure> {
     let not_found = || Failure::not_found("client");
     let row = app.store.client_row(id).await?.ok_or_else(not_found)?;
-    let client = app.store.client(id)?.ok_or_else(not_found)?;
+    let client = app.store.client(id).await?.ok_or_else(not_found)?;
     let secrets = app.store.client_secret_rows(id, by.at).await?;
     let secret = |at| json!({ "expires_at": at });
     let mut shown = client_json(&row);
@@ -116,7 +116,7 @@ async fn show(app: &App, id: &ClientId, by: &By) -> Result<Value, Failure> {
 }
 
 async fn rotate_secret(app: &App, id: ClientId, hours: u64, by: By) -> Result<Value, Failure> {
-    let client = app.store.client(&id)?.ok_or_else(|| Failure::not_found("client"))?;
+    let client = app.store.client(&id).await?.ok_or_else(|| Failure::not_found("client"))?;
     let overlap = Duration::from_secs(hours.min(MAX_OVERLAP_HOURS) * 3600);
     match register::rotate_secret(&app.store, id.clone(), client.owner, overlap, by).await {
         Ok(secret) => Ok(json!({ "client_id": id, "client_secret": secret.expose() })),

@@ -48,7 +48,7 @@ impl ClientAdd {
     /// What is wrong with it.
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         let owner_name = username(&self.owner)?;
-        let owner = app.store.user_id(&owner_name)?.ok_or_else(|| Failure::not_found("owner"))?;
+        let owner = app.store.user_id(&owner_name).await?.ok_or_else(|| Failure::not_found("owner"))?;
         let redirect_uris = self
             .redirect_uris
             .iter()
@@ -56,7 +56,7 @@ impl ClientAdd {
         let redirect_uris = redirect_uris.collect::<Result<Vec<_>, _>>()?;
         let kind = if self.public { ClientKind::Public } else { ClientKind::Confidential };
         let grant_types = self.grant_types(kind, &redirect_uris)?;
-        let scope = self.scope(app)?;
+        let scope = self.scope(app).await?;
         let publisher = match &self.publisher {
             Some(text) => AppName::parse(text).map_err(|key| text_fault("--publisher", key))?.to_string(),
             None => owner_name.to_string(),
@@ -93,8 +93,8 @@ impl ClientAdd {
         Ok(grant_types)
     }
 
-    fn scope(&self, app: &App) -> Result<Option<Scope>, Failure> {
-        let known = app.store.scopes()?.all();
+    async fn scope(&self, app: &App) -> Result<Option<Scope>, Failure> {
+        let known = app.store.scopes().await?.all();
         if let Some(unknown) = self.scopes.iter().find(|name| !known.contains(name)) {
             return Err(Failure::usage(format!("--scope: no resource server has a scope {unknown:?}")));
         }

@@ -4,23 +4,25 @@
 //! afterwards has refused it. So it is what somebody could still do with a token after they were told that it is dead,
 //! and never too short: a guard that knew before the answer counts with the time of the check only.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rescind_guard::{Claims, Ended, Guard, OpaqueTokens, Refusal, Settings};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::TcpListener;
 
+use crate::app::App;
 use crate::cli::command::Command;
 use crate::cli::drill_step::{Canary, Step};
 use crate::cli::failure::Failure;
-use crate::cli::holder::{Holder, holder};
+use crate::cli::holder::{Holder, connect, holder};
 use crate::cli::print::Output;
 use crate::cli::serve::Server;
 use crate::cli::socket;
 use crate::cli::token_endpoint::TokenEndpoint;
-use crate::config::Config;
+use crate::clock::Clock;
+use crate::config::{Config, Database};
 use crate::model::canary::{AUDIENCE, PATIENCE, SCOPE, Times};
 use crate::store::sqlite::lock::Absent;
 
@@ -51,11 +53,22 @@ impl Options {
 /// # Errors
 /// With the exit code; 1 when the guard had not learned of a revocation long after its answer.
 pub async fn run(config: Config, options: Options) -> Result<Value, Failure> {
-    match holder(&config.database, Absent::Leave).await? {
-        Holder::Server(stream) => drive(&config.database, stream, options.rounds, options.server).await,
+    let database = match &config.database {
+        Database::Sqlite(database) => database.clone(),
+        Database::Postgres(url) => {
+            let store = connect(&config, url).await?;
+            let app = App::new(config, store, Clock::System);
+            let app = app.map_err(|error| Failure::refused(error.to_string()))?;
+            let result = drive(&Steps::Here(app.clone()), options.rounds, options.server).await;
+            app.store.close().await;
+            return result;
+        }
+    };
+    match holder(&database, Absent::Leave).await? {
+        Holder::Server(_) => drive(&Steps::InServer(database), options.rounds, options.server).await,
         Holder::Us(_) => Err(Failure::refused(format!(
             "no server runs on the database {}: start it, or give --standalone",
-            config.database.display()
+            database.display()
         ))),
     }
 }
@@ -78,10 +91,7 @@ pub async fn run_standalone(options: Options) -> Result<Value, Failure> {
     let server = Server::start_on(config, listener).await?;
     let (done, drill_ended) = tokio::sync::oneshot::channel();
     let driving = async {
-        let result = match connect(&database).await {
-            Ok(stream) => drive(&database, stream, options.rounds, None).await,
-            Err(failure) => Err(failure),
-        };
+        let result = drive(&Steps::InServer(database), options.rounds, None).await;
         // An error means that the server has ended already.
         let _ = done.send(());
         result
@@ -90,22 +100,29 @@ pub async fn run_standalone(options: Options) -> Result<Value, Failure> {
     served.and(result)
 }
 
-async fn connect(database: &Path) -> Result<UnixStream, Failure> {
-    Ok(socket::connect(database).await.context("the server's local socket")?)
+/// Where a drill's steps are done.
+enum Steps {
+    /// In the server that holds this database; each step has a connection of its own.
+    InServer(PathBuf),
+    /// In this process, beside the servers that share the database.
+    Here(App),
 }
 
-/// Has the server that holds `database` do a step; each has a connection of its own.
-async fn ask(database: &Path, step: Step) -> Result<Value, Failure> {
-    socket::ask(connect(database).await?, &Command::Drill(step)).await
+impl Steps {
+    async fn take(&self, step: Step) -> Result<Value, Failure> {
+        let command = Command::Drill(step);
+        match self {
+            Self::InServer(database) => {
+                let stream = socket::connect(database).await.context("the server's local socket")?;
+                socket::ask(stream, &command).await
+            }
+            Self::Here(app) => command.execute(app).await,
+        }
+    }
 }
 
-async fn drive(
-    database: &Path,
-    stream: UnixStream,
-    rounds: u32,
-    server: Option<String>,
-) -> Result<Value, Failure> {
-    let canary = socket::ask(stream, &Command::Drill(Step::Begin)).await?;
+async fn drive(steps: &Steps, rounds: u32, server: Option<String>) -> Result<Value, Failure> {
+    let canary = steps.take(Step::Begin).await?;
     let canary: Canary =
         serde_json::from_value(canary).context("the server's answer: are the versions the same?")?;
     let server = server.unwrap_or_else(|| canary.issuer.clone());
@@ -113,18 +130,18 @@ async fn drive(
     let settings = Settings::new(&canary.issuer, &canary.server, &canary.server_secret, AUDIENCE);
     let settings = settings.server(&server).opaque_tokens(OpaqueTokens::Refuse);
     let guard = Guard::start(settings).map_err(|error| Failure::usage(format!("the guard: {error}")))?;
-    let result = measure(database, &canary, &tokens, &guard, rounds).await;
+    let result = measure(steps, &canary, &tokens, &guard, rounds).await;
     guard.shutdown().await;
     match result {
         Ok(times) => {
             let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             let [p50_us, p99_us, max_us] = [times.p50, times.p99, times.max].map(micros);
-            ask(database, Step::Passed { rounds, p50_us, p99_us, max_us }).await?;
+            steps.take(Step::Passed { rounds, p50_us, p99_us, max_us }).await?;
             let ms = |micros: u64| Value::from(micros as f64 / 1000.0);
             Ok(json!({ "rounds": rounds, "p50_ms": ms(p50_us), "p99_ms": ms(p99_us), "max_ms": ms(max_us) }))
         }
         Err(Stopped::Unheard { rounds }) => {
-            ask(database, Step::Failed { rounds }).await?;
+            steps.take(Step::Failed { rounds }).await?;
             Err(Failure::refused(format!(
                 "{} seconds after a revocation's answer the guard had not learned of it; good rounds before: {rounds}",
                 PATIENCE.as_secs()
@@ -149,7 +166,7 @@ impl<E: Into<Failure>> From<E> for Stopped {
 }
 
 async fn measure(
-    database: &Path,
+    steps: &Steps,
     canary: &Canary,
     tokens: &TokenEndpoint,
     guard: &Guard,
@@ -161,7 +178,7 @@ async fn measure(
         let token = tokens.token().await?;
         let claims = wait_until_accepted(guard, &token).await?;
         let step = Step::Revoke { client: canary.client.clone(), generation };
-        let answer = ask(database, step).await?;
+        let answer = steps.take(step).await?;
         let answered = Instant::now();
         match tokio::time::timeout(PATIENCE, wait_until_refused(guard, &token, &claims)).await {
             Ok(refused) => refused?,

@@ -7,9 +7,10 @@ use crate::config::Config;
 use crate::store::sqlite::lock::beside;
 
 /// The files of the server: the database and what lies beside it under its name, the key file, and files of secrets.
-pub fn server_files(config: &Config, database: &Path) -> Vec<PathBuf> {
+pub fn server_files(config: &Config, database: Option<&Path>) -> Vec<PathBuf> {
     let mut files = config.secret_files.clone();
     files.extend(config.key_file.clone());
+    let Some(database) = database else { return files };
     files.push(beside(database, "key"));
     let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else { return files };
     let is_of_database = |file: &PathBuf| {

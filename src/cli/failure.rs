@@ -58,7 +58,10 @@ impl From<anyhow::Error> for Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        Self::refused(error.to_string())
+        match error {
+            store::Error::Unusable(why) => Self::usage(why),
+            error => Self::refused(error.to_string()),
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use crate::cli::command::Command;
 use crate::cli::failure::Failure;
 use crate::cli::socket;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::store::Store;
+use crate::store::postgres::connect::Address;
 use crate::store::sqlite::lock::{Absent, DatabaseLock, resolve};
 
 /// How long a command waits until it can have the database or reach the server.
@@ -51,16 +52,45 @@ pub async fn holder(database: &Path, absent: Absent) -> Result<Holder, Failure> 
     }
 }
 
+/// Connects to a database that needs no holder: several processes may use it at the same time.
+///
+/// # Errors
+/// Exit code 2 if it can't be used as it is.
+pub async fn connect(config: &Config, url: &str) -> Result<Store, Failure> {
+    if config.key_file.is_none() {
+        return Err(Failure::usage("RESCIND_KEY_FILE has to be set with a PostgreSQL database".to_owned()));
+    }
+    let wrong = |why| Failure::usage(format!("RESCIND_DATABASE_URL {why}"));
+    Ok(Store::connect(&Address::parse(url).map_err(wrong)?).await?)
+}
+
 /// Runs a command on the database of `config`.
 pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value, Failure> {
-    let database = resolve(&config.database);
+    match config.database.clone() {
+        Database::Sqlite(file) => run_on_file(config, &file, clock, command).await,
+        Database::Postgres(url) => {
+            let store = connect(&config, &url).await?;
+            execute(config, store, clock, command).await
+        }
+    }
+}
+
+async fn execute(config: Config, store: Store, clock: Clock, command: Command) -> Result<Value, Failure> {
+    let app = App::new(config, store, clock).map_err(|error| Failure::refused(error.to_string()))?;
+    let answer = command.execute(&app).await;
+    app.store.close().await;
+    answer
+}
+
+async fn run_on_file(config: Config, file: &Path, clock: Clock, command: Command) -> Result<Value, Failure> {
+    let database = resolve(file);
     // An empty one made here would be backed up, and nothing would say that it is not the server's.
     if !command.may_be_first() && !std::fs::metadata(&database).is_ok_and(|file| file.len() > 0) {
         // A server whose file lost its name goes on with it.
         return match socket::connect(&database).await {
             Ok(stream) => socket::ask(stream, &command).await,
             Err(_) => {
-                let shown = config.database.display();
+                let shown = file.display();
                 Err(Failure::not_found(&format!("database: {shown} (RESCIND_DATABASE_URL)")))
             }
         };
@@ -71,8 +101,5 @@ pub async fn run(config: Config, clock: Clock, command: Command) -> Result<Value
         Holder::Server(stream) => return socket::ask(stream, &command).await,
     };
     let store = Store::open(&database).await?;
-    let app = App::new(config, store, clock).map_err(|error| Failure::refused(error.to_string()))?;
-    let answer = command.execute(&app).await;
-    app.store.close().await;
-    answer
+    execute(config, store, clock, command).await
 }

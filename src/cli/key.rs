@@ -32,9 +32,9 @@ impl KeyCommand {
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::List => {
-                let keys = app.store.signing_keys()?;
+                let keys = app.store.signing_keys().await?;
                 let keys: Vec<Value> = keys.iter().map(|row| key_json(&row.key, by.at)).collect();
-                Ok(json!({ "keys_version": app.store.keys_version_now(), "keys": keys }))
+                Ok(json!({ "keys_version": app.store.keys_version_now().await?, "keys": keys }))
             }
             Self::Rotate => Ok(json!({ "kid": app.keys.rotate(&app.store, by).await? })),
             Self::Withdraw { kid, reason } => {

@@ -87,7 +87,7 @@ impl ResourceServerCommand {
     pub async fn execute(self, app: &App, by: By) -> Result<Value, Failure> {
         match self {
             Self::List => {
-                let (servers, scopes) = (app.store.resource_servers()?, app.store.scopes()?);
+                let (servers, scopes) = (app.store.resource_servers().await?, app.store.scopes().await?);
                 let servers: Vec<Value> =
                     servers.iter().map(|server| server_json(server, &scopes, &by)).collect();
                 Ok(json!({ "resource_servers": servers }))

@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::holder::{Holder, holder};
 use crate::cli::print::{Output, print_error};
 use crate::clock::{Clock, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::service::keys::Keys;
 use crate::service::ledger_file;
 use crate::service::restore::{Restored, Since, restore};
@@ -39,8 +39,11 @@ pub struct Options {
 /// # Errors
 /// With the exit code; then the database that was there is there.
 pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value, Failure> {
+    let Database::Sqlite(file) = &config.database else {
+        return Err(Failure::usage("only an SQLite database is restored from a backup of rescind".to_owned()));
+    };
     // A link goes on leading to it.
-    let database = resolve(&config.database);
+    let database = resolve(file);
     let _lock = match holder(&database, Absent::Leave).await? {
         Holder::Us(lock) => lock,
         Holder::Server(_) => {
@@ -82,7 +85,9 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
     let folder = database.parent().unwrap_or(Path::new("/"));
     let new_file = tempfile::Builder::new().prefix(".rescind-restore").tempfile_in(folder);
     let new_file = new_file.with_context(|| format!("{}", folder.display()))?.into_temp_path();
-    let restored = prepare_copy(&options.file, &new_file, &config, since, now).await?;
+    let key_file = config.key_file.clone().unwrap_or_else(|| beside(file, "key"));
+    let keys = Keys::new(key_file, config.keys);
+    let restored = prepare_copy(&options.file, &new_file, &keys, since, now).await?;
     copies::settle(&new_file)?;
     let kept = set_aside(&database, now)?;
     new_file.persist(&database).with_context(|| format!("{}", database.display()))?;
@@ -98,16 +103,14 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
 async fn prepare_copy(
     backup: &Path,
     new_file: &Path,
-    config: &Config,
+    keys: &Keys,
     since: Since,
     now: Timestamp,
 ) -> Result<Restored, Failure> {
     copies::copy(backup, new_file)
         .map_err(|error| Failure::refused(format!("{}: {error}", backup.display())))?;
     let store = Store::open_copy(new_file).await?;
-    let key_file = config.key_file.clone().unwrap_or_else(|| beside(&config.database, "key"));
-    let keys = Keys::new(key_file, config.keys);
-    let restored = restore(&store, &keys, since, now).await;
+    let restored = restore(&store, keys, since, now).await;
     store.close().await;
     restored.map_err(|error| Failure::refused(error.to_string()))
 }

@@ -64,7 +64,7 @@ impl RevokeCommand {
             }
             Self::User { name, reason } => {
                 let by = reason.add_to(by)?;
-                let user = user_named(app, &name)?;
+                let user = user_named(app, &name).await?;
                 receipt("user", revoke::user(&app.store, user, None, by).await)
             }
             Self::Grant { id, reason } => {
@@ -78,7 +78,7 @@ impl RevokeCommand {
 }
 
 async fn revoke_token(app: &App, token: &str, by: By) -> Result<Value, Failure> {
-    let reader = app.keys.reader(&app.store)?;
+    let reader = app.keys.reader(&app.store).await?;
     let token = Token::read(token.trim(), &reader).ok_or_else(|| Failure::not_found("token"))?;
     match revoke::token(&app.store, token, None, by).await {
         Ok(TokenRevocation::Revoked(receipt)) => Ok(json!({ "receipt": receipt })),

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,10 +17,10 @@ use tokio::sync::watch;
 use crate::app::App;
 use crate::cli::connections::{self, Limits};
 use crate::cli::failure::Failure;
-use crate::cli::holder::{Holder, holder};
+use crate::cli::holder::{Holder, connect, holder};
 use crate::cli::{exposed, print, socket};
 use crate::clock::Clock;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Database, LogFormat};
 use crate::routes;
 use crate::service::purge;
 use crate::store::Store;
@@ -40,7 +41,7 @@ const FLUSH: Duration = Duration::from_secs(1);
 pub async fn run(config: Config) -> Result<(), Failure> {
     log_as(config.log);
     let server = Server::start(config).await?;
-    if !server.app.store.has_admin()? {
+    if !server.app.store.has_admin().await? {
         let add = "printf '%s\\n' 'a long password' | rescind user add NAME --role admin --password-stdin";
         match server.app.config.log {
             LogFormat::Text => {
@@ -51,6 +52,18 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         }
     }
     server.run_until_signal().await
+}
+
+/// The file of a database, which nobody else has.
+async fn locked(file: &Path) -> Result<(PathBuf, DatabaseLock), Failure> {
+    let database = resolve(file);
+    match holder(&database, Absent::Create).await? {
+        Holder::Us(lock) => Ok((database, lock)),
+        Holder::Server(_) => {
+            let why = format!("another process holds the database {}", database.display());
+            Err(Failure::refused(why))
+        }
+    }
 }
 
 /// Sends logs to standard error.
@@ -173,7 +186,8 @@ pub struct Server {
     commands: tokio::task::JoinHandle<()>,
     stop_commands: watch::Sender<()>,
     workers: Vec<tokio::task::JoinHandle<()>>,
-    lock: DatabaseLock,
+    /// Of an SQLite database.
+    lock: Option<DatabaseLock>,
 }
 
 impl Server {
@@ -195,13 +209,10 @@ impl Server {
 
     async fn begin(config: Config, listener: Option<TcpListener>) -> Result<Self, Failure> {
         let stop_signal = listen_for_signals()?;
-        let database = resolve(&config.database);
-        let lock = match holder(&database, Absent::Create).await? {
-            Holder::Us(lock) => lock,
-            Holder::Server(_) => {
-                let why = format!("another process holds the database {}", database.display());
-                return Err(Failure::refused(why));
-            }
+        // Nothing of a file is touched before it is certain that nobody else has it.
+        let file = match &config.database {
+            Database::Sqlite(file) => Some(locked(file).await?),
+            Database::Postgres(_) => None,
         };
         let (listeners, address) = match listener {
             Some(listener) => {
@@ -210,15 +221,28 @@ impl Server {
             }
             None => listen(config.listen, "RESCIND_LISTEN").await?,
         };
-        let store = Store::open(&database).await?;
-        let socket = socket::listen(&database)?;
+        let (store, socket) = match &config.database {
+            Database::Postgres(url) => (connect(&config, url).await?, None),
+            Database::Sqlite(database) => {
+                let database = resolve(database);
+                (Store::open(&database).await?, Some(socket::listen(&database)?))
+            }
+        };
         let grace = config.lives.refresh_grace;
         let app =
             App::new(config, store, Clock::System).map_err(|error| Failure::refused(error.to_string()))?;
         app.keys.prepare(&app.store, app.clock.now()).await?;
-        exposed::warn(&exposed::server_files(&app.config, &database));
+        let database = file.as_ref().map(|(database, _)| database.as_path());
+        exposed::warn(&exposed::server_files(&app.config, database));
         let (stop_commands, stopping) = watch::channel(());
-        let commands = tokio::spawn(socket::serve(socket, app.clone(), stopping));
+        let commands = {
+            let app = app.clone();
+            tokio::spawn(async move {
+                if let Some(socket) = socket {
+                    socket::serve(socket, app, stopping).await;
+                }
+            })
+        };
         let workers = vec![
             tokio::spawn(purge::run(app.store.clone(), app.clock.clone(), grace)),
             tokio::spawn(app.keys.clone().run(app.store.clone(), app.clock.clone())),
@@ -227,7 +251,7 @@ impl Server {
             tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
-        Ok(Self { app, stop_signal, listeners, commands, stop_commands, workers, lock })
+        Ok(Self { app, stop_signal, listeners, commands, stop_commands, workers, lock: file.map(|(_, lock)| lock) })
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.

@@ -91,7 +91,7 @@ impl UserCommand {
                 Ok(list.answer("users", &app.store.search_users(&search).await?, user_json))
             }
             Self::Show { name } => {
-                let id = user_named(app, &name)?;
+                let id = user_named(app, &name).await?;
                 let row = app.store.user_row(&id).await?.ok_or_else(|| Failure::not_found("user"))?;
                 Ok(user_json(&row))
             }
@@ -119,7 +119,7 @@ impl UserCommand {
 }
 
 async fn set_role(app: &App, name: &str, role: &str, by: By) -> Result<Value, Failure> {
-    let user = user_named(app, name)?;
+    let user = user_named(app, name).await?;
     let role = Role::parse(role).ok_or_else(|| Failure::argument("ROLE", ROLES))?;
     match moderate::set_role(&app.store, user.clone(), role, by).await {
         Ok(()) => Ok(json!({ "id": user, "role": role })),
@@ -132,8 +132,11 @@ async fn set_role(app: &App, name: &str, role: &str, by: By) -> Result<Value, Fa
 ///
 /// # Errors
 /// When there is none.
-pub fn user_named(app: &App, name: &str) -> Result<UserId, Failure> {
-    let user = Username::parse(name).map(|name| app.store.user_id(&name)).transpose()?.flatten();
+pub async fn user_named(app: &App, name: &str) -> Result<UserId, Failure> {
+    let user = match Username::parse(name) {
+        Some(name) => app.store.user_id(&name).await?,
+        None => None,
+    };
     user.ok_or_else(|| Failure::not_found("user"))
 }
 

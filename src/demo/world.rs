@@ -66,7 +66,7 @@ impl World {
             });
         }
         anyhow::ensure!(
-            !app.store.has_admin()?,
+            !app.store.has_admin().await?,
             "there is a database beside it, but {} is missing: take another folder, or empty this one",
             file.display()
         );

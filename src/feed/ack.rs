@@ -31,7 +31,7 @@ pub async fn acknowledge(
     let ack = read(request.into_body()).await?;
     // Read after the body: a body that arrives slowly must not make a confirmation look faster than it was.
     let now = app.clock.now();
-    let caller = caller.confirmed(&app, now)?;
+    let caller = caller.confirmed(&app, now).await?;
     if ack.incarnation != app.feed.incarnation(&app.store).await? {
         return Ok(gap(StatusCode::CONFLICT));
     }
@@ -79,7 +79,7 @@ async fn note_uses(app: &App, caller: &ResourceServer, seen: Vec<Seen>, now: Tim
         let (Some(grant), Some(family)) = (GrantId::parse(&grant_id), FamilyId::parse(&family_id)) else {
             continue;
         };
-        let audiences = app.store.device_audiences(&family, &grant)?;
+        let audiences = app.store.device_audiences(&family, &grant).await?;
         if audiences.is_some_and(|audiences| audiences.concern(&caller.audience)) {
             let at = Timestamp::from_millis(at.saturating_mul(1000)).min(now);
             app.last_used.note_device(&family, &grant, at);

@@ -48,7 +48,7 @@ pub async fn stream(
         return Ok(gap(StatusCode::GONE));
     }
     let stretch = app.feed.stretch_after(&caller.server().audience, sequence);
-    let (rows, _) = app.store.feed_stretch(&stretch, 1)?;
+    let (rows, _) = app.store.feed_stretch(&stretch, 1).await?;
     let next = rows.first();
     if next.is_some_and(|row| row.at < now.minus(RETENTION)) {
         return Ok(gap(StatusCode::GONE));
@@ -187,7 +187,7 @@ impl Follower {
 
     async fn find(&mut self) -> store::Result<Found> {
         let now = self.app.clock.now();
-        match self.caller.proof(&self.app, now)? {
+        match self.caller.proof(&self.app, now).await? {
             Proof::Valid => {}
             Proof::Outdated => return Ok(Found::End("feed.secret_rotated")),
             Proof::Deleted => return Ok(Found::Last(DELETED)),
@@ -200,12 +200,12 @@ impl Follower {
         let version = *self.keys_version.borrow_and_update();
         if self.keys_sent != Some(version) {
             self.keys_sent = Some(version);
-            let data = serde_json::to_string(&self.app.store.accepted_keys()?.wire());
+            let data = serde_json::to_string(&self.app.store.accepted_keys().await?.wire());
             let data = data.map_err(|error| store::Error::Unavailable(error.to_string()))?;
             let _ = write!(text, "event: keys\ndata: {data}\n\n");
         }
         loop {
-            let Some((events, until)) = self.more()? else {
+            let Some((events, until)) = self.more().await? else {
                 return Ok(Found::End("feed.reader_fell_behind"));
             };
             let is_all = until == self.seen;
@@ -229,7 +229,7 @@ impl Follower {
 
     /// The next events, and the sequence up to which none is missing. Some may concern only other resource servers.
     /// `None` if the stream has fallen behind the ring.
-    fn more(&mut self) -> store::Result<Option<(Vec<Arc<Event>>, i64)>> {
+    async fn more(&mut self) -> store::Result<Option<(Vec<Arc<Event>>, i64)>> {
         let feed = &self.app.feed;
         match (feed.after(self.seen, BATCH), self.source) {
             (Some(events), _) => {
@@ -240,7 +240,7 @@ impl Follower {
             (None, Source::Ring) => Ok(None),
             (None, Source::Database) => {
                 let stretch = feed.stretch_after(&self.audience, self.seen);
-                let (rows, until) = self.app.store.feed_stretch(&stretch, BATCH)?;
+                let (rows, until) = self.app.store.feed_stretch(&stretch, BATCH).await?;
                 Ok(Some((rows.into_iter().map(|row| Arc::new(Event::new(row))).collect(), until)))
             }
         }

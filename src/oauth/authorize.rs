@@ -77,7 +77,7 @@ impl Answers {
 ///
 /// # Errors
 /// See [`Refusal`].
-pub fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
+pub async fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
     let (params, repeated) = match Params::parse_single(raw.as_bytes()) {
         Ok(params) => (params, None),
         Err(Fault::Encoding) => return Err(Refusal::Page("authorize-error-encoding")),
@@ -91,12 +91,11 @@ pub fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
             (params, Some(repeated))
         }
     };
-    let client = params
-        .get("client_id")
-        .and_then(ClientId::parse)
-        .map(|id| app.store.client(&id))
-        .transpose()?
-        .flatten()
+    let named = match params.get("client_id").and_then(ClientId::parse) {
+        Some(id) => app.store.client(&id).await?,
+        None => None,
+    };
+    let client = named
         .filter(|client| client.status.is_active())
         .ok_or(Refusal::Page("authorize-error-client"))?;
     let answers = Answers {
@@ -106,12 +105,12 @@ pub fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
         state: params.get("state").filter(|_| params.all("state").count() == 1).map(str::to_owned),
     };
     // The app may have been registered before another one was banned for this host.
-    if app.store.is_banned(&answers.redirect)? {
+    if app.store.is_banned(&answers.redirect).await? {
         return Err(Refusal::Page("authorize-error-banned"));
     }
     let checked = match repeated {
         Some(fault) => Err(Error::from(fault)),
-        None => check(app, &params, &client)?,
+        None => check(app, &params, &client).await?,
     };
     match checked {
         Ok((scope, code_challenge)) => Ok(Request {
@@ -141,7 +140,7 @@ fn redirect(params: &Params, client: &Client) -> Option<RedirectUri> {
 
 type Checked = Result<(Scope, String), Error>;
 
-fn check(app: &App, params: &Params, client: &Client) -> Result<Checked, store::Error> {
+async fn check(app: &App, params: &Params, client: &Client) -> Result<Checked, store::Error> {
     match params.get("response_type") {
         Some("code") => {}
         Some(_) => return Ok(Err(Error::new(Code::UnsupportedResponseType, "response_type has to be code"))),
@@ -160,7 +159,7 @@ fn check(app: &App, params: &Params, client: &Client) -> Result<Checked, store::
         Some(asked) => asked,
         None => None,
     };
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     let narrowed = || {
         let resources = resources(params, &scopes)?;
         let scope = scopes.narrowed(&permitted_scope(asked, client, &scopes)?, &resources);

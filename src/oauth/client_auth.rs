@@ -105,23 +105,23 @@ impl<'a> PresentedCredentials<'a> {
 /// # Errors
 /// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it,
 /// an inactive client included.
-pub fn authenticate(
+pub async fn authenticate(
     app: &App,
     basic: Option<Basic>,
     form: &Params,
     now: Timestamp,
 ) -> Result<Arc<ClientAndSecrets>, Error> {
     let shown = PresentedCredentials::read(basic.as_ref(), form)?;
-    prove(app, shown.id, shown.secret, now).map_err(|error| match (shown.way, error.code) {
+    prove(app, shown.id, shown.secret, now).await.map_err(|error| match (shown.way, error.code) {
         (Way::Header, Code::InvalidClient) => error.challenged(),
         _ => error,
     })
 }
 
-fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Arc<ClientAndSecrets>, Error> {
+async fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Arc<ClientAndSecrets>, Error> {
     let unknown = || Error::invalid_client("unknown client, wrong secret, or a client that may not act");
     let id = ClientId::parse(id).ok_or_else(unknown)?;
-    let client = app.store.client_and_secrets(&id, now)?.ok_or_else(unknown)?;
+    let client = app.store.client_and_secrets(&id, now).await?.ok_or_else(unknown)?;
     if !client.status.is_active() {
         return Err(unknown());
     }
@@ -141,7 +141,7 @@ fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Ar
 ///
 /// # Errors
 /// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it.
-pub fn authenticate_resource_server(
+pub async fn authenticate_resource_server(
     app: &App,
     basic: Option<Basic>,
     form: &Params,
@@ -151,7 +151,7 @@ pub fn authenticate_resource_server(
         Code::InvalidClient => not_a_resource_server(),
         _ => error,
     })?;
-    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default(), now).map(|proven| proven.server)
+    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default(), now).await.map(|proven| proven.server)
 }
 
 /// 401, whichever way was used (RFC 7662 §2.3).
@@ -159,10 +159,10 @@ fn not_a_resource_server() -> Error {
     Error::invalid_client("resource servers authenticate with their id and secret").challenged()
 }
 
-fn prove_resource_server(app: &App, id: &str, secret: &str, now: Timestamp) -> Result<ProvenServer, Error> {
+async fn prove_resource_server(app: &App, id: &str, secret: &str, now: Timestamp) -> Result<ProvenServer, Error> {
     let id = ResourceServerId::parse(id).ok_or_else(not_a_resource_server)?;
     let secret = ResourceServerSecret::parse(secret).ok_or_else(not_a_resource_server)?.digest();
-    let server = app.store.resource_server(&id)?.filter(|server| server.accepts(&secret, now));
+    let server = app.store.resource_server(&id).await?.filter(|server| server.accepts(&secret, now));
     server.map(|server| ProvenServer { server, secret }).ok_or_else(not_a_resource_server)
 }
 
@@ -187,8 +187,8 @@ impl ProvenServer {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn proof(&self, app: &App, now: Timestamp) -> store::Result<Proof> {
-        let known = app.store.resource_server(&self.server.id)?;
+    pub async fn proof(&self, app: &App, now: Timestamp) -> store::Result<Proof> {
+        let known = app.store.resource_server(&self.server.id).await?;
         Ok(match known {
             None => Proof::Deleted,
             Some(server) if server.accepts(&self.secret, now) => Proof::Valid,
@@ -201,8 +201,8 @@ impl ProvenServer {
     ///
     /// # Errors
     /// `invalid_client`.
-    pub fn confirmed(self, app: &App, now: Timestamp) -> Result<ResourceServer, Error> {
-        match self.proof(app, now)? {
+    pub async fn confirmed(self, app: &App, now: Timestamp) -> Result<ResourceServer, Error> {
+        match self.proof(app, now).await? {
             Proof::Valid => Ok(self.server),
             Proof::Outdated | Proof::Deleted => Err(not_a_resource_server()),
         }
@@ -220,7 +220,7 @@ impl FromRequestParts<App> for ProvenServer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let basic = Basic::from_headers(&parts.headers)?.ok_or_else(not_a_resource_server)?;
-        prove_resource_server(app, &basic.id, &basic.secret, app.clock.now())
+        prove_resource_server(app, &basic.id, &basic.secret, app.clock.now()).await
     }
 }
 

@@ -25,18 +25,18 @@ pub async fn introspect(
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let caller = authenticate_resource_server(&app, basic, &form, now)?;
+    let caller = authenticate_resource_server(&app, basic, &form, now).await?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     let facts = match AccessToken::parse(token) {
-        Some(token) => app.store.live_access_token(&token.digest(), now)?,
-        None => app.keys.live_jwt(&app.store, token, app.config.issuer.as_str(), now)?,
+        Some(token) => app.store.live_access_token(&token.digest(), now).await?,
+        None => app.keys.live_jwt(&app.store, token, app.config.issuer.as_str(), now).await?,
     };
     // A resource server learns only about access tokens for its own audience.
     let is_visible = |facts: &AccessTokenFacts| facts.audiences.contains(&caller.audience);
     let answer = match facts.filter(is_visible) {
         Some(facts) => {
             app.last_used.note(&facts.stamp, now);
-            let scope = app.store.scopes()?.for_audience(&facts.scope, &caller.audience);
+            let scope = app.store.scopes().await?.for_audience(&facts.scope, &caller.audience);
             Json(Active::of(&facts, scope, &caller, &app.config.issuer)).into_response()
         }
         // No other member: no reason, no owner (RFC 7662 §2.2).

@@ -12,7 +12,7 @@ use crate::oauth::error::Error;
 
 /// A key is published a minute before it signs, so a copy may be kept for as long.
 pub async fn jwks(State(app): State<App>) -> Result<Response, Error> {
-    let accepted = app.store.accepted_keys()?;
+    let accepted = app.store.accepted_keys().await?;
     let keys: Vec<_> = accepted.keys.iter().map(PublicKey::jwk).collect();
     Ok(([(header::CACHE_CONTROL, "public, max-age=60")], Json(json!({ "keys": keys }))).into_response())
 }

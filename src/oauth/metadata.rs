@@ -30,7 +30,7 @@ pub async fn metadata(State(app): State<App>) -> Result<Json<Value>, Error> {
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
     });
-    let scopes: Vec<String> = app.store.scopes()?.all().names().map(str::to_owned).collect();
+    let scopes: Vec<String> = app.store.scopes().await?.all().names().map(str::to_owned).collect();
     if !scopes.is_empty() {
         body["scopes_supported"] = scopes.into();
     }

@@ -34,7 +34,7 @@ pub async fn token(
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let client = authenticate(&app, basic, &form, now)?;
+    let client = authenticate(&app, basic, &form, now).await?;
     let asked = form.get("grant_type").ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
     let grant_type = GrantType::parse(asked).ok_or_else(|| {
         Error::new(
@@ -45,7 +45,7 @@ pub async fn token(
     if !client.grant_types.allow(grant_type) {
         return Err(Error::new(Code::UnauthorizedClient, "grant_type: the client is not registered for it"));
     }
-    let context = context(&app, &form, &client, address, now)?;
+    let context = context(&app, &form, &client, address, now).await?;
     let issued = match grant_type {
         GrantType::AuthorizationCode => {
             issue::redeem(&app.store, code_request(&form, &client)?, context).await?
@@ -59,20 +59,20 @@ pub async fn token(
     Ok(answer(&issued))
 }
 
-fn context(
+async fn context(
     app: &App,
     form: &Params,
     client: &Client,
     address: IpAddr,
     now: Timestamp,
 ) -> Result<IssueContext, Error> {
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     let kind = match client.token_format {
         TokenFormat::Opaque => AccessTokenKind::Opaque,
         // Fetched first, so that without a key no code or refresh token is used up.
         TokenFormat::Jwt => AccessTokenKind::Jwt {
             issuer: app.config.issuer.as_str().into(),
-            signing: app.keys.signing(&app.store)?,
+            signing: app.keys.signing(&app.store).await?,
         },
     };
     let resources = resources(form, &scopes)?;

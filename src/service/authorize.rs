@@ -97,10 +97,10 @@ pub enum Error {
 ///
 /// # Errors
 /// When the store fails.
-pub fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Option<ConsentState>> {
-    let Some(generations) = store.generations(client, user)? else { return Ok(None) };
-    let Some(version) = store.client(client)?.map(|client| client.version) else { return Ok(None) };
-    let ended = store.last_ended_grant(client, user)?;
+pub async fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Option<ConsentState>> {
+    let Some(generations) = store.generations(client, user).await? else { return Ok(None) };
+    let Some(version) = store.client(client).await?.map(|client| client.version) else { return Ok(None) };
+    let ended = store.last_ended_grant(client, user).await?;
     Ok(Some(ConsentState { user: user.clone(), generations, version, ended }))
 }
 
@@ -108,12 +108,12 @@ pub fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Result<Op
 ///
 /// # Errors
 /// When the store fails.
-pub fn stands(store: &Store, client: &ClientId, user: &UserId, scope: &Scope) -> store::Result<bool> {
-    let (Some(now), Some(grant)) = (store.generations(client, user)?, store.open_grant(client, user)?) else {
+pub async fn stands(store: &Store, client: &ClientId, user: &UserId, scope: &Scope) -> store::Result<bool> {
+    let (Some(now), Some(grant)) = (store.generations(client, user).await?, store.open_grant(client, user).await?) else {
         return Ok(false);
     };
-    let is_unchanged = store.client_changes(client, grant.authorized_at)?.is_empty()
-        && !store.scopes()?.has_new_words(scope, grant.authorized_at);
+    let is_unchanged = store.client_changes(client, grant.authorized_at).await?.is_empty()
+        && !store.scopes().await?.has_new_words(scope, grant.authorized_at);
     Ok(grant.generations == now && scope.is_subset(&grant.scope) && is_unchanged)
 }
 
@@ -130,7 +130,7 @@ pub async fn authorize(
     life: Duration,
     by: By,
 ) -> Result<AuthorizationCode, Error> {
-    let scopes = store.scopes()?;
+    let scopes = store.scopes().await?;
     store
         .act(by, move |tx, by| {
             let now = by.at;

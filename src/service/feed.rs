@@ -129,17 +129,17 @@ impl Feed {
     async fn catch_up(&self, store: &Store, guards: &Guards, clock: &Clock) -> store::Result<()> {
         let mut position = *self.0.position.borrow();
         if position < 0 {
-            guards.restore(store, clock.now())?;
-            let (tip, heads) = store.feed_heads()?;
+            guards.restore(store, clock.now()).await?;
+            let (tip, heads) = store.feed_heads().await?;
             let mut ring = self.0.ring.write().unwrap_or_else(PoisonError::into_inner);
             let since = tip.sequence.saturating_sub_unsigned(RING as u64).max(0);
             *ring = Ring { events: VecDeque::new(), since, heads, incarnation: tip.incarnation };
             position = since;
         }
         loop {
-            let rows = store.feed_after(position, BATCH)?;
+            let rows = store.feed_after(position, BATCH).await?;
             let Some(last) = rows.last().map(|row| row.sequence) else { break };
-            guards.committed(&rows, &store.resource_servers_ever()?);
+            guards.committed(&rows, &store.resource_servers_ever().await?);
             self.push(rows);
             position = last;
             self.announce(position);
@@ -184,7 +184,7 @@ impl Feed {
         if !store.is_in_place() {
             return Err(store::Error::Unavailable("the database file was replaced or removed".to_owned()));
         }
-        let tip = store.feed_tip()?;
+        let tip = store.feed_tip().await?;
         let mut position = self.0.position.subscribe();
         let read = position.wait_for(|position| *position >= tip.sequence);
         match tokio::time::timeout(PATIENCE, read).await {

@@ -72,15 +72,15 @@ impl Guards {
     ///
     /// # Errors
     /// When the database can't be read.
-    pub fn restore(&self, store: &Store, now: Timestamp) -> store::Result<()> {
+    pub async fn restore(&self, store: &Store, now: Timestamp) -> store::Result<()> {
         let since = now.minus(REMEMBERED);
         // First, so that rows which are written while this reads count as new.
-        let position = store.feed_tip()?.sequence;
-        let rows = store.unsettled_rows(since, SETTLING)?;
-        let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence))?;
-        let servers = store.resource_servers_ever()?;
+        let position = store.feed_tip().await?.sequence;
+        let rows = store.unsettled_rows(since, SETTLING).await?;
+        let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence)).await?;
+        let servers = store.resource_servers_ever().await?;
         let mut leases = Leases { position, ..Leases::default() };
-        for Leased { server, instance, through, until } in store.leased_guards(since)? {
+        for Leased { server, instance, through, until } in store.leased_guards(since).await? {
             let acknowledged = Acknowledgement { through, keys_version: 0, at: until.minus(AHEAD) };
             let restored = Instance { through, lease: until, written: until, acknowledged };
             leases.servers.entry(server).or_default().instances.insert(instance, restored);

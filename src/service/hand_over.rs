@@ -33,7 +33,7 @@ pub enum Error {
 /// # Errors
 /// `Store`, or why the app can't be given to this person.
 pub async fn client(store: &Store, id: ClientId, to: Username, by: By) -> Result<UserId, Error> {
-    let found = store.user_id(&to)?.ok_or(Error::NoOwner)?;
+    let found = store.user_id(&to).await?.ok_or(Error::NoOwner)?;
     let owner = found.clone();
     store
         .act(by, move |tx, by| {

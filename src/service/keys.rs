@@ -104,20 +104,20 @@ impl Keys {
     /// # Errors
     /// When the key file is missing or is another one.
     pub async fn prepare(&self, store: &Store, now: Timestamp) -> Result<()> {
-        if store.usable_keys()?.is_empty() {
+        if store.usable_keys().await?.is_empty() {
             self.rotate(store, By::schedule(now)).await?;
         }
         self.successors()?;
-        self.signing(store).map(drop)
+        self.signing(store).await.map(drop)
     }
 
     /// The keys that may sign. The private parts stay open in memory until `keys_version` moves.
     ///
     /// # Errors
     /// When a key can't be read or opened.
-    pub fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
-        self.signing.get(store.keys_version_now().cast_unsigned(), || -> Result<_> {
-            let rows = store.usable_keys()?;
+    pub async fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
+        let make = async {
+            let rows = store.usable_keys().await?;
             if rows.is_empty() {
                 return Ok(Signing(Vec::new()));
             }
@@ -128,7 +128,8 @@ impl Keys {
                 Ok((row.key, Arc::new(sealed.unseal(&file)?)))
             };
             Ok(Signing(rows.into_iter().map(open).collect::<Result<_>>()?))
-        })
+        };
+        self.signing.get(store.keys_version_now().await?.cast_unsigned(), make).await
     }
 
     /// The secret that successors of refresh tokens are derived with. The key file is read once; another file is used
@@ -148,31 +149,31 @@ impl Keys {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
-        let make = || {
-            let signing = self.signing(store).unwrap_or_else(|error| {
+    pub async fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
+        let make = async {
+            let signing = self.signing(store).await.unwrap_or_else(|error| {
                 // Signatures can be checked without private parts, only more slowly.
                 tracing::warn!(error = %error, "keys.private_parts_missing");
                 Arc::default()
             });
             let own: Vec<_> = signing.0.iter().map(|(_, key)| key.clone()).collect();
-            Ok(Reader::new(&store.accepted_keys()?.keys, &own))
+            Ok(Reader::new(&store.accepted_keys().await?.keys, &own))
         };
-        self.reader.get(store.keys_version_now().cast_unsigned(), make)
+        self.reader.get(store.keys_version_now().await?.cast_unsigned(), make).await
     }
 
     /// Signs a statement of this server with the key that signs now.
     ///
     /// # Errors
     /// `NoKey`, or when a key can't be read or opened.
-    pub fn sign_statement(
+    pub async fn sign_statement(
         &self,
         store: &Store,
         typ: &str,
         payload: &Value,
         now: Timestamp,
     ) -> Result<String> {
-        statement::sign(typ, payload, self.signing(store)?.at(now)?).ok_or(Error::NoKey)
+        statement::sign(typ, payload, self.signing(store).await?.at(now)?).ok_or(Error::NoKey)
     }
 
     /// A live JWT: signed here for `issuer`, not expired, and neither the token nor anything that it depends on was
@@ -180,7 +181,7 @@ impl Keys {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn live_jwt(
+    pub async fn live_jwt(
         &self,
         store: &Store,
         text: &str,
@@ -188,7 +189,7 @@ impl Keys {
         now: Timestamp,
     ) -> store::Result<Option<AccessTokenFacts>> {
         // A server with a new issuer does not answer for tokens of its old one. Guards refuse these tokens too.
-        let claims = self.reader(store)?.read(text).filter(|claims| claims.iss == issuer);
+        let claims = self.reader(store).await?.read(text).filter(|claims| claims.iss == issuer);
         let facts = claims.and_then(|claims| {
             Some(AccessTokenFacts {
                 stamp: claims.stamp()?,
@@ -200,7 +201,8 @@ impl Keys {
                 audiences: AudienceSet::stored(claims.aud),
             })
         });
-        Ok(facts.filter(|facts| now < facts.expires_at && !store.is_dead(facts)))
+        let Some(facts) = facts.filter(|facts| now < facts.expires_at) else { return Ok(None) };
+        Ok(if store.is_dead(&facts).await? { None } else { Some(facts) })
     }
 
     /// Publishes a new key, which signs a minute later. The current key is accepted until all that it signed has
@@ -209,7 +211,7 @@ impl Keys {
     /// # Errors
     /// When the key file is missing or is another one.
     pub async fn rotate(&self, store: &Store, by: By) -> Result<KeyId> {
-        let file = if self.signing(store)?.0.is_empty() {
+        let file = if self.signing(store).await?.0.is_empty() {
             KeyFile::open_or_make(&self.file)?
         } else {
             KeyFile::open(&self.file)?
@@ -249,7 +251,7 @@ impl Keys {
     pub async fn replace_all(&self, store: &Store, now: Timestamp) -> Result<()> {
         let file = KeyFile::open_or_make(&self.file)?;
         let successor = SealedKey::generate(self.settings.algorithm, &file, now)?;
-        let rows = store.signing_keys()?;
+        let rows = store.signing_keys().await?;
         store
             .write(move |tx| {
                 for row in &rows {
@@ -265,7 +267,7 @@ impl Keys {
     /// # Errors
     /// When the store fails, or the key file can't be used.
     pub async fn keep(&self, store: &Store, now: Timestamp) -> Result<()> {
-        let rows = store.signing_keys()?;
+        let rows = store.signing_keys().await?;
         if rows.iter().any(|row| is_outdated(row, now)) {
             store.write(move |tx| tx.sweep_signing_keys(now)).await?;
         }

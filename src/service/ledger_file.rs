@@ -75,7 +75,7 @@ impl Exported {
     /// # Errors
     /// Why it does not continue it.
     pub async fn continues(&self, backup: &Store) -> Result<(), Unfit> {
-        if self.incarnation != backup.feed_tip()?.incarnation {
+        if self.incarnation != backup.feed_tip().await?.incarnation {
             return Err(Unfit::Foreign);
         }
         let mut after = 0;
@@ -130,7 +130,7 @@ pub async fn export(store: &Store, to: &Path, now: Timestamp) -> Result<usize, E
     let file = tempfile::Builder::new().prefix(".rescind-ledger").tempfile_in(folder).map_err(fault)?;
     let mut out = BufWriter::new(file);
     let mut line = |value: serde_json::Result<String>| -> std::io::Result<()> { writeln!(out, "{}", value?) };
-    let tip = store.feed_tip()?;
+    let tip = store.feed_tip().await?;
     let (incarnation, reaches) = (tip.incarnation, tip.sequence);
     let first = First { rescind_ledger: VERSION, incarnation, reaches, made_at: now.millis() };
     line(serde_json::to_string(&first)).map_err(fault)?;

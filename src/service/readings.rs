@@ -43,7 +43,7 @@ impl Readings {
             counts.acts.iter().map(|(act, rows)| (act.as_str(), *rows)).collect()
         };
         let (unfinished, oldest) = store.purge_backlog().await?;
-        let servers = store.resource_servers()?;
+        let servers = store.resource_servers().await?;
         let server = |server: &ResourceServer| {
             let (running, lag) = guards.lag(&server.id, now);
             ServerReading { id: server.id.to_string(), name: server.name.to_string(), guards: running, lag }
@@ -51,7 +51,7 @@ impl Readings {
         Ok(Reading {
             acts,
             servers: servers.iter().map(server).collect(),
-            drill: store.last_drill()?.map(drill),
+            drill: store.last_drill().await?.map(drill),
             unfinished_purges: u64::try_from(unfinished).unwrap_or(0),
             oldest_purge: oldest.map_or(Duration::ZERO, |at| now.since(at)),
             queued_writes: store.queued_writes() as u64,

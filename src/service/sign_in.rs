@@ -74,7 +74,10 @@ impl Passwords {
         username: Option<&Username>,
         password: Password,
     ) -> store::Result<Option<Credentials>> {
-        let known = username.map(|name| store.credentials(name)).transpose()?.flatten();
+        let known = match username {
+            Some(name) => store.credentials(name).await?,
+            None => None,
+        };
         let hash = known.as_ref().map_or_else(|| self.decoy.to_string(), |known| known.password_hash.clone());
         let is_right = self
             .off_thread(move || password.verify(&hash))

@@ -50,7 +50,7 @@ impl Snapshots {
         };
         // While a snapshot is being made, other callers wait for it.
         let mut slot = slot.lock().await;
-        let tip = store.feed_tip()?;
+        let tip = store.feed_tip().await?;
         if let Some(cached) = &*slot
             && (cached.began >= arrived
                 || cached.tip == tip && now.since(cached.at) < SAME_FOR && cached.at <= now)

@@ -1,6 +1,5 @@
 //! Opaque access tokens, in the `tokens` table.
 
-use rusqlite::{Connection, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, UserId};
@@ -9,22 +8,23 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
 
+use super::sql::{Row, params};
 use super::authorization_codes::Exchanged;
-use super::sql::Sql as _;
 use super::tokens::{self, Kind, Short, place, rest};
 use super::{Result, Store, Tx};
 
-const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
+const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
     client_generation, user_generation, grant_generation, scope, audience, created_at, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (place) DO NOTHING";
-const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, client, server_generation, client_generation, \
+const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, client_id, server_generation, client_generation, \
     scope, audience, created_at, expires_at) \
     SELECT ?1, ?2, substr(c.id, 5), s.generation, c.generation, ?4, ?5, ?6, ?7 FROM clients AS c, server AS s \
     WHERE s.id = 1 AND c.id = ?3 AND c.status = 'active' ON CONFLICT (place) DO NOTHING";
-const FACTS: &str = "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, \
+const FACTS: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, \
      audience, created_at, expires_at, grant_generation FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND \
      digest = ?2";
-const OWNED: &str = "SELECT client, \"grant\", user, audience FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
+const OWNED: &str = "SELECT client_id, grant_id, user_id, audience FROM tokens WHERE place >= ?1 AND place < ?1 + 8 \
+    AND digest = ?2 /*postgres FOR UPDATE*/";
 const DELETE: &str = "DELETE FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 
 /// A token as it was minted. None of this ever changes.
@@ -41,7 +41,7 @@ pub struct AccessTokenFacts {
 }
 
 impl AccessTokenFacts {
-    fn from_row(token: &Digest, row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn read(token: &Digest, row: &Row<'_>) -> Result<Self> {
         Ok(Self {
             id: token.token_id(),
             stamp: tokens::stamp(row)?,
@@ -57,24 +57,21 @@ impl AccessTokenFacts {
 impl Store {
     /// A live token: it has not expired, and neither the token nor anything that it depends on was revoked. Its row may
     /// be gone already if its facts are cached (`super::memory::dead` says why that is enough).
-    pub fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
+    pub async fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
         let facts = match self.access_tokens.get(token) {
             Some(facts) => facts,
             None => {
-                let Some(facts) = self.lookup(|c| find(c, token))? else { return Ok(None) };
+                let first = place(token, Kind::Access);
+                let facts = |row: &Row<'_>| AccessTokenFacts::read(token, row);
+                let found = self.one(FACTS, params![first, rest(token)], facts).await?;
+                let Some(facts) = found else { return Ok(None) };
                 self.access_tokens.insert(token, &facts);
                 facts
             }
         };
-        let is_live = self.no_earlier_than_deletions(now) < facts.expires_at && !self.is_dead(&facts);
+        let is_live = !self.is_dead(&facts).await? && self.no_earlier_than_deletions(now) < facts.expires_at;
         Ok(is_live.then_some(facts))
     }
-}
-
-fn find(connection: &Connection, token: &Digest) -> rusqlite::Result<Option<AccessTokenFacts>> {
-    connection.one(FACTS, params![place(token, Kind::Access), rest(token)], |row| {
-        AccessTokenFacts::from_row(token, row)
-    })
 }
 
 /// What an access token allows, where and until when.
@@ -101,9 +98,8 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         let Exchanged { stamp, grant_generation, .. } = of;
-        let mut insert = self.connection.prepare_cached(INSERT)?;
         self.insert_in_place(token, Kind::Access, |place| {
-            insert.execute(params![
+            self.run(INSERT, params![
                 place,
                 rest(token),
                 stamp.family.as_ref().map(Short),
@@ -132,17 +128,9 @@ impl Tx<'_> {
         allows: &Allowance<'_>,
         now: Timestamp,
     ) -> Result<bool> {
-        let mut insert = self.connection.prepare_cached(INSERT_FOR_CLIENT)?;
+        let Allowance { scope, audiences, expires_at } = allows;
         self.insert_in_place(token, Kind::Access, |place| {
-            insert.execute(params![
-                place,
-                rest(token),
-                client,
-                allows.scope,
-                allows.audiences,
-                now,
-                allows.expires_at
-            ])
+            self.run(INSERT_FOR_CLIENT, params![place, rest(token), client, scope, audiences, now, expires_at])
         })
     }
 

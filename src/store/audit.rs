@@ -2,19 +2,19 @@
 //!
 //! The reason that somebody gave for an act, and the address that it came from, are in `receipt_notes`.
 
-use rusqlite::params;
 
 use crate::model::audit::Record;
 use crate::model::by::By;
 use crate::model::id::{ReceiptId, UserId};
 
+use super::sql::params;
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO audit (receipt_id, at, act, actor_kind, actor_id, origin, object_kind, object_id, \
     grant_id, client_id, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 /// One note for each act, even if the act has several rows.
 const INSERT_NOTE: &str = "INSERT INTO receipt_notes (receipt_id, reason, detail, address, actor_id) \
-    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (receipt_id) DO UPDATE SET detail = coalesce(excluded.detail, detail)";
+    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (receipt_id) DO UPDATE SET detail = coalesce(excluded.detail, receipt_notes.detail)";
 const ERASE_ADDRESSES: &str =
     "UPDATE receipt_notes SET address = NULL WHERE actor_id = ?1 AND address IS NOT NULL";
 
@@ -45,14 +45,13 @@ impl Tx<'_> {
             return Ok(());
         }
         let address = by.address.map(|address| address.to_string());
-        let note = params![receipt, by.reason, detail, address, by.actor.id()];
-        self.run(INSERT_NOTE, note)?;
+        self.run(INSERT_NOTE, params![receipt, by.reason, detail, address, by.actor.id()])?;
         Ok(())
     }
 
     /// Erases the addresses that a person's acts came from.
     pub fn erase_addresses(&self, user: &UserId) -> Result<()> {
-        self.run(ERASE_ADDRESSES, [user])?;
+        self.run(ERASE_ADDRESSES, params![user])?;
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! The `authorization_codes` table.
 
-use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
@@ -8,6 +7,7 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Stamp};
 
+use super::sql::{Row, params};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO authorization_codes (digest, family_id, grant_id, client_id, user_id, \
@@ -16,7 +16,8 @@ const INSERT: &str = "INSERT INTO authorization_codes (digest, family_id, grant_
 /// A code is live while all that it was stamped with is open and current. Tokens are checked in another way: against
 /// what is dead (`super::memory::dead`).
 const USE: &str = "UPDATE authorization_codes AS a SET used_at = ?5 WHERE digest = ?1 AND client_id = ?2 \
-    AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NULL AND expires_at > ?5 AND EXISTS \
+    AND redirect_uri IS NOT DISTINCT FROM ?3 AND code_challenge IS NOT DISTINCT FROM ?4 \
+    AND used_at IS NULL AND expires_at > ?5 AND EXISTS \
     (SELECT 1 FROM server AS s, clients AS c, users AS u, grants AS g, families AS f \
     WHERE s.id = 1 AND s.generation = a.server_generation \
     AND c.id = a.client_id AND c.status = 'active' AND c.generation = a.client_generation \
@@ -25,7 +26,8 @@ const USE: &str = "UPDATE authorization_codes AS a SET used_at = ?5 WHERE digest
     RETURNING family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, \
     (SELECT generation FROM grants WHERE id = grant_id), (SELECT expires_at FROM families WHERE id = family_id)";
 const REPLAYED: &str = "SELECT family_id FROM authorization_codes WHERE digest = ?1 AND client_id = ?2 \
-    AND redirect_uri IS ?3 AND code_challenge IS ?4 AND used_at IS NOT NULL AND expires_at > ?5";
+    AND redirect_uri IS NOT DISTINCT FROM ?3 AND code_challenge IS NOT DISTINCT FROM ?4 \
+    AND used_at IS NOT NULL AND expires_at > ?5";
 const HAS_CHALLENGE: &str =
     "SELECT code_challenge IS NOT NULL FROM authorization_codes WHERE digest = ?1 AND client_id = ?2";
 
@@ -59,7 +61,7 @@ pub struct Exchanged {
 
 impl Exchanged {
     /// Reads the columns that follow the stamp: scope, the grant's generation, and until when the family is kept.
-    pub(super) fn from_row(stamp: Stamp, row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(super) fn read(stamp: Stamp, row: &Row<'_>) -> Result<Self> {
         Ok(Self { stamp, scope: row.get(7)?, grant_generation: row.get(8)?, kept_until: row.get(9)? })
     }
 }
@@ -97,7 +99,7 @@ impl Tx<'_> {
                 user: row.get(3)?,
                 generations: Generations { server: row.get(4)?, client: row.get(5)?, user: row.get(6)? },
             };
-            Exchanged::from_row(stamp, row)
+            Exchanged::read(stamp, row)
         })
     }
 

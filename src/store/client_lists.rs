@@ -1,15 +1,13 @@
 //! Clients in lists, and what a revocation would end: counted when a page is shown, stored nowhere.
 
-use sqlx::FromRow;
-use sqlx::sqlite::SqliteRow;
-
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, ClientKind, ClientStatus, ClientStatusKind};
 use crate::model::id::{ClientId, UserId};
 use crate::model::text::folded;
 use crate::model::user::Username;
 
-use super::{Result, Store, readable};
+use super::sql::{from_row, params, readable};
+use super::{Result, Store};
 
 /// Open grants, open families and access tokens of the client `c` under its current generation. Expired ones count as
 /// long as they have a row.
@@ -20,11 +18,12 @@ macro_rules! numbers {
             "AND g.client_generation = c.generation AND c.status = 'active') AS users, ",
             "(SELECT count(*) FROM families AS f WHERE f.client_id = c.id ",
             "AND f.client_generation = c.generation AND f.status = 'open' AND c.status = 'active') AS devices, ",
-            "(SELECT count(*) FROM families AS f JOIN tokens AS t ON ",
+            "(SELECT count(*) FROM families AS f JOIN /*postgres LATERAL (SELECT 1 FROM*/ tokens AS t ",
+            "/*sqlite*/ON/*end*/ /*postgres WHERE*/ ",
             "t.place >= f.created_at * 2097152 AND t.place < f.created_at * 2097152 + 1048576 ",
-            "AND t.family = substr(f.id, 5)",
+            "AND t.family_id = substr(f.id, 5) /*postgres OFFSET 0) AS t ON true*/",
             " WHERE f.client_id = c.id AND f.client_generation = c.generation AND c.status = 'active') ",
-            "+ (SELECT count(*) FROM tokens AS t WHERE t.client = substr(c.id, 5) AND t.family IS NULL ",
+            "+ (SELECT count(*) FROM tokens AS t WHERE t.client_id = substr(c.id, 5) AND t.family_id IS NULL ",
             "AND t.client_generation = c.generation AND c.status = 'active') AS tokens"
         )
     };
@@ -62,31 +61,33 @@ const OF_OWNER: &str = list!("c.owner_id = ?1 AND c.status <> 'deleted' ORDER BY
 const BY_USERS: &str = search!("users DESC");
 const BY_TOKENS: &str = search!("tokens DESC");
 const BY_AGE: &str = search!("c.created_at DESC");
-const BY_NAME: &str = search!("t.folded_name");
+const BY_NAME: &str = search!("t.folded_name NULLS FIRST");
 const BY_STATUS: &str = search!("c.status");
 
 /// What a revocation of a client's tokens would end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     pub users: i64,
     pub devices: i64,
     pub tokens: i64,
 }
 
+from_row! { Numbers: users, devices, tokens }
+
 /// A client in a list, with its numbers.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct ClientRow {
     pub id: ClientId,
     pub name: AppName,
     pub publisher: String,
     pub kind: ClientKind,
-    #[sqlx(flatten)]
     pub status: ClientStatus,
     pub created_at: Timestamp,
     pub owner: Username,
-    #[sqlx(flatten)]
     pub numbers: Numbers,
 }
+
+from_row! { ClientRow: id, name, publisher, kind, created_at, owner; status, numbers }
 
 /// How an admin's list of apps is sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,34 +140,28 @@ pub struct Rows<T> {
 }
 
 impl<T> Rows<T> {
-    /// The query must ask for one row more than a page holds.
-    pub(super) fn of_page<'r>(rows: &'r [SqliteRow]) -> Self
-    where
-        T: FromRow<'r, SqliteRow>,
-    {
+    /// The query must ask for one row more than a page holds. `None` is a row that can't be read.
+    pub(super) fn of_page(mut rows: Vec<Option<T>>) -> Self {
         let shown = rows.len().min(PAGE_ROWS as usize);
-        Self { rows: readable(&rows[..shown]), has_more: rows.len() > shown }
+        let has_more = rows.len() > shown;
+        rows.truncate(shown);
+        Self { rows: rows.into_iter().flatten().collect(), has_more }
     }
 }
 
 impl Store {
     /// Counts what a revocation would end. This takes longer the more there is to count.
     pub async fn client_numbers(&self, id: &ClientId) -> Result<Numbers> {
-        Ok(sqlx::query_as(NUMBERS)
-            .bind(id)
-            .fetch_optional(&mut *self.page().await?)
-            .await?
-            .unwrap_or_default())
+        Ok(self.row(NUMBERS, params![id]).await?.unwrap_or_default())
     }
 
     /// A developer's apps, newest first, without deleted ones.
     pub async fn clients_of(&self, owner: &UserId) -> Result<Vec<ClientRow>> {
-        let rows = sqlx::query(OF_OWNER).bind(owner).fetch_all(&mut *self.page().await?).await?;
-        Ok(readable(&rows))
+        self.rows(OF_OWNER, params![owner]).await
     }
 
     pub async fn client_row(&self, id: &ClientId) -> Result<Option<ClientRow>> {
-        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&mut *self.page().await?).await?)
+        self.row(ONE, params![id]).await
     }
 
     pub async fn search_clients(&self, search: &ClientSearch) -> Result<Rows<ClientRow>> {
@@ -177,13 +172,10 @@ impl Store {
             ClientOrder::Name => BY_NAME,
             ClientOrder::Status => BY_STATUS,
         };
-        let rows = sqlx::query(statement)
-            .bind(&search.text)
-            .bind(search.status.map_or("", ClientStatusKind::as_str))
-            .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
-            .bind(folded(&search.text))
-            .fetch_all(&mut *self.page().await?)
-            .await?;
-        Ok(Rows::of_page(&rows))
+        let status = search.status.map_or("", ClientStatusKind::as_str);
+        let skipped = i64::from(search.page) * i64::from(PAGE_ROWS);
+        let folded = folded(&search.text);
+        let values = params![search.text, status, skipped, folded];
+        Ok(Rows::of_page(self.rows_read(statement, values, readable).await?))
     }
 }

@@ -4,7 +4,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::client::{Client, ClientField, ClientStatus};
@@ -12,7 +11,7 @@ use crate::model::id::{ClientId, ClientSecretId, UserId};
 use crate::model::secret::Digest;
 use crate::model::stamp::Generations;
 
-use super::sql::Sql as _;
+use super::sql::{Row, from_row, params};
 use super::{Error, Result, Store, Tx};
 
 macro_rules! select {
@@ -27,9 +26,13 @@ macro_rules! select {
 
 const BY_ID: &str = select!("id = ?1");
 const BY_OWNER: &str = select!("id = ?1 AND owner_id = ?2");
-/// The newest secret has no end. If there are more than 8, the limit keeps that one and those that end last.
-const SECRETS: &str = "SELECT digest, expires_at FROM client_secrets WHERE client_id = ?1 \
-    AND (expires_at IS NULL OR expires_at > ?2) ORDER BY expires_at IS NULL DESC, expires_at DESC LIMIT 8";
+/// One row for each valid secret, or one without a secret. The newest secret has no end. If there are more than 8, the
+/// limit keeps that one and those that end last.
+const WITH_SECRETS: &str = "SELECT c.id, c.owner_id, c.name, c.publisher, c.kind, c.status, c.status_at, c.status_reason, \
+    c.generation, c.token_format, c.grant_types, c.scope, c.redirect_uris, c.created_at, c.version, s.digest, \
+    s.expires_at FROM clients AS c LEFT JOIN client_secrets AS s ON s.client_id = c.id \
+    AND (s.expires_at IS NULL OR s.expires_at > ?2) WHERE c.id = ?1 \
+    ORDER BY s.expires_at IS NULL DESC, s.expires_at DESC LIMIT 8";
 const INSERT: &str = "INSERT INTO clients (id, owner_id, name, publisher, kind, status, status_at, status_reason, \
     generation, token_format, grant_types, scope, redirect_uris, created_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?10, '', 1, ?6, ?7, ?8, ?9, ?10)";
@@ -39,7 +42,7 @@ const INSERT_SECRET: &str = "INSERT INTO client_secrets (id, client_id, digest, 
 const IS_OF: &str = "SELECT 1 FROM clients WHERE id = ?1 AND owner_id = ?2 AND status <> 'deleted'";
 const EXISTS: &str = "SELECT 1 FROM clients WHERE id = ?1 AND status <> 'deleted'";
 const MOVE_GENERATION: &str = "UPDATE clients SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' \
-    AND (?2 IS NULL OR generation = ?2) RETURNING generation";
+    AND generation = coalesce(?2, generation) RETURNING generation";
 const SHUT: &str = "UPDATE clients SET status = ?2, status_at = ?3, status_reason = ?4, generation = generation + 1 \
     WHERE id = ?1 AND (status = 'active' OR status = 'suspended' AND ?2 <> 'suspended') RETURNING generation";
 const REINSTATE: &str = "UPDATE clients SET status = 'active', status_at = ?3, status_reason = '' \
@@ -75,12 +78,14 @@ const ACTIVE_OF_OWNER: &str = "SELECT id FROM clients WHERE owner_id = ?1 AND st
 const CACHED: usize = 256;
 
 /// A valid secret, as its owner sees it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct SecretRow {
     pub id: ClientSecretId,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
 }
+
+from_row! { SecretRow: id, created_at, expires_at }
 
 /// What a registration said before a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,14 +126,15 @@ impl Default for CachedClients {
     }
 }
 
-fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
+/// From the first columns.
+fn client(row: &Row<'_>) -> Result<Client> {
     Ok(Client {
         id: row.get(0)?,
         owner: row.get(1)?,
         name: row.get(2)?,
         publisher: row.get(3)?,
         kind: row.get(4)?,
-        status: ClientStatus::stored(row.get_ref(5)?.as_str()?, row.get(6)?, row.get(7)?),
+        status: ClientStatus::stored(&row.get::<String>(5)?, row.get(6)?, row.get(7)?),
         generation: row.get(8)?,
         token_format: row.get(9)?,
         grant_types: row.get(10)?,
@@ -139,52 +145,46 @@ fn client(row: &rusqlite::Row<'_>) -> rusqlite::Result<Client> {
     })
 }
 
-/// Reads both from one state of the database.
-fn client_and_secrets(
-    c: &rusqlite::Connection,
-    id: &ClientId,
-    now: Timestamp,
-) -> rusqlite::Result<Option<ClientAndSecrets>> {
-    let mut by_id = c.prepare_cached(BY_ID)?;
-    // While these rows are open, both statements belong to one read transaction.
-    let mut rows = by_id.query([id])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let client = client(row)?;
-    let mut secrets = c.prepare_cached(SECRETS)?;
-    let secrets = secrets.query_map(params![id, now], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let secrets = secrets.collect::<rusqlite::Result<_>>()?;
-    drop(rows);
-    Ok(Some(ClientAndSecrets { client, secrets }))
-}
-
 impl Store {
+    async fn read_client_and_secrets(
+        &self,
+        id: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<ClientAndSecrets>> {
+        let row = |row: &Row<'_>| Ok((client(row)?, row.get::<Option<Digest>>(15)?, row.get(16)?));
+        let mut rows = self.all(WITH_SECRETS, params![id, now], row).await?.into_iter().peekable();
+        let Some((client, ..)) = rows.peek().cloned() else { return Ok(None) };
+        let secrets = rows.filter_map(|(_, secret, end)| Some((secret?, end))).collect();
+        Ok(Some(ClientAndSecrets { client, secrets }))
+    }
+
     /// Whether a client may have held JWTs at `at`: it got them by then, and still does or stopped after `since`.
-    pub fn had_jwts(&self, client: &ClientId, at: Timestamp, since: Timestamp) -> Result<bool> {
-        self.lookup(|c| c.any(HAD_JWTS, params![client, at, since]))
+    pub async fn had_jwts(&self, client: &ClientId, at: Timestamp, since: Timestamp) -> Result<bool> {
+        self.any(HAD_JWTS, params![client, at, since]).await
     }
 
     /// The same for any client. A drill's client never counts.
-    pub fn any_had_jwts(&self, at: Timestamp, since: Timestamp) -> Result<bool> {
-        self.lookup(|c| c.any(ANY_HAD_JWTS, [at, since]))
+    pub async fn any_had_jwts(&self, at: Timestamp, since: Timestamp) -> Result<bool> {
+        self.any(ANY_HAD_JWTS, params![at, since]).await
     }
 
-    pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
-        self.lookup(|c| c.one(BY_ID, [id], client))
+    pub async fn client(&self, id: &ClientId) -> Result<Option<Client>> {
+        self.one(BY_ID, params![id], client).await
     }
 
     /// `owner`'s, deleted ones included.
-    pub fn client_of(&self, id: &ClientId, owner: &UserId) -> Result<Option<Client>> {
-        self.lookup(|c| c.one(BY_OWNER, [id.as_str(), owner.as_str()], client))
+    pub async fn client_of(&self, id: &ClientId, owner: &UserId) -> Result<Option<Client>> {
+        self.one(BY_OWNER, params![id, owner], client).await
     }
 
     /// A client and its secrets that are valid at `now`.
-    pub fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<Arc<ClientAndSecrets>>> {
+    pub async fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<Arc<ClientAndSecrets>>> {
         let cached = self.cached_clients.own();
-        let cached = cached.get(self.version(), || Ok::<_, Error>(CachedClients::default()))?;
+        let cached = cached.get(self.version().await?, async { Ok::<_, Error>(CachedClients::default()) }).await?;
         if let Some(known) = cached.0.get(id) {
             return Ok(Some(known));
         }
-        let read = self.lookup(|c| client_and_secrets(c, id, now))?.map(Arc::new);
+        let read = self.read_client_and_secrets(id, now).await?.map(Arc::new);
         if let Some(read) = &read {
             cached.0.insert(id.clone(), read.clone());
         }
@@ -193,25 +193,21 @@ impl Store {
 
     /// The generations that a client's own token is stamped with. `None` if the client may not act. A revocation that is
     /// being committed meanwhile ends the token: it has the generation from before.
-    pub fn client_generations(&self, id: &ClientId, now: Timestamp) -> Result<Option<Generations>> {
-        let client = self.client_and_secrets(id, now)?.filter(|client| client.status.is_active());
-        let server = self.published().dead.server_generation();
+    pub async fn client_generations(&self, id: &ClientId, now: Timestamp) -> Result<Option<Generations>> {
+        let client = self.client_and_secrets(id, now).await?.filter(|client| client.status.is_active());
+        let server = self.published.dead.server_generation();
         Ok(client.map(|client| Generations { server, client: client.generation, user: None }))
     }
 
     /// What changed in a client's registration after `since`, oldest first.
-    pub fn client_changes(&self, id: &ClientId, since: Timestamp) -> Result<Vec<ClientChange>> {
-        self.lookup(|c| {
-            c.all(CHANGES, params![id, since], |row| {
-                Ok(ClientChange { field: row.get(0)?, earlier: row.get(1)? })
-            })
-        })
+    pub async fn client_changes(&self, id: &ClientId, since: Timestamp) -> Result<Vec<ClientChange>> {
+        let change = |row: &Row<'_>| Ok(ClientChange { field: row.get(0)?, earlier: row.get(1)? });
+        self.all(CHANGES, params![id, since], change).await
     }
 
     /// A client's valid secrets, newest first.
     pub async fn client_secret_rows(&self, id: &ClientId, now: Timestamp) -> Result<Vec<SecretRow>> {
-        let rows = sqlx::query(SECRET_ROWS).bind(id).bind(now).fetch_all(&mut *self.page().await?).await?;
-        Ok(super::readable(&rows))
+        self.rows(SECRET_ROWS, params![id, now]).await
     }
 }
 
@@ -253,7 +249,7 @@ impl Tx<'_> {
     }
 
     pub fn client_exists(&self, id: &ClientId) -> Result<bool> {
-        self.any(EXISTS, [id])
+        self.any(EXISTS, params![id])
     }
 
     /// Revokes all that was minted for the client so far. `None` for an unknown or deleted client, and if the
@@ -353,22 +349,22 @@ impl Tx<'_> {
     }
 
     pub fn delete_client_secrets(&self, client: &ClientId) -> Result<()> {
-        self.run(DELETE_SECRETS, [client])?;
+        self.run(DELETE_SECRETS, params![client])?;
         self.version_moves();
         Ok(())
     }
 
     pub fn active_clients_of(&self, owner: &UserId) -> Result<Vec<ClientId>> {
-        self.all(ACTIVE_OF_OWNER, [owner], |row| row.get(0))
+        self.all(ACTIVE_OF_OWNER, params![owner], |row| row.get(0))
     }
 
     /// Whether a person owns apps that need an owner. Banned apps need none.
     pub fn owns_clients(&self, owner: &UserId) -> Result<bool> {
-        self.any(OWNS_ANY, [owner])
+        self.any(OWNS_ANY, params![owner])
     }
 
     /// As this transaction sees it.
     pub fn client(&self, id: &ClientId) -> Result<Option<Client>> {
-        self.one(BY_ID, [id], client)
+        self.one(BY_ID, params![id], client)
     }
 }

@@ -1,10 +1,8 @@
-//! How the model's types are stored in columns, for both drivers: one conversion per type.
+//! How the model's types are stored in columns: one conversion per type.
 //!
 //! Input is parsed strictly, rows are read leniently: what an earlier version accepted stays readable.
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use sqlx::sqlite::{Sqlite, SqliteArgumentsBuffer, SqliteRow, SqliteTypeInfo, SqliteValueRef};
-use sqlx::{FromRow, Row as _};
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::model::act::{Act, SubjectKind};
@@ -24,51 +22,31 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::user::{Role, UserStatus, Username};
 
-/// Types that are stored in one column. First: the type that the column is read as, the method that reads it, and the
-/// type that is written. Then, for each type, how it is read and written.
+use super::{Error, Result};
+use super::sql::{FromColumn, FromRow, Row, ToColumn, Value};
+
+/// Types that are stored in one column. First: how the column is read and written. Then, for each type, how it is made
+/// of what was read, and what is written.
 macro_rules! columns {
-    ($read_as:ty, $get:ident, $write_as:ty; $($type:ty: $read:expr, $write:expr;)+) => {$(
-        impl ToSql for $type {
-            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                let write: fn(&Self) -> $write_as = $write;
-                Ok(ToSqlOutput::from(write(self)))
+    ($read:ident: $read_as:ty, $write_as:ty; $($type:ty: $from:expr, $to:expr;)+) => {$(
+        impl ToColumn for $type {
+            fn to_column(&self) -> Value<'_> {
+                let to: fn(&Self) -> $write_as = $to;
+                to(self).into()
             }
         }
 
-        impl FromSql for $type {
-            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                let read: fn($read_as) -> Option<Self> = $read;
-                read(value.$get()?).ok_or(FromSqlError::InvalidType)
-            }
-        }
-
-        impl sqlx::Type<Sqlite> for $type {
-            fn type_info() -> SqliteTypeInfo {
-                <$read_as as sqlx::Type<Sqlite>>::type_info()
-            }
-        }
-
-        impl<'r> sqlx::Decode<'r, Sqlite> for $type {
-            fn decode(value: SqliteValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
-                let read: fn($read_as) -> Option<Self> = $read;
-                read(<$read_as as sqlx::Decode<Sqlite>>::decode(value)?)
-                    .ok_or_else(|| concat!("not a ", stringify!($type)).into())
-            }
-        }
-
-        impl sqlx::Encode<'_, Sqlite> for $type {
-            fn encode_by_ref(
-                &self,
-                out: &mut SqliteArgumentsBuffer,
-            ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
-                let write: fn(&Self) -> $write_as = $write;
-                sqlx::Encode::<Sqlite>::encode(write(self).to_owned(), out)
+        impl FromColumn for $type {
+            fn from_column(value: &Value<'_>) -> Option<Self> {
+                let from: fn($read_as) -> Option<Self> = $from;
+                from(value.$read()?)
             }
         }
     )+};
 }
 
-columns! { &str, as_str, &str;
+columns! { text: &str, &str;
+    String: |text| Some(text.to_owned()), String::as_str;
     UserId: Self::parse, |id| id.as_str();
     ClientId: Self::parse, |id| id.as_str();
     ClientSecretId: Self::parse, |id| id.as_str();
@@ -96,61 +74,111 @@ columns! { &str, as_str, &str;
     AudienceSet: |text| Some(Self::stored(text)), |set| set.as_str();
 }
 
-columns! { &str, as_str, String;
+columns! { text: &str, String;
     RedirectUris: |text| Some(Self::stored(text)), |uris| uris.to_column();
     GrantTypes: |text| Some(Self::stored(text)), |types| types.to_string();
 }
 
-columns! { i64, as_i64, i64;
+columns! { integer: i64, i64;
+    i64: Some, |number| *number;
+    u32: |number| Self::try_from(number).ok(), |number| i64::from(*number);
+    bool: |number| Some(number != 0), |is_so| i64::from(*is_so);
     Timestamp: |millis| Some(Self::from_millis(millis)), |at| at.millis();
 }
 
-columns! { &[u8], as_blob, &[u8];
+columns! { blob: &[u8], &[u8];
+    Vec<u8>: |bytes| Some(bytes.to_vec()), Vec::as_slice;
+    [u8; 32]: |bytes| Self::try_from(bytes).ok(), |bytes| bytes;
     Digest: |bytes| <[u8; 32]>::try_from(bytes).ok().map(Self::from_bytes), |digest| digest.as_bytes();
 }
 
-impl ToSql for Audiences {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(self.to_column().map_or(ValueRef::Null, ValueRef::from)))
+impl ToColumn for str {
+    fn to_column(&self) -> Value<'_> {
+        self.into()
+    }
+}
+
+impl ToColumn for Arc<str> {
+    fn to_column(&self) -> Value<'_> {
+        (**self).into()
+    }
+}
+
+impl FromColumn for Arc<str> {
+    fn from_column(value: &Value<'_>) -> Option<Self> {
+        value.text().map(Self::from)
+    }
+}
+
+impl ToColumn for [u8] {
+    fn to_column(&self) -> Value<'_> {
+        self.into()
+    }
+}
+
+impl<T: ToColumn + ?Sized> ToColumn for &T {
+    fn to_column(&self) -> Value<'_> {
+        (**self).to_column()
+    }
+}
+
+impl<T: ToColumn> ToColumn for Option<T> {
+    fn to_column(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Null, T::to_column)
+    }
+}
+
+impl<T: FromColumn> FromColumn for Option<T> {
+    fn from_column(value: &Value<'_>) -> Option<Self> {
+        match value {
+            Value::Null => Some(None),
+            value => T::from_column(value).map(Some),
+        }
     }
 }
 
 /// NULL means everyone.
-impl FromSql for Audiences {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_str_or_null().map(Self::from_column)
+impl ToColumn for Audiences {
+    fn to_column(&self) -> Value<'_> {
+        Self::to_column(self).map_or(Value::Null, Value::from)
+    }
+}
+
+impl FromColumn for Audiences {
+    fn from_column(value: &Value<'_>) -> Option<Self> {
+        Option::<String>::from_column(value).map(|text| Self::from_column(text.as_deref()))
     }
 }
 
 /// From the columns `client_status`, `client_status_at` and `client_status_reason`.
-impl FromRow<'_, SqliteRow> for ClientStatus {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let name = row.try_get("client_status")?;
-        Ok(Self::stored(name, row.try_get("client_status_at")?, row.try_get("client_status_reason")?))
+impl FromRow for ClientStatus {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let name: String = row.get("client_status")?;
+        Ok(Self::stored(&name, row.get("client_status_at")?, row.get("client_status_reason")?))
     }
 }
 
 /// From the columns `user_status` and `user_status_at`.
-impl FromRow<'_, SqliteRow> for UserStatus {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        Ok(Self::stored(row.try_get("user_status")?, row.try_get("user_status_at")?))
+impl FromRow for UserStatus {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(Self::stored(&row.get::<String>("user_status")?, row.get("user_status_at")?))
     }
 }
 
 /// From the columns `grant_status` and `ended_at`.
-impl FromRow<'_, SqliteRow> for GrantStatus {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        match row.try_get("grant_status")? {
+impl FromRow for GrantStatus {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        match &*row.get::<String>("grant_status")? {
             "open" => Ok(Self::Open),
-            _ => Ok(Self::Ended { at: row.try_get("ended_at")? }),
+            _ => Ok(Self::Ended { at: row.get("ended_at")? }),
         }
     }
 }
 
 /// From the columns `step` and `finished_at`. Both are NULL if there is no purge.
-impl FromRow<'_, SqliteRow> for Purge {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        Ok(match (row.try_get("step")?, row.try_get("finished_at")?) {
+impl FromRow for Purge {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        Ok(match (row.get("step")?, row.get("finished_at")?) {
             (None, _) => Self::Nothing,
             (Some(_), Some(at)) => Self::Finished { at },
             (Some(step), None) => Self::Running { step },
@@ -159,10 +187,10 @@ impl FromRow<'_, SqliteRow> for Purge {
 }
 
 /// From the columns `actor_kind` and `actor_id`.
-impl FromRow<'_, SqliteRow> for Actor {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let (kind, id): (&str, Option<&str>) = (row.try_get("actor_kind")?, row.try_get("actor_id")?);
-        let unknown = || sqlx::Error::Decode(format!("not an actor: {kind} {id:?}").into());
-        Self::parse(kind, id).ok_or_else(unknown)
+impl FromRow for Actor {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        let (kind, id): (String, Option<String>) = (row.get("actor_kind")?, row.get("actor_id")?);
+        let unknown = || Error::Unreadable(format!("not an actor: {kind} {id:?}"));
+        Self::parse(&kind, id.as_deref()).ok_or_else(unknown)
     }
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::canary::{Drill, Outcome, Times};
 use crate::model::id::ClientId;
 
-use super::sql::Sql as _;
+use super::sql::{Row, params};
 use super::{Result, Store, Tx};
 
 const CLIENT: &str = "SELECT client_id FROM drill WHERE id = 1";
@@ -19,12 +18,12 @@ const END: &str =
 const LAST: &str =
     "SELECT at, outcome, rounds, p50_us, p99_us, max_us FROM drill WHERE id = 1 AND at IS NOT NULL";
 
-fn drill(row: &Row<'_>) -> rusqlite::Result<Drill> {
-    let took = |column| -> rusqlite::Result<Duration> {
-        Ok(Duration::from_micros(row.get::<_, i64>(column)?.unsigned_abs()))
+fn drill(row: &Row<'_>) -> Result<Drill> {
+    let took = |column| -> Result<Duration> {
+        Ok(Duration::from_micros(row.get::<i64>(column)?.unsigned_abs()))
     };
     let rounds = row.get(2)?;
-    let outcome = match row.get_ref(1)?.as_str()? {
+    let outcome = match &*row.get::<String>(1)? {
         "passed" => Outcome::Passed(Times { rounds, p50: took(3)?, p99: took(4)?, max: took(5)? }),
         _ => Outcome::Failed { rounds },
     };
@@ -33,18 +32,18 @@ fn drill(row: &Row<'_>) -> rusqlite::Result<Drill> {
 
 impl Store {
     /// The result of the last drill, if there was one.
-    pub fn last_drill(&self) -> Result<Option<Drill>> {
-        self.lookup(|c| c.one(LAST, [], drill))
+    pub async fn last_drill(&self) -> Result<Option<Drill>> {
+        self.one(LAST, params![], drill).await
     }
 }
 
 impl Tx<'_> {
     pub fn canary_client(&self) -> Result<Option<ClientId>> {
-        self.one(CLIENT, [], |row| row.get(0))
+        self.one(CLIENT, params![], |row| row.get(0))
     }
 
     pub fn set_canary_client(&self, client: &ClientId) -> Result<()> {
-        self.run(SET_CLIENT, [client])?;
+        self.run(SET_CLIENT, params![client])?;
         Ok(())
     }
 

@@ -1,13 +1,12 @@
 //! The `families` table. Pages call a family a device.
 
-use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
 use crate::model::resource_server::Audiences;
 use crate::model::stamp::Stamp;
 
-use super::sql::Sql as _;
+use super::sql::{from_row, params};
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO families (id, grant_id, client_id, user_id, server_generation, client_generation, \
@@ -21,7 +20,7 @@ const CLOSE: &str = "UPDATE families SET status = 'closed' WHERE id = ?1 AND sta
     RETURNING grant_id, client_id, user_id";
 const OF_USER: &str = "SELECT 1 FROM families WHERE id = ?1 AND grant_id = ?2 AND user_id = ?3";
 /// Devices of a grant whose credentials can still be live.
-const DEVICES: &str = "SELECT f.id, f.device, f.created_at, f.last_used_at FROM families AS f, clients AS c, users AS u, \
+const DEVICES: &str = "SELECT f.id, f.device AS name, f.created_at, f.last_used_at FROM families AS f, clients AS c, users AS u, \
     server AS s WHERE f.grant_id = ?1 AND f.user_id = ?2 AND f.status = 'open' AND f.expires_at > ?3 \
     AND c.id = f.client_id AND c.generation = f.client_generation AND u.id = f.user_id \
     AND u.generation = f.user_generation AND s.id = 1 AND s.generation = f.server_generation \
@@ -31,14 +30,15 @@ const AUDIENCES: &str = "SELECT g.audiences FROM families AS f JOIN grants AS g 
     WHERE f.id = ?1 AND f.grant_id = ?2";
 
 /// A device, as its owner sees it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct Device {
     pub id: FamilyId,
-    #[sqlx(rename = "device")]
     pub name: String,
     pub created_at: Timestamp,
     pub last_used_at: Option<Timestamp>,
 }
+
+from_row! { Device: id, name, created_at, last_used_at }
 
 /// What a closed family belonged to.
 pub(super) struct ClosedFamily {
@@ -49,13 +49,12 @@ pub(super) struct ClosedFamily {
 
 impl Store {
     /// All audiences that a device's grant ever had. `None` if there is no such device under this grant.
-    pub fn device_audiences(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Audiences>> {
-        self.lookup(|c| c.one(AUDIENCES, params![family, grant], |row| row.get(0)))
+    pub async fn device_audiences(&self, family: &FamilyId, grant: &GrantId) -> Result<Option<Audiences>> {
+        self.one(AUDIENCES, params![family, grant], |row| row.get(0)).await
     }
 
     pub async fn devices(&self, grant: &GrantId, owner: &UserId, now: Timestamp) -> Result<Vec<Device>> {
-        let query = sqlx::query(DEVICES).bind(grant).bind(owner).bind(now);
-        Ok(super::readable(&query.fetch_all(&mut *self.page().await?).await?))
+        self.rows(DEVICES, params![grant, owner, now]).await
     }
 }
 
@@ -96,7 +95,7 @@ impl Tx<'_> {
 
     /// `None` if it is closed or deleted already.
     pub(super) fn close_family(&self, id: &FamilyId) -> Result<Option<ClosedFamily>> {
-        self.one(CLOSE, [id], |row| {
+        self.one(CLOSE, params![id], |row| {
             Ok(ClosedFamily { grant: row.get(0)?, client: row.get(1)?, user: row.get(2)? })
         })
     }

@@ -4,28 +4,33 @@ use std::collections::HashMap;
 
 use rescind_guard::dead::{Dead, Death, Prints};
 use rescind_guard::wire::Subject;
-use rusqlite::{Connection, OpenFlags, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::act::SubjectKind;
 use crate::model::key::AcceptedKeys;
 use crate::model::resource_server::Audiences;
 
-use super::sql::Sql as _;
-use super::{BUSY, Error, Result, Store, signing_keys};
+use super::sql::{Connection, Row, params};
+use super::{Error, Result, Store, signing_keys};
 
 const TIP: &str = "SELECT s.incarnation, s.generation, s.keys_version, coalesce((SELECT max(l.sequence) FROM ledger AS l), 0) \
     FROM server AS s WHERE s.id = 1";
 const AFTER: &str = "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger \
     WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";
-/// Uses the index of audiences, so that rows with other sets of audiences are never read.
+/// Uses the index of audiences, so that rows with other sets of audiences are never read. PostgreSQL
+/// needs another form of the same: it finds no NULL by `IS ?1`, and uses no other index for the order of pairs.
 pub(super) const OF_SET: &str = "SELECT sequence, at, subject_kind, subject_id, generation, audiences FROM ledger \
-    INDEXED BY ledger_by_audiences WHERE audiences IS ?1 AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4";
+    /*sqlite*/INDEXED BY ledger_by_audiences WHERE audiences IS ?1 AND sequence > ?2 AND sequence <= ?3/*end*/ \
+    /*postgres WHERE sequence = ANY (ARRAY (SELECT sequence FROM ledger WHERE (audiences, sequence) > (?1, ?2) \
+    AND (audiences, sequence) <= (?1, ?3) ORDER BY audiences, sequence LIMIT ?4) || ARRAY (SELECT sequence FROM ledger \
+    WHERE ?1 IS NULL AND audiences IS NULL AND sequence > ?2 AND sequence <= ?3 ORDER BY sequence LIMIT ?4))*/ \
+    ORDER BY sequence LIMIT ?4";
 /// The newest row for each set of audiences. There are few sets, so the query jumps from one to the next in the index.
 const HEADS: &str = "WITH RECURSIVE sets (audiences) AS (SELECT min(l.audiences) FROM ledger AS l UNION ALL \
     SELECT (SELECT min(l.audiences) FROM ledger AS l WHERE l.audiences > sets.audiences) FROM sets \
     WHERE sets.audiences IS NOT NULL) \
-    SELECT sets.audiences, (SELECT max(l.sequence) FROM ledger AS l WHERE l.audiences = sets.audiences) FROM sets \
+    SELECT sets.audiences, (SELECT l.sequence FROM ledger AS l WHERE l.audiences <= sets.audiences \
+    ORDER BY l.audiences DESC, l.sequence DESC LIMIT 1) FROM sets \
     WHERE sets.audiences IS NOT NULL UNION ALL \
     SELECT NULL, coalesce((SELECT max(l.sequence) FROM ledger AS l WHERE l.audiences IS NULL), 0)";
 pub(super) const SINCE: &str =
@@ -95,26 +100,37 @@ pub struct Stretch {
     pub until: i64,
 }
 
-fn first_rows(
-    connection: &Connection,
-    stretch: &Stretch,
-    rows: usize,
-) -> rusqlite::Result<(Vec<FeedRow>, i64)> {
-    let share = (rows / stretch.sets.len().max(1)).max(1);
-    let mut statement = connection.prepare_cached(OF_SET)?;
-    let (mut found, mut until) = (Vec::new(), stretch.until);
-    for set in &stretch.sets {
-        let limits = params![set.to_column(), stretch.after, stretch.until, share.cast_signed() as i64];
-        let of_set: Vec<FeedRow> = statement.query_map(limits, feed_row)?.collect::<rusqlite::Result<_>>()?;
-        // If this set used up its share, it may have more rows after the last one.
-        if let Some(last) = of_set.get(share - 1) {
-            until = until.min(last.sequence);
-        }
-        found.extend(of_set);
+/// The first rows of a stretch, set by set: at most a share of them for each set.
+struct FirstRows {
+    share: usize,
+    until: i64,
+    found: Vec<FeedRow>,
+}
+
+impl FirstRows {
+    fn new(stretch: &Stretch, rows: usize) -> Self {
+        let share = (rows / stretch.sets.len().max(1)).max(1);
+        Self { share, until: stretch.until, found: Vec::new() }
     }
-    found.retain(|row| row.sequence <= until);
-    found.sort_unstable_by_key(|row| row.sequence);
-    Ok((found, until))
+
+    fn share(&self) -> i64 {
+        i64::try_from(self.share).unwrap_or(i64::MAX)
+    }
+
+    fn add(&mut self, of_set: Vec<FeedRow>) {
+        // If this set used up its share, it may have more rows after the last one.
+        if let Some(last) = of_set.get(self.share - 1) {
+            self.until = self.until.min(last.sequence);
+        }
+        self.found.extend(of_set);
+    }
+
+    /// The rows in order, and the sequence up to which no row is missing.
+    fn in_order(mut self) -> (Vec<FeedRow>, i64) {
+        self.found.retain(|row| row.sequence <= self.until);
+        self.found.sort_unstable_by_key(|row| row.sequence);
+        (self.found, self.until)
+    }
 }
 
 /// All that is revoked for one audience, from one read.
@@ -129,11 +145,11 @@ pub struct FeedSnapshot {
 }
 
 /// A number that is never negative.
-fn counter(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+fn counter(row: &Row<'_>, column: usize) -> Result<u64> {
     row.get(column).map(i64::unsigned_abs)
 }
 
-fn tip(row: &Row<'_>) -> rusqlite::Result<Tip> {
+fn tip(row: &Row<'_>) -> Result<Tip> {
     Ok(Tip {
         incarnation: counter(row, 0)?,
         server_generation: counter(row, 1)?,
@@ -157,20 +173,17 @@ pub(super) fn subject(kind: SubjectKind, id: String, generation: Option<i64>) ->
     }
 }
 
-pub(super) fn feed_row(row: &Row<'_>) -> rusqlite::Result<FeedRow> {
+pub(super) fn feed_row(row: &Row<'_>) -> Result<FeedRow> {
     let subject = subject(row.get(2)?, row.get(3)?, row.get(4)?);
-    let audiences = Audiences::from_column(row.get::<_, Option<String>>(5)?.as_deref());
-    Ok(FeedRow { sequence: row.get(0)?, at: row.get(1)?, subject, audiences })
+    Ok(FeedRow { sequence: row.get(0)?, at: row.get(1)?, subject, audiences: row.get(5)? })
 }
 
-fn heads(connection: &Connection) -> rusqlite::Result<Heads> {
+fn heads(connection: Connection<'_>) -> Result<Heads> {
     let mut heads = Heads::default();
-    let mut statement = connection.prepare_cached(HEADS)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let audiences = Audiences::from_column(row.get::<_, Option<String>>(0)?.as_deref());
-        heads.note(&audiences, row.get(1)?);
-    }
+    connection.each(HEADS, params![], |row| {
+        heads.note(&row.get(0)?, row.get(1)?);
+        Ok(())
+    })?;
     Ok(heads)
 }
 
@@ -193,60 +206,51 @@ fn merged(rows: Vec<FeedRow>) -> Result<Vec<(Subject, Timestamp)>> {
     Ok(rows.into_iter().filter_map(&mut entry).collect())
 }
 
-fn snapshot(connection: &Connection, audience: &str, since: Timestamp) -> Result<FeedSnapshot> {
-    let tip = connection.prepare(TIP)?.query_row([], tip)?;
+fn snapshot(connection: Connection<'_>, audience: &str, since: Timestamp) -> Result<FeedSnapshot> {
+    let tip = connection.only(TIP, params![], tip)?;
     let through = heads(connection)?.of(audience);
     let mut concern = Vec::new();
-    let mut statement = connection.prepare(SINCE)?;
-    let mut rows = statement.query([since])?;
-    while let Some(row) = rows.next()? {
+    connection.each(SINCE, params![since], |row| {
         let row = feed_row(row)?;
         if row.audiences.concern(audience) {
             concern.push(row);
         }
-    }
-    let keys = signing_keys::accepted(connection)?;
+        Ok(())
+    })?;
+    let keys = signing_keys::read_accepted(connection)?;
     Ok(FeedSnapshot { tip, through, keys, entries: merged(concern)? })
 }
 
 impl Store {
-    pub fn feed_tip(&self) -> Result<Tip> {
-        self.lookup(|c| c.only(TIP, [], tip))
+    pub async fn feed_tip(&self) -> Result<Tip> {
+        self.only(TIP, params![], tip).await
     }
 
     /// At most `rows` rows after a sequence, oldest first.
-    pub fn feed_after(&self, sequence: i64, rows: i64) -> Result<Vec<FeedRow>> {
-        self.lookup(|c| c.all(AFTER, params![sequence, rows], feed_row))
+    pub async fn feed_after(&self, sequence: i64, rows: i64) -> Result<Vec<FeedRow>> {
+        self.all(AFTER, params![sequence, rows], feed_row).await
     }
 
     /// The first rows of a stretch, oldest first, and the sequence up to which no row is missing. Reads at most `rows`,
     /// or one row for each set if there are more sets than that.
-    pub fn feed_stretch(&self, stretch: &Stretch, rows: usize) -> Result<(Vec<FeedRow>, i64)> {
-        self.lookup(|connection| first_rows(connection, stretch, rows))
+    pub async fn feed_stretch(&self, stretch: &Stretch, rows: usize) -> Result<(Vec<FeedRow>, i64)> {
+        let mut first = FirstRows::new(stretch, rows);
+        for set in &stretch.sets {
+            let share = first.share();
+            first.add(self.all(OF_SET, params![set, stretch.after, stretch.until, share], feed_row).await?);
+        }
+        Ok(first.in_order())
     }
 
     /// The current state of the ledger and of each stream, from one read.
-    pub fn feed_heads(&self) -> Result<(Tip, Heads)> {
-        self.lookup(|c| {
-            let read = c.unchecked_transaction()?;
-            let found = (read.only(TIP, [], tip)?, heads(&read)?);
-            read.commit()?;
-            Ok(found)
-        })
+    pub async fn feed_heads(&self) -> Result<(Tip, Heads)> {
+        let read = |connection: Connection<'_>| Ok((connection.only(TIP, params![], tip)?, heads(connection)?));
+        self.one_state(read).await
     }
 
-    /// What rows after `since` revoke for `audience`. Uses its own connection, because the read may take long.
+    /// What rows after `since` revoke for `audience`.
     pub async fn feed_snapshot(&self, audience: String, since: Timestamp) -> Result<FeedSnapshot> {
-        let path = self.path.clone();
-        let read = move || {
-            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&*path, flags)?;
-            connection.busy_timeout(BUSY)?;
-            connection.execute_batch("PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; BEGIN")?;
-            snapshot(&connection, &audience, since)
-        };
-        let read = tokio::task::spawn_blocking(read).await;
-        read.map_err(|error| Error::Unavailable(error.to_string()))?
+        self.one_state(move |connection| snapshot(connection, &audience, since)).await
     }
 }
 
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_stretch_is_read_in_order_and_in_parts_without_holes() {
-        let ledger = Connection::open_in_memory().unwrap();
+        let ledger = rusqlite::Connection::open_in_memory().unwrap();
         ledger
             .execute_batch(
                 "CREATE TABLE ledger (sequence INTEGER PRIMARY KEY, at INTEGER, subject_kind TEXT, subject_id TEXT, \
@@ -292,10 +296,7 @@ mod tests {
             let audiences = Audiences::from_column(set);
             let sequence = sequence.cast_signed() as i64;
             ledger
-                .execute(
-                    "INSERT INTO ledger VALUES (?1, 0, 'server', 'server', 1, ?2)",
-                    params![sequence, set],
-                )
+                .execute("INSERT INTO ledger VALUES (?1, 0, 'server', 'server', 1, ?2)", (sequence, set))
                 .unwrap();
             heads.note(&audiences, sequence);
             if audiences.concern("a") {
@@ -306,7 +307,13 @@ mod tests {
             let (mut read, mut after) = (Vec::new(), 0);
             while after < 400 {
                 let stretch = Stretch { sets: heads.sets_after("a", after), after, until: 400 };
-                let (part, until) = first_rows(&ledger, &stretch, rows).unwrap();
+                let mut first = FirstRows::new(&stretch, rows);
+                for set in &stretch.sets {
+                    let share = first.share();
+                    let limits = params![set, stretch.after, stretch.until, share];
+                    first.add(Connection::Sqlite(&ledger).all(OF_SET, limits, feed_row).unwrap());
+                }
+                let (part, until) = first.in_order();
                 assert!(part.len() <= rows.max(stretch.sets.len()) && until > after);
                 read.extend(part.iter().map(|row| row.sequence));
                 after = until;

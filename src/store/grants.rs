@@ -1,6 +1,5 @@
 //! The `grants` table: users' standing authorizations of clients.
 
-use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, ClientStatus, RedirectUris, TokenFormat};
@@ -10,8 +9,8 @@ use crate::model::resource_server::Audiences;
 use crate::model::scope::Scope;
 use crate::model::stamp::Generations;
 
-use super::sql::Sql as _;
-use super::{Result, Store, Tx, readable};
+use super::sql::{Row, from_row, params};
+use super::{Result, Store, Tx};
 
 const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
     WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
@@ -46,9 +45,10 @@ macro_rules! card {
             "(SELECT count(*) FROM families AS f WHERE f.grant_id = g.id AND f.status = 'open' AND f.expires_at > ?2 ",
             "AND f.client_generation = c.generation AND f.user_generation = u.generation ",
             "AND f.server_generation = s.generation) AS devices, ",
-            "(SELECT count(*) FROM families AS f JOIN tokens AS t ON ",
+            "(SELECT count(*) FROM families AS f JOIN /*postgres LATERAL (SELECT t.expires_at FROM*/ tokens AS t ",
+            "/*sqlite*/ON/*end*/ /*postgres WHERE*/ ",
             "t.place >= f.created_at * 2097152 AND t.place < f.created_at * 2097152 + 1048576 ",
-            "AND t.family = substr(f.id, 5)",
+            "AND t.family_id = substr(f.id, 5) /*postgres OFFSET 0) AS t ON true*/",
             " WHERE f.grant_id = g.id AND f.status = 'open' AND t.expires_at > ?2 ",
             "AND f.client_generation = c.generation AND f.user_generation = u.generation ",
             "AND f.server_generation = s.generation) AS tokens ",
@@ -60,18 +60,17 @@ macro_rules! card {
 }
 
 const CARDS: &str = card!("g.status = 'open' ORDER BY g.id DESC LIMIT 500");
-const ENDED_CARDS: &str = card!("g.status = 'ended' ORDER BY g.ended_at DESC, g.id LIMIT 100");
+const ENDED_CARDS: &str = card!("g.status = 'ended' ORDER BY g.ended_at DESC NULLS LAST, g.id LIMIT 100");
 const CARD: &str = card!("g.id = ?3");
 const LAST_CONSENT: &str = "SELECT max(authorized_at) FROM grants WHERE user_id = ?1 AND client_id = ?2";
 const OPEN_WITH: &str = "SELECT id FROM grants WHERE user_id = ?1 AND client_id = ?2 AND status = 'open'";
 
 /// A grant, as its owner sees it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct GrantCard {
     pub id: GrantId,
     pub client_id: ClientId,
     pub scope: Scope,
-    #[sqlx(flatten)]
     pub status: GrantStatus,
     pub first_authorized_at: Timestamp,
     pub authorized_at: Timestamp,
@@ -80,13 +79,15 @@ pub struct GrantCard {
     pub publisher: String,
     pub token_format: TokenFormat,
     pub redirect_uris: RedirectUris,
-    #[sqlx(flatten)]
     pub client_status: ClientStatus,
     /// Whether the consent still stands; if not, the app has to ask again.
     pub is_current: bool,
     pub devices: i64,
     pub tokens: i64,
 }
+
+from_row! { GrantCard: id, client_id, scope, first_authorized_at, authorized_at, last_used_at, name, publisher,
+    token_format, redirect_uris, is_current, devices, tokens; status, client_status }
 
 impl GrantCard {
     /// Whether its access tokens can be counted: JWTs have no row.
@@ -112,82 +113,56 @@ pub struct Consented<'a> {
     pub generations: Generations,
 }
 
-const fn generations(server: i64, client: i64, user: i64) -> Generations {
-    Generations { server, client, user: Some(user) }
+/// From three columns, of which the first has this number.
+fn generations(row: &Row<'_>, first: usize) -> Result<Generations> {
+    Ok(Generations { server: row.get(first)?, client: row.get(first + 1)?, user: row.get(first + 2)? })
 }
 
-fn audiences(connection: &rusqlite::Connection, id: &GrantId) -> rusqlite::Result<Audiences> {
-    let known = connection.one(AUDIENCES, [id], |row| row.get(0))?;
-    Ok(known.unwrap_or(Audiences::Everyone))
-}
-
-fn current(
-    connection: &rusqlite::Connection,
-    client: &ClientId,
-    user: &UserId,
-) -> rusqlite::Result<Option<Generations>> {
-    connection
-        .one(CURRENT, params![client, user], |row| Ok(generations(row.get(0)?, row.get(1)?, row.get(2)?)))
-}
-
-fn open(
-    connection: &rusqlite::Connection,
-    client: &ClientId,
-    user: &UserId,
-) -> rusqlite::Result<Option<OpenGrant>> {
-    connection.one(OPEN, params![client, user], |row| {
-        Ok(OpenGrant {
+impl OpenGrant {
+    fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
             id: row.get(0)?,
             scope: row.get(1)?,
-            generations: generations(row.get(2)?, row.get(3)?, row.get(4)?),
+            generations: generations(row, 2)?,
             authorized_at: row.get(5)?,
             audiences: row.get(6)?,
         })
-    })
-}
-
-fn last_ended(
-    connection: &rusqlite::Connection,
-    client: &ClientId,
-    user: &UserId,
-) -> rusqlite::Result<Option<GrantId>> {
-    connection.one(LAST_ENDED, params![client, user], |row| row.get(0))
+    }
 }
 
 impl Store {
     /// The current generations, or `None` if the client or the user may not act.
-    pub fn generations(&self, client: &ClientId, user: &UserId) -> Result<Option<Generations>> {
-        self.lookup(|c| current(c, client, user))
+    pub async fn generations(&self, client: &ClientId, user: &UserId) -> Result<Option<Generations>> {
+        self.one(CURRENT, params![client, user], |row| generations(row, 0)).await
     }
 
-    pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
-        self.lookup(|c| open(c, client, user))
+    pub async fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
+        self.one(OPEN, params![client, user], OpenGrant::read).await
     }
 
     /// All audiences that a grant ever had.
-    pub fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
-        self.lookup(|c| audiences(c, id))
+    pub async fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
+        let known = self.one(AUDIENCES, params![id], |row| row.get(0)).await?;
+        Ok(known.unwrap_or(Audiences::Everyone))
     }
 
-    pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
-        self.lookup(|c| last_ended(c, client, user))
+    pub async fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
+        self.one(LAST_ENDED, params![client, user], |row| row.get(0)).await
     }
 
     /// When the user last authorized the client, whether or not that grant is still open.
-    pub fn last_consent(&self, client: &ClientId, user: &UserId) -> Result<Option<Timestamp>> {
-        self.lookup(|c| c.only(LAST_CONSENT, params![user, client], |row| row.get(0)))
+    pub async fn last_consent(&self, client: &ClientId, user: &UserId) -> Result<Option<Timestamp>> {
+        self.only(LAST_CONSENT, params![user, client], |row| row.get(0)).await
     }
 
     /// A user's open grants, newest first.
     pub async fn grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
-        let rows = sqlx::query(CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?;
-        Ok(readable(&rows))
+        self.rows(CARDS, params![owner, now]).await
     }
 
     /// A user's ended grants, newest end first.
     pub async fn ended_grant_cards(&self, owner: &UserId, now: Timestamp) -> Result<Vec<GrantCard>> {
-        let rows = sqlx::query(ENDED_CARDS).bind(owner).bind(now).fetch_all(&mut *self.page().await?).await?;
-        Ok(readable(&rows))
+        self.rows(ENDED_CARDS, params![owner, now]).await
     }
 
     pub async fn grant_card(
@@ -196,34 +171,25 @@ impl Store {
         owner: &UserId,
         now: Timestamp,
     ) -> Result<Option<GrantCard>> {
-        Ok(sqlx::query_as(CARD)
-            .bind(owner)
-            .bind(now)
-            .bind(id)
-            .fetch_optional(&mut *self.page().await?)
-            .await?)
+        self.row(CARD, params![owner, now, id]).await
     }
 
     pub async fn open_grant_with(&self, owner: &UserId, client: &ClientId) -> Result<Option<GrantId>> {
-        Ok(sqlx::query_scalar(OPEN_WITH)
-            .bind(owner)
-            .bind(client)
-            .fetch_optional(&mut *self.page().await?)
-            .await?)
+        self.one(OPEN_WITH, params![owner, client], |row| row.get(0)).await
     }
 }
 
 impl Tx<'_> {
     pub fn generations(&self, client: &ClientId, user: &UserId) -> Result<Option<Generations>> {
-        Ok(current(self.connection, client, user)?)
+        self.one(CURRENT, params![client, user], |row| generations(row, 0))
     }
 
     pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
-        Ok(open(self.connection, client, user)?)
+        self.one(OPEN, params![client, user], OpenGrant::read)
     }
 
     pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
-        Ok(last_ended(self.connection, client, user)?)
+        self.one(LAST_ENDED, params![client, user], |row| row.get(0))
     }
 
     pub fn insert_grant(
@@ -252,12 +218,13 @@ impl Tx<'_> {
     }
 
     pub fn open_grants_of(&self, owner: &UserId) -> Result<Vec<GrantId>> {
-        self.all(OPEN_OF_USER, [owner], |row| row.get(0))
+        self.all(OPEN_OF_USER, params![owner], |row| row.get(0))
     }
 
     /// All audiences that a grant ever had.
     pub(super) fn grant_audiences(&self, id: &GrantId) -> Result<Audiences> {
-        Ok(audiences(self.connection, id)?)
+        let known = self.one(AUDIENCES, params![id], |row| row.get(0))?;
+        Ok(known.unwrap_or(Audiences::Everyone))
     }
 
     /// The client of a grant, open or ended. `None` unless the grant is the owner's.
@@ -267,10 +234,10 @@ impl Tx<'_> {
 
     /// The generation and the scope of a grant, from one read of its row.
     pub fn grant_terms(&self, grant: &GrantId) -> Result<Option<(i64, Scope)>> {
-        self.one(TERMS, [grant], |row| Ok((row.get(0)?, row.get(1)?)))
+        self.one(TERMS, params![grant], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     pub fn grant_exists(&self, id: &GrantId) -> Result<bool> {
-        self.any(EXISTS, [id])
+        self.any(EXISTS, params![id])
     }
 }

@@ -4,14 +4,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::confirmation::Confirmation;
 use crate::model::id::{ReceiptId, ResourceServerId};
 
+use super::sql::{Row, params};
 use super::feed::{self, FeedRow};
-use super::sql::Sql as _;
 use super::{Result, Store, Tx};
 
 const LEASED: &str = "SELECT resource_server_id, instance, through, leased_until FROM guard_instances \
@@ -53,7 +52,7 @@ pub struct Settled {
     pub confirmation: Confirmation,
 }
 
-fn settled(row: &Row<'_>) -> rusqlite::Result<Settled> {
+fn settled(row: &Row<'_>) -> Result<Settled> {
     let last: Option<i64> = row.get(5)?;
     let confirmation = Confirmation {
         guarded: row.get(2)?,
@@ -67,7 +66,7 @@ fn settled(row: &Row<'_>) -> rusqlite::Result<Settled> {
 
 impl Store {
     /// Guards whose lease ends after `since`.
-    pub fn leased_guards(&self, since: Timestamp) -> Result<Vec<Leased>> {
+    pub async fn leased_guards(&self, since: Timestamp) -> Result<Vec<Leased>> {
         let leased = |row: &Row<'_>| {
             Ok(Leased {
                 server: row.get(0)?,
@@ -76,27 +75,25 @@ impl Store {
                 until: row.get(3)?,
             })
         };
-        self.lookup(|c| c.all(LEASED, [since], leased))
+        self.all(LEASED, params![since], leased).await
     }
 
     /// Rows written after `since` that may not be settled for every resource server, oldest first. They include all
     /// rows that are within `settling` of the newest one.
-    pub fn unsettled_rows(&self, since: Timestamp, settling: Duration) -> Result<Vec<FeedRow>> {
+    pub async fn unsettled_rows(&self, since: Timestamp, settling: Duration) -> Result<Vec<FeedRow>> {
         let settling = i64::try_from(settling.as_millis()).unwrap_or(i64::MAX);
-        self.lookup(|c| c.all(UNSETTLED, params![since, settling], feed::feed_row))
+        self.all(UNSETTLED, params![since, settling], feed::feed_row).await
     }
 
     /// Which rows from `sequence` on are settled, and for which resource servers.
-    pub fn settled_from(&self, sequence: i64) -> Result<HashSet<(i64, ResourceServerId)>> {
-        self.lookup(|c| {
-            let mut statement = c.prepare_cached(SETTLED_FROM)?;
-            statement.query_map([sequence], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        })
+    pub async fn settled_from(&self, sequence: i64) -> Result<HashSet<(i64, ResourceServerId)>> {
+        let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        Ok(self.all(SETTLED_FROM, params![sequence], pair).await?.into_iter().collect())
     }
 
     /// The settled confirmations of a receipt's rows.
-    pub fn settled_of(&self, receipt: &ReceiptId) -> Result<Vec<Settled>> {
-        self.lookup(|c| c.all(OF_RECEIPT, [receipt], settled))
+    pub async fn settled_of(&self, receipt: &ReceiptId) -> Result<Vec<Settled>> {
+        self.all(OF_RECEIPT, params![receipt], settled).await
     }
 }
 
@@ -109,7 +106,7 @@ impl Tx<'_> {
 
     /// Deletes guards whose lease has ended by `until`.
     pub fn forget_guards(&self, until: Timestamp) -> Result<()> {
-        self.run(FORGET, [until])?;
+        self.run(FORGET, params![until])?;
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 //! ?1 and ?2 are the id and the generation of what was revoked, ?3 limits the rows. A family's tokens are found by its
 //! birth (`super::tokens`): its access tokens are in the 1,048,576 places from `created_at * 2097152` on, its refresh
 //! tokens in the 1,048,576 places after those. Its codes are found by the first six bytes of their digests.
+//!
+//! PostgreSQL has to know the type of every parameter, so where ?2 does not matter it is named all the same.
 
 /// Statements for dead families, and for all that is found through them.
 pub(super) struct Families {
@@ -12,36 +14,71 @@ pub(super) struct Families {
     pub(super) counts: [&'static str; 4],
 }
 
+/// Counts tokens. PostgreSQL does not look for a family's rows with every join, only with a sub-select of its own.
+macro_rules! tokens {
+    ($places:literal, $where:literal) => {
+        concat!(
+            "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN /*postgres LATERAL (SELECT 1 FROM*/ tokens AS t ",
+            "/*sqlite*/ON/*end*/ /*postgres WHERE*/ ",
+            $places,
+            " AND t.family_id = substr(f.id, 5) /*postgres OFFSET 0) AS t ON true*/ WHERE ",
+            $where,
+            " LIMIT ?3) AS found"
+        )
+    };
+}
+
+/// Counts authorization codes. Their digests begin with the family's birth: twelve digits in hex.
+macro_rules! codes {
+    ($where:literal) => {
+        concat!(
+            "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN /*postgres LATERAL (SELECT 1 FROM*/ ",
+            "authorization_codes AS t /*sqlite*/ON/*end*/ /*postgres WHERE*/ t.family_id = f.id ",
+            "AND t.digest >= /*sqlite*/unhex(format('%012x', f.created_at))/*end*/",
+            "/*postgres decode(lpad(to_hex(f.created_at), 12, '0'), 'hex')*/ ",
+            "AND t.digest < /*sqlite*/unhex(format('%012x', f.created_at + 1))/*end*/",
+            "/*postgres decode(lpad(to_hex(f.created_at + 1), 12, '0'), 'hex') OFFSET 0) AS t ON true*/ WHERE ",
+            $where,
+            " LIMIT ?3) AS found"
+        )
+    };
+}
+
 /// A closed family.
 pub(super) static OF_FAMILY: Families = Families {
-    next: "SELECT f.id FROM families AS f WHERE f.id = ?1 AND f.status = 'closed' LIMIT ?3",
+    next: "SELECT f.id FROM families AS f WHERE f.id = ?1 AND f.status = 'closed' \
+        /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/ LIMIT ?3",
     counts: [
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 AND \
-         t.place < f.created_at * 2097152 + 1048576 AND t.family = substr(f.id, 5) WHERE f.id = ?1 AND f.status = \
-         'closed' LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 + \
-         1048576 AND t.place < f.created_at * 2097152 + 2097152 AND t.family = substr(f.id, 5) WHERE f.id = ?1 AND \
-         f.status = 'closed' LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN authorization_codes AS t ON t.digest >= \
-         unhex(format('%012x', f.created_at)) AND t.digest < unhex(format('%012x', f.created_at + 1)) AND t.family_id \
-         = f.id WHERE f.id = ?1 AND f.status = 'closed' LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.id = ?1 AND f.status = 'closed' LIMIT ?3)",
+        tokens!(
+            "t.place >= f.created_at * 2097152 AND t.place < f.created_at * 2097152 + 1048576",
+            "f.id = ?1 AND f.status = 'closed' /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/"
+        ),
+        tokens!(
+            "t.place >= f.created_at * 2097152 + 1048576 AND t.place < f.created_at * 2097152 + 2097152",
+            "f.id = ?1 AND f.status = 'closed' /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/"
+        ),
+        codes!("f.id = ?1 AND f.status = 'closed' /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/"),
+        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.id = ?1 AND f.status = 'closed' \
+         /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/ LIMIT ?3) AS found",
     ],
 };
 
 /// Families of an ended grant.
 pub(super) static OF_GRANT: Families = Families {
-    next: "SELECT f.id FROM families AS f WHERE f.grant_id = ?1 LIMIT ?3",
+    next: "SELECT f.id FROM families AS f WHERE f.grant_id = ?1 \
+        /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/ LIMIT ?3",
     counts: [
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 AND \
-         t.place < f.created_at * 2097152 + 1048576 AND t.family = substr(f.id, 5) WHERE f.grant_id = ?1 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 + \
-         1048576 AND t.place < f.created_at * 2097152 + 2097152 AND t.family = substr(f.id, 5) WHERE f.grant_id = ?1 \
-         LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN authorization_codes AS t ON t.digest >= \
-         unhex(format('%012x', f.created_at)) AND t.digest < unhex(format('%012x', f.created_at + 1)) AND t.family_id \
-         = f.id WHERE f.grant_id = ?1 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.grant_id = ?1 LIMIT ?3)",
+        tokens!(
+            "t.place >= f.created_at * 2097152 AND t.place < f.created_at * 2097152 + 1048576",
+            "f.grant_id = ?1 /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/"
+        ),
+        tokens!(
+            "t.place >= f.created_at * 2097152 + 1048576 AND t.place < f.created_at * 2097152 + 2097152",
+            "f.grant_id = ?1 /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/"
+        ),
+        codes!("f.grant_id = ?1 /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/"),
+        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.grant_id = ?1 \
+         /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/ LIMIT ?3) AS found",
     ],
 };
 
@@ -49,16 +86,17 @@ pub(super) static OF_GRANT: Families = Families {
 pub(super) static OF_CLIENT: Families = Families {
     next: "SELECT f.id FROM families AS f WHERE f.client_id = ?1 AND f.client_generation < ?2 LIMIT ?3",
     counts: [
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 AND \
-         t.place < f.created_at * 2097152 + 1048576 AND t.family = substr(f.id, 5) WHERE f.client_id = ?1 AND \
-         f.client_generation < ?2 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 + \
-         1048576 AND t.place < f.created_at * 2097152 + 2097152 AND t.family = substr(f.id, 5) WHERE f.client_id = ?1 \
-         AND f.client_generation < ?2 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN authorization_codes AS t ON t.digest >= \
-         unhex(format('%012x', f.created_at)) AND t.digest < unhex(format('%012x', f.created_at + 1)) AND t.family_id \
-         = f.id WHERE f.client_id = ?1 AND f.client_generation < ?2 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.client_id = ?1 AND f.client_generation < ?2 LIMIT ?3)",
+        tokens!(
+            "t.place >= f.created_at * 2097152 AND t.place < f.created_at * 2097152 + 1048576",
+            "f.client_id = ?1 AND f.client_generation < ?2"
+        ),
+        tokens!(
+            "t.place >= f.created_at * 2097152 + 1048576 AND t.place < f.created_at * 2097152 + 2097152",
+            "f.client_id = ?1 AND f.client_generation < ?2"
+        ),
+        codes!("f.client_id = ?1 AND f.client_generation < ?2"),
+        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.client_id = ?1 AND f.client_generation < ?2 \
+         LIMIT ?3) AS found",
     ],
 };
 
@@ -66,16 +104,17 @@ pub(super) static OF_CLIENT: Families = Families {
 pub(super) static OF_USER: Families = Families {
     next: "SELECT f.id FROM families AS f WHERE f.user_id = ?1 AND f.user_generation < ?2 LIMIT ?3",
     counts: [
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 AND \
-         t.place < f.created_at * 2097152 + 1048576 AND t.family = substr(f.id, 5) WHERE f.user_id = ?1 AND \
-         f.user_generation < ?2 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN tokens AS t ON t.place >= f.created_at * 2097152 + \
-         1048576 AND t.place < f.created_at * 2097152 + 2097152 AND t.family = substr(f.id, 5) WHERE f.user_id = ?1 \
-         AND f.user_generation < ?2 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f JOIN authorization_codes AS t ON t.digest >= \
-         unhex(format('%012x', f.created_at)) AND t.digest < unhex(format('%012x', f.created_at + 1)) AND t.family_id \
-         = f.id WHERE f.user_id = ?1 AND f.user_generation < ?2 LIMIT ?3)",
-        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.user_id = ?1 AND f.user_generation < ?2 LIMIT ?3)",
+        tokens!(
+            "t.place >= f.created_at * 2097152 AND t.place < f.created_at * 2097152 + 1048576",
+            "f.user_id = ?1 AND f.user_generation < ?2"
+        ),
+        tokens!(
+            "t.place >= f.created_at * 2097152 + 1048576 AND t.place < f.created_at * 2097152 + 2097152",
+            "f.user_id = ?1 AND f.user_generation < ?2"
+        ),
+        codes!("f.user_id = ?1 AND f.user_generation < ?2"),
+        "SELECT count(*) FROM (SELECT 1 FROM families AS f WHERE f.user_id = ?1 AND f.user_generation < ?2 \
+         LIMIT ?3) AS found",
     ],
 };
 
@@ -87,16 +126,16 @@ pub(super) struct Rows {
 
 /// Tokens that a client got for itself (client_credentials).
 pub(super) static TOKENS_OF_CLIENT: Rows = Rows {
-    delete: "DELETE FROM tokens WHERE place IN (SELECT place FROM tokens WHERE client = substr(?1, 5) \
-        AND family IS NULL AND client_generation < ?2 LIMIT ?3)",
-    count: "SELECT count(*) FROM (SELECT 1 FROM tokens WHERE client = substr(?1, 5) AND family IS NULL \
-        AND client_generation < ?2 LIMIT ?3)",
+    delete: "DELETE FROM tokens WHERE place /*sqlite*/IN/*end*/ /*postgres = ANY (ARRAY*/ (SELECT place \
+        FROM tokens WHERE client_id = substr(?1, 5) AND family_id IS NULL AND client_generation < ?2 LIMIT ?3 /*postgres FOR UPDATE SKIP LOCKED)*/)",
+    count: "SELECT count(*) FROM (SELECT 1 FROM tokens WHERE client_id = substr(?1, 5) AND family_id IS NULL \
+        AND client_generation < ?2 LIMIT ?3) AS found",
 };
 
 pub(super) static SESSIONS_OF_USER: Rows = Rows {
-    delete: "DELETE FROM sessions WHERE digest IN (SELECT digest FROM sessions WHERE user_id = ?1 \
-        AND user_generation < ?2 LIMIT ?3)",
-    count: "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE user_id = ?1 AND user_generation < ?2 LIMIT ?3)",
+    delete: "DELETE FROM sessions WHERE digest /*sqlite*/IN/*end*/ /*postgres = ANY (ARRAY*/ (SELECT digest \
+        FROM sessions WHERE user_id = ?1 AND user_generation < ?2 LIMIT ?3 /*postgres FOR UPDATE SKIP LOCKED)*/)",
+    count: "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE user_id = ?1 AND user_generation < ?2 LIMIT ?3) AS found",
 };
 
 /// Statements for the rows of the family ?3 with keys from ?1 up to ?2. `bound` finds the first row that stays when ?4
@@ -108,9 +147,9 @@ pub(super) struct OneFamily {
 
 /// The range of keys says which kind of token.
 pub(super) static TOKENS: OneFamily = OneFamily {
-    bound: "SELECT place FROM tokens WHERE place >= ?1 AND place < ?2 AND family = substr(?3, 5) \
+    bound: "SELECT place FROM tokens WHERE place >= ?1 AND place < ?2 AND family_id = substr(?3, 5) \
         ORDER BY place LIMIT 1 OFFSET ?4",
-    delete: "DELETE FROM tokens WHERE place >= ?1 AND place < ?2 AND family = substr(?3, 5)",
+    delete: "DELETE FROM tokens WHERE place >= ?1 AND place < ?2 AND family_id = substr(?3, 5)",
 };
 
 pub(super) static AUTHORIZATION_CODES: OneFamily = OneFamily {

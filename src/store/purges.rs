@@ -3,8 +3,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Params, params};
 
 use crate::clock::Timestamp;
 use crate::fail;
@@ -13,6 +11,7 @@ use crate::model::id::{FamilyId, ReceiptId};
 use crate::model::purge::{Purge, PurgeStep};
 use crate::model::secret::Digest;
 
+use super::sql::{Value, from_row, params};
 use super::memory::dead::Change;
 use super::purge_statements::{
     AUTHORIZATION_CODES, DELETE_FAMILY, Families, OF_CLIENT, OF_FAMILY, OF_GRANT, OF_USER, OneFamily, Rows,
@@ -27,13 +26,11 @@ const MOST_COUNTED: i64 = 1_000_000;
 const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, authorization_codes, \
     families, sessions, updated_at) VALUES (?1, 'families', 0, 0, 0, 0, 0, ?2)";
 const INSERT_FINISHED: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
-    authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, 0, 0, 0, 0, ?3, ?3)";
-const INSERT_TALLY: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
     authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
 /// The purge that has waited longest, so that a large purge does not hold up a small one.
 pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind, l.subject_id, l.generation FROM purges AS p \
     JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL \
-    ORDER BY p.updated_at, p.ledger_sequence LIMIT 1";
+    ORDER BY p.updated_at, p.ledger_sequence LIMIT 1 /*postgres FOR UPDATE OF p SKIP LOCKED*/";
 
 /// At most this many deletions in one slice, even if each finds few rows: about two milliseconds.
 const STEPS: usize = 64;
@@ -41,7 +38,7 @@ const STEPS: usize = 64;
 /// Adds a slice's rows to the counts, and sets the next step once this one has nothing left.
 const PROGRESS: &str = "UPDATE purges SET access_tokens = access_tokens + ?2, refresh_tokens = refresh_tokens + ?3, \
     authorization_codes = authorization_codes + ?4, families = families + ?5, sessions = sessions + ?6, step = ?7, \
-    updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN ?8 END WHERE ledger_sequence = ?1";
+    updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN CAST(?8 AS BIGINT) END WHERE ledger_sequence = ?1";
 
 impl PurgeStep {
     /// The step after this one, for the purge of a `subject`.
@@ -75,7 +72,7 @@ const fn dead_families(subject: SubjectKind) -> Option<&'static Families> {
 }
 
 /// How many rows were deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct DeletedRows {
     pub access_tokens: i64,
     pub refresh_tokens: i64,
@@ -83,6 +80,8 @@ pub struct DeletedRows {
     pub families: i64,
     pub sessions: i64,
 }
+
+from_row! { DeletedRows: access_tokens, refresh_tokens, authorization_codes, families, sessions }
 
 impl DeletedRows {
     pub const fn rows(&self) -> i64 {
@@ -92,11 +91,11 @@ impl DeletedRows {
 
 const STATUS: &str = "SELECT l.sequence, l.receipt_id, l.act, l.subject_id, l.at, p.step, \
     p.access_tokens, p.refresh_tokens, p.authorization_codes, p.families, p.sessions \
-    FROM purges AS p INDEXED BY purges_in_turn JOIN ledger AS l ON l.sequence = p.ledger_sequence \
+    FROM purges AS p /*sqlite*/INDEXED BY purges_in_turn/*end*/ JOIN ledger AS l ON l.sequence = p.ledger_sequence \
     WHERE p.finished_at IS NULL ORDER BY p.ledger_sequence LIMIT 1000";
 
 /// A running or queued purge, and what it has deleted so far.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct Unfinished {
     pub sequence: i64,
     pub receipt_id: ReceiptId,
@@ -104,14 +103,15 @@ pub struct Unfinished {
     pub subject_id: String,
     pub at: Timestamp,
     pub step: PurgeStep,
-    #[sqlx(flatten)]
     pub deleted: DeletedRows,
 }
+
+from_row! { Unfinished: sequence, receipt_id, act, subject_id, at, step; deleted }
 
 impl Store {
     /// Running and queued purges, oldest first.
     pub async fn unfinished_purges(&self) -> Result<Vec<Unfinished>> {
-        Ok(sqlx::query_as(STATUS).fetch_all(&mut *self.page().await?).await?)
+        self.rows(STATUS, params![]).await
     }
 }
 
@@ -144,8 +144,8 @@ impl Store {
         let Purge::Running { mut step } = purge else { return Ok(left) };
         while step != PurgeStep::Done {
             for &count in step.counts(subject) {
-                let count = sqlx::query_scalar(count).bind(id).bind(generation).bind(MOST_COUNTED);
-                let rows: i64 = count.fetch_one(&mut *self.page().await?).await?;
+                let count: Vec<i64> = self.rows_read(count, params![id, generation, MOST_COUNTED], |row| row.get(0)).await?;
+                let rows: i64 = count.into_iter().sum();
                 left.rows += rows;
                 left.is_more |= rows == MOST_COUNTED;
             }
@@ -157,7 +157,7 @@ impl Store {
 
 impl Tx<'_> {
     /// The number of deleted rows.
-    pub(super) fn delete(&self, statement: &str, which: impl Params) -> Result<i64> {
+    pub(super) fn delete(&self, statement: &'static str, which: &[Value<'_>]) -> Result<i64> {
         let rows = self.run(statement, which)?;
         Ok(i64::try_from(rows).unwrap_or(i64::MAX))
     }
@@ -168,27 +168,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Notes the purge of a single access token, which the revocation itself has deleted.
+    /// Notes the purge of what the act itself has deleted.
     pub(super) fn insert_finished_purge(
         &self,
         ledger_sequence: i64,
-        access_tokens: i64,
+        deleted: &DeletedRows,
         now: Timestamp,
     ) -> Result<()> {
-        self.run(INSERT_FINISHED, params![ledger_sequence, access_tokens, now])?;
-        Ok(())
-    }
-
-    /// Notes the purge of everything, which the act itself has done.
-    pub(super) fn insert_tally(
-        &self,
-        ledger_sequence: i64,
-        tally: &DeletedRows,
-        now: Timestamp,
-    ) -> Result<()> {
-        let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *tally;
+        let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *deleted;
         self.run(
-            INSERT_TALLY,
+            INSERT_FINISHED,
             params![
                 ledger_sequence,
                 access_tokens,
@@ -225,7 +214,7 @@ impl Tx<'_> {
     fn purge_step(&self, rows: i64, now: Timestamp) -> Result<Option<i64>> {
         type Row = (i64, PurgeStep, SubjectKind, String, Option<i64>);
         let next: Option<Row> =
-            self.one(NEXT, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
+            self.one(NEXT, params![], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
         let take = |doomed: &Rows| self.delete(doomed.delete, params![id, generation, rows]);
         let tally = match step {
@@ -274,12 +263,11 @@ impl Tx<'_> {
     ) -> Result<DeletedRows> {
         let mut tally = DeletedRows::default();
         let Some(families) = dead_families(subject) else { return Ok(tally) };
-        let mut next = self.connection.prepare_cached(families.next)?;
         while tally.rows() < rows {
-            let family = next.query_row(params![id, generation, 1], |row| row.get::<_, FamilyId>(0));
-            let Some(family) = family.optional()? else { break };
+            let next = self.one(families.next, params![id, generation, 1_i64], |row| row.get::<FamilyId>(0));
+            let Some(family) = next? else { break };
             let born = family.born();
-            let take = |of: &OneFamily, keys: Range<Value>, taken: &DeletedRows| {
+            let take = |of: &OneFamily, keys: Range<Value<'_>>, taken: &DeletedRows| {
                 self.take_of_family(of, &keys, &family, rows - taken.rows())
             };
             let places = |kind| {
@@ -288,11 +276,11 @@ impl Tx<'_> {
             };
             tally.access_tokens += take(&TOKENS, places(Kind::Access), &tally)?;
             tally.refresh_tokens += take(&TOKENS, places(Kind::Refresh), &tally)?;
-            let beginning = |born| Value::from(Digest::beginning(born).to_vec());
+            let beginning = |born| Value::Blob(Digest::beginning(born).to_vec().into());
             let digests = beginning(born)..beginning(born.plus(Duration::from_millis(1)));
             tally.authorization_codes += take(&AUTHORIZATION_CODES, digests, &tally)?;
             if tally.rows() < rows {
-                tally.families += self.delete(DELETE_FAMILY, [&family])?;
+                tally.families += self.delete(DELETE_FAMILY, params![&family])?;
             }
         }
         Ok(tally)
@@ -302,14 +290,12 @@ impl Tx<'_> {
     fn take_of_family(
         &self,
         of: &OneFamily,
-        keys: &Range<Value>,
+        keys: &Range<Value<'_>>,
         family: &FamilyId,
         rows: i64,
     ) -> Result<i64> {
         let Range { start, end } = keys;
-        let mut bound = self.connection.prepare_cached(of.bound)?;
-        let bound =
-            bound.query_row(params![start, end, family, rows], |row| row.get::<_, Value>(0)).optional()?;
+        let bound = self.one(of.bound, params![start, end, family, rows], |row| row.get::<Value<'static>>(0))?;
         self.delete(of.delete, params![start, bound.as_ref().unwrap_or(end), family])
     }
 }

@@ -3,54 +3,58 @@
 use crate::clock::Timestamp;
 use crate::model::act::Act;
 
-use super::{Result, Store, readable};
+use super::sql::{Row, from_row, params};
+use super::{Engine, Result, Store};
 
 /// One reading counts at most 100,000 rows; the next one continues from there.
 const ACTS: &str = "SELECT act, count(*) AS rows, max(sequence) AS upto FROM (SELECT act, sequence FROM ledger \
-    WHERE sequence > ?1 ORDER BY sequence LIMIT 100000) GROUP BY act";
+    WHERE sequence > ?1 ORDER BY sequence LIMIT 100000) AS newest GROUP BY act";
 const PURGES: &str = "SELECT count(*), min(ledger_sequence) FROM (SELECT ledger_sequence FROM purges \
-    WHERE finished_at IS NULL ORDER BY updated_at, ledger_sequence LIMIT 100000)";
+    WHERE finished_at IS NULL ORDER BY updated_at, ledger_sequence LIMIT 100000) AS unfinished";
 const AT: &str = "SELECT at FROM ledger WHERE sequence = ?1";
 
 /// Rows of one act, and the newest of them.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct ActCount {
     pub act: Act,
     pub rows: i64,
     pub upto: i64,
 }
 
+from_row! { ActCount: act, rows, upto }
+
 impl Store {
     /// Ledger rows after the sequence `after`, by act.
     pub async fn acts_since(&self, after: i64) -> Result<Vec<ActCount>> {
-        let rows = sqlx::query(ACTS).bind(after).fetch_all(&mut *self.page().await?).await?;
-        Ok(readable(&rows))
+        self.rows(ACTS, params![after]).await
     }
 
     /// How many purges are unfinished, and when the oldest of them was queued.
     pub async fn purge_backlog(&self) -> Result<(i64, Option<Timestamp>)> {
-        let (count, oldest): (i64, Option<i64>) =
-            sqlx::query_as(PURGES).fetch_one(&mut *self.page().await?).await?;
-        let Some(oldest) = oldest else { return Ok((count, None)) };
-        Ok((count, sqlx::query_scalar(AT).bind(oldest).fetch_optional(&mut *self.page().await?).await?))
+        let counts = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let counts = self.rows_read(PURGES, params![], counts).await?;
+        let Some((count, Some(oldest))) = counts.into_iter().next() else { return Ok((0, None)) };
+        let oldest: i64 = oldest;
+        Ok((count, self.one(AT, params![oldest], |row| row.get(0)).await?))
     }
 
     /// Writes in the queue.
     pub fn queued_writes(&self) -> usize {
-        self.writer.queued()
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.writer.queue.waiting(),
+            Engine::Postgres(engine) => engine.lane.waiting(),
+        }
     }
 
-    /// Connections in use by pages.
-    pub fn busy_readers(&self) -> usize {
-        usize::try_from(self.pages.size()).unwrap_or(usize::MAX).saturating_sub(self.pages.num_idle())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Barrier};
     use std::time::Duration;
 
     use super::*;
+    use crate::store::pages::CONNECTIONS;
     use crate::metrics::{FeedMetrics, Metrics, Reading};
 
     #[tokio::test]
@@ -62,19 +66,23 @@ mod tests {
             let sum = text.lines().find_map(|line| line.strip_prefix("rescind_page_wait_seconds_sum "));
             Duration::from_secs_f64(sum.unwrap().parse().unwrap())
         };
-        let mut taken = Vec::new();
-        for _ in 0..super::super::READERS {
-            taken.push(store.page().await.unwrap());
+        let all_read = Arc::new(Barrier::new(CONNECTIONS + 1));
+        for _ in 0..CONNECTIONS {
+            let (store, all_read) = (store.clone(), all_read.clone());
+            let read = async move { store.one_state(move |_| Ok(all_read.wait().is_leader())).await };
+            tokio::spawn(read);
         }
-        assert_eq!(store.busy_readers(), 4);
+        while store.busy_readers() < CONNECTIONS {
+            tokio::task::yield_now().await;
+        }
         let before = waited();
         let pause = Duration::from_millis(20);
         let free = async {
             tokio::time::sleep(pause).await;
-            drop(taken);
+            tokio::task::spawn_blocking(move || all_read.wait()).await.unwrap();
         };
-        let (last, ()) = tokio::join!(store.page(), free);
-        drop(last.unwrap());
+        let (last, ()) = tokio::join!(store.one_state(|_| Ok(())), free);
+        last.unwrap();
         assert!(waited() - before >= pause, "{:?}", waited());
         store.close().await;
     }

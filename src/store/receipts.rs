@@ -1,9 +1,6 @@
 //! The ledger and the audit as people read them: receipts, histories and admins' searches. Each row of the ledger comes
 //! with its purge.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row as _};
-
 use crate::clock::Timestamp;
 use crate::model::act::{Act, SubjectKind};
 use crate::model::audit::Event;
@@ -12,15 +9,17 @@ use crate::model::id::{ClientId, GrantId, ReceiptId, ResourceServerId, UserId};
 use crate::model::purge::Purge;
 use crate::model::text::folded;
 
+use super::sql::{FromRow, Row, from_row, params, readable};
 use super::purges::DeletedRows;
-use super::{Result, Store, readable};
+use super::{Result, Store};
 
 macro_rules! rows {
     ($rest:literal) => {
         concat!(
             "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, a.username AS actor_name, ",
             "l.origin, l.subject_kind, l.subject_id, l.grant_id, l.client_id, c.name AS client_name, l.user_id, ",
-            "u.username AS user_name, l.generation, n.reason, n.detail, n.address, 0 AS is_audit, p.step, p.finished_at, ",
+            "u.username AS user_name, l.generation, n.reason, n.detail, n.address, CAST(0 AS BIGINT) AS is_audit, ",
+            "p.step, p.finished_at, ",
             "coalesce(p.access_tokens, 0) AS access_tokens, coalesce(p.refresh_tokens, 0) AS refresh_tokens, ",
             "coalesce(p.authorization_codes, 0) AS authorization_codes, coalesce(p.families, 0) AS families, ",
             "coalesce(p.sessions, 0) AS sessions FROM ledger AS l ",
@@ -38,9 +37,10 @@ macro_rules! audit_rows {
         concat!(
             "SELECT l.sequence, l.receipt_id, l.at, l.act, l.actor_kind, l.actor_id, a.username AS actor_name, ",
             "l.origin, l.object_kind AS subject_kind, l.object_id AS subject_id, l.grant_id, l.client_id, ",
-            "c.name AS client_name, l.user_id, u.username AS user_name, NULL AS generation, n.reason, n.detail, ",
-            "n.address, 1 AS is_audit, NULL AS step, NULL AS finished_at, 0 AS access_tokens, 0 AS refresh_tokens, ",
-            "0 AS authorization_codes, 0 AS families, 0 AS sessions FROM audit AS l ",
+            "c.name AS client_name, l.user_id, u.username AS user_name, CAST(NULL AS BIGINT) AS generation, n.reason, n.detail, ",
+            "n.address, CAST(1 AS BIGINT) AS is_audit, NULL AS step, CAST(NULL AS BIGINT) AS finished_at, ",
+            "CAST(0 AS BIGINT) AS access_tokens, CAST(0 AS BIGINT) AS refresh_tokens, ",
+            "CAST(0 AS BIGINT) AS authorization_codes, CAST(0 AS BIGINT) AS families, CAST(0 AS BIGINT) AS sessions FROM audit AS l ",
             "LEFT JOIN users AS a ON a.id = l.actor_id LEFT JOIN clients AS c ON c.id = l.client_id ",
             "LEFT JOIN users AS u ON u.id = l.user_id LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id WHERE ",
             $rest
@@ -122,26 +122,20 @@ impl Action {
 }
 
 /// From the columns `act` and `is_audit`.
-impl FromRow<'_, SqliteRow> for Action {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        if row.try_get("is_audit")? {
-            row.try_get("act").map(Self::Audit)
-        } else {
-            row.try_get("act").map(Self::Ledger)
-        }
+impl FromRow for Action {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
+        if row.get("is_audit")? { row.get("act").map(Self::Audit) } else { row.get("act").map(Self::Ledger) }
     }
 }
 
 /// A row of the ledger or the audit, with the names of the people and apps in it, and how many rows its purge has
 /// deleted so far.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct LedgerRow {
     pub sequence: i64,
     pub receipt_id: ReceiptId,
     pub at: Timestamp,
-    #[sqlx(flatten)]
     pub action: Action,
-    #[sqlx(flatten)]
     pub actor: Actor,
     pub actor_name: Option<String>,
     pub origin: Origin,
@@ -158,11 +152,12 @@ pub struct LedgerRow {
     pub detail: Option<String>,
     /// Where the request came from. Shown to admins, and to the person who acted.
     pub address: Option<String>,
-    #[sqlx(flatten)]
     pub purge: Purge,
-    #[sqlx(flatten)]
     pub deleted: DeletedRows,
 }
+
+from_row! { LedgerRow: sequence, receipt_id, at, actor_name, origin, subject_kind, subject_id, grant_id, client_id,
+    client_name, user_id, user_name, generation, reason, detail, address; action, actor, purge, deleted }
 
 impl LedgerRow {
     /// The newest rows of two histories, newest first.
@@ -220,14 +215,12 @@ pub struct LedgerPage {
 impl Store {
     /// The rows of a receipt that concern `viewer`.
     pub async fn receipt(&self, receipt: &ReceiptId, viewer: &UserId) -> Result<Vec<LedgerRow>> {
-        let query = sqlx::query(FOR_VIEWER).bind(receipt).bind(viewer);
-        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
+        self.rows(FOR_VIEWER, params![receipt, viewer]).await
     }
 
     /// All rows of a receipt, for admins.
     pub async fn whole_receipt(&self, receipt: &ReceiptId) -> Result<Vec<LedgerRow>> {
-        let query = sqlx::query(FOR_ADMIN).bind(receipt);
-        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
+        self.rows(FOR_ADMIN, params![receipt]).await
     }
 
     /// What happened to a user's grant, its app and the account, newest first.
@@ -238,24 +231,19 @@ impl Store {
         client: &ClientId,
         since: Timestamp,
     ) -> Result<Vec<LedgerRow>> {
-        let mut page = self.page().await?;
-        let ledger = sqlx::query(OF_GRANT).bind(grant).bind(user).bind(client).bind(since);
-        let ledger = ledger.fetch_all(&mut *page).await?;
-        let audit = sqlx::query(AUDIT_OF_GRANT).bind(grant).bind(user).fetch_all(&mut *page).await?;
-        Ok(LedgerRow::newest_of(readable(&ledger), readable(&audit)))
+        let ledger = self.rows(OF_GRANT, params![grant, user, client, since]).await?;
+        let audit = self.rows(AUDIT_OF_GRANT, params![grant, user]).await?;
+        Ok(LedgerRow::newest_of(ledger, audit))
     }
 
     async fn history(&self, [ledger, audit]: [&'static str; 2], id: &str) -> Result<Vec<LedgerRow>> {
-        let mut page = self.page().await?;
-        let ledger = sqlx::query(ledger).bind(id).fetch_all(&mut *page).await?;
-        let audit = sqlx::query(audit).bind(id).fetch_all(&mut *page).await?;
-        Ok(LedgerRow::newest_of(readable(&ledger), readable(&audit)))
+        let ledger = self.rows(ledger, params![id]).await?;
+        Ok(LedgerRow::newest_of(ledger, self.rows(audit, params![id]).await?))
     }
 
     /// What happened to a resource server, newest first.
     pub async fn resource_server_history(&self, id: &ResourceServerId) -> Result<Vec<LedgerRow>> {
-        let query = sqlx::query(AUDIT_OF_RESOURCE_SERVER).bind(id);
-        Ok(readable(&query.fetch_all(&mut *self.page().await?).await?))
+        self.rows(AUDIT_OF_RESOURCE_SERVER, params![id]).await
     }
 
     /// What happened to an app as a whole, newest first.
@@ -274,15 +262,17 @@ impl Store {
             Book::Ledger => SEARCH,
             Book::Audit => SEARCH_AUDIT,
         };
-        let query = sqlx::query(statement).bind(search.before).bind(&search.text);
-        let query = query.bind(search.action.map_or("", Action::as_str));
+        let act = search.action.map_or("", Action::as_str);
         // One more row than asked for tells whether there is a next page.
         let limit = i64::try_from(rows.saturating_add(1)).unwrap_or(i64::MAX);
-        let query = query.bind(limit).bind(folded(&search.text));
-        let found = query.fetch_all(&mut *self.page().await?).await?;
-        let shown = found.get(..rows).unwrap_or(&found);
+        let folded = folded(&search.text);
+        let values = params![search.before, search.text, act, limit, folded];
+        let row = |row: &Row<'_>| Ok((row.get::<i64>("sequence")?, readable(row)?));
+        let mut found = self.rows_read(statement, values, row).await?;
+        let has_more = found.len() > rows;
+        found.truncate(rows);
         // Before unreadable rows are left out, so that they don't end the list.
-        let last = shown.last().filter(|_| found.len() > rows);
-        Ok(LedgerPage { rows: readable(shown), next: last.map(|row| row.try_get("sequence")).transpose()? })
+        let next = found.last().filter(|_| has_more).map(|(sequence, _)| *sequence);
+        Ok(LedgerPage { rows: found.into_iter().filter_map(|(_, row)| row).collect(), next })
     }
 }

@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 
+use super::sql::{Row, params};
 use super::authorization_codes::Exchanged;
 use super::tokens::{self, Kind, Short, place, rest};
 use super::{Result, Tx};
 
-const INSERT: &str = "INSERT INTO tokens (place, digest, family, \"grant\", client, user, server_generation, \
+const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
     client_generation, user_generation, grant_generation, scope, kept_until, expires_at) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (place) DO NOTHING";
-const SHOWN: &str = "SELECT family, \"grant\", client, user, server_generation, client_generation, user_generation, scope, \
+const SHOWN: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, \
      grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE place >= ?1 AND place < ?1 \
-     + 8 AND digest = ?2";
+     + 8 AND digest = ?2 /*postgres FOR UPDATE*/";
 /// Keeps what proves a reuse: whose token it was, and until when.
-const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2, \"grant\" = NULL, user = NULL, scope = NULL, kept_until = NULL \
+const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2, grant_id = NULL, user_id = NULL, scope = NULL, kept_until = NULL \
     WHERE place = ?1 AND superseded_at IS NULL";
-const OWNER: &str = "SELECT client, family FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
+const OWNER: &str =
+    "SELECT client_id, family_id FROM tokens WHERE place >= ?1 AND place < ?1 + 8 AND digest = ?2";
 
 /// The state of a refresh token that its own client shows.
 enum Shown {
@@ -48,9 +49,8 @@ pub enum Repetition {
 impl Tx<'_> {
     pub fn insert_refresh_token(&self, token: &Digest, of: &Exchanged, expires_at: Timestamp) -> Result<()> {
         let Exchanged { stamp, scope, grant_generation, kept_until } = of;
-        let mut insert = self.connection.prepare_cached(INSERT)?;
         self.insert_in_place(token, Kind::Refresh, |place| {
-            insert.execute(params![
+            self.run(INSERT, params![
                 place,
                 rest(token),
                 stamp.family.as_ref().map(Short),
@@ -80,19 +80,16 @@ impl Tx<'_> {
             if stamp.client != *client {
                 return Ok(None);
             }
-            let has_expired = row.get::<_, Timestamp>(10)? <= now;
+            let has_expired = row.get::<Timestamp>(10)? <= now;
             if let Some(at) = row.get(11)? {
                 return Ok(stamp.family.map(|family| Shown::Superseded { family, at, has_expired }));
             }
-            let exchanged = Exchanged::from_row(stamp, row)?;
+            let exchanged = Exchanged::read(stamp, row)?;
             let is_live = !has_expired && !self.is_dead(&exchanged.stamp, Some(exchanged.grant_generation));
             let token = Current { exchanged, place: row.get(12)? };
             Ok(Some(Shown::Current { token, is_live }))
         };
-        let mut statement = self.connection.prepare_cached(SHOWN)?;
-        let found =
-            statement.query_row(params![place(token, Kind::Refresh), rest(token)], shown).optional()?;
-        Ok(found.flatten())
+        Ok(self.one(SHOWN, params![place(token, Kind::Refresh), rest(token)], shown)?.flatten())
     }
 
     /// `None` unless it is the client's, live, and not yet superseded.

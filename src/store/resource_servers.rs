@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::canary;
@@ -14,6 +13,7 @@ use crate::model::resource_server::{
 use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 
+use super::sql::{Row, Value, logged, params};
 use super::{Error, Result, Store, Tx};
 
 const ALL: &str = "SELECT id, name, audience, secret_digest, guard, max_staleness, guard_seen_at, version, deleted_at \
@@ -34,7 +34,7 @@ const INSERT_SCOPE: &str = "INSERT INTO scopes (name, resource_server_id, descri
 
 /// The drill's own resource server may not be changed.
 const EDITABLE: &str = "SELECT name, version FROM resource_servers \
-    WHERE id = ?1 AND deleted_at IS NULL AND audience <> ?2";
+    WHERE id = ?1 AND deleted_at IS NULL AND audience <> ?2 /*postgres FOR NO KEY UPDATE*/";
 const SCOPES_OF: &str = "SELECT name, description FROM scopes \
     WHERE resource_server_id = ?1 AND deleted_at IS NULL ORDER BY name LIMIT 1000";
 const RENAME: &str = "UPDATE resource_servers SET name = ?2, version = version + 1 WHERE id = ?1";
@@ -44,13 +44,14 @@ const DELETE_SCOPE: &str = "UPDATE scopes SET deleted_at = ?3 \
     WHERE name = ?1 AND resource_server_id = ?2 AND deleted_at IS NULL";
 const KEEP_SECRET: &str = "INSERT INTO earlier_resource_server_secrets (digest, resource_server_id, expires_at) \
     SELECT secret_digest, id, ?2 FROM resource_servers WHERE id = ?1";
-const SHORTEN_SECRETS: &str = "UPDATE earlier_resource_server_secrets SET expires_at = min(expires_at, ?2) \
-    WHERE resource_server_id = ?1";
+const SHORTEN_SECRETS: &str = "UPDATE earlier_resource_server_secrets \
+    SET expires_at = CASE WHEN expires_at < ?2 THEN expires_at ELSE ?2 END WHERE resource_server_id = ?1";
 const DELETE_EXPIRED_SECRETS: &str =
     "DELETE FROM earlier_resource_server_secrets WHERE resource_server_id = ?1 AND expires_at <= ?2";
 const SET_SECRET: &str = "UPDATE resource_servers SET secret_digest = ?2 WHERE id = ?1";
 const DELETE_SECRETS: &str = "DELETE FROM earlier_resource_server_secrets WHERE resource_server_id = ?1";
-const DELETE: &str = "UPDATE resource_servers SET deleted_at = ?2, secret_digest = zeroblob(32) \
+const DELETE: &str = "UPDATE resource_servers SET deleted_at = ?2, secret_digest = \
+    /*sqlite*/zeroblob(32)/*end*/ /*postgres decode(repeat('00', 32), 'hex')*/ \
     WHERE id = ?1 AND deleted_at IS NULL";
 
 /// A scope, what it allows in plain words, and the resource server that it is for.
@@ -153,20 +154,7 @@ impl Scopes {
     }
 }
 
-/// A row whose values can't be read is logged and left out, because all requests need the others.
-fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
-    let is_fatal = |error: &rusqlite::Error| matches!(error, rusqlite::Error::SqliteFailure(..));
-    let read = |row: rusqlite::Result<T>| match row {
-        Err(error) if !is_fatal(&error) => {
-            tracing::error!(row.kind = std::any::type_name::<T>(), error = %error, "store.unreadable_row");
-            None
-        }
-        row => Some(row),
-    };
-    rows.filter_map(read).collect()
-}
-
-fn server(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceServer> {
+fn server(row: &Row<'_>) -> Result<ResourceServer> {
     let usual = Guarding::default();
     Ok(ResourceServer {
         id: row.get(0)?,
@@ -184,75 +172,82 @@ fn server(row: &rusqlite::Row<'_>) -> rusqlite::Result<ResourceServer> {
     })
 }
 
-fn earlier_secrets(
-    connection: &rusqlite::Connection,
-) -> rusqlite::Result<HashMap<ResourceServerId, Vec<EarlierSecret>>> {
-    let mut by_server: HashMap<ResourceServerId, Vec<EarlierSecret>> = HashMap::new();
-    let mut statement = connection.prepare_cached(EARLIER_SECRETS)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let secret = EarlierSecret { digest: row.get(1)?, expires_at: row.get(2)? };
-        by_server.entry(row.get(0)?).or_default().push(secret);
-    }
-    Ok(by_server)
-}
-
-fn read(connection: &rusqlite::Connection) -> rusqlite::Result<Registered> {
-    let scope = |row: &rusqlite::Row<'_>| {
-        Ok(ScopeEntry {
-            name: row.get(0)?,
-            description: row.get(1)?,
-            audience: row.get(2)?,
-            described_at: row.get(3)?,
-        })
-    };
-    let mut servers: Vec<ResourceServer> = readable(connection.prepare_cached(ALL)?.query_map([], server)?)?;
-    let mut earlier = earlier_secrets(connection)?;
-    for server in &mut servers {
-        server.earlier_secrets = earlier.remove(&server.id).unwrap_or_default().into();
-    }
-    let mut entries: Vec<ScopeEntry> = readable(connection.prepare_cached(SCOPES)?.query_map([], scope)?)?;
-    let canary = servers.extract_if(.., |server| *server.audience == *canary::AUDIENCE).next();
-    let deleted: Vec<_> = servers.extract_if(.., |server| server.deleted_at.is_some()).collect();
-    let canary_scope = entries.extract_if(.., |entry| entry.audience == canary::AUDIENCE).next();
-    Ok(Registered {
-        servers: servers.into(),
-        deleted: deleted.into(),
-        canary,
-        scopes: Scopes { entries: entries.into(), canary: canary_scope.map(Arc::new) },
+fn scope(row: &Row<'_>) -> Result<ScopeEntry> {
+    Ok(ScopeEntry {
+        name: row.get(0)?,
+        description: row.get(1)?,
+        audience: row.get(2)?,
+        described_at: row.get(3)?,
     })
 }
 
+impl Registered {
+    fn new(mut servers: Vec<ResourceServer>, mut entries: Vec<ScopeEntry>) -> Self {
+        let canary = servers.extract_if(.., |server| *server.audience == *canary::AUDIENCE).next();
+        let deleted: Vec<_> = servers.extract_if(.., |server| server.deleted_at.is_some()).collect();
+        let canary_scope = entries.extract_if(.., |entry| entry.audience == canary::AUDIENCE).next();
+        Self {
+            servers: servers.into(),
+            deleted: deleted.into(),
+            canary,
+            scopes: Scopes { entries: entries.into(), canary: canary_scope.map(Arc::new) },
+        }
+    }
+}
+
 impl Store {
-    fn registered(&self) -> Result<Arc<Registered>> {
-        self.registry.own().get(self.version(), || self.lookup(read))
+    async fn registered(&self) -> Result<Arc<Registered>> {
+        self.registry.own().get(self.version().await?, self.read_registered()).await
+    }
+
+    async fn read_registered(&self) -> Result<Registered> {
+        // Rows that can't be read are left out, because all requests need the others.
+        let servers = self.all(ALL, params![], |row| logged(server(row))).await?;
+        let scopes = self.all(SCOPES, params![], |row| logged(scope(row))).await?;
+        let mut servers: Vec<_> = servers.into_iter().flatten().collect();
+        let mut earlier = self.earlier_secrets().await?;
+        for server in &mut servers {
+            server.earlier_secrets = earlier.remove(&server.id).unwrap_or_default().into();
+        }
+        Ok(Registered::new(servers, scopes.into_iter().flatten().collect()))
+    }
+
+    async fn earlier_secrets(&self) -> Result<HashMap<ResourceServerId, Vec<EarlierSecret>>> {
+        let mut by_server: HashMap<ResourceServerId, Vec<EarlierSecret>> = HashMap::new();
+        let row = |row: &Row<'_>| {
+            Ok((row.get(0)?, EarlierSecret { digest: row.get(1)?, expires_at: row.get(2)? }))
+        };
+        for (server, secret) in self.all(EARLIER_SECRETS, params![], row).await? {
+            by_server.entry(server).or_default().push(secret);
+        }
+        Ok(by_server)
     }
 
     /// A resource server that is registered now, perhaps the drill's.
-    pub fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
-        let registered = self.registered()?;
+    pub async fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
+        let registered = self.registered().await?;
         let known = registered.servers.iter().chain(&registered.canary);
         Ok(known.into_iter().find(|server| server.id == *id).cloned())
     }
 
     /// A resource server that was deleted.
-    pub fn deleted_resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
-        Ok(self.registered()?.deleted.iter().find(|server| server.id == *id).cloned())
+    pub async fn deleted_resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
+        Ok(self.registered().await?.deleted.iter().find(|server| server.id == *id).cloned())
     }
 
     /// All APIs, then deleted ones.
-    pub fn resource_servers_ever(&self) -> Result<Vec<ResourceServer>> {
-        let registered = self.registered()?;
+    pub async fn resource_servers_ever(&self) -> Result<Vec<ResourceServer>> {
+        let registered = self.registered().await?;
         Ok(registered.servers.iter().chain(registered.deleted.iter()).cloned().collect())
     }
 
     /// All APIs, by name.
-    pub fn resource_servers(&self) -> Result<Arc<[ResourceServer]>> {
-        Ok(self.registered()?.servers.clone())
+    pub async fn resource_servers(&self) -> Result<Arc<[ResourceServer]>> {
+        Ok(self.registered().await?.servers.clone())
     }
 
-    pub fn scopes(&self) -> Result<Scopes> {
-        Ok(self.registered()?.scopes.clone())
+    pub async fn scopes(&self) -> Result<Scopes> {
+        Ok(self.registered().await?.scopes.clone())
     }
 }
 
@@ -260,11 +255,9 @@ impl Tx<'_> {
     /// # Errors
     /// `Exists` if the audience is taken, or another one that names the same resource.
     pub fn insert_resource_server(&self, server: &ResourceServer, now: Timestamp) -> Result<()> {
-        let mut audiences = self.connection.prepare_cached(AUDIENCES)?;
-        for taken in audiences.query_map([], |row| row.get::<_, String>(0))? {
-            if is_same_audience(&taken?, &server.audience) {
-                return Err(Error::Exists);
-            }
+        let taken: Vec<String> = self.all(AUDIENCES, params![], |row| row.get(0))?;
+        if taken.iter().any(|taken| is_same_audience(taken, &server.audience)) {
+            return Err(Error::Exists);
         }
         self.run(
             INSERT,
@@ -288,8 +281,7 @@ impl Tx<'_> {
         audience: &str,
         secret: &Digest,
     ) -> Result<Option<ResourceServerId>> {
-        let mut statement = self.connection.prepare_cached(REPLACE_SECRET)?;
-        let replaced = statement.query_row(params![audience, secret], |row| row.get(0)).optional()?;
+        let replaced = self.one(REPLACE_SECRET, params![audience, secret], |row| row.get(0))?;
         self.version_moves();
         Ok(replaced)
     }
@@ -313,12 +305,11 @@ impl Tx<'_> {
     /// Name and scopes of a resource server that may be changed. `None` for a deleted or unknown one and for the
     /// drill's.
     pub fn described_resource_server(&self, id: &ResourceServerId) -> Result<Option<Described>> {
-        let mut statement = self.connection.prepare_cached(EDITABLE)?;
-        let found = statement.query_row(params![id, canary::AUDIENCE], |row| Ok((row.get(0)?, row.get(1)?)));
-        let Some((name, version)) = found.optional()? else { return Ok(None) };
-        let mut scopes = self.connection.prepare_cached(SCOPES_OF)?;
-        let scopes = scopes.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(Some(Described { name, version, scopes: scopes.collect::<rusqlite::Result<_>>()? }))
+        let found =
+            self.one(EDITABLE, params![id, canary::AUDIENCE], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let Some((name, version)) = found else { return Ok(None) };
+        let scopes = self.all(SCOPES_OF, params![id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Some(Described { name, version, scopes }))
     }
 
     /// Sets a resource server's name, and raises its version.
@@ -363,8 +354,8 @@ impl Tx<'_> {
         Ok(self.change_resource_server(DELETE, params![id, now])? == 1)
     }
 
-    fn change_resource_server(&self, statement: &str, parameters: impl rusqlite::Params) -> Result<usize> {
-        let rows = self.run(statement, parameters)?;
+    fn change_resource_server(&self, statement: &'static str, values: &[Value<'_>]) -> Result<usize> {
+        let rows = self.run(statement, values)?;
         self.version_moves();
         Ok(rows)
     }

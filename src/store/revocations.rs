@@ -23,6 +23,7 @@ use crate::model::user::UserStatus;
 
 use super::access_tokens::OwnedToken;
 use super::memory::dead::Change;
+use super::ledger::Leaves;
 use super::purges::DeletedRows;
 use super::{Result, Tx, feed};
 
@@ -68,6 +69,7 @@ impl Ended {
 impl Tx<'_> {
     /// Takes access away, and makes sure that everybody is told after the commit. `false` if there was nothing to take.
     pub fn revoke(&self, target: Target<'_>, act: Act, receipt: &ReceiptId, by: &By) -> Result<bool> {
+        self.effects.borrow_mut().has_acted = true;
         let Some(Ended { subject, grant, client, user, token }) = self.end(target, by.at)? else {
             return Ok(false);
         };
@@ -79,13 +81,11 @@ impl Tx<'_> {
             None => (self.audiences_of(&subject, grant.as_ref())?, None),
         };
         let entry = Entry { receipt: receipt.clone(), act, subject, grant, client, user };
+        let leaves = rows.map_or(Leaves::DeadRows, |access_tokens| {
+            Leaves::Deleted(DeletedRows { access_tokens, ..DeletedRows::default() })
+        });
         fail::point("revoke.before_ledger");
-        let sequence = self.insert_ledger(&entry, &audiences, by)?;
-        fail::point("revoke.after_ledger");
-        match rows {
-            Some(rows) => self.insert_finished_purge(sequence, rows, by.at)?,
-            None => self.insert_purge(sequence, by.at)?,
-        }
+        self.insert_ledger(&entry, &audiences, leaves, by)?;
         fail::point("revoke.after_purge_queued");
         self.dies(&entry.subject, rows.is_some(), by.at);
         Ok(true)
@@ -99,8 +99,7 @@ impl Tx<'_> {
         let subject = Subject::Server { generation };
         let act = Act::DatabaseRestored;
         let entry = Entry { receipt: receipt.clone(), act, subject, grant: None, client: None, user: None };
-        let sequence = self.insert_ledger(&entry, &Audiences::Everyone, by)?;
-        self.insert_tally(sequence, &deleted, by.at)?;
+        self.insert_ledger(&entry, &Audiences::Everyone, Leaves::Deleted(deleted), by)?;
         self.dies(&entry.subject, true, by.at);
         Ok(deleted)
     }

@@ -1,17 +1,17 @@
 //! The `revoked_tokens` table: JWT access tokens that were revoked one by one. A row stays until no guard can accept
 //! the token.
 
-use rusqlite::params;
 
 use crate::clock::Timestamp;
 use crate::model::id::ClientId;
 
+use super::sql::params;
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO revoked_tokens (id, client_id, expires_at) VALUES (?1, ?2, ?3)";
 const IS_REVOKED: &str = "SELECT 1 FROM revoked_tokens WHERE id = ?1";
-const COUNT: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM revoked_tokens WHERE client_id = ?1 AND expires_at > ?2 LIMIT ?3)";
+const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM revoked_tokens \
+    WHERE client_id = ?1 AND expires_at > ?2 LIMIT ?3) AS found";
 
 impl Tx<'_> {
     pub(super) fn insert_revoked_token(
@@ -25,7 +25,7 @@ impl Tx<'_> {
     }
 
     pub fn is_revoked_token(&self, id: &str) -> Result<bool> {
-        self.any(IS_REVOKED, [id])
+        self.any(IS_REVOKED, params![id])
     }
 
     /// How many of a client's JWTs were revoked one by one and expire after `since`, counted up to `most`.

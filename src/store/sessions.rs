@@ -3,7 +3,6 @@
 //! A session is a credential like any other. It carries the generations and the password version that it began under,
 //! and is dead once one of them moves.
 
-use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::by::By;
@@ -11,7 +10,7 @@ use crate::model::id::{SessionId, UserId};
 use crate::model::secret::Digest;
 use crate::model::user::Role;
 
-use super::sql::Sql as _;
+use super::sql::{from_row, params};
 use super::users::Credentials;
 use super::{Denial, Error, Result, Store, Tx};
 
@@ -38,12 +37,14 @@ const OF_USER: &str = "SELECT x.id, x.device, x.created_at FROM sessions AS x, u
 const DELETE_BY_ID: &str = "DELETE FROM sessions WHERE id = ?1 AND user_id = ?2";
 
 /// A signed-in browser, as its user sees it.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct SignedInBrowser {
     pub id: SessionId,
     pub device: String,
     pub created_at: Timestamp,
 }
+
+from_row! { SignedInBrowser: id, device, created_at }
 
 /// A live session's row.
 pub struct SessionRow {
@@ -62,23 +63,21 @@ pub struct NewSession {
 }
 
 impl Store {
-    pub fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<SessionRow>> {
-        self.lookup(|c| {
-            c.one(LIVE, params![digest, now], |row| {
-                Ok(SessionRow {
-                    id: row.get(0)?,
-                    user: row.get(1)?,
-                    data: row.get(2)?,
-                    expires_at: row.get(3)?,
-                })
+    pub async fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<SessionRow>> {
+        self.one(LIVE, params![digest, now], |row| {
+            Ok(SessionRow {
+                id: row.get(0)?,
+                user: row.get(1)?,
+                data: row.get(2)?,
+                expires_at: row.get(3)?,
             })
         })
+        .await
     }
 
     /// A user's signed-in browsers, newest first.
     pub async fn signed_in_browsers(&self, user: &UserId, now: Timestamp) -> Result<Vec<SignedInBrowser>> {
-        let rows = sqlx::query(OF_USER).bind(user).bind(now).fetch_all(&mut *self.page().await?).await?;
-        Ok(super::readable(&rows))
+        self.rows(OF_USER, params![user, now]).await
     }
 }
 
@@ -105,7 +104,7 @@ impl Tx<'_> {
     }
 
     pub fn delete_session(&self, digest: &Digest) -> Result<bool> {
-        Ok(self.run(DELETE, [digest])? == 1)
+        Ok(self.run(DELETE, params![digest])? == 1)
     }
 
     /// `false` unless it is the user's.
@@ -120,9 +119,8 @@ impl Tx<'_> {
     /// `Denied` if the session has ended or the role is too low.
     pub fn check(&self, by: &By) -> Result<()> {
         let Some(session) = &by.page_session else { return Ok(()) };
-        let mut statement = self.connection.prepare_cached(LIVE_ROLE)?;
         let key = params![session.session, session.user, by.at];
-        let role: Option<Role> = statement.query_row(key, |row| row.get(0)).optional()?;
+        let role: Option<Role> = self.one(LIVE_ROLE, key, |row| row.get(0))?;
         match role {
             None => Err(Error::Denied(Denial::SignedOut)),
             Some(role) if role < session.role => Err(Error::Denied(Denial::RoleLowered)),
@@ -132,7 +130,7 @@ impl Tx<'_> {
 
     /// Deletes the sessions that began under an earlier password.
     pub fn delete_outdated_sessions(&self, user: &UserId) -> Result<()> {
-        self.run(DELETE_OUTDATED, [user])?;
+        self.run(DELETE_OUTDATED, params![user])?;
         Ok(())
     }
 }

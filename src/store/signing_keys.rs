@@ -1,13 +1,12 @@
 //! The `signing_keys` table, and the version of its keys.
 
-use rusqlite::{Connection, Row, params};
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::model::id::KeyId;
 use crate::model::key::{AcceptedKeys, PublicKey, Retirement, SigningKey};
 
-use super::sql::Sql as _;
+use super::sql::{Connection, Row, params};
 use super::{Result, Store, Tx};
 
 macro_rules! select {
@@ -48,7 +47,7 @@ pub struct KeyRow {
     pub sealed: Option<Vec<u8>>,
 }
 
-fn row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+fn row(row: &Row<'_>) -> Result<KeyRow> {
     let (retired_at, expires_at): (Option<Timestamp>, Option<Timestamp>) = (row.get(5)?, row.get(6)?);
     Ok(KeyRow {
         key: SigningKey {
@@ -62,55 +61,60 @@ fn row(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
     })
 }
 
-fn rows(connection: &Connection, statement: &str) -> rusqlite::Result<Vec<KeyRow>> {
-    connection.all(statement, [], row)
+/// The version of the keys, and one of them, if there is one.
+type AcceptedRow = (i64, Option<PublicKey>);
+
+fn accepted_row(row: &Row<'_>) -> Result<AcceptedRow> {
+    let id: Option<KeyId> = row.get(1)?;
+    let key = id.map(|id| Result::Ok(PublicKey { id, algorithm: row.get(2)?, bytes: row.get(3)? }));
+    Ok((row.get(0)?, key.transpose()?))
+}
+
+fn accepted(rows: Vec<AcceptedRow>) -> AcceptedKeys {
+    let version = rows.first().map_or(0, |(version, _)| *version);
+    AcceptedKeys { version, keys: rows.into_iter().filter_map(|(_, key)| key).collect() }
 }
 
 /// For callers that read the keys and other things from one state of the database.
-pub(super) fn accepted(connection: &Connection) -> rusqlite::Result<AcceptedKeys> {
-    let mut found = AcceptedKeys::default();
-    let mut statement = connection.prepare_cached(ACCEPTED)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        found.version = row.get(0)?;
-        if let Some(id) = row.get::<_, Option<KeyId>>(1)? {
-            found.keys.push(PublicKey { id, algorithm: row.get(2)?, bytes: row.get(3)? });
-        }
-    }
-    Ok(found)
+pub(super) fn read_accepted(connection: Connection<'_>) -> Result<AcceptedKeys> {
+    connection.all(ACCEPTED, params![], accepted_row).map(accepted)
 }
 
 impl Store {
     /// All keys whose tokens are accepted, including those that will sign soon.
-    pub fn accepted_keys(&self) -> Result<AcceptedKeys> {
-        self.lookup(accepted)
+    pub async fn accepted_keys(&self) -> Result<AcceptedKeys> {
+        self.all(ACCEPTED, params![], accepted_row).await.map(accepted)
     }
 
     /// All keys, newest first, withdrawn ones included.
-    pub fn signing_keys(&self) -> Result<Vec<KeyRow>> {
-        self.lookup(|connection| rows(connection, ALL))
+    pub async fn signing_keys(&self) -> Result<Vec<KeyRow>> {
+        self.all(ALL, params![], row).await
     }
 
     /// Keys that sign now or later, in the order in which they begin to.
-    pub fn usable_keys(&self) -> Result<Vec<KeyRow>> {
-        self.lookup(|connection| rows(connection, USABLE))
+    pub async fn usable_keys(&self) -> Result<Vec<KeyRow>> {
+        self.all(USABLE, params![], row).await
     }
 
     /// The version of the accepted keys. It moves after each commit that changed them, before the caller is answered.
     pub fn keys_version(&self) -> watch::Receiver<i64> {
-        self.published().keys_version.subscribe()
+        self.published.keys_version.subscribe()
     }
 
     /// The same, as it is now.
-    pub fn keys_version_now(&self) -> i64 {
-        *self.published().keys_version.borrow()
+    ///
+    /// # Errors
+    /// When the database has to be asked and does not answer.
+    pub async fn keys_version_now(&self) -> Result<i64> {
+        self.current().await?;
+        Ok(*self.published.keys_version.borrow())
     }
 }
 
 impl Tx<'_> {
     /// Keys that sign now or later, in the order in which they begin to.
     pub fn usable_keys(&self) -> Result<Vec<KeyRow>> {
-        Ok(rows(self.connection, USABLE)?)
+        self.all(USABLE, params![], row)
     }
 
     /// Publishes a key that signs from `active_from` on.
@@ -133,7 +137,7 @@ impl Tx<'_> {
     }
 
     pub fn signing_key(&self, id: &KeyId) -> Result<Option<KeyRow>> {
-        self.one(ONE, [id], row)
+        self.one(ONE, params![id], row)
     }
 
     /// Nothing that the key signed is accepted after this. `false` if it is withdrawn already.
@@ -148,8 +152,8 @@ impl Tx<'_> {
     /// Deletes private parts that no longer sign, and keys whose last token has expired. Returns whether a key was
     /// deleted.
     pub fn sweep_signing_keys(&self, now: Timestamp) -> Result<bool> {
-        self.run(FORGET_PRIVATE, [now])?;
-        let left = self.run(DELETE_EXPIRED, [now])? > 0;
+        self.run(FORGET_PRIVATE, params![now])?;
+        let left = self.run(DELETE_EXPIRED, params![now])? > 0;
         if left {
             self.move_keys_version()?;
         }
@@ -157,7 +161,7 @@ impl Tx<'_> {
     }
 
     fn move_keys_version(&self) -> Result<()> {
-        let version = self.only(MOVE_VERSION, [], |row| row.get(0))?;
+        let version = self.only(MOVE_VERSION, params![], |row| row.get(0))?;
         self.effects.borrow_mut().keys_version = Some(version);
         Ok(())
     }

@@ -3,6 +3,7 @@
 pub(super) mod checkpoints;
 pub mod copies;
 pub mod lock;
+pub mod migrate;
 pub(super) mod lookup;
 #[cfg(test)]
 mod plans;

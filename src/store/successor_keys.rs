@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use rusqlite::{Row, params};
 
 use crate::clock::Timestamp;
 use crate::model::secret::{RefreshToken, SuccessorSecret};
 
+use super::sql::{Row, params};
 use super::{Result, Tx};
 
 const NEWEST: &str =
@@ -20,7 +20,7 @@ const INSERT: &str = "INSERT INTO successor_keys (salt, made_at) VALUES (?1, ?2)
 const ALL: &str = "SELECT salt FROM successor_keys ORDER BY id DESC LIMIT 100";
 const FORGET: &str = "DELETE FROM successor_keys WHERE made_at <= ?1";
 
-fn salt(row: &Row<'_>) -> rusqlite::Result<[u8; 32]> {
+fn salt(row: &Row<'_>) -> Result<[u8; 32]> {
     row.get(0)
 }
 
@@ -37,8 +37,7 @@ impl Tx<'_> {
             return Ok(RefreshToken::generate(predecessor.born()));
         }
         // Not one from the future, which a clock that was set back leaves: it would be used for longer than the grace.
-        let young = params![now.minus(grace), now];
-        let newest = self.one(NEWEST, young, salt)?;
+        let newest = self.one(NEWEST, params![now.minus(grace), now], salt)?;
         let salt = match newest {
             Some(salt) => salt,
             None => {
@@ -56,14 +55,12 @@ impl Tx<'_> {
         predecessor: &RefreshToken,
         secret: &SuccessorSecret,
     ) -> Result<Vec<RefreshToken>> {
-        let mut salts = self.connection.prepare_cached(ALL)?;
-        let successors = salts.query_map([], |row| Ok(secret.key(&salt(row)?).successor(predecessor)))?;
-        Ok(successors.collect::<rusqlite::Result<_>>()?)
+        self.all(ALL, params![], |row| Ok(secret.key(&salt(row)?).successor(predecessor)))
     }
 
     /// Deletes the keys that no repetition needs any more.
     pub fn forget_successor_keys(&self, grace: Duration, now: Timestamp) -> Result<()> {
-        self.run(FORGET, [now.minus(grace * 2)])?;
+        self.run(FORGET, params![now.minus(grace * 2)])?;
         Ok(())
     }
 }

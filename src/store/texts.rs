@@ -1,13 +1,12 @@
 //! The `client_texts` and `user_texts` tables: forms of names and domains that searches and the look-alike check
 //! compare.
 
-use rusqlite::{Connection, params};
 
 use crate::model::client::{Client, RedirectUri, RedirectUris};
 use crate::model::id::{ClientId, UserId};
 use crate::model::text::{folded, skeletons};
 
-use super::sql::Sql as _;
+use super::sql::{Connection, from_row, params};
 use super::{Result, Store, Tx};
 
 const WRITE_CLIENT: &str = "INSERT INTO client_texts (client_id, folded_name, folded_publisher, skeleton, \
@@ -31,19 +30,21 @@ const WITH_DOMAIN: &str = "SELECT c.id, c.name FROM client_texts AS t JOIN clien
     OR instr(t.domains, '.' || ?2 || ' ') > 0) ORDER BY c.id LIMIT 20";
 
 /// Another app that sends people to the same domain.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct Neighbour {
     pub id: ClientId,
     pub name: crate::model::client::AppName,
 }
 
+from_row! { Neighbour: id, name }
+
 fn write_client(
-    connection: &Connection,
+    connection: Connection<'_>,
     id: &str,
     name: &str,
     publisher: &str,
     uris: &[RedirectUri],
-) -> rusqlite::Result<()> {
+) -> Result<()> {
     let [skeleton, folded_skeleton] = skeletons(name);
     let domains: String = uris.iter().map(|uri| format!(" {}", uri.domain())).collect();
     connection.run(
@@ -54,46 +55,34 @@ fn write_client(
 }
 
 fn write_user(
-    connection: &Connection,
+    connection: Connection<'_>,
     id: &str,
     username: &str,
     email: Option<&str>,
-) -> rusqlite::Result<()> {
+) -> Result<()> {
     let text = format!("{}\n{}", folded(username), folded(email.unwrap_or_default()));
-    connection.run(WRITE_USER, [id, &text])?;
+    connection.run(WRITE_USER, params![id, &text])?;
     Ok(())
 }
 
-/// NULL is read as an empty text, and bytes that are not UTF-8 are replaced.
-fn text(row: &rusqlite::Row<'_>, place: usize) -> rusqlite::Result<String> {
-    let bytes = row.get_ref(place)?.as_bytes_or_null()?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(bytes).into_owned())
-}
-
 /// Writes the rows that clients and users of earlier versions lack.
-pub(super) fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn complete(connection: &mut rusqlite::Connection) -> Result<()> {
     let tx = connection.transaction()?;
-    {
-        let mut clients = tx.prepare(CLIENTS_WITHOUT)?;
-        let mut rows = clients.query([])?;
-        while let Some(row) = rows.next()? {
-            let uris = RedirectUris::stored(&text(row, 3)?);
-            write_client(&tx, &text(row, 0)?, &text(row, 1)?, &text(row, 2)?, &uris)?;
-        }
-        let mut users = tx.prepare(USERS_WITHOUT)?;
-        let mut rows = users.query([])?;
-        while let Some(row) = rows.next()? {
-            write_user(&tx, &text(row, 0)?, &text(row, 1)?, Some(&text(row, 2)?))?;
-        }
-    }
-    tx.commit()
+    let rows = Connection::Sqlite(&tx);
+    rows.each(CLIENTS_WITHOUT, params![], |row| {
+        let uris = RedirectUris::stored(&row.lossy(3)?);
+        write_client(rows, &row.lossy(0)?, &row.lossy(1)?, &row.lossy(2)?, &uris)
+    })?;
+    rows.each(USERS_WITHOUT, params![], |row| {
+        write_user(rows, &row.lossy(0)?, &row.lossy(1)?, Some(&row.lossy(2)?))
+    })?;
+    Ok(tx.commit()?)
 }
 
 impl Store {
     /// Apps other than `id` that send people to `domain` or to a subdomain.
     pub async fn clients_with_domain(&self, domain: &str, id: &ClientId) -> Result<Vec<Neighbour>> {
-        let rows = sqlx::query(WITH_DOMAIN).bind(id).bind(domain).fetch_all(&mut *self.page().await?).await?;
-        Ok(super::readable(&rows))
+        self.rows(WITH_DOMAIN, params![id, domain]).await
     }
 }
 
@@ -105,21 +94,20 @@ impl Tx<'_> {
     pub fn looks_like_another(&self, client: &Client) -> Result<bool> {
         let name = client.name.as_str();
         let [skeleton, folded_skeleton] = skeletons(name);
-        let mut statement = self.connection.prepare_cached(LOOKS_LIKE)?;
-        Ok(statement.exists(params![skeleton, folded_skeleton, folded(name), client.owner])?)
+        self.any(LOOKS_LIKE, params![skeleton, folded_skeleton, folded(name), client.owner])
     }
 
     pub(super) fn write_client_texts(&self, client: &Client) -> Result<()> {
         let Client { id, name, publisher, redirect_uris, .. } = client;
-        Ok(write_client(self.connection, id.as_str(), name.as_str(), publisher, redirect_uris)?)
+        write_client(self.connection(), id.as_str(), name.as_str(), publisher, redirect_uris)
     }
 
     pub(super) fn write_user_texts(&self, id: &UserId, username: &str, email: Option<&str>) -> Result<()> {
-        Ok(write_user(self.connection, id.as_str(), username, email)?)
+        write_user(self.connection(), id.as_str(), username, email)
     }
 
     pub(super) fn erase_user_texts(&self, id: &UserId) -> Result<()> {
-        self.run(ERASE_USER, [id])?;
+        self.run(ERASE_USER, params![id])?;
         Ok(())
     }
 }

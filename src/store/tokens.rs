@@ -6,14 +6,13 @@
 
 use std::ops::Range;
 
-use rusqlite::Row;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 use crate::clock::Timestamp;
 use crate::model::id::Id;
 use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Stamp};
 
+use super::sql::{FromColumn, Row, ToColumn, Value, params};
 use super::{Error, Result, Tx};
 
 /// Places for the tokens of one kind, of families born at one millisecond.
@@ -54,24 +53,24 @@ pub fn rest(token: &Digest) -> &[u8] {
 /// An id as a row has it: without the prefix of its kind.
 pub(super) struct Short<T>(pub T);
 
-impl<T: Id> ToSql for Short<&T> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(self.0.rest()))
+impl<T: Id> ToColumn for Short<&T> {
+    fn to_column(&self) -> Value<'_> {
+        self.0.rest().into()
     }
 }
 
-impl<T: Id> FromSql for Short<T> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        T::with_rest(value.as_str()?).map(Self).ok_or(FromSqlError::InvalidType)
+impl<T: Id> FromColumn for Short<T> {
+    fn from_column(value: &Value<'_>) -> Option<Self> {
+        T::with_rest(value.text()?).map(Self)
     }
 }
 
-pub(super) fn optional_id<T: Id>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
-    Ok(row.get::<_, Option<Short<T>>>(column)?.map(|Short(id)| id))
+pub(super) fn optional_id<T: Id>(row: &Row<'_>, column: usize) -> Result<Option<T>> {
+    Ok(row.get::<Option<Short<T>>>(column)?.map(|Short(id)| id))
 }
 
 /// From the first columns: family, grant, client, user, and the generations of server, client and user.
-pub(super) fn stamp(row: &Row<'_>) -> rusqlite::Result<Stamp> {
+pub(super) fn stamp(row: &Row<'_>) -> Result<Stamp> {
     let Short(client) = row.get(2)?;
     Ok(Stamp {
         family: optional_id(row, 0)?,
@@ -89,14 +88,14 @@ impl Tx<'_> {
         &self,
         token: &Digest,
         kind: Kind,
-        mut insert: impl FnMut(i64) -> rusqlite::Result<usize>,
+        mut insert: impl FnMut(i64) -> Result<usize>,
     ) -> Result<bool> {
         let first = place(token, kind);
         for place in first..first + NEIGHBOURS {
             if insert(place)? == 1 {
                 return Ok(true);
             }
-            if !self.any(IS_TAKEN, [place])? {
+            if !self.any(IS_TAKEN, params![place])? {
                 return Ok(false);
             }
         }
@@ -139,7 +138,8 @@ mod tests {
             assert!(ends.len() >= 2 && ends.iter().all(|end| *end == format!("{NEIGHBOURS} ")), "{ends:?}");
         }
         let database = rusqlite::Connection::open_in_memory().unwrap();
-        let tables = "CREATE TABLE families (id, created_at, grant_id); CREATE TABLE tokens (place, family);";
+        let tables =
+            "CREATE TABLE families (id, created_at, grant_id); CREATE TABLE tokens (place, family_id);";
         database.execute_batch(tables).unwrap();
         database.execute("INSERT INTO families VALUES ('fam_x', ?1, 'grt_1')", [BORN.millis()]).unwrap();
         let [access, refresh, ..] = super::super::purge_statements::OF_GRANT.counts;

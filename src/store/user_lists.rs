@@ -5,8 +5,9 @@ use crate::model::id::{ResourceServerId, UserId};
 use crate::model::text::folded;
 use crate::model::user::{Role, UserStatus, UserStatusKind, Username};
 
+use super::sql::{from_row, params, readable};
 use super::client_lists::{PAGE_ROWS, Rows};
-use super::{Result, Store, readable};
+use super::{Result, Store};
 
 macro_rules! list {
     ($rest:literal) => {
@@ -31,13 +32,12 @@ const RESOURCE_SERVERS: &str = "SELECT r.id, r.name, r.audience, r.created_at FR
     WHERE r.deleted_at IS NULL ORDER BY r.name LIMIT 1000";
 
 /// A person in a list.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct UserRow {
     pub id: UserId,
     pub username: Username,
     pub email: Option<String>,
     pub role: Role,
-    #[sqlx(flatten)]
     pub status: UserStatus,
     pub created_at: Timestamp,
     pub generation: i64,
@@ -46,6 +46,8 @@ pub struct UserRow {
     /// Apps that the person publishes.
     pub own_apps: i64,
 }
+
+from_row! { UserRow: id, username, email, role, created_at, generation, apps, own_apps; status }
 
 /// What an admin looks for among people. An empty text and `None` mean all.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +61,7 @@ pub struct UserSearch {
 }
 
 /// A resource server in a list.
-#[derive(Clone, Debug, sqlx::FromRow)]
+#[derive(Clone, Debug)]
 pub struct ResourceServerRow {
     pub id: ResourceServerId,
     pub name: String,
@@ -67,25 +69,23 @@ pub struct ResourceServerRow {
     pub created_at: Timestamp,
 }
 
+from_row! { ResourceServerRow: id, name, audience, created_at }
+
 impl Store {
     pub async fn search_users(&self, search: &UserSearch) -> Result<Rows<UserRow>> {
-        let rows = sqlx::query(SEARCH)
-            .bind(&search.text)
-            .bind(search.status.map_or("", UserStatusKind::as_str))
-            .bind(search.role.map_or("", Role::as_str))
-            .bind(i64::from(search.page) * i64::from(PAGE_ROWS))
-            .bind(folded(&search.text))
-            .fetch_all(&mut *self.page().await?)
-            .await?;
-        Ok(Rows::of_page(&rows))
+        let status = search.status.map_or("", UserStatusKind::as_str);
+        let role = search.role.map_or("", Role::as_str);
+        let skipped = i64::from(search.page) * i64::from(PAGE_ROWS);
+        let folded = folded(&search.text);
+        let values = params![search.text, status, role, skipped, folded];
+        Ok(Rows::of_page(self.rows_read(SEARCH, values, readable).await?))
     }
 
     pub async fn user_row(&self, id: &UserId) -> Result<Option<UserRow>> {
-        Ok(sqlx::query_as(ONE).bind(id).fetch_optional(&mut *self.page().await?).await?)
+        self.row(ONE, params![id]).await
     }
 
     pub async fn resource_server_rows(&self) -> Result<Vec<ResourceServerRow>> {
-        let rows = sqlx::query(RESOURCE_SERVERS).fetch_all(&mut *self.page().await?).await?;
-        Ok(readable(&rows))
+        self.rows(RESOURCE_SERVERS, params![]).await
     }
 }

@@ -1,12 +1,11 @@
 //! The `users` table.
 
-use rusqlite::{OptionalExtension, params};
 
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
 
-use super::sql::Sql as _;
+use super::sql::{Row, params};
 use super::{Denial, Error, Result, Store, Tx};
 
 const BY_ID: &str =
@@ -24,17 +23,19 @@ const SET_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_versio
 const CHANGE_PASSWORD: &str = "UPDATE users SET password_hash = ?2, password_version = password_version + 1 \
     WHERE id = ?1 AND status = 'active' AND password_version = ?3 AND generation = ?4";
 const MOVE_GENERATION: &str = "UPDATE users SET generation = generation + 1 WHERE id = ?1 AND status <> 'deleted' \
-    AND (?2 IS NULL OR generation = ?2) RETURNING generation";
+    AND generation = coalesce(?2, generation) RETURNING generation";
 const SET_STATUS: &str = "UPDATE users SET status = ?2, status_at = ?3, generation = generation + 1 \
     WHERE id = ?1 AND status = 'active' RETURNING generation";
 const ENABLE: &str = "UPDATE users SET status = 'active', status_at = ?2 WHERE id = ?1 AND status = 'disabled' \
     RETURNING generation";
-const ERASE: &str = "UPDATE users SET username = 'deleted-' || lower(hex(randomblob(8))), email = NULL, \
+const ERASE: &str = "UPDATE users SET username = 'deleted-' || /*sqlite*/lower(hex(randomblob(8)))/*end*/\
+    /*postgres encode(substr(uuid_send(gen_random_uuid()), 9), 'hex')*/, email = NULL, \
     password_hash = '' WHERE id = ?1 AND status = 'deleted'";
 const SET_ROLE: &str = "UPDATE users SET role = ?2 WHERE id = ?1 AND role <> ?2 AND status <> 'deleted' \
     RETURNING generation";
-const IS_LAST_ADMIN: &str = "SELECT 1 FROM users WHERE id = ?1 AND role = 'admin' AND status = 'active' \
-    AND NOT EXISTS (SELECT 1 FROM users WHERE role = 'admin' AND status = 'active' AND id <> ?1)";
+/// On PostgreSQL it locks the admins, so that no two of them end each other.
+const IS_LAST_ADMIN: &str = "WITH admins AS (SELECT id FROM users WHERE role = 'admin' AND status = 'active' \
+    ORDER BY id /*postgres FOR NO KEY UPDATE*/) SELECT min(id) FROM admins HAVING count(*) = 1 AND min(id) = ?1";
 const INSERT_BLOCK: &str =
     "INSERT INTO blocks (user_id, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const DELETE_BLOCK: &str = "DELETE FROM blocks WHERE user_id = ?1 AND client_id = ?2";
@@ -63,7 +64,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+    fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
             user: row.get(0)?,
             password_hash: row.get(1)?,
@@ -75,39 +76,39 @@ impl Credentials {
 }
 
 impl User {
-    fn from_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+    fn read(row: &Row<'_>) -> Result<Self> {
         Ok(Self {
             id: row.get(0)?,
             username: row.get(1)?,
             email: row.get(2)?,
             role: row.get(3)?,
-            status: UserStatus::stored(row.get_ref(4)?.as_str()?, row.get(5)?),
+            status: UserStatus::stored(&row.get::<String>(4)?, row.get(5)?),
             created_at: row.get(6)?,
         })
     }
 }
 
 impl Store {
-    pub fn user(&self, id: &UserId) -> Result<Option<User>> {
-        self.lookup(|c| c.one(BY_ID, [id], User::from_row))
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>> {
+        self.one(BY_ID, params![id], User::read).await
     }
 
-    pub fn user_id(&self, name: &Username) -> Result<Option<UserId>> {
-        self.lookup(|c| c.one(ID_BY_NAME, [name], |row| row.get(0)))
+    pub async fn user_id(&self, name: &Username) -> Result<Option<UserId>> {
+        self.one(ID_BY_NAME, params![name], |row| row.get(0)).await
     }
 
     /// `None` for an unknown name, and for an account that is not active.
-    pub fn credentials(&self, name: &Username) -> Result<Option<Credentials>> {
-        self.lookup(|c| c.one(FOR_SIGN_IN, [name], Credentials::from_row))
+    pub async fn credentials(&self, name: &Username) -> Result<Option<Credentials>> {
+        self.one(FOR_SIGN_IN, params![name], Credentials::read).await
     }
 
     /// Whether the user has blocked the client.
-    pub fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {
-        self.lookup(|c| c.any(IS_BLOCKED, params![user, client]))
+    pub async fn is_blocked(&self, user: &UserId, client: &ClientId) -> Result<bool> {
+        self.any(IS_BLOCKED, params![user, client]).await
     }
 
-    pub fn has_admin(&self) -> Result<bool> {
-        self.lookup(|c| c.query_row(ANY_ADMIN, [], |row| row.get(0)))
+    pub async fn has_admin(&self) -> Result<bool> {
+        self.only(ANY_ADMIN, params![], |row| row.get(0)).await
     }
 }
 
@@ -153,8 +154,7 @@ impl Tx<'_> {
 
     /// The credentials of an active account, as this transaction sees them.
     pub fn credentials(&self, id: &UserId) -> Result<Option<Credentials>> {
-        let mut statement = self.connection.prepare_cached(FOR_SESSION)?;
-        Ok(statement.query_row([id], Credentials::from_row).optional()?)
+        self.one(FOR_SESSION, params![id], Credentials::read)
     }
 
     /// Revokes all that was minted for the user so far. `None` for an unknown or deleted user, and if the generation is
@@ -179,7 +179,7 @@ impl Tx<'_> {
 
     /// Erases whose account a deleted one was.
     pub fn erase_user(&self, id: &UserId) -> Result<()> {
-        self.run(ERASE, [id])?;
+        self.run(ERASE, params![id])?;
         self.erase_user_texts(id)
     }
 
@@ -189,12 +189,12 @@ impl Tx<'_> {
     }
 
     pub fn is_last_admin(&self, id: &UserId) -> Result<bool> {
-        self.any(IS_LAST_ADMIN, [id])
+        self.any(IS_LAST_ADMIN, params![id])
     }
 
     /// As this transaction sees it.
     pub fn user(&self, id: &UserId) -> Result<Option<User>> {
-        self.one(BY_ID, [id], User::from_row)
+        self.one(BY_ID, params![id], User::read)
     }
 
     /// Blocks the client from asking this user. `false` if it is blocked already.

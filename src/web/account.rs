@@ -87,7 +87,7 @@ pub async fn register(
         Err(error) => return Err(error.into()),
     }
     // The account is committed: if no session can begin, the person signs in by hand.
-    let begun = match app.store.credentials(&username) {
+    let begun = match app.store.credentials(&username).await {
         Ok(Some(credentials)) => {
             session::begin(&session, &credentials, user_agent::name(&headers), None).await
         }
@@ -298,7 +298,7 @@ async fn taken_over_form(app: &App, signed_in: &SignedIn, faults: Faults) -> Res
     let now = app.clock.now();
     let (apps, browsers) = reach(app, signed_in, now).await?;
     let username = signed_in.user.username.clone();
-    let worst_case = worst_case_everywhere(app, None, now)?;
+    let worst_case = worst_case_everywhere(app, None, now).await?;
     let page = signed_in.page(Section::Account, now);
     Ok(TakenOverPage { page, worst_case, username, apps, browsers, faults })
 }
@@ -342,7 +342,7 @@ async fn delete_form(app: &App, signed_in: &SignedIn, faults: Faults) -> Result<
     let now = app.clock.now();
     let (apps, _) = reach(app, signed_in, now).await?;
     let username = signed_in.user.username.clone();
-    let worst_case = worst_case_everywhere(app, None, now)?;
+    let worst_case = worst_case_everywhere(app, None, now).await?;
     let page = signed_in.page(Section::Account, now);
     Ok(DeletePage { page, worst_case, username, apps, faults })
 }

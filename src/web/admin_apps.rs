@@ -80,7 +80,7 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
 pub async fn app_of(app: &App, id: &str) -> Result<(ClientRow, Client)> {
     let id = ClientId::parse(id).ok_or(Error::NotFound)?;
     let row = app.store.client_row(&id).await?.ok_or(Error::NotFound)?;
-    let client = app.store.client(&id)?.ok_or(Error::NotFound)?;
+    let client = app.store.client(&id).await?.ok_or(Error::NotFound)?;
     Ok((row, client))
 }
 
@@ -120,7 +120,7 @@ pub async fn detail(
     Path(id): Path<String>,
 ) -> Result<DetailPage> {
     let (row, client) = app_of(&app, &id).await?;
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     let allowed = client.scope.iter().flat_map(|scope| scopes.of(scope));
     let mut shared = shared_domains(&app, &client).await?;
     shared.retain(|domain| !domain.others.is_empty());
@@ -174,7 +174,7 @@ impl ShutPage {
     ) -> Result<Self> {
         let now = app.clock.now();
         let domains = shared_domains(app, &client).await?;
-        let worst_case = worst_case_everywhere(app, Some(&row.id), now)?;
+        let worst_case = worst_case_everywhere(app, Some(&row.id), now).await?;
         let page = signed_in.page(Section::AdminApps, now);
         Ok(Self { page, worst_case, row, client, act, domains, reason })
     }

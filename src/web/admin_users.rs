@@ -149,7 +149,7 @@ impl DisablePage {
         let mut active_apps = app.store.clients_of(&row.id).await?;
         active_apps.retain(|client| client.status.is_active());
         let now = app.clock.now();
-        let worst_case = worst_case_everywhere(app, None, now)?;
+        let worst_case = worst_case_everywhere(app, None, now).await?;
         let page = signed_in.page(Section::AdminUsers, now);
         Ok(Self { page, worst_case, row, active_apps, suspends_apps: true, reason })
     }
@@ -252,7 +252,7 @@ impl RevokePage {
         let grants = app.store.grant_cards(&row.id, now).await?;
         let devices = grants.iter().map(|grant| grant.devices).sum();
         let page = signed_in.page(Section::AdminUsers, now);
-        let worst_case = worst_case_everywhere(app, None, now)?;
+        let worst_case = worst_case_everywhere(app, None, now).await?;
         Ok(Self { page, worst_case, row, grants, devices, reason })
     }
 }

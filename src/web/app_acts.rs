@@ -47,10 +47,10 @@ pub async fn revoke_tokens_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<RevokeTokensPage> {
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     let counted = app.counts.of(&app.store, &client, &app.clock).await?;
     let now = app.clock.now();
-    let worst_case = worst_case_everywhere(&app, Some(&client.id), now)?;
+    let worst_case = worst_case_everywhere(&app, Some(&client.id), now).await?;
     Ok(RevokeTokensPage { page: signed_in.page(Section::Apps, now), worst_case, client, counted })
 }
 
@@ -67,7 +67,7 @@ pub async fn revoke_tokens(
     Path(id): Path<String>,
     Form(form): Form,
 ) -> Result<Response> {
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     let seen = seen(&form)?;
     let by = signed_in.by(app.clock.now());
     let owner = Authority::Owner(signed_in.user.id);
@@ -117,10 +117,10 @@ pub async fn secret_page(
     method: Method,
     brought: Option<Extension<Brought>>,
 ) -> Result<Response> {
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     let now = app.clock.now();
     // Only a secret that works is shown: anybody could have put a cookie there.
-    let known = app.store.client_and_secrets(&client.id, now)?;
+    let known = app.store.client_and_secrets(&client.id, now).await?;
     let is_valid = |secret: &ClientSecret| {
         let mut digests = known.iter().flat_map(|client| client.secrets(now));
         digests.any(|digest| digest.matches(&secret.digest()))
@@ -149,7 +149,7 @@ pub async fn rotate_secret_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     if !can_rotate(&client) {
         return Ok(to_app(&client.id, Notice::Refused));
     }
@@ -164,7 +164,7 @@ pub async fn rotate_secret(
     Form(form): Form,
 ) -> Result<Response> {
     let now = app.clock.now();
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     let typed = form.get("overlap_hours").unwrap_or_default().trim();
     let Some(overlap) = overlap(typed) else {
         let page = signed_in.page(Section::Apps, now);
@@ -206,13 +206,13 @@ pub async fn delete_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     if client.status.is_banned() {
         return Ok(to_app(&client.id, Notice::Refused));
     }
     let counted = app.counts.of(&app.store, &client, &app.clock).await?;
     let now = app.clock.now();
-    let worst_case = worst_case_everywhere(&app, Some(&client.id), now)?;
+    let worst_case = worst_case_everywhere(&app, Some(&client.id), now).await?;
     let page = signed_in.page(Section::Apps, now);
     Ok(DeletePage { page, worst_case, client, counted, refused: None }.into_response())
 }
@@ -223,7 +223,7 @@ pub async fn delete(
     Path(id): Path<String>,
     Form(form): Form,
 ) -> Result<Response> {
-    let client = own_or_deleted(&app, &signed_in, &id)?;
+    let client = own_or_deleted(&app, &signed_in, &id).await?;
     if client.status.is_deleted() {
         return to_receipt_of(&app, &client, client.generation).await;
     }
@@ -233,7 +233,7 @@ pub async fn delete(
     if !client.name.is_typed_as(typed) && typed != client.id.as_str() {
         let counted = app.counts.of(&app.store, &client, &app.clock).await?;
         let page = signed_in.page(Section::Apps, now);
-        let worst_case = worst_case_everywhere(&app, Some(&client.id), now)?;
+        let worst_case = worst_case_everywhere(&app, Some(&client.id), now).await?;
         let page = DeletePage { page, worst_case, client, counted, refused: Some(typed.to_owned()) };
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
@@ -243,7 +243,7 @@ pub async fn delete(
         Ok(Some(receipt)) => Ok(Redirect::to(&format!("/receipts/{receipt}")).into_response()),
         // Banned before, or deleted by a request that ran beside this one.
         Ok(None) | Err(revoke::Error::NotFound) => {
-            let client = own_or_deleted(&app, &signed_in, &id)?;
+            let client = own_or_deleted(&app, &signed_in, &id).await?;
             match client.status {
                 ClientStatus::Deleted { .. } => to_receipt_of(&app, &client, client.generation).await,
                 _ => Ok(to_app(&client.id, Notice::Refused)),

@@ -277,7 +277,7 @@ fn refusal(error: &register::Error) -> Option<Vec<Fault>> {
 
 pub async fn new_page(State(app): State<App>, signed_in: SignedIn) -> Result<FormPage> {
     let page = signed_in.page(Section::Apps, app.clock.now());
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     Ok(FormPage { page, client: None, form: AppForm::empty(), scopes, faults: Vec::new() })
 }
 
@@ -285,7 +285,7 @@ pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(fields):
     let now = app.clock.now();
     let page = signed_in.page(Section::Apps, now);
     let form = AppForm::typed(&fields);
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     let page = FormPage { page, client: None, form, scopes, faults: Vec::new() };
     let new = match page.form.registration(&signed_in.user, &page.scopes) {
         Ok(new) => new,
@@ -303,12 +303,12 @@ pub async fn edit_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response> {
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     if matches!(client.status, ClientStatus::Banned { .. }) {
         return Ok(to_app(&client.id, Notice::Refused));
     }
     let page = signed_in.page(Section::Apps, app.clock.now());
-    let (form, scopes) = (AppForm::of(&client), app.store.scopes()?);
+    let (form, scopes) = (AppForm::of(&client), app.store.scopes().await?);
     Ok(FormPage { page, client: Some(client), form, scopes, faults: Vec::new() }.into_response())
 }
 
@@ -327,10 +327,10 @@ pub async fn edit(
     Form(fields): Form,
 ) -> Result<Response> {
     let now = app.clock.now();
-    let client = own(&app, &signed_in, &id)?;
+    let client = own(&app, &signed_in, &id).await?;
     let id = client.id.clone();
     let page = signed_in.page(Section::Apps, now);
-    let (form, scopes) = (AppForm::typed(&fields), app.store.scopes()?);
+    let (form, scopes) = (AppForm::typed(&fields), app.store.scopes().await?);
     let page = FormPage { page, client: Some(client), form, scopes, faults: Vec::new() };
     let edit = match page.form.edit(&signed_in.user, &page.scopes) {
         Ok(edit) => ClientEdit { scope: kept_scope(&page, edit.scope), ..edit },

@@ -79,7 +79,7 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn, Query(query): Que
         return Ok(ended(&app, &signed_in, now).await?.into_response());
     }
     let owner = &signed_in.user.id;
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     let cards: Vec<Card> = app
         .store
         .grant_cards(owner, now)
@@ -128,7 +128,7 @@ async fn ended(app: &App, signed_in: &SignedIn, now: Timestamp) -> Result<EndedP
 async fn card(app: &App, signed_in: &SignedIn, id: &str, now: Timestamp) -> Result<Card> {
     let id = GrantId::parse(id).ok_or(Error::NotFound)?;
     let grant = app.store.grant_card(&id, &signed_in.user.id, now).await?.ok_or(Error::NotFound)?;
-    Ok(Card::new(grant, &app.store.scopes()?, now))
+    Ok(Card::new(grant, &app.store.scopes().await?, now))
 }
 
 #[derive(Template, WebTemplate)]
@@ -155,7 +155,7 @@ pub async fn detail(
     let receipt = named_receipt(&app, &signed_in, &query).await?;
     Ok(DetailPage {
         page: signed_in.page(Section::Authorizations, now),
-        blocked: app.store.is_blocked(&signed_in.user.id, &card.grant.client_id)?,
+        blocked: app.store.is_blocked(&signed_in.user.id, &card.grant.client_id).await?,
         devices: app.store.devices(&card.grant.id, &signed_in.user.id, now).await?,
         history: app
             .store
@@ -184,13 +184,13 @@ pub struct RevokePage {
 }
 
 /// How long it may take until every API that these grants ever gave access to refuses them.
-fn worst_case_of(app: &App, cards: &[Card], now: Timestamp) -> Result<String> {
+async fn worst_case_of(app: &App, cards: &[Card], now: Timestamp) -> Result<String> {
     let mut audiences = Audiences::NOBODY;
     for card in cards {
-        audiences = audiences.union(&app.store.grant_audiences(&card.grant.id)?);
+        audiences = audiences.union(&app.store.grant_audiences(&card.grant.id).await?);
     }
     let clients = cards.iter().map(|card| Some(&card.grant.client_id));
-    Ok(worst_case(app, clients, &audiences, now)?)
+    Ok(worst_case(app, clients, &audiences, now).await?)
 }
 
 /// What a revocation page is about.
@@ -202,9 +202,9 @@ pub enum Extent {
 }
 
 impl RevokePage {
-    fn new(app: &App, page: Page, cards: Vec<Card>, extent: Extent, now: Timestamp) -> Result<Self> {
+    async fn new(app: &App, page: Page, cards: Vec<Card>, extent: Extent, now: Timestamp) -> Result<Self> {
         let devices = cards.iter().map(|card| card.grant.devices).sum();
-        let worst_case = worst_case_of(app, &cards, now)?;
+        let worst_case = worst_case_of(app, &cards, now).await?;
         Ok(Self { page, worst_case, cards, devices, extent })
     }
 }
@@ -220,7 +220,7 @@ pub async fn revoke_one_page(
         return Ok(Redirect::to(&format!("/authorizations/{id}")).into_response());
     }
     let page = signed_in.page(Section::Authorizations, now);
-    Ok(RevokePage::new(&app, page, vec![card], Extent::One, now)?.into_response())
+    Ok(RevokePage::new(&app, page, vec![card], Extent::One, now).await?.into_response())
 }
 
 /// Ends the grant, and blocks the app if the form says so.
@@ -284,7 +284,7 @@ pub async fn revoke_several_page(
 ) -> Result<Response> {
     let now = app.clock.now();
     let page = signed_in.page(Section::Authorizations, now);
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     let open = app.store.grant_cards(&signed_in.user.id, now).await?;
     let mut cards: Vec<Card> = open.into_iter().map(|grant| Card::new(grant, &scopes, now)).collect();
     let is_all = query.get("all") == Some("1");
@@ -296,7 +296,7 @@ pub async fn revoke_several_page(
         return Ok(Redirect::to("/authorizations?none=1").into_response());
     }
     let extent = if is_all { Extent::All } else { Extent::Several };
-    Ok(RevokePage::new(&app, page, cards, extent, now)?.into_response())
+    Ok(RevokePage::new(&app, page, cards, extent, now).await?.into_response())
 }
 
 pub async fn revoke_several(
@@ -340,7 +340,7 @@ pub async fn device_page(
     match devices.into_iter().find(|device| device.id == family) {
         Some(device) => {
             let page = signed_in.page(Section::Authorizations, now);
-            let worst_case = worst_case_of(&app, std::slice::from_ref(&card), now)?;
+            let worst_case = worst_case_of(&app, std::slice::from_ref(&card), now).await?;
             Ok(DevicePage { page, worst_case, card, device }.into_response())
         }
         None => Ok(Redirect::to(&format!("/authorizations/{id}")).into_response()),

@@ -39,11 +39,11 @@ pub struct Difference {
     earlier: String,
 }
 
-fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<Difference>> {
-    let Some(since) = app.store.last_consent(&client.id, &signed_in.user.id)? else { return Ok(Vec::new()) };
+async fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<Difference>> {
+    let Some(since) = app.store.last_consent(&client.id, &signed_in.user.id).await? else { return Ok(Vec::new()) };
     let mut known: Vec<ClientField> = Vec::new();
     let mut differences = Vec::new();
-    for ClientChange { field, earlier } in app.store.client_changes(&client.id, since)? {
+    for ClientChange { field, earlier } in app.store.client_changes(&client.id, since).await? {
         // The oldest one is what the user saw. They never saw the ones in between.
         if known.contains(&field) {
             continue;
@@ -149,19 +149,19 @@ fn refuse(refusal: Refusal, send: impl FnOnce(&str) -> Result<Response>) -> Resu
 
 /// A request that may be shown and the person who looks at it, or the answer that is sent instead. `send` makes an
 /// answer that leads to an address of the app.
-fn enter(
+async fn enter(
     app: &App,
     viewer: Viewer,
     uri: &Uri,
     query: &str,
     send: impl FnOnce(&str) -> Result<Response>,
 ) -> Result<std::result::Result<(Request, SignedIn), Response>> {
-    let request = match authorize::read(app, query) {
+    let request = match authorize::read(app, query).await {
         Ok(request) => request,
         Err(refusal) => return refuse(refusal, send).map(Err),
     };
     let Some(signed_in) = viewer.0 else { return Ok(Err(to_sign_in(&Method::GET, uri))) };
-    if app.store.is_blocked(&signed_in.user.id, &request.client.id)? {
+    if app.store.is_blocked(&signed_in.user.id, &request.client.id).await? {
         return Ok(Err(error::page(StatusCode::FORBIDDEN, "authorize-error-blocked", None)));
     }
     Ok(Ok((request, signed_in)))
@@ -176,7 +176,7 @@ pub async fn ask(
     RawQuery(query): RawQuery,
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
-    let (request, signed_in) = match enter(&app, viewer, &uri, &query, redirect)? {
+    let (request, signed_in) = match enter(&app, viewer, &uri, &query, redirect).await? {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
@@ -184,14 +184,14 @@ pub async fn ask(
     let is_proven = request.client.kind == ClientKind::Confidential;
     // Nobody waits for the answer to a HEAD request or a prefetch, so it carries no code.
     let may_pass = is_proven && is_visit(&method, &headers);
-    if may_pass && stands(&app.store, &request.client.id, &signed_in.user.id, &request.scope)? {
+    if may_pass && stands(&app.store, &request.client.id, &signed_in.user.id, &request.scope).await? {
         match give(&app, &request, &signed_in, &headers, Basis::EarlierConsent).await {
             Ok(code) => return redirect(&request.answers.code(&code)),
             Err(AuthorizeError::Ask) => {}
             Err(error) => return refused(error, &uri),
         }
     }
-    show(&app, request, &signed_in, query, None)
+    show(&app, request, &signed_in, query, None).await
 }
 
 pub async fn decide(
@@ -204,13 +204,13 @@ pub async fn decide(
 ) -> Result<Response> {
     let query = query.unwrap_or_default();
     let send = |to: &str| after_form(&headers, to, None);
-    let (request, signed_in) = match enter(&app, viewer, &uri, &query, send)? {
+    let (request, signed_in) = match enter(&app, viewer, &uri, &query, send).await? {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
     let shown = form.get("seen").and_then(ShownConsent::parse);
     if shown.as_ref().is_some_and(|shown| shown.seen.user != signed_in.user.id) {
-        return show(&app, request, &signed_in, query, Some(AskAgain::OtherAccount));
+        return show(&app, request, &signed_in, query, Some(AskAgain::OtherAccount)).await;
     }
     let send = |to: &str| after_form(&headers, to, Some(request.client.name.as_str()));
     match form.get("decision") {
@@ -219,18 +219,18 @@ pub async fn decide(
             let error = OauthError::new(Code::AccessDenied, "the user did not allow it");
             return send(&request.answers.error(&error));
         }
-        _ => return show(&app, request, &signed_in, query, Some(AskAgain::Undecided)),
+        _ => return show(&app, request, &signed_in, query, Some(AskAgain::Undecided)).await,
     }
     // A request that names no scope or address asks for what the registration says now.
-    let scopes = app.store.scopes()?;
+    let scopes = app.store.scopes().await?;
     let is_what_was_shown =
         |shown: &ShownConsent| *shown == ShownConsent::new(&request, &scopes, shown.seen.clone());
     let Some(ShownConsent { seen, .. }) = shown.filter(is_what_was_shown) else {
-        return show(&app, request, &signed_in, query, Some(AskAgain::Changed));
+        return show(&app, request, &signed_in, query, Some(AskAgain::Changed)).await;
     };
     match give(&app, &request, &signed_in, &headers, Basis::Approved(seen)).await {
         Ok(code) => send(&request.answers.code(&code)),
-        Err(AuthorizeError::Ask) => show(&app, request, &signed_in, query, Some(AskAgain::Changed)),
+        Err(AuthorizeError::Ask) => show(&app, request, &signed_in, query, Some(AskAgain::Changed)).await,
         Err(error) => refused(error, &uri),
     }
 }
@@ -264,17 +264,17 @@ async fn give(
     Ok(code.expose().to_owned())
 }
 
-fn show(
+async fn show(
     app: &App,
     request: Request,
     signed_in: &SignedIn,
     query: String,
     notice: Option<AskAgain>,
 ) -> Result<Response> {
-    let seen = look(&app.store, &request.client.id, &signed_in.user.id)?
+    let seen = look(&app.store, &request.client.id, &signed_in.user.id).await?
         .ok_or(Error::BadRequest("authorize-error-client"))?;
-    let granted = app.store.open_grant(&request.client.id, &signed_in.user.id)?.map(|grant| grant.scope);
-    let scopes = app.store.scopes()?;
+    let granted = app.store.open_grant(&request.client.id, &signed_in.user.id).await?.map(|grant| grant.scope);
+    let scopes = app.store.scopes().await?;
     let permissions: Vec<Permission> = scopes
         .of(&request.scope)
         .map(|entry| Permission {
@@ -287,7 +287,7 @@ fn show(
     let page = ConsentPage {
         page: signed_in.page(Section::None, app.clock.now()),
         domain: request.answers.redirect.domain(),
-        differences: differences(app, &request.client, signed_in)?,
+        differences: differences(app, &request.client, signed_in).await?,
         client: request.client,
         more: permissions.iter().filter(|permission| permission.is_new).count(),
         permissions,

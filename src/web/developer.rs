@@ -38,17 +38,17 @@ pub async fn list(State(app): State<App>, signed_in: SignedIn) -> Result<ListPag
 ///
 /// # Errors
 /// `NotFound` for all others.
-pub fn own_or_deleted(app: &App, signed_in: &SignedIn, id: &str) -> Result<Client> {
+pub async fn own_or_deleted(app: &App, signed_in: &SignedIn, id: &str) -> Result<Client> {
     let id = ClientId::parse(id).ok_or(Error::NotFound)?;
-    app.store.client_of(&id, &signed_in.user.id)?.ok_or(Error::NotFound)
+    app.store.client_of(&id, &signed_in.user.id).await?.ok_or(Error::NotFound)
 }
 
 /// An app of the person's own.
 ///
 /// # Errors
 /// `NotFound` for all others, and once it is deleted.
-pub fn own(app: &App, signed_in: &SignedIn, id: &str) -> Result<Client> {
-    let client = own_or_deleted(app, signed_in, id)?;
+pub async fn own(app: &App, signed_in: &SignedIn, id: &str) -> Result<Client> {
+    let client = own_or_deleted(app, signed_in, id).await?;
     if client.status.is_deleted() { Err(Error::NotFound) } else { Ok(client) }
 }
 
@@ -160,8 +160,8 @@ pub async fn detail(
     Query(query): Query,
 ) -> Result<DetailPage> {
     let now = app.clock.now();
-    let client = own(&app, &signed_in, &id)?;
-    let scopes = app.store.scopes()?;
+    let client = own(&app, &signed_in, &id).await?;
+    let scopes = app.store.scopes().await?;
     let in_words = |scope| scopes.of(scope).map(|entry| entry.description.clone()).collect::<Vec<String>>();
     Ok(DetailPage {
         page: signed_in.page(Section::Apps, now),

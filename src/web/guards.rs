@@ -186,10 +186,10 @@ impl ServerPage {
         form: GuardingForm,
     ) -> Result<Self> {
         let now = app.clock.now();
-        let scopes = app.store.scopes()?;
+        let scopes = app.store.scopes().await?;
         Ok(Self {
             page: signed_in.page(Section::ResourceServers, now),
-            guards: GuardsState::of(app, &server, app.store.feed_tip()?, now),
+            guards: GuardsState::of(app, &server, app.store.feed_tip().await?, now),
             form,
             scopes: scopes.of_audience(&server.audience),
             earlier_until: server.earlier_until(now),
@@ -214,9 +214,9 @@ pub struct DeletedPage {
 ///
 /// # Errors
 /// `NotFound`.
-pub fn server_of(app: &App, id: &str) -> Result<ResourceServer> {
+pub async fn server_of(app: &App, id: &str) -> Result<ResourceServer> {
     let id = ResourceServerId::parse(id).ok_or(Error::NotFound)?;
-    app.store.resource_server(&id)?.ok_or(Error::NotFound)
+    app.store.resource_server(&id).await?.ok_or(Error::NotFound)
 }
 
 fn is_editable(server: &ResourceServer) -> bool {
@@ -227,20 +227,20 @@ fn is_editable(server: &ResourceServer) -> bool {
 ///
 /// # Errors
 /// `NotFound`.
-pub fn editable_server(app: &App, id: &str) -> Result<ResourceServer> {
-    Some(server_of(app, id)?).filter(is_editable).ok_or(Error::NotFound)
+pub async fn editable_server(app: &App, id: &str) -> Result<ResourceServer> {
+    Some(server_of(app, id).await?).filter(is_editable).ok_or(Error::NotFound)
 }
 
 pub async fn detail(State(app): State<App>, signed_in: SignedIn, Path(id): Path<String>) -> Result<Response> {
     let id = ResourceServerId::parse(&id).ok_or(Error::NotFound)?;
-    if let Some(server) = app.store.deleted_resource_server(&id)?
+    if let Some(server) = app.store.deleted_resource_server(&id).await?
         && let Some(deleted_at) = server.deleted_at
     {
         let history = app.store.resource_server_history(&server.id).await?;
         let page = signed_in.page(Section::ResourceServers, app.clock.now());
         return Ok(DeletedPage { page, server, deleted_at, history }.into_response());
     }
-    let server = app.store.resource_server(&id)?.ok_or(Error::NotFound)?;
+    let server = app.store.resource_server(&id).await?.ok_or(Error::NotFound)?;
     let form = GuardingForm::showing(server.guarding);
     Ok(ServerPage::new(&app, &signed_in, server, form).await?.into_response())
 }
@@ -251,7 +251,7 @@ pub async fn change(
     Path(id): Path<String>,
     Form(form): Form,
 ) -> Result<Response> {
-    let server = server_of(&app, &id)?;
+    let server = server_of(&app, &id).await?;
     let mut form = GuardingForm::read(&form);
     let Some(guarding) = form.parse() else {
         let page = ServerPage::new(&app, &signed_in, server, form).await?;

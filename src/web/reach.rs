@@ -29,7 +29,7 @@ impl Jwts {
     ///
     /// # Errors
     /// When the store fails.
-    pub fn of<'c>(
+    pub async fn of<'c>(
         store: &Store,
         clients: impl IntoIterator<Item = Option<&'c ClientId>>,
         at: Timestamp,
@@ -37,8 +37,8 @@ impl Jwts {
         let since = at.minus(JWT_WINDOW);
         for client in clients.into_iter().collect::<BTreeSet<_>>() {
             let has = match client {
-                Some(client) => store.had_jwts(client, at, since)?,
-                None => store.any_had_jwts(at, since)?,
+                Some(client) => store.had_jwts(client, at, since).await?,
+                None => store.any_had_jwts(at, since).await?,
             };
             if has {
                 return Ok(Self::Possible);
@@ -172,10 +172,10 @@ impl Reach {
         // The page follows the act at once. Before the feed has read the rows, it knows no guard to wait for.
         app.feed.reached(&app.store).await?;
         let sequences: BTreeSet<i64> = rows.iter().map(|row| row.sequence).collect();
-        let jwts = Jwts::of(&app.store, rows.iter().map(|row| row.client_id.as_ref()), first.at)?;
+        let jwts = Jwts::of(&app.store, rows.iter().map(|row| row.client_id.as_ref()), first.at).await?;
         // In this order, a row that is settled in between is found twice, and not missed.
         let unsettled = app.guards.unsettled(&sequences.iter().copied().collect::<Vec<_>>());
-        let settled = app.store.settled_of(&first.receipt_id)?;
+        let settled = app.store.settled_of(&first.receipt_id).await?;
         let mut known = BTreeMap::new();
         for found in unsettled.into_iter().chain(settled).filter(|found| sequences.contains(&found.sequence))
         {
@@ -188,7 +188,7 @@ impl Reach {
                 .and_modify(|held| *held = worst(*held, confirmation))
                 .or_insert(confirmation);
         }
-        let servers = app.store.resource_servers_ever()?;
+        let servers = app.store.resource_servers_ever().await?;
         let reached = servers.iter().filter_map(|server| {
             let confirmation = *by_server.get(&server.id)?;
             Some(ServerReach::new(
@@ -236,20 +236,20 @@ impl Reach {
 ///
 /// # Errors
 /// When the store fails.
-pub fn worst_case<'c>(
+pub async fn worst_case<'c>(
     app: &App,
     clients: impl IntoIterator<Item = Option<&'c ClientId>>,
     audiences: &Audiences,
     now: Timestamp,
 ) -> store::Result<String> {
-    let servers = app.store.resource_servers()?;
+    let servers = app.store.resource_servers().await?;
     let concerned = || servers.iter().filter(|server| audiences.concern(&server.audience));
     let longest_lease = concerned()
         .filter(|server| server.is_guarded())
         .map(|server| server.guarding.max_staleness.seconds())
         .max();
     let unguarded = concerned().filter(|server| !server.is_guarded()).count();
-    let jwts = Jwts::of(&app.store, clients, now)?;
+    let jwts = Jwts::of(&app.store, clients, now).await?;
     let minutes = app.guards.longest_life().as_secs().div_ceil(60);
     Ok(match (jwts, longest_lease) {
         (Jwts::Possible, _) if unguarded > 0 => {
@@ -265,6 +265,10 @@ pub fn worst_case<'c>(
 ///
 /// # Errors
 /// When the store fails.
-pub fn worst_case_everywhere(app: &App, client: Option<&ClientId>, now: Timestamp) -> store::Result<String> {
-    worst_case(app, [client], &Audiences::Everyone, now)
+pub async fn worst_case_everywhere(
+    app: &App,
+    client: Option<&ClientId>,
+    now: Timestamp,
+) -> store::Result<String> {
+    worst_case(app, [client], &Audiences::Everyone, now).await
 }

@@ -175,7 +175,7 @@ pub async fn signed(State(app): State<App>, signed_in: SignedIn, Path(id): Path<
         "resource_servers": reach.servers.iter().map(server_reach).collect::<Vec<_>>(),
         "settled": !reach.is_live() && !rows.iter().any(LedgerRow::is_purging),
     });
-    let text = app.keys.sign_statement(&app.store, TYPE, &statement, now)?;
+    let text = app.keys.sign_statement(&app.store, TYPE, &statement, now).await?;
     let disposition = format!("attachment; filename=\"{}.jws\"", first.receipt_id);
     let headers =
         [(header::CONTENT_TYPE, "application/jose"), (header::CONTENT_DISPOSITION, disposition.as_str())];

@@ -61,8 +61,8 @@ pub struct EditPage {
 }
 
 impl EditPage {
-    fn new(app: &App, signed_in: &SignedIn, server: ResourceServer) -> Result<Self> {
-        let scopes = app.store.scopes()?;
+    async fn new(app: &App, signed_in: &SignedIn, server: ResourceServer) -> Result<Self> {
+        let scopes = app.store.scopes().await?;
         let lines = scopes_of(&scopes, &server).map(|entry| format!("{}={}", entry.name, entry.description));
         Ok(Self {
             page: signed_in.page(Section::ResourceServers, app.clock.now()),
@@ -116,7 +116,7 @@ pub async fn edit_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<EditPage> {
-    EditPage::new(&app, &signed_in, editable_server(&app, &id)?)
+    EditPage::new(&app, &signed_in, editable_server(&app, &id).await?).await
 }
 
 pub async fn edit(
@@ -125,9 +125,9 @@ pub async fn edit(
     Path(id): Path<String>,
     Form(form): Form,
 ) -> Result<Response> {
-    let server = editable_server(&app, &id)?;
-    let mut page = EditPage::new(&app, &signed_in, server.clone())?.typed(&form);
-    let Some(edit) = page.parse(&app.store.scopes()?) else { return Ok(refused(page)) };
+    let server = editable_server(&app, &id).await?;
+    let mut page = EditPage::new(&app, &signed_in, server.clone()).await?.typed(&form);
+    let Some(edit) = page.parse(&app.store.scopes().await?) else { return Ok(refused(page)) };
     let by = signed_in.by(app.clock.now());
     match resource_servers::edit(&app.store, server.id.clone(), edit, by).await {
         Ok(()) => Ok(to_server(&server)),
@@ -136,7 +136,7 @@ pub async fn edit(
         }
         // Shown as it is now: what was typed was meant for something else.
         Err(VerbError::Changed | VerbError::NoScope(_)) => {
-            let page = EditPage::new(&app, &signed_in, editable_server(&app, &id)?)?;
+            let page = EditPage::new(&app, &signed_in, editable_server(&app, &id).await?).await?;
             Ok(refused(EditPage { is_outdated: true, ..page }))
         }
         Err(error) => Err(error.into()),
@@ -158,7 +158,7 @@ pub async fn rotate_secret_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<RotatePage> {
-    let server = editable_server(&app, &id)?;
+    let server = editable_server(&app, &id).await?;
     let page = signed_in.page(Section::ResourceServers, app.clock.now());
     Ok(RotatePage { page, server, overlap_hours: "24".to_owned(), is_refused: false })
 }
@@ -170,7 +170,7 @@ pub async fn rotate_secret(
     Form(form): Form,
 ) -> Result<Response> {
     let now = app.clock.now();
-    let server = editable_server(&app, &id)?;
+    let server = editable_server(&app, &id).await?;
     let typed = form.get("overlap_hours").unwrap_or_default().trim();
     let Some(overlap) = overlap(typed) else {
         let page = signed_in.page(Section::ResourceServers, now);
@@ -196,13 +196,13 @@ pub struct DeletePage {
 }
 
 impl DeletePage {
-    fn new(app: &App, signed_in: &SignedIn, server: ResourceServer) -> Result<Self> {
+    async fn new(app: &App, signed_in: &SignedIn, server: ResourceServer) -> Result<Self> {
         let now = app.clock.now();
-        let is_open = !server.is_guarded() && Jwts::of(&app.store, [None], now)? == Jwts::Possible;
+        let is_open = !server.is_guarded() && Jwts::of(&app.store, [None], now).await? == Jwts::Possible;
         let minutes = app.guards.longest_life().as_secs().div_ceil(60);
         Ok(Self {
             page: signed_in.page(Section::ResourceServers, now),
-            scopes: scopes_of(&app.store.scopes()?, &server).cloned().collect(),
+            scopes: scopes_of(&app.store.scopes().await?, &server).cloned().collect(),
             unguarded_minutes: is_open.then_some(minutes),
             typed: None,
             reason: SERVER_REASON,
@@ -228,7 +228,7 @@ pub async fn delete_page(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<DeletePage> {
-    DeletePage::new(&app, &signed_in, editable_server(&app, &id)?)
+    DeletePage::new(&app, &signed_in, editable_server(&app, &id).await?).await
 }
 
 /// Pages show white space as one space.
@@ -242,14 +242,14 @@ pub async fn delete(
     Path(id): Path<String>,
     Form(form): Form,
 ) -> Result<Response> {
-    let server = editable_server(&app, &id)?;
+    let server = editable_server(&app, &id).await?;
     let typed = form.get("name").unwrap_or_default().trim();
     let typed = (!is_name(typed, &server.name)).then(|| typed.to_owned());
     let reason = match (SERVER_REASON.read(&form), &typed) {
         (Ok(reason), None) => reason,
         (read, _) => {
             let reason = read.map_or_else(|refused| refused, |text| ReasonField { text, ..SERVER_REASON });
-            let page = DeletePage { typed, reason, ..DeletePage::new(&app, &signed_in, server)? };
+            let page = DeletePage { typed, reason, ..DeletePage::new(&app, &signed_in, server).await? };
             return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
         }
     };

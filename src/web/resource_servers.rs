@@ -73,16 +73,16 @@ impl ListPage {
 pub async fn list(State(app): State<App>, signed_in: SignedIn) -> Result<ListPage> {
     let now = app.clock.now();
     let rows = app.store.resource_server_rows().await?;
-    let registered = app.store.resource_servers()?;
-    let scopes = app.store.scopes()?;
-    let tip = app.store.feed_tip()?;
+    let registered = app.store.resource_servers().await?;
+    let scopes = app.store.scopes().await?;
+    let tip = app.store.feed_tip().await?;
     let listed = |row: ResourceServerRow| {
         let server = registered.iter().find(|server| server.id == row.id)?;
         let guards = GuardsState::of(&app, server, tip, now);
         Some(ListedServer { scopes: scopes.of_audience(&server.audience), row, guards })
     };
     let servers = rows.into_iter().filter_map(listed).collect();
-    let drill = app.store.last_drill()?;
+    let drill = app.store.last_drill().await?;
     Ok(ListPage { page: signed_in.page(Section::ResourceServers, now), servers, drill })
 }
 
@@ -205,7 +205,7 @@ pub async fn secret_page(
     method: Method,
     brought: Option<Extension<Brought>>,
 ) -> Result<Response> {
-    let server = server_of(&app, &id)?;
+    let server = server_of(&app, &id).await?;
     let now = app.clock.now();
     // Only a secret that works is shown: anybody could have put a cookie there.
     let is_valid = |secret: &ResourceServerSecret| server.secret.matches(&secret.digest());
@@ -222,7 +222,7 @@ pub async fn register(State(app): State<App>, signed_in: SignedIn, Form(form): F
     let page = signed_in.page(Section::ResourceServers, now);
     let form = NewForm::read(&form);
     let refuse = |page, form| (StatusCode::UNPROCESSABLE_ENTITY, NewPage { page, form }).into_response();
-    let new = match form.clone().parse(&app.store.scopes()?) {
+    let new = match form.clone().parse(&app.store.scopes().await?) {
         Ok(new) => new,
         Err(form) => return Ok(refuse(page, *form)),
     };

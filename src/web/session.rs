@@ -121,7 +121,7 @@ impl SessionStore for Sessions {
     }
 
     async fn load(&self, id: &Id) -> StoreResult<Option<Record>> {
-        let row = self.store.session(&digest(*id), self.clock.now()).map_err(backend)?;
+        let row = self.store.session(&digest(*id), self.clock.now()).await.map_err(backend)?;
         row.map(|row| {
             let mut data: HashMap<String, serde_json::Value> =
                 serde_json::from_str(&row.data).map_err(backend)?;
@@ -283,7 +283,7 @@ pub async fn identify(
     let viewer = match mark.zip(id).and_then(|(mark, id)| Some((UserId::parse(&mark.user)?, id))) {
         Some((user, session)) => {
             let signed_in = |user| SignedIn { user, session, acts_as: Role::User, address };
-            app.store.user(&user)?.map(signed_in)
+            app.store.user(&user).await?.map(signed_in)
         }
         None => None,
     };

@@ -40,9 +40,12 @@ pub struct SignInPage {
 }
 
 impl SignInPage {
-    fn new(app: &App, page: Page, fields: &Params) -> (Self, Option<String>) {
+    async fn new(app: &App, page: Page, fields: &Params) -> (Self, Option<String>) {
         let next = fields.get("next").and_then(local_path).unwrap_or_default();
-        let asked = next.strip_prefix("/oauth/authorize?").and_then(|query| authorize::read(app, query).ok());
+        let asked = match next.strip_prefix("/oauth/authorize?") {
+            Some(query) => authorize::read(app, query).await.ok(),
+            None => None,
+        };
         let target = asked.as_ref().and_then(|request| request.answers.redirect.private_scheme());
         let username = fields.get("username").unwrap_or_default().to_owned();
         let client = asked.map(|request| request.client);
@@ -65,7 +68,7 @@ pub async fn sign_in_page(State(app): State<App>, viewer: Viewer, Query(query): 
         let next = query.get("next").and_then(local_path).unwrap_or_else(|| "/authorizations".to_owned());
         return Redirect::to(&next).into_response();
     }
-    let (page, target) = SignInPage::new(&app, viewer.page(app.clock.now()), &query);
+    let (page, target) = SignInPage::new(&app, viewer.page(app.clock.now()), &query).await;
     page.respond(StatusCode::OK, target.as_deref())
 }
 
@@ -76,7 +79,7 @@ pub async fn sign_in(
     headers: HeaderMap,
     Form(form): Form,
 ) -> Result<Response> {
-    let (mut page, target) = SignInPage::new(&app, Viewer(None).page(app.clock.now()), &form);
+    let (mut page, target) = SignInPage::new(&app, Viewer(None).page(app.clock.now()), &form).await;
     let (name, password) = (form.get("username"), form.get("password"));
     let (Some(name), Some(password)) = (name, password) else {
         page.error = Some(if name.is_none() { "sign-in-no-name" } else { "sign-in-no-password" });

@@ -21,7 +21,7 @@ async fn a_consent_page_is_outdated_by_a_revocation_under_a_clock_that_was_set_b
         .await
         .unwrap()
         .unwrap();
-    let seen = look(&world.store, &client, &alice).unwrap().unwrap();
+    let seen = look(&world.store, &client, &alice).await.unwrap().unwrap();
     world.consent(&client, &alice, &session).await;
     let earlier = NOW.minus(Duration::from_secs(60));
     all_grants(

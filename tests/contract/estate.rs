@@ -222,12 +222,12 @@ impl Estate {
             second.expose(),
             Some(id.clone()),
         );
-        let issued = issue::for_client(&self.world.store, scope("a"), self.terms(&id)).await.unwrap();
+        let issued = issue::for_client(&self.world.store, scope("a"), self.terms(&id).await).await.unwrap();
         self.keep_access(&format!("{name}/own"), &issued.access_token, Some(id));
     }
 
-    fn terms(&self, client: &ClientId) -> IssueContext {
-        self.world.terms(client, NOW)
+    async fn terms(&self, client: &ClientId) -> IssueContext {
+        self.world.terms(client, NOW).await
     }
 
     async fn redeem(&self, client: &ClientId, code: &str) -> issue::Issued {
@@ -237,7 +237,7 @@ impl Estate {
             code_challenge: Some(crate::world::CHALLENGE.to_owned()),
             refreshing: issue::Refreshing::Yes,
         };
-        issue::redeem(&self.world.store, request, self.terms(client)).await.unwrap()
+        issue::redeem(&self.world.store, request, self.terms(client).await).await.unwrap()
     }
 
     /// One device with a used code, a spent and a current refresh token and an access token of each; and beside it
@@ -247,10 +247,9 @@ impl Estate {
         let client_name = rest.split_once('/').unwrap().0;
         let (user_id, client) = (self.id(user, UserId::parse), self.client(client_name));
         let beside = self.world.beside();
-        let session: SessionId = beside
-            .query_row("SELECT id FROM sessions WHERE user_id = ?1 LIMIT 1", [&user_id], |row| row.get(0))
-            .unwrap();
-        let session = Session { id: session, digest: Digest::of(b"not needed") };
+        let of_user = "SELECT id FROM sessions WHERE user_id = ?1 LIMIT 1";
+        let session: String = beside.query_row(of_user, [user_id.as_str()], |row| row.get(0)).unwrap();
+        let session = Session { id: SessionId::parse(&session).unwrap(), digest: Digest::of(b"not needed") };
         let used = self.world.consent(&client, &user_id, &session).await;
         let (family, grant) = self.world.family_of(&beside, &used);
         self.names.insert(format!("{user}/{client_name}"), grant.to_string());
@@ -260,7 +259,7 @@ impl Estate {
         let first = self.redeem(&client, used.expose()).await;
         let spent = first.refresh_token.unwrap();
         let request = issue::RefreshRequest { token: crate::world::copy_refresh(&spent), scope: None };
-        let next = issue::refresh(&self.world.store, request, self.terms(&client)).await.unwrap();
+        let next = issue::refresh(&self.world.store, request, self.terms(&client).await).await.unwrap();
         let newest = next.refresh_token.unwrap();
         self.keep_access(&format!("{device}/first"), &first.access_token, of.clone());
         self.keep_access(&format!("{device}/access"), &next.access_token, of.clone());
@@ -368,11 +367,11 @@ impl Estate {
                 revoke::any_grant(store, GrantId::parse(what).unwrap(), by).await.unwrap();
             }
             "revoke-token" => {
-                let token = Token::read(what, &self.app.keys.reader(store).unwrap()).unwrap();
+                let token = Token::read(what, &self.app.keys.reader(store).await.unwrap()).unwrap();
                 revoke::token(store, token, None, by).await.unwrap();
             }
             "withdraw-key" => {
-                let key = store.accepted_keys().unwrap().keys.remove(0).id;
+                let key = store.accepted_keys().await.unwrap().keys.remove(0).id;
                 assert!(self.app.keys.withdraw(store, key, By::operator(now)).await.unwrap());
             }
             "purge" => purge::catch_up(store, &self.app.clock, LIVES.refresh_grace).await.unwrap(),
@@ -402,7 +401,8 @@ impl Estate {
                     assert_eq!(status, 200, "{name}: {body}");
                     let active = body.contains("\"active\":true");
                     let token = Held::read(text);
-                    assert_eq!(active, self.world.accepts(&token, now), "{name}: introspection and the rule");
+                    let accepted = self.world.accepts(&token, now).await;
+                    assert_eq!(active, accepted, "{name}: introspection and the rule");
                     active
                 }
                 Kind::Session => self.sends("GET", "/account", Some(text), None, "").await.0 == 200,

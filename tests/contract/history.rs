@@ -145,8 +145,10 @@ impl History {
     async fn connect(&self, chance: &mut Chance) {
         let (user, client) = (chance.below(USERS), chance.below(CLIENTS));
         let ((user_id, name), client_id) = (&self.users[user], &self.clients[client]);
-        let Some(seen) = authorize::look(&self.world.store, client_id, user_id).unwrap() else { return };
-        let Some(checked) = self.world.credentials(name) else { return };
+        let Some(seen) = authorize::look(&self.world.store, client_id, user_id).await.unwrap() else {
+            return;
+        };
+        let Some(checked) = self.world.credentials(name).await else { return };
         let Some(session) = self.world.begin_session(checked, NOW).await else { return };
         let basis = Basis::Approved(seen);
         let given = self.world.authorize(client_id, user_id, &session, scope("a"), basis, NOW).await;
@@ -154,14 +156,15 @@ impl History {
         let born = self.moment();
         let find = "SELECT family_id, grant_id FROM authorization_codes WHERE digest = ?1";
         let beside = self.world.beside();
-        let found = beside.query_row(find, [code.digest()], |row| Ok((row.get(0)?, row.get(1)?)));
+        let ids = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?]);
+        let found: rusqlite::Result<[String; 2]> = beside.query_row(find, [code.digest().as_bytes()], ids);
         // Whatever was revoked meanwhile may have been purged too.
-        let Ok((family, grant)) = found else { return };
+        let Ok([family, grant]) = found else { return };
         let device = Device {
             user,
             client,
-            family,
-            grant,
+            family: FamilyId::parse(&family).unwrap(),
+            grant: GrantId::parse(&grant).unwrap(),
             born,
             closed: Revocable::default(),
             code,
@@ -193,27 +196,28 @@ impl History {
         issued.into_iter().for_each(|issued| self.keep(device, issued));
     }
 
-    fn introspect(&self, device: &Device, chance: &mut Chance) {
+    async fn introspect(&self, device: &Device, chance: &mut Chance) {
         let tokens = device.access.lock().unwrap().clone();
         if !tokens.is_empty() {
             let token = &tokens[chance.below(tokens.len())];
             let was_revoked = self.is_revoked(device);
-            self.judge("an access token", was_revoked, self.world.accepts(token, NOW));
+            self.judge("an access token", was_revoked, self.world.accepts(token, NOW).await);
         }
     }
 
     async fn client_credentials(&self, client: usize) {
-        let terms = self.world.terms(&self.clients[client], NOW);
+        let terms = self.world.terms(&self.clients[client], NOW).await;
         let issued = issue::for_client(&self.world.store, scope("a"), terms).await.unwrap();
         let own = Own { client, born: self.moment(), token: Held::new(&issued.access_token) };
         *self.own[client].lock().unwrap() = Some(Arc::new(own));
         self.counts.minted.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn introspect_own(&self, client: usize) {
-        if let Some(own) = self.own[client].lock().unwrap().clone() {
+    async fn introspect_own(&self, client: usize) {
+        let own = self.own[client].lock().unwrap().clone();
+        if let Some(own) = own {
             let was_revoked = self.of_client[own.client].newest() > own.born;
-            self.judge("a client's own token", was_revoked, self.world.accepts(&own.token, NOW));
+            self.judge("a client's own token", was_revoked, self.world.accepts(&own.token, NOW).await);
         }
     }
 
@@ -253,9 +257,9 @@ impl History {
             _ => {
                 let Some(token) = device.access.lock().unwrap().pop() else { return };
                 let by = By::client_by_protocol(&client, NOW);
-                let shown = self.world.shown(&token);
+                let shown = self.world.shown(&token).await;
                 revoke::token(store, shown, Some(client), by).await.unwrap();
-                assert!(!self.world.accepts(&token, NOW), "an access token after its revocation");
+                assert!(!self.world.accepts(&token, NOW).await, "an access token after its revocation");
             }
         }
         self.counts.revoked.fetch_add(1, Ordering::Relaxed);
@@ -269,10 +273,10 @@ impl History {
                 (2..=3, Some(device)) => self.redeem(&device).await,
                 (4..=7, Some(device)) => self.refresh(&device).await,
                 (8, _) => self.client_credentials(chance.below(CLIENTS)).await,
-                (9, _) => self.introspect_own(chance.below(CLIENTS)),
+                (9, _) => self.introspect_own(chance.below(CLIENTS)).await,
                 (10, Some(device)) => self.revoke(&device, &mut chance).await,
                 (_, Some(device)) => {
-                    self.introspect(&device, &mut chance);
+                    self.introspect(&device, &mut chance).await;
                     tokio::task::yield_now().await;
                 }
             }

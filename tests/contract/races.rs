@@ -111,9 +111,9 @@ impl Round {
         let beside = world.beside();
         let (token_family, grant) = world.family_of(&beside, &redeemed);
         let (code_family, _) = world.family_of(&beside, &code);
-        let seen = authorize::look(&world.store, &client, &user).unwrap().unwrap();
+        let seen = authorize::look(&world.store, &client, &user).await.unwrap().unwrap();
         Self {
-            checked: world.credentials(name).unwrap(),
+            checked: world.credentials(name).await.unwrap(),
             generation: seen.generations.client,
             world: world.clone(),
             refresh: issued.refresh_token.unwrap(),
@@ -182,7 +182,7 @@ impl Round {
                 }
             }
             Mint::ClientCredentials => {
-                let terms = self.world.terms(&self.client, NOW);
+                let terms = self.world.terms(&self.client, NOW).await;
                 match issue::for_client(&self.world.store, scope("a"), terms).await {
                     Ok(issued) => minted.access = Some(Held::new(&issued.access_token)),
                     Err(error) => assert!(matches!(error, issue::Error::ClientShut), "{error}"),
@@ -199,13 +199,18 @@ impl Round {
             minted.code.iter().map(|code| (self.client.clone(), code.digest())).collect();
         let refresh: Vec<(ClientId, RefreshToken)> =
             minted.refresh.iter().map(|token| (self.client.clone(), copy_refresh(token))).collect();
-        let mut alive: Vec<bool> = minted.access.iter().map(|token| self.world.accepts(token, NOW)).collect();
+        let mut alive: Vec<bool> = Vec::new();
+        if let Some(token) = &minted.access {
+            alive.push(self.world.accepts(token, NOW).await);
+        }
         if !(code.is_empty() && refresh.is_empty()) {
             let tried = self.world.exchangeable(code, refresh, NOW).await;
             alive.extend(tried.codes.into_iter().chain(tried.current));
         }
         let store = &self.world.store;
-        alive.extend(minted.session.iter().map(|it| store.session(&it.digest, NOW).unwrap().is_some()));
+        if let Some(session) = &minted.session {
+            alive.push(store.session(&session.digest, NOW).await.unwrap().is_some());
+        }
         let first = alive.first().copied();
         assert!(alive.iter().all(|one| Some(*one) == first), "half of what was minted together is alive");
         first
@@ -257,7 +262,7 @@ impl Round {
             }
             Left::AfterIt => {
                 let token = minted.access.expect("the client may act all the time");
-                let first = if round.world.client_generation_of(&token) == round.generation {
+                let first = if round.world.client_generation_of(&token).await == round.generation {
                     First::Mint
                 } else {
                     First::Revocation
@@ -363,7 +368,7 @@ async fn fifty_parallel_refreshes_of_one_token_leave_one_live_refresh_token_and_
     let successor = issued[0].refresh_token.as_ref().unwrap();
     for one in &issued {
         assert_eq!(one.refresh_token.as_ref().unwrap().expose(), successor.expose());
-        assert!(world.accepts(&Held::new(&one.access_token), NOW), "nobody is signed out");
+        assert!(world.accepts(&Held::new(&one.access_token), NOW).await, "nobody is signed out");
     }
     let beside = world.beside();
     let rows: i64 = beside
@@ -373,9 +378,8 @@ async fn fifty_parallel_refreshes_of_one_token_leave_one_live_refresh_token_and_
     let all = [&round.refresh, successor].map(|token| (round.client.clone(), copy_refresh(token))).into();
     let tried = world.exchangeable(Vec::new(), all, NOW).await;
     assert_eq!(tried.current.iter().filter(|is_live| **is_live).count(), 1);
-    let status: String = beside
-        .query_row("SELECT status FROM families WHERE id = ?1", [&round.token_family], |row| row.get(0))
-        .unwrap();
+    let status = "SELECT status FROM families WHERE id = ?1";
+    let status: String = beside.query_row(status, [round.token_family.as_str()], |row| row.get(0)).unwrap();
     assert_eq!(status, "open");
     let after_grace = NOW.plus(Duration::from_secs(11));
     world.refresh(&round.client, successor, after_grace).await.unwrap();

@@ -129,7 +129,7 @@ impl Held {
 
 fn keys_of(store: &Store) -> Keys {
     let settings = KeySettings { algorithm: Algorithm::EdDsa, rotation: Duration::from_secs(86_400) };
-    Keys::new(beside(store.path(), "key"), settings)
+    Keys::new(beside(store.path().unwrap(), "key"), settings)
 }
 
 impl World {
@@ -170,7 +170,8 @@ impl World {
         let path = folder.path().join("rescind.db");
         self.store.backup(path.clone()).await.unwrap();
         let store = Store::open_copy(&path).await.unwrap();
-        std::fs::copy(beside(self.store.path(), "key"), beside(store.path(), "key")).unwrap();
+        let [from, to] = [&self.store, &store].map(|store| beside(store.path().unwrap(), "key"));
+        std::fs::copy(from, to).unwrap();
         Self { keys: keys_of(&store), store, folder }
     }
 
@@ -210,8 +211,8 @@ impl World {
         (id, secret.unwrap())
     }
 
-    pub fn credentials(&self, name: &str) -> Option<Credentials> {
-        self.store.credentials(&Username::parse(name).unwrap()).unwrap()
+    pub async fn credentials(&self, name: &str) -> Option<Credentials> {
+        self.store.credentials(&Username::parse(name).unwrap()).await.unwrap()
     }
 
     /// `None` when the account has moved since `checked` was read.
@@ -231,7 +232,7 @@ impl World {
     }
 
     pub async fn session(&self, name: &str) -> Session {
-        self.begin_session(self.credentials(name).unwrap(), NOW).await.unwrap()
+        self.begin_session(self.credentials(name).await.unwrap(), NOW).await.unwrap()
     }
 
     pub async fn authorize(
@@ -257,25 +258,27 @@ impl World {
 
     /// The user looks at the consent page and approves.
     pub async fn consent(&self, client: &ClientId, user: &UserId, session: &Session) -> AuthorizationCode {
-        let seen = authorize::look(&self.store, client, user).unwrap().unwrap();
+        let seen = authorize::look(&self.store, client, user).await.unwrap().unwrap();
         self.authorize(client, user, session, scope("a"), Basis::Approved(seen), NOW).await.unwrap()
     }
 
     pub fn family_of(&self, beside: &rusqlite::Connection, code: &AuthorizationCode) -> (FamilyId, GrantId) {
         let find = "SELECT family_id, grant_id FROM authorization_codes WHERE digest = ?1";
         let mut find = beside.prepare_cached(find).unwrap();
-        find.query_row([code.digest()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+        let ids = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?]);
+        let [family, grant]: [String; 2] = find.query_row([code.digest().as_bytes()], ids).unwrap();
+        (FamilyId::parse(&family).unwrap(), GrantId::parse(&grant).unwrap())
     }
 
-    pub fn terms(&self, client: &ClientId, now: Timestamp) -> IssueContext {
-        let kind = match self.store.client(client).unwrap().unwrap().token_format {
+    pub async fn terms(&self, client: &ClientId, now: Timestamp) -> IssueContext {
+        let kind = match self.store.client(client).await.unwrap().unwrap().token_format {
             TokenFormat::Opaque => AccessTokenKind::Opaque,
             TokenFormat::Jwt => AccessTokenKind::Jwt {
                 issuer: ISSUER.into(),
-                signing: self.keys.signing(&self.store).unwrap(),
+                signing: self.keys.signing(&self.store).await.unwrap(),
             },
         };
-        let scopes = self.store.scopes().unwrap();
+        let scopes = self.store.scopes().await.unwrap();
         let successors = self.keys.successors().unwrap();
         let client = client.clone();
         IssueContext {
@@ -302,7 +305,7 @@ impl World {
             code_challenge: Some(CHALLENGE.to_owned()),
             refreshing: Refreshing::Yes,
         };
-        issue::redeem(&self.store, request, self.terms(client, now)).await
+        issue::redeem(&self.store, request, self.terms(client, now).await).await
     }
 
     pub async fn refresh(
@@ -312,21 +315,21 @@ impl World {
         now: Timestamp,
     ) -> issue::Result<Issued> {
         let request = RefreshRequest { token: copy_refresh(token), scope: None };
-        issue::refresh(&self.store, request, self.terms(client, now)).await
+        issue::refresh(&self.store, request, self.terms(client, now).await).await
     }
 
     /// What introspection finds, if the token is live.
-    pub fn facts(&self, token: &Held, now: Timestamp) -> Option<AccessTokenFacts> {
+    pub async fn facts(&self, token: &Held, now: Timestamp) -> Option<AccessTokenFacts> {
         match AccessToken::parse(&token.0) {
-            Some(token) => self.store.live_access_token(&token.digest(), now).unwrap(),
-            None => self.keys.live_jwt(&self.store, &token.0, ISSUER, now).unwrap(),
+            Some(token) => self.store.live_access_token(&token.digest(), now).await.unwrap(),
+            None => self.keys.live_jwt(&self.store, &token.0, ISSUER, now).await.unwrap(),
         }
     }
 
     /// The client's generation that the token was minted under, dead or alive.
-    pub fn client_generation_of(&self, token: &Held) -> i64 {
+    pub async fn client_generation_of(&self, token: &Held) -> i64 {
         let Some(opaque) = AccessToken::parse(&token.0) else {
-            let claims = self.keys.reader(&self.store).unwrap().read(&token.0).unwrap();
+            let claims = self.keys.reader(&self.store).await.unwrap().read(&token.0).unwrap();
             return claims.stamp().unwrap().generations.client;
         };
         let row = "SELECT client_generation FROM tokens WHERE digest = ?1";
@@ -334,13 +337,13 @@ impl World {
     }
 
     /// The token as an RFC 7009 request carries it.
-    pub fn shown(&self, token: &Held) -> Token {
-        Token::read(&token.0, &self.keys.reader(&self.store).unwrap()).unwrap()
+    pub async fn shown(&self, token: &Held) -> Token {
+        Token::read(&token.0, &self.keys.reader(&self.store).await.unwrap()).unwrap()
     }
 
     /// As introspection decides it.
-    pub fn accepts(&self, token: &Held, now: Timestamp) -> bool {
-        self.facts(token, now).is_some()
+    pub async fn accepts(&self, token: &Held, now: Timestamp) -> bool {
+        self.facts(token, now).await.is_some()
     }
 
     /// Tries to exchange each of these, and undoes it: the statements are those that exchange.

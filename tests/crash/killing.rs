@@ -91,9 +91,9 @@ impl Place {
         assert_eq!(self.number(forgotten), 0, "{what}: a revocation without its purge");
         // A used code without tokens, or a superseded token without a successor, is half an exchange.
         let half_redeemed = "SELECT count(*) FROM authorization_codes AS c WHERE used_at IS NOT NULL \
-            AND NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.place / 1048576 % 2 = 1 AND 'fam_' || t.family = c.family_id)";
+            AND NOT EXISTS (SELECT 1 FROM tokens AS t WHERE t.place / 1048576 % 2 = 1 AND 'fam_' || t.family_id = c.family_id)";
         let half_refreshed = "SELECT count(*) FROM tokens AS t WHERE superseded_at IS NOT NULL \
-            AND NOT EXISTS (SELECT 1 FROM tokens AS s WHERE s.place / 1048576 % 2 = 1 AND s.family = t.family \
+            AND NOT EXISTS (SELECT 1 FROM tokens AS s WHERE s.place / 1048576 % 2 = 1 AND s.family_id = t.family_id \
             AND s.superseded_at IS NULL)";
         let without_code = "SELECT count(*) FROM families AS f \
             WHERE NOT EXISTS (SELECT 1 FROM authorization_codes AS c WHERE c.family_id = f.id)";

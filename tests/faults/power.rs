@@ -62,8 +62,8 @@ async fn lives(
     }
 }
 
-fn is_alive(store: &Store, token: &str, now: Timestamp) -> bool {
-    store.live_access_token(&AccessToken::parse(token).unwrap().digest(), now).unwrap().is_some()
+async fn is_alive(store: &Store, token: &str, now: Timestamp) -> bool {
+    store.live_access_token(&AccessToken::parse(token).unwrap().digest(), now).await.unwrap().is_some()
 }
 
 /// What one loss of power left: the file is sound, and tells what was told before and nothing that was not begun.
@@ -77,10 +77,10 @@ async fn is_kept(before: &Told, moment: &Moment, begun: &BTreeSet<String>, now: 
         let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(verdict, "ok");
         for token in &before.revoked {
-            assert!(!is_alive(&store, token, now), "an answered revocation is lost");
+            assert!(!is_alive(&store, token, now).await, "an answered revocation is lost");
         }
         for token in before.given.difference(begun) {
-            assert!(is_alive(&store, token, now), "an answered token is lost");
+            assert!(is_alive(&store, token, now).await, "an answered token is lost");
         }
         store.close().await;
     }

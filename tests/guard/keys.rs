@@ -10,8 +10,8 @@ use crate::middle::{FEED, Middle, SNAPSHOT};
 use crate::stage::{Stage, accepts, confirmed, is_stale, until, within};
 
 impl Stage {
-    fn signing_key(&self) -> KeyId {
-        let signing = self.world.app.keys.signing(&self.world.app.store).unwrap();
+    async fn signing_key(&self) -> KeyId {
+        let signing = self.world.app.keys.signing(&self.world.app.store).await.unwrap();
         signing.at(self.world.app.clock.now()).unwrap().public().id.clone()
     }
 
@@ -31,7 +31,7 @@ async fn a_withdrawn_key_is_refused_by_every_connected_guard() {
     let old = stage.token("read").await;
     let version = guards[0].state().keys_version;
     guards.iter().for_each(|guard| accepts(guard, &old));
-    stage.withdraws(stage.signing_key()).await;
+    stage.withdraws(stage.signing_key().await).await;
     let new = stage.token("read").await;
     for guard in &guards {
         until(|| guard.verify(&old) == Err(Refusal::UnknownKey)).await;
@@ -50,7 +50,7 @@ async fn what_a_token_opened_closes_when_the_key_that_signed_it_is_withdrawn() {
     let stage = Stage::new().await;
     let (guard, clock) = stage.guard_and_clock(&stage.url()).await;
     let watch = async || tokio::spawn(guard.watch(&guard.verify(&stage.token("read").await).unwrap()));
-    let (old, first) = (watch().await, stage.signing_key());
+    let (old, first) = (watch().await, stage.signing_key().await);
     let app = &stage.world.app;
     app.keys.rotate(&app.store, By::operator(app.clock.now())).await.unwrap();
     stage.world.advances(60);
@@ -74,7 +74,7 @@ async fn a_guard_that_does_not_hear_of_a_withdrawal_goes_stale() {
     let old = stage.token("read").await;
     middle.holds(FEED);
     middle.holds(SNAPSHOT);
-    stage.withdraws(stage.signing_key()).await;
+    stage.withdraws(stage.signing_key().await).await;
     let before = guard.state().counters.acknowledged;
     until(|| guard.state().counters.acknowledged > before + 3).await;
     clock.sleep(Duration::from_secs(301));
@@ -100,7 +100,7 @@ async fn a_new_key_is_known_before_it_signs_and_no_token_of_either_is_refused() 
     confirmed(&guard).await;
     stage.world.advances(60);
     clock.set_wall(60);
-    assert_eq!(stage.signing_key(), next);
+    assert_eq!(stage.signing_key().await, next);
     let new = stage.token("read").await;
     accepts(&guard, &new);
     accepts(&guard, &old);

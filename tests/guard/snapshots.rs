@@ -92,7 +92,7 @@ async fn a_snapshot_with_older_keys_is_older() {
     let token = stage.token("read").await;
     accepts(&guard, &token);
     let world = &stage.world;
-    let key = world.app.store.signing_keys().unwrap().remove(0).key.public.id;
+    let key = world.app.store.signing_keys().await.unwrap().remove(0).key.public.id;
     world.app.keys.withdraw(&world.app.store, key, By::operator(world.app.clock.now())).await.unwrap();
     until(|| guard.verify(&token).is_err()).await;
     middle.repeats_snapshot(Some(past));

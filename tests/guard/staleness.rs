@@ -169,7 +169,7 @@ async fn a_server_cut_off_from_its_database_makes_nobody_look_fresh() {
     let stage = Stage::new().await;
     let (guard, clock) = stage.guard_and_clock(&stage.url()).await;
     let [dead, live] = stage.tokens().await;
-    let file = stage.world.app.store.path().to_owned();
+    let file = stage.world.app.store.path().unwrap().to_owned();
     let aside = file.with_extension("aside");
     let unreadable = || stage.world.forces_schema("ALTER TABLE ledger RENAME TO gone");
     let readable = || stage.world.forces_schema("ALTER TABLE gone RENAME TO ledger");

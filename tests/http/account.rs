@@ -63,7 +63,7 @@ async fn a_password_that_was_being_hashed_does_not_outrun_what_takes_the_account
         let (world, alice, thief, by) = stolen().await;
         let store = &world.app.store;
         // The thief's request has checked the password, and is hashing the next one.
-        let checked = store.credentials(&Username::parse("alice").unwrap()).unwrap().unwrap();
+        let checked = store.credentials(&Username::parse("alice").unwrap()).await.unwrap().unwrap();
         let hash = Password::typed(THIEF_S.to_owned()).hash().unwrap();
         rescue.comes(&world, &alice).await;
         let before = world.contents();

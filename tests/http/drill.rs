@@ -37,14 +37,14 @@ async fn a_round_ends_the_canary_s_token_once_and_tells_nobody_else() {
     let (canary, client) = begins(&world).await;
     let token = Tokens::read(&client.asks_tokens(&own_token(SCOPE)).await);
     let mut stream = api.follows().await;
-    let facts = || {
+    let facts = async || {
         let now = world.app.clock.now();
         let issuer = world.app.config.issuer.as_str();
-        world.app.keys.live_jwt(&world.app.store, &token.access, issuer, now).unwrap()
+        world.app.keys.live_jwt(&world.app.store, &token.access, issuer, now).await.unwrap()
     };
-    assert_eq!(facts().expect("a live token").audiences.as_str(), AUDIENCE);
+    assert_eq!(facts().await.expect("a live token").audiences.as_str(), AUDIENCE);
     assert!(revokes(&world, &canary).await);
-    assert!(facts().is_none());
+    assert!(facts().await.is_none());
     assert!(!revokes(&world, &canary).await, "the generation has moved");
     assert_eq!(world.ledger(), ["canary_revoked"]);
     assert_eq!(world.value::<String>("SELECT audiences FROM ledger"), AUDIENCE);

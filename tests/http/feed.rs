@@ -515,8 +515,8 @@ async fn nobody_looks_fresh_without_the_database() {
     scene.world.database().execute_batch("ALTER TABLE gone RENAME TO ledger").unwrap();
     scene.api.acknowledges(&ack).await.is(200);
     // Nothing could be revoked: what is read is no longer what the next start would find.
-    let (file, aside) =
-        (scene.world.app.store.path().to_owned(), scene.world.app.store.path().with_extension("aside"));
+    let file = scene.world.app.store.path().unwrap().to_owned();
+    let aside = file.with_extension("aside");
     std::fs::rename(&file, &aside).unwrap();
     scene.api.acknowledges(&ack).await.refuses(503, "temporarily_unavailable");
     std::fs::rename(&aside, &file).unwrap();

@@ -163,7 +163,7 @@ async fn without_a_guard_it_is_open_until_tokens_expire() {
         assert_eq!(known(world, api, sequence), unguarded);
     }
     flushes(world).await;
-    let kept = world.app.store.settled_of(&receipt(world)).unwrap();
+    let kept = world.app.store.settled_of(&receipt(world)).await.unwrap();
     assert_eq!((kept.len(), of(&kept, api).guarded), (3, Guarded::None));
     assert_eq!(of(&kept, &mail), unguarded);
 }
@@ -185,12 +185,12 @@ async fn leases_and_what_they_owe_survive_a_restart() {
     flushes(world).await;
     let sequence = revokes(&scene).await;
     confirms(api, ONE, sequence).await;
-    let restored = || {
+    let restored = async || {
         let guards = Guards::new(Duration::from_secs(600));
-        guards.restore(&world.app.store, world.app.clock.now()).unwrap();
+        guards.restore(&world.app.store, world.app.clock.now()).await.unwrap();
         guards
     };
-    let after = restored();
+    let after = restored().await;
     assert!(after.unsettled(&[settled]).is_empty(), "what is kept is not counted anew");
     let confirmation = of(&after.unsettled(&[sequence]), api);
     assert_eq!((confirmation.instances, confirmation.confirmed), (2, 0));
@@ -201,7 +201,7 @@ async fn leases_and_what_they_owe_survive_a_restart() {
     assert!(of(&after.unsettled(&[sequence]), api).is_settled(world.app.clock.now()));
     // Written while the server did not run: told after the next start, and by then every lease is over.
     world.advances(60);
-    assert_eq!(of(&restored().unsettled(&[sequence]), api).instances, 2);
+    assert_eq!(of(&restored().await.unsettled(&[sequence]), api).instances, 2);
 }
 
 #[tokio::test]

@@ -210,7 +210,7 @@ impl World {
 
     /// A person with a role, signed in; the one of that name, if there is one.
     pub async fn with_role(&self, name: &str, role: Role) -> Browser {
-        let person = match self.app.store.user_id(&Username::parse(name).unwrap()).unwrap() {
+        let person = match self.app.store.user_id(&Username::parse(name).unwrap()).await.unwrap() {
             Some(id) => Browser::new(self.clone(), name, id),
             None => self.person(name).await,
         };
@@ -275,7 +275,7 @@ impl World {
 
     async fn developer(&self) -> UserId {
         let name = Username::parse("developer").unwrap();
-        match self.app.store.user_id(&name).unwrap() {
+        match self.app.store.user_id(&name).await.unwrap() {
             Some(id) => id,
             None => self.person("developer").await.id,
         }

@@ -15,8 +15,8 @@ async fn published(world: &World) -> Vec<String> {
     keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
 
-fn key(world: &World, id: &KeyId) -> SigningKey {
-    let rows = world.app.store.signing_keys().unwrap();
+async fn key(world: &World, id: &KeyId) -> SigningKey {
+    let rows = world.app.store.signing_keys().await.unwrap();
     rows.into_iter().find(|row| row.key.public.id == *id).unwrap().key
 }
 
@@ -35,8 +35,8 @@ impl World {
     }
 
     /// The key that signs now.
-    pub fn signing_key(&self) -> KeyId {
-        let signing = self.app.keys.signing(&self.app.store).unwrap();
+    pub async fn signing_key(&self) -> KeyId {
+        let signing = self.app.keys.signing(&self.app.store).await.unwrap();
         signing.at(self.app.clock.now()).unwrap().public().id.clone()
     }
 }
@@ -49,7 +49,7 @@ async fn the_first_key_signs_at_once_and_shows_its_public_part_alone() {
         body["keys"][0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x"].into());
     assert_eq!(body["keys"][0]["alg"], "EdDSA");
-    assert_eq!(body["keys"][0]["kid"], world.signing_key().as_str());
+    assert_eq!(body["keys"][0]["kid"], world.signing_key().await.as_str());
     let stored: Vec<u8> = world.value("SELECT sealed_key FROM signing_keys");
     // PKCS#8 begins so; what is stored is sealed.
     assert!(
@@ -68,22 +68,22 @@ async fn browser_apps_may_read_the_keys() {
 #[tokio::test]
 async fn a_key_is_published_a_minute_before_it_signs() {
     let world = World::new().await;
-    let first = world.signing_key();
+    let first = world.signing_key().await;
     let second = world.rotates_keys().await;
     assert_eq!(published(&world).await.len(), 2);
-    assert_eq!(key(&world, &second).state(world.app.clock.now()), Use::Published);
+    assert_eq!(key(&world, &second).await.state(world.app.clock.now()), Use::Published);
     assert_eq!(world.rotates_keys().await, second, "the one that waits is the next");
     world.advances(59);
-    assert_eq!(world.signing_key(), first);
+    assert_eq!(world.signing_key().await, first);
     world.advances(1);
-    assert_eq!(world.signing_key(), second);
-    assert_eq!(key(&world, &first).state(world.app.clock.now()), Use::Retired);
+    assert_eq!(world.signing_key().await, second);
+    assert_eq!(key(&world, &first).await.state(world.app.clock.now()), Use::Retired);
 }
 
 #[tokio::test]
 async fn a_retired_key_is_accepted_until_what_it_signed_has_expired_and_its_private_part_goes_first() {
     let world = World::new().await;
-    let first = world.signing_key();
+    let first = world.signing_key().await;
     world.rotates_keys().await;
     world.advances(60);
     world.keeps_keys().await;
@@ -92,27 +92,27 @@ async fn a_retired_key_is_accepted_until_what_it_signed_has_expired_and_its_priv
     world.advances(3600);
     world.keeps_keys().await;
     assert!(published(&world).await.contains(&first.to_string()));
-    let version = world.app.store.keys_version_now();
+    let version = world.app.store.keys_version_now().await.unwrap();
     world.advances(300);
     world.keeps_keys().await;
     assert!(!published(&world).await.contains(&first.to_string()));
-    assert_eq!(world.app.store.keys_version_now(), version + 1, "the accepted keys changed");
+    assert_eq!(world.app.store.keys_version_now().await.unwrap(), version + 1, "the accepted keys changed");
 }
 
 #[tokio::test]
 async fn a_withdrawn_key_leaves_at_once_and_another_signs() {
     let world = World::new().await;
-    let first = world.signing_key();
+    let first = world.signing_key().await;
     let mut version = world.app.store.keys_version();
     version.mark_unchanged();
     assert!(world.withdraws(&first).await);
     assert!(version.has_changed().unwrap(), "whoever waits hears it");
-    let next = world.signing_key();
+    let next = world.signing_key().await;
     assert_ne!(next, first);
     assert_eq!(published(&world).await, [next.to_string()]);
-    assert_eq!(key(&world, &first).state(world.app.clock.now()), Use::Withdrawn);
+    assert_eq!(key(&world, &first).await.state(world.app.clock.now()), Use::Withdrawn);
     assert!(!world.withdraws(&first).await, "again is success without effect");
-    assert_eq!(world.signing_key(), next);
+    assert_eq!(world.signing_key().await, next);
     let unknown = KeyId::generate(world.app.clock.now());
     let refused =
         world.app.keys.withdraw(&world.app.store, unknown, By::operator(world.app.clock.now())).await;
@@ -122,32 +122,32 @@ async fn a_withdrawn_key_leaves_at_once_and_another_signs() {
 #[tokio::test]
 async fn withdrawing_a_key_that_waits_leaves_one_that_signs() {
     let world = World::new().await;
-    let first = world.signing_key();
+    let first = world.signing_key().await;
     let waiting = world.rotates_keys().await;
     assert!(world.withdraws(&waiting).await);
-    let next = world.signing_key();
+    let next = world.signing_key().await;
     assert!(next != first && next != waiting);
     // The one before it is accepted still, and signs nothing when the minute is over.
     assert_eq!(published(&world).await.len(), 2);
     world.advances(61);
-    assert_eq!(world.signing_key(), next);
+    assert_eq!(world.signing_key().await, next);
 }
 
 #[tokio::test]
 async fn withdrawing_a_retired_key_changes_nothing_else() {
     let world = World::new().await;
-    let first = world.signing_key();
+    let first = world.signing_key().await;
     let second = world.rotates_keys().await;
     world.advances(60);
     assert!(world.withdraws(&first).await);
-    assert_eq!(world.signing_key(), second);
+    assert_eq!(world.signing_key().await, second);
     assert_eq!(published(&world).await, [second.to_string()]);
 }
 
 #[tokio::test]
 async fn keys_rotate_on_schedule() {
     let world = World::new().await;
-    let first = world.signing_key();
+    let first = world.signing_key().await;
     let thirty_days = 30 * 86_400;
     world.advances(thirty_days - 61);
     world.keeps_keys().await;
@@ -157,9 +157,9 @@ async fn keys_rotate_on_schedule() {
     assert_eq!(published(&world).await.len(), 2);
     world.keeps_keys().await;
     assert_eq!(published(&world).await.len(), 2, "one at a time");
-    assert_eq!(world.signing_key(), first);
+    assert_eq!(world.signing_key().await, first);
     world.advances(60);
-    assert_ne!(world.signing_key(), first);
+    assert_ne!(world.signing_key().await, first);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn a_clock_that_goes_back_leaves_a_key_that_signs() {
     world.rotates_keys().await;
     world.advances(120);
     world.keeps_keys().await;
-    let signing = world.app.keys.signing(&world.app.store).unwrap();
+    let signing = world.app.keys.signing(&world.app.store).await.unwrap();
     let hour_ago = world.app.clock.now().minus(std::time::Duration::from_secs(3600));
     assert!(signing.at(hour_ago).is_ok());
 }
@@ -176,8 +176,8 @@ async fn a_clock_that_goes_back_leaves_a_key_that_signs() {
 #[tokio::test]
 async fn what_rotated_keys_say_is_json_of_the_feed() {
     let world = World::new().await;
-    let accepted = world.app.store.accepted_keys().unwrap();
-    assert_eq!(accepted.version, world.app.store.keys_version_now());
+    let accepted = world.app.store.accepted_keys().await.unwrap();
+    assert_eq!(accepted.version, world.app.store.keys_version_now().await.unwrap());
     let jwk = serde_json::to_value(accepted.keys[0].jwk()).unwrap();
     let listed: Value = world.gets("/oauth/jwks").await.json();
     assert_eq!(jwk, listed["keys"][0]);

@@ -103,7 +103,7 @@ async fn a_fault_s_page_names_its_request() {
 #[tokio::test]
 async fn a_server_whose_database_file_was_replaced_is_not_ready() {
     let scene = scene().await;
-    let file = scene.world.app.config.database.clone();
+    let file = scene.world.app.store.path().unwrap().to_owned();
     scene.world.gets("/readyz").await.is(200);
     let aside = file.with_extension("aside");
     std::fs::rename(&file, &aside).unwrap();

@@ -396,7 +396,7 @@ async fn a_receipt_can_be_had_signed() {
         let decode = |part: &str| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap();
         let header: Value = serde_json::from_slice(&decode(header)).unwrap();
         is_a("ReceiptHeader", &header);
-        let key = world.app.store.accepted_keys().unwrap().keys.remove(0);
+        let key = world.app.store.accepted_keys().await.unwrap().keys.remove(0);
         assert_eq!(header, json!({ "typ": "receipt+jws", "alg": "EdDSA", "kid": key.id }));
         let signed = answer.body.rsplit_once('.').unwrap().0;
         assert!(Verifier::new(&key).unwrap().accepts(signed.as_bytes(), &decode(signature)));

@@ -111,7 +111,7 @@ async fn a_verifier_without_a_challenge_is_refused() {
         code_challenge: None,
         device: "Firefox on Linux".to_owned(),
     };
-    let seen = look(&world.app.store, &authorization.client, &alice.id).unwrap().unwrap();
+    let seen = look(&world.app.store, &authorization.client, &alice.id).await.unwrap().unwrap();
     let session = SessionId::parse(&world.value::<String>("SELECT id FROM sessions")).unwrap();
     let standing = PageSession { user: alice.id.clone(), session, role: Role::User };
     let by = By::on_page(standing, IpAddr::from([127, 0, 0, 1]), world.app.clock.now());

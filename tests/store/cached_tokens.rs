@@ -35,23 +35,23 @@ impl Tokens {
         let (user, other_user) = (world.user("ana").await, world.user("ben").await);
         let (client, other_client) = (world.client(&user).await, world.client(&other_user).await);
         let device = opaque(world.device(&client, &user, NOW).await.access_token);
-        let own =
-            issue::for_client(&world.store, crate::world::scope(), world.terms(&client, after(1))).await;
-        let own = opaque(own.unwrap().access_token).digest();
+        let terms = world.terms(&client, after(1)).await;
+        let own = issue::for_client(&world.store, crate::world::scope(), terms).await.unwrap();
+        let own = opaque(own.access_token).digest();
         let other = opaque(world.device(&other_client, &other_user, after(2)).await.access_token).digest();
         let tokens = Self { world, user, client, device, own, other };
-        assert_eq!(tokens.live(), [true; 3]);
+        assert_eq!(tokens.live().await, [true; 3]);
         tokens
     }
 
-    fn live(&self) -> [bool; 3] {
-        let is_live = |token| self.world.store.live_access_token(token, NOW).unwrap().is_some();
-        [&self.device.digest(), &self.own, &self.other].map(is_live)
+    async fn live(&self) -> [bool; 3] {
+        let is_live = async |token| self.world.store.live_access_token(token, NOW).await.unwrap().is_some();
+        [is_live(&self.device.digest()).await, is_live(&self.own).await, is_live(&self.other).await]
     }
 
     async fn end(&self, end: End) {
         let (store, by) = (&self.world.store, operator());
-        let stamp = store.live_access_token(&self.device.digest(), NOW).unwrap().unwrap().stamp;
+        let stamp = store.live_access_token(&self.device.digest(), NOW).await.unwrap().unwrap().stamp;
         let (user, client) = (self.user.clone(), self.client.clone());
         match end {
             End::ByItself => {
@@ -89,7 +89,7 @@ async fn a_token_whose_row_has_left_is_not_remembered() {
     ] {
         let tokens = Tokens::remembered().await;
         tokens.end(end).await;
-        assert_eq!(tokens.live(), live, "{end:?}");
+        assert_eq!(tokens.live().await, live, "{end:?}");
     }
 }
 
@@ -99,12 +99,12 @@ async fn the_others_are_remembered_while_one_leaves() {
         let tokens = Tokens::remembered().await;
         tokens.end(end).await;
         let client = tokens.world.client(&tokens.user).await;
-        let unasked =
-            issue::for_client(&tokens.world.store, crate::world::scope(), tokens.world.terms(&client, NOW));
-        let unasked = opaque(unasked.await.unwrap().access_token).digest();
+        let terms = tokens.world.terms(&client, NOW).await;
+        let unasked = issue::for_client(&tokens.world.store, crate::world::scope(), terms).await;
+        let unasked = opaque(unasked.unwrap().access_token).digest();
         // Where the store does not see it, rows leave: whoever is found now was remembered.
         tokens.world.beside().execute("DELETE FROM tokens", []).unwrap();
-        assert_eq!(tokens.live(), [false, true, true], "{end:?}");
-        assert!(tokens.world.store.live_access_token(&unasked, NOW).unwrap().is_none());
+        assert_eq!(tokens.live().await, [false, true, true], "{end:?}");
+        assert!(tokens.world.store.live_access_token(&unasked, NOW).await.unwrap().is_none());
     }
 }

@@ -34,7 +34,7 @@ fn clients(tx: &Transaction<'_>, owner: &UserId) -> Vec<Thing<ClientId>> {
             tx.execute(
                 "INSERT INTO clients SELECT ?1, ?2, 'App', 'Us', 'confidential', ?3, 0, '', ?4, 'opaque', \
                  'authorization_code', NULL, '', 0, 1",
-                params![id, owner, status, CURRENT],
+                params![id.as_str(), owner.as_str(), status, CURRENT],
             )
             .unwrap();
             (id, status == "active")
@@ -50,7 +50,7 @@ fn users(tx: &Transaction<'_>) -> Vec<Thing<UserId>> {
             let id = UserId::generate(NOW);
             tx.execute(
                 "INSERT INTO users SELECT ?1, ?2, NULL, 'user', ?2, 0, ?3, '', 1, 0",
-                params![id, status, CURRENT],
+                params![id.as_str(), status, CURRENT],
             )
             .unwrap();
             (id, status == "active")
@@ -66,7 +66,7 @@ fn grants(tx: &Transaction<'_>, client: &ClientId, user: &UserId) -> Vec<Thing<G
             let id = GrantId::generate(NOW);
             tx.execute(
                 "INSERT INTO grants SELECT ?1, ?2, ?3, 'a', ?4, NULL, 1, 1, 1, 1, 0, 0, NULL, NULL",
-                params![id, user, client, status],
+                params![id.as_str(), user.as_str(), client.as_str(), status],
             )
             .unwrap();
             (id, status == "open")
@@ -82,7 +82,7 @@ fn families(tx: &Transaction<'_>, grant: &GrantId) -> Vec<Thing<FamilyId>> {
             let id = FamilyId::generate(NOW);
             tx.execute(
                 "INSERT INTO families SELECT ?1, ?2, 'c', 'u', 1, 1, 1, ?3, '', 0, NULL, 0",
-                params![id, grant, status],
+                params![id.as_str(), grant.as_str(), status],
             )
             .unwrap();
             (id, status == "open")
@@ -108,7 +108,9 @@ fn code(
     let [server, of_client, of_user] = generations;
     let insert =
         "INSERT INTO authorization_codes SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'a', NULL, NULL, 0, ?9, NULL";
-    let row = params![digest, family, grant, client, user, server, of_client, of_user, expires_at];
+    let [family, grant, client_id, user] = [family.as_str(), grant.as_str(), client.as_str(), user.as_str()];
+    let ends = expires_at.millis();
+    let row = params![digest.as_bytes(), family, grant, client_id, user, server, of_client, of_user, ends];
     tx.prepare_cached(insert).unwrap().execute(row).unwrap();
     let open = *family_open && *grant_open && *client_open && *user_open;
     let live = open && generations == [CURRENT; 3] && NOW < expires_at;
@@ -198,7 +200,7 @@ async fn refreshes(world: &World, client: &ClientId, token: Digest, at: Timestam
 async fn lives_through(world: World, given: &[(&str, &ClientId, Issued, bool)]) {
     let check = async |world: &World, when: &str| {
         for (name, client, issued, live) in given {
-            let found = world.store.live_access_token(&digest_of(&issued.access_token), NOW).unwrap();
+            let found = world.store.live_access_token(&digest_of(&issued.access_token), NOW).await.unwrap();
             assert_eq!(found.is_some(), *live, "{name} access token {when}");
             if let Some(token) = &issued.refresh_token {
                 assert_eq!(
@@ -243,8 +245,8 @@ async fn tokens_under_an_earlier_generation_are_dead_and_later_ones_live() {
     let [client, other] = [world.client(&ana).await, world.client(&ana).await];
     let of = async |client, user| -> Issued { world.device(client, user, NOW).await };
     let (before, elsewhere, bens) = (of(&client, &ana).await, of(&other, &ana).await, of(&other, &ben).await);
-    let own =
-        issue::for_client(&world.store, crate::world::scope(), world.terms(&client, NOW)).await.unwrap();
+    let terms = world.terms(&client, NOW).await;
+    let own = issue::for_client(&world.store, crate::world::scope(), terms).await.unwrap();
     for _ in 0..2 {
         let provider = Authority::Provider;
         revoke::client_tokens(&world.store, client.clone(), provider, None, operator()).await.unwrap();
@@ -269,13 +271,13 @@ async fn tokens_under_another_server_generation_are_dead_and_so_are_expired_ones
     let client = world.client(&ana).await;
     let device = world.device(&client, &ana, NOW).await;
     let (token, refresh) = (digest_of(&device.access_token), device.refresh_token.unwrap().digest());
-    assert!(world.store.live_access_token(&token, after(3599)).unwrap().is_some());
-    assert!(world.store.live_access_token(&token, after(3600)).unwrap().is_none());
+    assert!(world.store.live_access_token(&token, after(3599)).await.unwrap().is_some());
+    assert!(world.store.live_access_token(&token, after(3600)).await.unwrap().is_none());
     let life = LIVES.refresh_token.as_secs();
     assert!(refreshes(&world, &client, refresh, after(life - 1)).await);
     assert!(!refreshes(&world, &client, refresh, after(life)).await);
     world.beside().execute("UPDATE server SET generation = generation + 1", []).unwrap();
     let world = world.reopened().await;
-    assert!(world.store.live_access_token(&token, NOW).unwrap().is_none());
+    assert!(world.store.live_access_token(&token, NOW).await.unwrap().is_none());
     assert!(!refreshes(&world, &client, refresh, NOW).await);
 }

@@ -70,7 +70,7 @@ impl Crowd {
                 world.code(client, user, NOW).await;
             }
             let scope = crate::world::scope();
-            issue::for_client(&world.store, scope, world.terms(client, NOW)).await.unwrap();
+            issue::for_client(&world.store, scope, world.terms(client, NOW).await).await.unwrap();
         }
         world.session("ana").await;
         world.session("ben").await;
@@ -96,8 +96,8 @@ impl Crowd {
         let (column, id) = match act {
             Act::Family => {
                 // One that has refreshed, so that there is something of every kind.
-                let family =
-                    self.one("SELECT 'fam_' || family FROM tokens WHERE superseded_at IS NOT NULL LIMIT 1");
+                let family = self
+                    .one("SELECT 'fam_' || family_id FROM tokens WHERE superseded_at IS NOT NULL LIMIT 1");
                 let grant = self.one(&format!("SELECT grant_id FROM families WHERE id = '{family}'"));
                 let user = self.one(&format!("SELECT user_id FROM families WHERE id = '{family}'"));
                 let (user, grant) = (UserId::parse(&user).unwrap(), grant.parse_id());
@@ -125,10 +125,14 @@ impl Crowd {
             ("sessions", "user_id") => Some(format!("user_id = '{id}'")),
             ("sessions", _) => None,
             ("families", "family_id") => Some(format!("id = '{id}'")),
-            ("access_tokens" | "refresh_tokens", "family_id") => Some(format!("'fam_' || family = '{id}'")),
-            ("access_tokens" | "refresh_tokens", "client_id") => Some(format!("'cli_' || client = '{id}'")),
+            ("access_tokens" | "refresh_tokens", "family_id") => {
+                Some(format!("'fam_' || family_id = '{id}'"))
+            }
+            ("access_tokens" | "refresh_tokens", "client_id") => {
+                Some(format!("'cli_' || client_id = '{id}'"))
+            }
             ("access_tokens" | "refresh_tokens", column) => {
-                Some(format!("'fam_' || family IN (SELECT id FROM families WHERE {column} = '{id}')"))
+                Some(format!("'fam_' || family_id IN (SELECT id FROM families WHERE {column} = '{id}')"))
             }
             _ => Some(format!("{column} = '{id}'")),
         }
@@ -312,7 +316,7 @@ async fn a_family_is_swept_after_all_that_is_found_through_it() {
         let now = clock.now();
         crowd.world.store.write(move |tx| tx.purge_expired_slice(1, now))
     };
-    let found_by_nobody = "SELECT count(*) FROM (SELECT 'fam_' || family AS family_id FROM tokens UNION ALL \
+    let found_by_nobody = "SELECT count(*) FROM (SELECT 'fam_' || family_id AS family_id FROM tokens UNION ALL \
         SELECT family_id FROM authorization_codes) AS t \
         WHERE t.family_id NOT IN (SELECT id FROM families)";
     let mut slices = 0;
@@ -330,7 +334,7 @@ async fn a_family_outlives_its_access_tokens_even_where_refresh_tokens_are_short
     let world = World::new().await;
     let ana = world.user("ana").await;
     let client = world.client(&ana).await;
-    let mut terms = world.terms(&client, NOW);
+    let mut terms = world.terms(&client, NOW).await;
     terms.lives.refresh_token = Duration::from_secs(60);
     let code = world.code(&client, &ana, NOW).await;
     let issued = issue::redeem(&world.store, code, terms.clone()).await.unwrap();
@@ -345,10 +349,10 @@ async fn a_family_outlives_its_access_tokens_even_where_refresh_tokens_are_short
     for (seconds, token) in tokens.iter().enumerate() {
         let clock = Clock::fixed(after(3599 + seconds as u64));
         catch_up(&world.store, &clock, LIVES.refresh_grace).await.unwrap();
-        let live = world.store.live_access_token(&token.digest(), clock.now()).unwrap();
-        let family = live.unwrap_or_else(|| panic!("token {seconds}")).stamp.family;
+        let live = world.store.live_access_token(&token.digest(), clock.now()).await.unwrap();
+        let family = live.unwrap_or_else(|| panic!("token {seconds}")).stamp.family.unwrap();
         let kept = "SELECT count(*) FROM families WHERE id = ?1";
-        let kept: i64 = world.beside().query_row(kept, [family], |row| row.get(0)).unwrap();
+        let kept: i64 = world.beside().query_row(kept, [family.as_str()], |row| row.get(0)).unwrap();
         assert_eq!(kept, 1, "the family of token {seconds}");
     }
 }

@@ -31,7 +31,7 @@ async fn show_within(
     grace: Duration,
 ) -> Option<String> {
     let request = issue::RefreshRequest { token: RefreshToken::parse(text).unwrap(), scope: None };
-    let mut terms = world.terms(client, at);
+    let mut terms = world.terms(client, at).await;
     terms.lives.refresh_grace = grace;
     match issue::refresh(&world.store, request, terms).await {
         Ok(issued) => Some(issued.refresh_token.unwrap().expose().to_owned()),
@@ -159,7 +159,7 @@ async fn a_family_that_is_refreshed_every_hour_is_written_again_once_a_32nd_of_t
         writes += usize::from(until() != last);
         last = until();
         let short = "SELECT count(*) FROM families AS f WHERE EXISTS (SELECT 1 FROM tokens AS t \
-            WHERE 'fam_' || t.family = f.id AND (t.expires_at > f.expires_at OR t.kept_until > f.expires_at))";
+            WHERE 'fam_' || t.family_id = f.id AND (t.expires_at > f.expires_at OR t.kept_until > f.expires_at))";
         assert_eq!(number(&world, short), 0, "a token outlives its family");
     }
     // Tokens live a day here, and a family 45 minutes longer: every fourth refresh is beyond that.
@@ -195,7 +195,7 @@ async fn under_another_key_file_nothing_is_repeated_and_the_family_goes_on() {
     let second = show(&world, &client, &first, after(1)).await.unwrap();
     let request = issue::RefreshRequest { token: RefreshToken::parse(&first).unwrap(), scope: None };
     let successors = SuccessorSecret::of_key_file(b"another file");
-    let terms = issue::IssueContext { successors, ..world.terms(&client, after(2)) };
+    let terms = issue::IssueContext { successors, ..world.terms(&client, after(2)).await };
     assert!(matches!(issue::refresh(&world.store, request, terms).await, Err(issue::Error::InvalidGrant)));
     assert_eq!(show(&world, &client, &first, after(3)).await.as_ref(), Some(&second));
 }

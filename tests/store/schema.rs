@@ -34,7 +34,7 @@ async fn every_table_with_a_digest_is_emptied_of_what_has_expired() {
     };
     for table in &tables {
         assert!(count(table) > 0, "this test puts nothing into {table}");
-        beside.execute(&format!("UPDATE {table} SET expires_at = ?1"), [after(1)]).unwrap();
+        beside.execute(&format!("UPDATE {table} SET expires_at = ?1"), [after(1).millis()]).unwrap();
     }
     let clock = Clock::fixed(NOW);
     catch_up(&world.store, &clock, LIVES.refresh_grace).await.unwrap();
@@ -143,7 +143,9 @@ fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_ha
         let row = "SELECT concat_ws(' ', kind, family_id, grant_id, client_id, user_id, server_generation, client_generation, \
             user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at, superseded_at) \
             FROM tokens WHERE place = ?1 AND digest = ?2";
-        database.query_row(row, rusqlite::params![place(digest, kind), digest], |row| row.get(0)).unwrap()
+        database
+            .query_row(row, rusqlite::params![place(digest, kind), digest.as_bytes()], |row| row.get(0))
+            .unwrap()
     };
     assert_eq!(row(&spent, Kind::Refresh), "refresh f g c u 1 2 3 7 a 900 10 800 20");
     assert_eq!(row(&current, Kind::Refresh), "refresh f g c u 1 2 3 7 a 900 20 810");
@@ -167,7 +169,9 @@ fn tokens_that_get_the_same_place_in_the_later_schema_stand_side_by_side() {
         earlier_place += 1;
         let row = "INSERT INTO tokens (place, digest, kind, client_id, server_generation, client_generation, scope, \
             created_at, expires_at, superseded_at) VALUES (?1, ?2, ?3, 'c', 1, 1, '', 0, 9, ?4)";
-        database.execute(row, rusqlite::params![earlier_place, digest, kind, superseded_at]).unwrap();
+        database
+            .execute(row, rusqlite::params![earlier_place, digest.as_bytes(), kind, superseded_at])
+            .unwrap();
     };
     insert(&first, "refresh", Some(5));
     insert(&second, "refresh", None);
@@ -175,7 +179,7 @@ fn tokens_that_get_the_same_place_in_the_later_schema_stand_side_by_side() {
     migrate(&database, 15..=15);
     let place_of = |digest: &Digest, kind: &str| -> i64 {
         let sql = "SELECT place FROM tokens WHERE digest = ?1 AND kind = ?2";
-        database.query_row(sql, rusqlite::params![digest, kind], |row| row.get(0)).unwrap()
+        database.query_row(sql, rusqlite::params![digest.as_bytes(), kind], |row| row.get(0)).unwrap()
     };
     assert_eq!(place_of(&second, "refresh"), place(&second, Kind::Refresh));
     assert_eq!(place_of(&first, "refresh"), place(&first, Kind::Refresh) + 1);
@@ -195,7 +199,7 @@ fn short_rows_hold_what_their_tokens_are_asked_for_later() {
     let of_family = "'fam_F', 'grt_G', 'cli_C', 'usr_U', 1, 2, 3, 4, 'a'";
     let insert = |digest: &Digest, kind: Kind, name: &str, rest: &str| {
         let sql = format!("INSERT INTO tokens VALUES (?1, ?2, '{name}', {rest})");
-        database.execute(&sql, rusqlite::params![place(digest, kind), digest]).unwrap();
+        database.execute(&sql, rusqlite::params![place(digest, kind), digest.as_bytes()]).unwrap();
     };
     insert(&spent, Kind::Refresh, "refresh", &format!("{of_family}, NULL, 900, 10, 800, 20"));
     insert(&current, Kind::Refresh, "refresh", &format!("{of_family}, NULL, 900, 20, 810, NULL"));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use rescind::model::act::Act;
 use rescind::model::by::By;
 use rescind::model::client::{AppName, RedirectUri, TokenFormat};
@@ -27,13 +28,13 @@ async fn device() -> (World, UserId, ClientId, Digest) {
     (world, ana, client, token)
 }
 
-/// What `look` finds on each of the threads that answer requests.
-fn everywhere<T: Send + PartialEq + std::fmt::Debug>(look: impl Fn() -> T + Sync) -> T {
+/// What `look` finds, without waiting, on each of the threads that answer requests.
+fn everywhere<T: Send + PartialEq + std::fmt::Debug>(look: impl AsyncFn() -> T + Sync) -> T {
     let on = |number| {
         std::thread::scope(|scope| {
             let looking = scope.spawn(|| {
                 thread::set_number(number);
-                look()
+                look().now_or_never().unwrap()
             });
             looking.join().unwrap()
         })
@@ -49,12 +50,15 @@ fn everywhere<T: Send + PartialEq + std::fmt::Debug>(look: impl Fn() -> T + Sync
 async fn every_thread_sees_at_once_what_was_answered_on_another() {
     let (world, ana, client, token) = device().await;
     let store = &world.store;
-    let facts = store.live_access_token(&token, NOW).unwrap().unwrap();
-    let opaque = || store.live_access_token(&token, NOW).unwrap().is_some();
-    let jwt = || !store.is_dead(&facts);
-    let asks = || store.client_and_secrets(&client, NOW).unwrap().unwrap();
-    let secrets = || asks().secrets(NOW).cloned().collect::<Vec<_>>();
-    let registered = || (asks().name.as_str().to_owned(), asks().token_format, asks().status.is_active());
+    let facts = store.live_access_token(&token, NOW).await.unwrap().unwrap();
+    let opaque = async || store.live_access_token(&token, NOW).await.unwrap().is_some();
+    let jwt = async || !store.is_dead(&facts).await.unwrap();
+    let asks = async || store.client_and_secrets(&client, NOW).await.unwrap().unwrap();
+    let secrets = async || asks().await.secrets(NOW).cloned().collect::<Vec<_>>();
+    let registered = async || {
+        let client = asks().await;
+        (client.name.as_str().to_owned(), client.token_format, client.status.is_active())
+    };
 
     assert_eq!(everywhere(registered), ("Fotowerk".to_owned(), TokenFormat::Opaque, true));
     let edit = ClientEdit {
@@ -85,9 +89,9 @@ async fn every_thread_sees_at_once_what_was_answered_on_another() {
 async fn every_thread_refuses_a_jwt_that_was_revoked_by_itself() {
     let (world, _, client, token) = device().await;
     let store = &world.store;
-    let mut facts = store.live_access_token(&token, NOW).unwrap().unwrap();
+    let mut facts = store.live_access_token(&token, NOW).await.unwrap().unwrap();
     "jti".clone_into(&mut facts.id);
-    let lives = || !store.is_dead(&facts);
+    let lives = async || !store.is_dead(&facts).await.unwrap();
     assert!(everywhere(lives));
     let revoke = move |tx: &Tx<'_>| {
         let owned = OwnedToken {

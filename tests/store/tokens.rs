@@ -36,12 +36,14 @@ async fn tokens_with_the_same_place_stand_side_by_side_until_eight_are_there() {
         };
         world.store.write(write).await
     };
-    let is_live = |n: u8| world.store.live_access_token(&digest(n), NOW).unwrap().is_some();
+    let is_live = async |n: u8| world.store.live_access_token(&digest(n), NOW).await.unwrap().is_some();
     for n in 0..8 {
         assert!(insert(n).await.unwrap());
     }
     assert!(matches!(insert(8).await, Err(store::Error::Unavailable(_))));
-    assert_eq!([0, 3, 7, 8].map(is_live), [true, true, true, false]);
+    for (n, live) in [(0, true), (3, true), (7, true), (8, false)] {
+        assert_eq!(is_live(n).await, live, "token {n}");
+    }
     let revoke = async |n: u8| {
         let revoke = move |tx: &Tx<'_>| {
             let token = digest(n);
@@ -52,9 +54,11 @@ async fn tokens_with_the_same_place_stand_side_by_side_until_eight_are_there() {
         world.store.write(revoke).await.unwrap()
     };
     assert!(revoke(3).await);
-    assert_eq!([0, 3, 7].map(is_live), [true, false, true]);
+    for (n, live) in [(0, true), (3, false), (7, true)] {
+        assert_eq!(is_live(n).await, live, "token {n}");
+    }
     assert!(insert(8).await.unwrap(), "the place that became free");
-    assert!(is_live(8));
+    assert!(is_live(8).await);
     let suspend = "UPDATE clients SET status = 'suspended'";
     world.beside().execute(suspend, []).unwrap();
     assert!(revoke(0).await);

@@ -62,7 +62,7 @@ impl World {
 
     /// The API gets another secret; the first works for an hour more.
     pub async fn rotates_api_secret(&self) {
-        let id = self.store.resource_servers().unwrap()[0].id.clone();
+        let id = self.store.resource_servers().await.unwrap()[0].id.clone();
         let hour = Duration::from_secs(3600);
         resource_servers::rotate_secret(&self.store, id, hour, By::operator(NOW)).await.unwrap();
     }
@@ -106,14 +106,14 @@ impl World {
         register::client(&self.store, new, By::operator(NOW)).await.unwrap().0
     }
 
-    pub fn terms(&self, client: &ClientId, now: Timestamp) -> IssueContext {
+    pub async fn terms(&self, client: &ClientId, now: Timestamp) -> IssueContext {
         IssueContext {
             address: None,
             client: client.clone(),
             kind: AccessTokenKind::Opaque,
             resources: Vec::new(),
             lives: LIVES,
-            scopes: self.store.scopes().unwrap(),
+            scopes: self.store.scopes().await.unwrap(),
             successors: SuccessorSecret::of_key_file(b"a file"),
             now,
         }
@@ -121,7 +121,7 @@ impl World {
 
     /// The user authorizes the client on one more device; nobody has redeemed the code yet.
     pub async fn code(&self, client: &ClientId, user: &UserId, now: Timestamp) -> CodeRequest {
-        let seen = authorize::look(&self.store, client, user).unwrap().unwrap();
+        let seen = authorize::look(&self.store, client, user).await.unwrap().unwrap();
         let session = self.session_of(user, &seen).await;
         let authorization = Authorization {
             client: client.clone(),
@@ -144,12 +144,12 @@ impl World {
     /// One device with tokens.
     pub async fn device(&self, client: &ClientId, user: &UserId, now: Timestamp) -> Issued {
         let code = self.code(client, user, now).await;
-        issue::redeem(&self.store, code, self.terms(client, now)).await.unwrap()
+        issue::redeem(&self.store, code, self.terms(client, now).await).await.unwrap()
     }
 
     pub async fn refresh(&self, client: &ClientId, issued: Issued, now: Timestamp) -> issue::Result<Issued> {
         let request = RefreshRequest { token: issued.refresh_token.unwrap(), scope: None };
-        issue::refresh(&self.store, request, self.terms(client, now)).await
+        issue::refresh(&self.store, request, self.terms(client, now).await).await
     }
 
     /// A session in which the user decides what they saw.
@@ -174,7 +174,7 @@ impl World {
     }
 
     pub async fn session(&self, name: &str) -> Digest {
-        let checked = self.store.credentials(&Username::parse(name).unwrap()).unwrap().unwrap();
+        let checked = self.store.credentials(&Username::parse(name).unwrap()).await.unwrap().unwrap();
         let digest = Digest::of(SessionId::generate(NOW).as_str().as_bytes());
         let new = NewSession {
             digest,

@@ -17,13 +17,13 @@ use std::time::Instant;
 
 use rescind_guard::dead::{Dead, Death, Marks, Names, Prints};
 use rescind_guard::wire::Subject;
-use rusqlite::{Connection, Row};
 
 use crate::clock::Timestamp;
-use crate::model::act::LONGEST_ACCESS_TOKEN_LIFE;
+use crate::model::act::{LONGEST_ACCESS_TOKEN_LIFE, SubjectKind};
 use crate::model::id::{FamilyId, GrantId, UserId};
 use crate::model::stamp::Stamp;
 
+use crate::store::sql::{Connection, Row, params};
 use crate::store::access_tokens::AccessTokenFacts;
 use crate::store::{Error, Result, Store, Tx, feed};
 
@@ -52,6 +52,8 @@ pub(in crate::store) enum Change {
     /// Its rows, if it had any, were deleted with the revocation.
     DiedWithItsRows(Death, Timestamp),
     Purged(Death, Timestamp),
+    /// Another server revoked it, or this one.
+    Heard(Death, SubjectKind, Timestamp),
 }
 
 /// The second after which an entry no longer matters if it died without a purge, or its purge ended, at `at`.
@@ -74,32 +76,26 @@ fn names<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<&'a 
 
 impl DeadSet {
     /// Reads from the ledger what may still cover an unexpired token, and what is not purged yet.
-    pub(in crate::store) fn load(connection: &Connection) -> Result<Self> {
+    pub(in crate::store) fn load(connection: Connection<'_>) -> Result<Self> {
         let prints = Prints::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
-        let generation: i64 = connection.query_row(SERVER, [], |row| row.get(0))?;
+        let generation: i64 = connection.only(SERVER, params![], |row| row.get(0))?;
         let mut dead = Dead::new(generation.unsigned_abs());
-        let mut insert = |row: &Row<'_>, until: fn(Timestamp) -> u32| -> rusqlite::Result<()> {
+        let mut insert = |row: &Row<'_>, until: fn(Timestamp) -> u32| -> Result<()> {
             let row = feed::feed_row(row)?;
             dead.insert(prints.death(&row.subject), until(row.at));
             Ok(())
         };
         // The ledger's newest row says what is recent, not the clock: a wrong clock at the start makes nothing live
         // again.
-        let mut newest = connection.prepare(NEWEST)?;
-        if let Some(newest) = newest.query([])?.next()? {
-            let since = newest.get::<_, Timestamp>(0)?.minus(LONGEST_ACCESS_TOKEN_LIFE);
-            let mut recent = connection.prepare(feed::SINCE)?;
-            let mut rows = recent.query([since])?;
-            while let Some(row) = rows.next()? {
-                insert(row, forgotten_after)?;
-            }
+        if let Some(newest) = connection.one(NEWEST, params![], |row| row.get::<Timestamp>(0))? {
+            let since = newest.minus(LONGEST_ACCESS_TOKEN_LIFE);
+            connection.each(feed::SINCE, params![since], |row| insert(row, forgotten_after))?;
         }
-        let mut unpurged = connection.prepare(UNPURGED)?;
-        let (mut rows, mut count) = (unpurged.query([])?, 0);
-        while let Some(row) = rows.next()? {
-            insert(row, |_| Dead::FOREVER)?;
+        let mut count = 0;
+        connection.each(UNPURGED, params![], |row| {
             count += 1;
-        }
+            insert(row, |_| Dead::FOREVER)
+        })?;
         Ok(Self {
             prints,
             dead: RwLock::new(dead),
@@ -124,7 +120,10 @@ impl DeadSet {
                     dead.insert(death, Dead::FOREVER);
                     self.unpurged.fetch_add(1, Ordering::SeqCst);
                 }
-                Change::DiedWithItsRows(death, at) => dead.insert(death, forgotten_after(at)),
+                Change::DiedWithItsRows(death, at) | Change::Heard(death, SubjectKind::Token, at) => {
+                    dead.insert(death, forgotten_after(at));
+                }
+                Change::Heard(death, ..) => dead.insert(death, Dead::FOREVER),
                 Change::Purged(death, at) => {
                     dead.keep_until(death, forgotten_after(at));
                     self.unpurged.fetch_sub(1, Ordering::SeqCst);
@@ -156,22 +155,26 @@ impl DeadSet {
 }
 
 impl Store {
-    /// Whether the token was revoked, or anything that it depends on.
-    pub fn is_dead(&self, token: &AccessTokenFacts) -> bool {
-        let dead = &self.published().dead;
-        dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id)))
+    /// Whether the token was revoked, or anything that it depends on. The caller has read its facts already.
+    ///
+    /// # Errors
+    /// When the database has to be asked and does not answer.
+    pub async fn is_dead(&self, token: &AccessTokenFacts) -> Result<bool> {
+        self.current().await?;
+        let dead = &self.published.dead;
+        Ok(dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id))))
     }
 
     /// `now`, or the latest time through which expired rows were deleted, if that is later: the clock was set back since.
     /// For opaque tokens: a JWT has no row that could have been deleted.
     pub(in crate::store) fn no_earlier_than_deletions(&self, now: Timestamp) -> Timestamp {
-        now.max(Timestamp::from_millis(self.published().dead.expired_through.load(Ordering::SeqCst)))
+        now.max(Timestamp::from_millis(self.published.dead.expired_through.load(Ordering::SeqCst)))
     }
 
     /// Forgets some of the entries that no longer matter. Nothing is forgotten early if the clock is set forward, since
     /// it may be set back again.
     pub fn sweep_dead(&self, now: Timestamp) {
-        let dead = &self.published().dead;
+        let dead = &self.published.dead;
         let (started, then) = *dead.swept_first.get_or_init(|| (Instant::now(), now));
         let now = now.min(then.plus(started.elapsed()));
         let mut dead = dead.dead.write().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +189,7 @@ impl Tx<'_> {
         let marks = self.dead.marks(stamp, grant_generation, None);
         let died = |change: &Change| match change {
             Change::Died(death) | Change::DiedWithItsRows(death, _) => marks.is_killed_by(*death),
-            Change::Purged(..) => false,
+            Change::Purged(..) | Change::Heard(..) => false,
         };
         self.dead.covers(&marks) || self.effects.borrow().dead.iter().any(died)
     }

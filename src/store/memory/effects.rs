@@ -7,7 +7,12 @@ use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 
+use crate::store::ledger::Unnumbered;
 use crate::store::memory::dead::{Change, DeadSet};
+use crate::store::sql::{Connection, params};
+use crate::store::{Result, signing_keys};
+
+const HEAD: &str = "SELECT coalesce(max(sequence), 0) FROM ledger";
 
 /// What a transaction changed that others keep in memory or wait for.
 #[derive(Clone, Default)]
@@ -15,6 +20,10 @@ pub(in crate::store) struct Effects {
     pub(in crate::store) dead: Vec<Change>,
     /// Rows of tokens that had expired by then may be deleted.
     pub(in crate::store) expired: Option<Timestamp>,
+    /// Ledger rows that are numbered at the end of the transaction.
+    pub(in crate::store) unnumbered: Vec<Unnumbered>,
+    /// Whether it was asked to end something, even if there was nothing to end.
+    pub(in crate::store) has_acted: bool,
     /// The sequence of the newest ledger row.
     pub(in crate::store) ledger_head: Option<i64>,
     pub(in crate::store) keys_version: Option<i64>,
@@ -36,14 +45,17 @@ pub(in crate::store) struct Published {
 }
 
 impl Published {
-    pub(in crate::store) fn new(dead: DeadSet, ledger_head: i64, keys_version: i64) -> Self {
-        Self {
+    pub(in crate::store) fn load(connection: Connection<'_>) -> Result<Self> {
+        let ledger_head = connection.only(HEAD, params![], |row| row.get(0))?;
+        let keys_version = connection.only(signing_keys::VERSION, params![], |row| row.get(0))?;
+        let dead = DeadSet::load(connection)?;
+        Ok(Self {
             dead: Arc::new(dead),
             ledger_head: Arc::new(watch::Sender::new(ledger_head)),
             keys_version: Arc::new(watch::Sender::new(keys_version)),
             version: Arc::new(watch::Sender::new(1)),
             version_now: Arc::new(AtomicU64::new(1)),
-        }
+        })
     }
 
     pub(in crate::store) fn version(&self) -> u64 {
@@ -54,17 +66,21 @@ impl Published {
         self.version.subscribe()
     }
 
+    pub(in crate::store) fn set_version(&self, version: u64) {
+        self.version_now.store(version, Ordering::SeqCst);
+        self.version.send_if_modified(|held| std::mem::replace(held, version) != version);
+    }
+
     /// Called after a commit, before its requests are answered.
     pub(in crate::store) fn publish(&self, effects: Effects) {
-        let Effects { dead, expired, ledger_head, keys_version, moves_version } = effects;
+        let Effects { dead, expired, ledger_head, keys_version, moves_version, .. } = effects;
         // First, because tasks that are woken below may look.
         self.dead.apply(dead);
         if let Some(expired) = expired {
             self.dead.expired(expired);
         }
         if moves_version {
-            let version = self.version_now.fetch_add(1, Ordering::SeqCst) + 1;
-            self.version.send_replace(version);
+            self.set_version(self.version() + 1);
         }
         for (newest, published) in [(ledger_head, &self.ledger_head), (keys_version, &self.keys_version)] {
             if let Some(newest) = newest {

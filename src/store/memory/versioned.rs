@@ -16,15 +16,13 @@ impl<T> Versioned<T> {
     ///
     /// # Errors
     /// What `make` returns.
-    pub fn get<E>(&self, version: u64, make: impl FnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
+    pub async fn get<E>(&self, version: u64, make: impl Future<Output = Result<T, E>>) -> Result<Arc<T>, E> {
         let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, made)) = &*kept()
-            && *at == version
-        {
-            return Ok(made.clone());
+        if let Some(made) = kept().as_ref().filter(|(at, _)| *at == version).map(|(_, made)| made.clone()) {
+            return Ok(made);
         }
         // Made outside the lock. The version was read earlier, so the rows are of this version or of a newer one.
-        let made = Arc::new(make()?);
+        let made = Arc::new(make.await?);
         *kept() = Some((version, made.clone()));
         Ok(made)
     }

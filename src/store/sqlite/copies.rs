@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::model::id::ClientId;
 
 use crate::store::purges::DeletedRows;
+use crate::store::sql::{FromRow as _, from_row, params};
 use crate::store::{Error, Result, Store, Tx};
 
 const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
@@ -28,8 +29,8 @@ const INSERT: &str = "INSERT INTO ledger (receipt_id, at, act, actor_kind, actor
 const INSERT_NOTE: &str =
     "INSERT INTO receipt_notes (receipt_id, reason, detail) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 /// Both jump to the current time, because another history of this database may have counted further by now.
-const BEGIN: &str = "UPDATE server SET generation = max(generation + 1, ?1), incarnation = max(incarnation + 1, ?2), \
-    is_copy = 0 WHERE id = 1 RETURNING generation";
+const BEGIN: &str = "UPDATE server SET generation = CASE WHEN generation + 1 > ?1 THEN generation + 1 ELSE ?1 END, \
+    incarnation = CASE WHEN incarnation + 1 > ?2 THEN incarnation + 1 ELSE ?2 END, is_copy = 0 WHERE id = 1 RETURNING generation";
 const ACTIVE_CLIENTS: &str = "SELECT id FROM clients WHERE status = 'active' ORDER BY id";
 const VOID: [&str; 5] = [
     "DELETE FROM tokens WHERE place / 1048576 % 2 = 0",
@@ -40,7 +41,7 @@ const VOID: [&str; 5] = [
 ];
 
 /// A row of the ledger as an exported file has it, with the note about its act.
-#[derive(Clone, Debug, Serialize, Deserialize, sqlx::FromRow)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExportedRow {
     pub sequence: i64,
     pub receipt_id: String,
@@ -61,6 +62,9 @@ pub struct ExportedRow {
     #[serde(default)]
     pub detail: Option<String>,
 }
+
+from_row! { ExportedRow: sequence, receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, grant_id,
+    client_id, user_id, generation, audiences, reason, detail }
 
 /// What identifies a row of the ledger: its sequence, its receipt and its subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +133,11 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A database of PostgreSQL is backed up by its own tools.
+fn not_a_file() -> Error {
+    Error::Unusable("only an SQLite database can be backed up so: use PostgreSQL's own tools".to_owned())
+}
+
 /// Moves all of a database that nobody has open into its one file, and syncs it to disk.
 ///
 /// # Errors
@@ -150,7 +159,7 @@ impl Store {
     /// # Errors
     /// `Exists` if there is such a file; when the copy can't be written.
     pub async fn backup(&self, to: PathBuf) -> Result<()> {
-        let from = self.path().to_owned();
+        let from = self.path().ok_or_else(not_a_file)?.to_owned();
         let write = move || -> Result<()> {
             if to.exists() {
                 return Err(Error::Exists);
@@ -171,15 +180,14 @@ impl Store {
 
     /// Rows of the ledger after a sequence, oldest first.
     pub async fn ledger_after(&self, sequence: i64, rows: i64) -> Result<Vec<ExportedRow>> {
-        Ok(sqlx::query_as(LEDGER_AFTER).bind(sequence).bind(rows).fetch_all(&mut *self.page().await?).await?)
+        self.rows_read(LEDGER_AFTER, params![sequence, rows], ExportedRow::from_row).await
     }
 }
 
 impl Tx<'_> {
     /// Whether the ledger holds this row, whatever sequence it has here.
     pub fn ledger_has(&self, row: &ExportedRow) -> Result<bool> {
-        let key = params![row.receipt_id, row.subject_kind, row.subject_id];
-        self.any(HAS, key)
+        self.any(HAS, params![row.receipt_id, row.subject_kind, row.subject_id])
     }
 
     /// Appends a row of another history of this database, with the generation that its act has here.
@@ -205,8 +213,7 @@ impl Tx<'_> {
         )?;
         self.effects.borrow_mut().ledger_head = Some(sequence);
         if row.reason.is_some() || row.detail.is_some() {
-            let note = params![row.receipt_id, row.reason, row.detail];
-            self.run(INSERT_NOTE, note)?;
+            self.run(INSERT_NOTE, params![row.receipt_id, row.reason, row.detail])?;
         }
         Ok(())
     }
@@ -214,22 +221,20 @@ impl Tx<'_> {
     /// Begins another history: all that was minted in any other is dead, and guards start over. Returns the server's
     /// new generation.
     pub(in crate::store) fn begin_history(&self, now: Timestamp) -> Result<i64> {
-        let times = params![now.seconds(), now.millis()];
-        self.only(BEGIN, times, |row| row.get(0))
+        self.only(BEGIN, params![now.seconds(), now.millis()], |row| row.get(0))
     }
 
     /// Deletes every code, token, family and session. For a database that nobody serves yet.
     pub(in crate::store) fn void_all(&self) -> Result<DeletedRows> {
         let mut rows = [0; VOID.len()];
         for (rows, statement) in rows.iter_mut().zip(VOID) {
-            *rows = self.delete(statement, [])?;
+            *rows = self.delete(statement, params![])?;
         }
         let [access_tokens, refresh_tokens, authorization_codes, families, sessions] = rows;
         Ok(DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions })
     }
 
     pub fn active_clients(&self) -> Result<Vec<ClientId>> {
-        let mut statement = self.connection.prepare_cached(ACTIVE_CLIENTS)?;
-        Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        self.all(ACTIVE_CLIENTS, params![], |row| row.get(0))
     }
 }

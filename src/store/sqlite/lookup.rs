@@ -9,7 +9,8 @@ use rusqlite::{Connection, OpenFlags};
 use crate::metrics::StoreMetrics;
 use crate::thread::PerThread;
 
-use crate::store::{Result, Store};
+use crate::store::pages::Reader;
+use crate::store::{Result, sql};
 
 const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 /// The size of a connection's page cache, in KiB.
@@ -53,7 +54,7 @@ pub(in crate::store) fn open(path: &Path, metrics: Arc<StoreMetrics>) -> Result<
 }
 
 /// A connection that only reads.
-fn open_reader(path: &Path) -> Result<Connection> {
+pub(in crate::store) fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_millis(100))?;
@@ -63,13 +64,16 @@ fn open_reader(path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-impl Store {
-    /// Runs one look-up. `read` should take few rows, by key.
-    pub(in crate::store) fn lookup<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T> {
-        Ok(read(&self.lookups.take())?)
+impl Reader for Connection {
+    fn is_sound(&self) -> bool {
+        self.is_autocommit()
+    }
+
+    fn one_state<T>(&self, read: impl FnOnce(sql::Connection<'_>) -> Result<T>) -> Result<T> {
+        let transaction = self.unchecked_transaction()?;
+        let done = read(sql::Connection::Sqlite(&transaction));
+        transaction.rollback()?;
+        done
     }
 }
 

@@ -137,7 +137,7 @@ fn of_a_family_the_tokens_of_one_kind_are_found_without_a_look_at_the_other() {
     let connection = database();
     let born = Timestamp::from_millis(1_790_000_000_000);
     let refresh = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
-        INSERT INTO tokens (place, digest, family, client, server_generation, client_generation, scope, expires_at) \
+        INSERT INTO tokens (place, digest, family_id, client_id, server_generation, client_generation, scope, expires_at) \
         SELECT ?1 + i, x'', 'f', 'c', 1, 1, '', 0 FROM n";
     connection.execute(refresh, [tokens::places(born, Kind::Refresh).start]).unwrap();
     let access = tokens::places(born, Kind::Access);

@@ -8,56 +8,25 @@
 //! rare and savepoints cost a tenth of the writer's time: SQLite copies every page that a request is the first to
 //! touch.
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
-use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::fail;
 use crate::metrics::StoreMetrics;
 
-use crate::store::memory::dead::DeadSet;
+use crate::store::jobs::{GROUP, Job, Jobs, Outcome, Queue};
 use crate::store::memory::effects::{Effects, Published};
 use crate::store::sqlite::checkpoints::Checkpoints;
 use crate::store::sqlite::lock::beside;
-use crate::store::{BUSY, Error, Result};
-
-/// At most this many requests share one commit.
-const GROUP: usize = 64;
-/// The size of the queue. Further requests wait for a place in it.
-const QUEUE: usize = 1024;
-
-/// One write transaction. The tables' writes are its methods.
-///
-/// The work of a request may run twice. All that the first run did has been undone then.
-pub struct Tx<'c> {
-    pub(in crate::store) connection: &'c Connection,
-    /// As of the last commit.
-    pub(in crate::store) dead: &'c DeadSet,
-    /// What is published if this is committed.
-    pub(in crate::store) effects: RefCell<Effects>,
-}
-
-impl Tx<'_> {
-    /// Must be called when a client, a resource server or a scope changes: caches of these are read again after the
-    /// commit.
-    pub(in crate::store) fn version_moves(&self) {
-        self.effects.borrow_mut().moves_version = true;
-    }
-}
-
-type Queue = mpsc::Sender<Box<dyn Job>>;
+use crate::store::{BUSY, Result, Tx, sql};
 
 #[derive(Clone)]
 pub(in crate::store) struct Writer {
-    queue: Arc<std::sync::RwLock<Option<Queue>>>,
-    ended: watch::Receiver<bool>,
+    pub(in crate::store) queue: Queue,
     published: Published,
     files: Arc<Files>,
 }
@@ -75,44 +44,16 @@ impl Writer {
              PRAGMA cache_size = -6144; PRAGMA wal_autocheckpoint = 65536;",
         )?;
         let checkpoints = Checkpoints::start(path)?;
-        let head: i64 =
-            connection.query_row("SELECT coalesce(max(sequence), 0) FROM ledger", [], |row| row.get(0))?;
-        let keys_version: i64 =
-            connection.query_row(crate::store::signing_keys::VERSION, [], |row| row.get(0))?;
         let files = Arc::new(Files::of(path)?);
-        let watched = files.clone();
-        let (queue, jobs) = mpsc::channel(QUEUE);
-        let (ending, ended) = watch::channel(false);
-        let published = Published::new(DeadSet::load(&connection)?, head, keys_version);
-        let publishes = published.clone();
-        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+        let published = Published::load(sql::Connection::Sqlite(&connection))?;
+        let (watched, publishes) = (files.clone(), published.clone());
+        let queue = Queue::start(move |jobs| {
             work_off(&connection, &watched, jobs, &publishes, &checkpoints, &metrics);
             checkpoints.stop();
             // A caller that waits for the end may need the file for itself.
             drop(connection);
-            ending.send_replace(true);
         })?;
-        let queue = Arc::new(std::sync::RwLock::new(Some(queue)));
-        Ok(Self { queue, ended, published, files })
-    }
-
-    pub(in crate::store) async fn write<T, E>(
-        &self,
-        work: impl Fn(&Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
-    ) -> std::result::Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        let closed = || E::from(Error::Unavailable("the server is stopping".to_owned()));
-        let queue = self.queue.read().ok().and_then(|queue| queue.clone()).ok_or_else(closed)?;
-        let (answer, answered) = oneshot::channel();
-        let place = tokio::time::timeout(BUSY, queue.reserve_owned())
-            .await
-            .map_err(|_| E::from(Error::Unavailable("too many writes are waiting".to_owned())))?
-            .map_err(|_| closed())?;
-        place.send(Box::new(Request { work, result: None, answer }));
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        Ok(Self { queue, published, files })
     }
 
     pub(in crate::store) fn published(&self) -> &Published {
@@ -125,65 +66,6 @@ impl Writer {
 
     pub(in crate::store) fn is_lock_in_place(&self) -> bool {
         self.files.is_lock_in_place()
-    }
-
-    /// Writes in the queue.
-    pub(in crate::store) fn queued(&self) -> usize {
-        let queue = self.queue.read().ok().and_then(|queue| queue.clone());
-        queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
-    }
-
-    pub(in crate::store) async fn close(&self) {
-        if let Ok(mut queue) = self.queue.write() {
-            queue.take();
-        }
-        let mut ended = self.ended.clone();
-        // An error means that the thread has ended already.
-        let _ = tokio::time::timeout(Duration::from_secs(10), ended.wait_for(|ended| *ended)).await;
-    }
-}
-
-trait Job: Send {
-    /// Returns whether to keep what it did. May run again after that was undone.
-    fn run(&mut self, tx: &Tx<'_>) -> Outcome;
-    fn answer(self: Box<Self>, failure: Option<&str>);
-}
-
-#[derive(PartialEq, Eq)]
-enum Outcome {
-    Keep,
-    Undo,
-}
-
-struct Request<F, T, E> {
-    work: F,
-    result: Option<std::result::Result<T, E>>,
-    answer: oneshot::Sender<std::result::Result<T, E>>,
-}
-
-impl<F, T, E> Job for Request<F, T, E>
-where
-    F: Fn(&Tx<'_>) -> std::result::Result<T, E> + Send,
-    T: Send,
-    E: From<Error> + Send,
-{
-    fn run(&mut self, tx: &Tx<'_>) -> Outcome {
-        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)))
-            .unwrap_or_else(|_| Err(Error::Unavailable("a write panicked".to_owned()).into()));
-        let outcome = if result.is_ok() { Outcome::Keep } else { Outcome::Undo };
-        self.result = Some(result);
-        outcome
-    }
-
-    fn answer(mut self: Box<Self>, failure: Option<&str>) {
-        let result = match (failure, self.result.take()) {
-            (None, Some(result)) => result,
-            // A refusal is not returned either: its reason may be what another request of the group did.
-            (Some(why), _) => Err(Error::Unavailable(why.to_owned()).into()),
-            (None, None) => Err(Error::Unavailable("the write did not run".to_owned()).into()),
-        };
-        // An error means that the caller no longer waits.
-        let _ = self.answer.send(result);
     }
 }
 
@@ -232,13 +114,13 @@ fn identity(path: &Path) -> std::io::Result<Identity> {
 
 fn begin<'c>(connection: &'c Connection, published: &'c Published) -> rusqlite::Result<Tx<'c>> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    Ok(Tx { connection, dead: &published.dead, effects: RefCell::default() })
+    Ok(Tx::new(sql::Connection::Sqlite(connection), &published.dead))
 }
 
 fn work_off(
     connection: &Connection,
     files: &Files,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    mut jobs: Jobs,
     published: &Published,
     checkpoints: &Checkpoints,
     metrics: &StoreMetrics,
@@ -306,26 +188,25 @@ fn run_all<'c>(
     group: &mut [Box<dyn Job>],
 ) -> rusqlite::Result<Tx<'c>> {
     let tx = begin(connection, published)?;
-    if group.iter_mut().all(|job| leaves_nothing_to_undo(&tx, job.as_mut())) {
+    if group.iter_mut().all(|job| leaves_nothing_to_undo(connection, &tx, job.as_mut())) {
         return Ok(tx);
     }
     roll_back(connection)?;
     let tx = begin(connection, published)?;
     for job in group {
-        run_apart(&tx, job.as_mut())?;
+        run_apart(connection, &tx, job.as_mut())?;
     }
     Ok(tx)
 }
 
 /// Whether a job succeeded, or failed before it had written anything.
-fn leaves_nothing_to_undo(tx: &Tx<'_>, job: &mut dyn Job) -> bool {
-    let before = tx.connection.total_changes();
+fn leaves_nothing_to_undo(connection: &Connection, tx: &Tx<'_>, job: &mut dyn Job) -> bool {
+    let before = connection.total_changes();
     let outcome = job.run(tx);
-    !tx.connection.is_autocommit() && (outcome == Outcome::Keep || tx.connection.total_changes() == before)
+    !connection.is_autocommit() && (outcome == Outcome::Keep || connection.total_changes() == before)
 }
 
-fn run_apart(tx: &Tx<'_>, job: &mut dyn Job) -> rusqlite::Result<()> {
-    let connection = tx.connection;
+fn run_apart(connection: &Connection, tx: &Tx<'_>, job: &mut dyn Job) -> rusqlite::Result<()> {
     let before = tx.effects.borrow().clone();
     connection.prepare_cached("SAVEPOINT request")?.execute([])?;
     if job.run(tx) == Outcome::Undo {

@@ -129,14 +129,14 @@ impl Play {
         match kind {
             Kind::Consent | Kind::SignInAndConsent => {
                 if kind == Kind::SignInAndConsent {
-                    self.begin_sign_in(user);
+                    self.begin_sign_in(user).await;
                     self.finish_sign_in(self.sign_ins.len().wrapping_sub(1)).await?;
                 }
-                self.look(user, client)?;
+                self.look(user, client).await?;
                 let page = self.pages.len().wrapping_sub(1);
                 self.approve(page, c).await
             }
-            Kind::Look => self.look(user, client),
+            Kind::Look => self.look(user, client).await,
             Kind::ApproveOutdated if !self.pages.is_empty() => self.approve(a % self.pages.len(), c).await,
             Kind::StandingConsent => self.authorize(user, client, None, c).await,
             Kind::Redeem => self.redeem_newest(a, c).await,
@@ -145,7 +145,7 @@ impl Play {
             Kind::RefreshAny if !self.refresh.is_empty() => self.refresh(a % self.refresh.len(), b).await,
             Kind::ClientCredentials => self.client_credentials(client).await,
             Kind::BeginSignIn => {
-                self.begin_sign_in(user);
+                self.begin_sign_in(user).await;
                 Ok(())
             }
             Kind::FinishSignIn if !self.sign_ins.is_empty() => {
@@ -182,7 +182,8 @@ impl Play {
                 Ok(())
             }
             Kind::LookAtNumbers => {
-                let generation = self.world.store.client(&self.clients[client]).unwrap().unwrap().generation;
+                let generation =
+                    self.world.store.client(&self.clients[client]).await.unwrap().unwrap().generation;
                 self.numbers.push(generation);
                 self.sets.numbers.push(Look { user, client, good: true });
                 Ok(())
@@ -243,7 +244,7 @@ impl Play {
                 same("revoking a user", &known, &done.is_ok())
             }
             Kind::TakenOver => {
-                let checked = self.world.store.credentials(&Self::name(user)).unwrap();
+                let checked = self.world.store.credentials(&Self::name(user)).await.unwrap();
                 same("taking back an account", &self.sets.user_acts(user), &checked.is_some())?;
                 let Some(checked) = checked else { return Ok(()) };
                 let (hash, by) = ("another hash".to_owned(), self.by(user));
@@ -291,8 +292,8 @@ impl Play {
 
     // Signing in
 
-    fn begin_sign_in(&mut self, user: usize) {
-        let found = self.world.store.credentials(&Self::name(user)).unwrap();
+    async fn begin_sign_in(&mut self, user: usize) {
+        let found = self.world.store.credentials(&Self::name(user)).await.unwrap();
         assert_eq!(found.is_some(), self.sets.user_acts(user), "who may sign in");
         if let Some(found) = found {
             self.sign_ins.push(found);
@@ -332,8 +333,9 @@ impl Play {
 
     // Consent
 
-    fn look(&mut self, user: usize, client: usize) -> Verdict {
-        let seen = authorize::look(&self.world.store, &self.clients[client], &self.users[user]).unwrap();
+    async fn look(&mut self, user: usize, client: usize) -> Verdict {
+        let seen =
+            authorize::look(&self.world.store, &self.clients[client], &self.users[user]).await.unwrap();
         let can_be_asked = self.sets.user_acts(user) && self.sets.client_acts(client);
         same("looking at the consent page", &can_be_asked, &seen.is_some())?;
         if let Some(seen) = seen {
@@ -399,7 +401,7 @@ impl Play {
             code_challenge: Some(challenge),
             refreshing: if with_refresh { Refreshing::Yes } else { Refreshing::No },
         };
-        let terms = self.world.terms(&self.clients[client], self.now());
+        let terms = self.world.terms(&self.clients[client], self.now()).await;
         let issued = issue::redeem(&self.world.store, request, terms).await;
         let expected = self.sets.redeem(code, client, right, with_refresh);
         same("redeeming a code", &(expected == Answer::Done), &issued.is_ok())?;
@@ -438,7 +440,7 @@ impl Play {
     }
 
     async fn client_credentials(&mut self, client: usize) -> Verdict {
-        let terms = self.world.terms(&self.clients[client], self.now());
+        let terms = self.world.terms(&self.clients[client], self.now()).await;
         let issued = issue::for_client(&self.world.store, scope("a"), terms).await;
         let expected = self.sets.client_credentials(client);
         same("client_credentials", &(expected == Answer::Done), &issued.is_ok())?;
@@ -457,7 +459,7 @@ impl Play {
         let lived = self.sets.access_lives(&self.sets.access[token]);
         let own = self.sets.client_of(self.sets.access[token].of);
         let client = self.caller(own, b, c);
-        let shown = self.world.shown(&self.access[token]);
+        let shown = self.world.shown(&self.access[token]).await;
         self.sets.revoke_access(token, client);
         self.revoke_token(shown, client, own, lived).await
     }
@@ -521,7 +523,7 @@ impl Play {
 
     async fn change_password(&mut self, user: usize, c: usize) -> Verdict {
         let apps = if c.is_multiple_of(2) { account::AppAccess::Keep } else { account::AppAccess::Revoke };
-        let checked = self.world.store.credentials(&Self::name(user)).unwrap();
+        let checked = self.world.store.credentials(&Self::name(user)).await.unwrap();
         same("changing a password", &self.sets.user_acts(user), &checked.is_some())?;
         let Some(checked) = checked else { return Ok(()) };
         let (hash, by) = ("another hash".to_owned(), self.by(user));
@@ -588,7 +590,7 @@ impl Play {
     }
 
     async fn rotate(&mut self, client: usize, a: usize, c: usize) -> Verdict {
-        let found = self.world.store.client_and_secrets(&self.clients[client], self.now()).unwrap();
+        let found = self.world.store.client_and_secrets(&self.clients[client], self.now()).await.unwrap();
         if found.unwrap().secrets(self.now()).count() >= SECRETS {
             return Ok(());
         }
@@ -661,11 +663,8 @@ impl Play {
             }
         }
         for (at, (expected, token)) in sets.access.iter().zip(&self.access).enumerate() {
-            same(
-                &format!("access token {at}"),
-                &sets.access_lives(expected),
-                &self.world.accepts(token, now),
-            )?;
+            let found = self.world.accepts(token, now).await;
+            same(&format!("access token {at}"), &sets.access_lives(expected), &found)?;
         }
         let client_of = |family: usize| self.clients[sets.families[family].client].clone();
         let codes =
@@ -686,12 +685,12 @@ impl Play {
             same(&format!("refresh token {at}, once more"), &sets.may_repeat(expected), found)?;
         }
         for (at, (expected, session)) in sets.sessions.iter().zip(&self.sessions).enumerate() {
-            let found = self.world.store.session(&session.digest, now).unwrap().is_some();
+            let found = self.world.store.session(&session.digest, now).await.unwrap().is_some();
             same(&format!("session {at}"), &sets.session_lives(expected), &found)?;
         }
         for (at, (expected, secret)) in sets.secrets.iter().zip(&self.secrets).enumerate() {
             let client = &self.clients[expected.client];
-            let client = self.world.store.client_and_secrets(client, now).unwrap().unwrap();
+            let client = self.world.store.client_and_secrets(client, now).await.unwrap().unwrap();
             let opens = client.secrets(now).any(|digest| digest.matches(&secret.digest()));
             let found = client.status.is_active() && opens;
             same(&format!("client secret {at}"), &sets.secret_opens(expected), &found)?;

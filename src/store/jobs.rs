@@ -1,0 +1,116 @@
+//! Work that waits for a writer: requests' closures, each with the place that waits for its answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{BUSY, Error, Tx};
+
+/// At most this many requests share one commit.
+pub(super) const GROUP: usize = 64;
+/// The size of the queue. Further requests wait for a place in it.
+const QUEUE: usize = 1024;
+
+pub(super) trait Job: Send {
+    /// Returns whether to keep what it did. May run again after that was undone.
+    fn run(&mut self, tx: &Tx<'_>) -> Outcome;
+    fn answer(self: Box<Self>, failure: Option<&str>);
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) enum Outcome {
+    Keep,
+    Undo,
+}
+
+struct Request<F, T, E> {
+    work: F,
+    result: Option<Result<T, E>>,
+    answer: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for Request<F, T, E>
+where
+    F: Fn(&Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<Error> + Send,
+{
+    fn run(&mut self, tx: &Tx<'_>) -> Outcome {
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)))
+            .unwrap_or_else(|_| Err(Error::Unavailable("a write panicked".to_owned()).into()));
+        let outcome = if result.is_ok() { Outcome::Keep } else { Outcome::Undo };
+        self.result = Some(result);
+        outcome
+    }
+
+    fn answer(mut self: Box<Self>, failure: Option<&str>) {
+        let result = match (failure, self.result.take()) {
+            (None, Some(result)) => result,
+            // A refusal is not returned either: its reason may be what another request of the group did.
+            (Some(why), _) => Err(Error::Unavailable(why.to_owned()).into()),
+            (None, None) => Err(Error::Unavailable("the write did not run".to_owned()).into()),
+        };
+        // An error means that the caller no longer waits.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// Jobs as their writer takes them.
+pub(super) type Jobs = mpsc::Receiver<Box<dyn Job>>;
+
+/// The queue to a writer's thread. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Queue {
+    jobs: Arc<RwLock<Option<mpsc::Sender<Box<dyn Job>>>>>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Queue {
+    /// Starts a thread that does all work that is queued from now on, until the queue is closed.
+    pub(super) fn start(work_off: impl FnOnce(Jobs) + Send + 'static) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let (ending, ended) = watch::channel(false);
+        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            work_off(jobs);
+            ending.send_replace(true);
+        })?;
+        Ok(Self { jobs: Arc::new(RwLock::new(Some(queue))), ended })
+    }
+
+    pub(super) async fn write<T, E>(
+        &self,
+        work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let closed = || E::from(Error::Unavailable("the server is stopping".to_owned()));
+        let queue = self.jobs.read().ok().and_then(|queue| queue.clone()).ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        let place = tokio::time::timeout(BUSY, queue.reserve_owned())
+            .await
+            .map_err(|_| E::from(Error::Unavailable("too many writes are waiting".to_owned())))?
+            .map_err(|_| closed())?;
+        place.send(Box::new(Request { work, result: None, answer }));
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Writes in the queue.
+    pub(super) fn waiting(&self) -> usize {
+        let queue = self.jobs.read().ok().and_then(|queue| queue.clone());
+        queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
+    /// Waits until all queued work is done and the thread has ended, for ten seconds at most.
+    pub(super) async fn close(&self) {
+        if let Ok(mut queue) = self.jobs.write() {
+            queue.take();
+        }
+        let mut ended = self.ended.clone();
+        // An error means that the thread has ended already.
+        let _ = tokio::time::timeout(Duration::from_secs(10), ended.wait_for(|ended| *ended)).await;
+    }
+}

@@ -1,0 +1,14 @@
+//! The PostgreSQL engine: many servers on one database.
+//!
+//! - [`lane`]: one thread of this server commits the work of many requests at once, as the writer does on SQLite.
+//! - [`lookups`]: look-ups by key, many of them under way on one connection.
+//! - [`tail`]: asks the database whether what is kept in memory is current, once for all requests that wait.
+//! - [`session`]: a connection with a thread of its own, for transactions and for reads that take long.
+
+pub mod connect;
+pub mod lane;
+pub mod lookups;
+pub mod session;
+pub mod tail;
+pub mod text;
+pub mod values;

@@ -1,0 +1,128 @@
+//! The thread that commits the work of many requests of this server at once.
+//!
+//! Other servers have lanes of their own. What keeps them apart is in the statements: conditional updates, rows that
+//! are locked before they are read, and the row `head`, which every act updates last: so the ledger's sequence is the
+//! order of commits.
+
+use std::sync::Arc;
+
+use crate::fail;
+use crate::metrics::StoreMetrics;
+use crate::store::jobs::{GROUP, Job, Jobs, Outcome, Queue};
+use crate::store::memory::effects::{Effects, Published};
+use crate::store::postgres::connect::Address;
+use crate::store::postgres::session::{Session, Trouble};
+use crate::store::postgres::tail::Tail;
+use crate::store::sql::Connection;
+use crate::store::{Error, Result, Tx};
+
+/// How often a group runs again that lost against another server's transaction.
+const ATTEMPTS: usize = 5;
+
+pub(in crate::store) fn start(
+    address: Address,
+    published: Published,
+    tail: Tail,
+    metrics: Arc<StoreMetrics>,
+) -> Result<Queue> {
+    let lane = Lane { address, published, tail, session: None };
+    Ok(Queue::start(move |jobs| lane.work_off(jobs, &metrics))?)
+}
+
+struct Lane {
+    address: Address,
+    published: Published,
+    tail: Tail,
+    session: Option<Session>,
+}
+
+impl Lane {
+    fn work_off(mut self, mut jobs: Jobs, metrics: &StoreMetrics) {
+        let mut group = Vec::with_capacity(GROUP);
+        while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+            metrics.groups.add(1);
+            let failure = match self.commit(&mut group) {
+                Ok(effects) => {
+                    self.published.publish(effects);
+                    None
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
+                    Some(why)
+                }
+            };
+            for job in group.drain(..) {
+                job.answer(failure.as_deref());
+            }
+        }
+    }
+
+    fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<Effects> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let session = match self.session.take() {
+                Some(session) if session.trouble() != Trouble::Lost => session,
+                _ => Session::open(&self.address)?,
+            };
+            let done = self.attempt(&session, group);
+            let trouble = session.trouble();
+            // A connection that broke before the commit has changed nothing, and a new one may be there at once.
+            let again = trouble == Trouble::Conflict && attempts < ATTEMPTS;
+            if done.is_err() && trouble != Trouble::Lost {
+                session.control("ROLLBACK")?;
+            }
+            if trouble != Trouble::Lost {
+                self.session = Some(session);
+            }
+            if done.is_ok() || !again {
+                return done;
+            }
+        }
+    }
+
+    fn attempt(&self, session: &Session, group: &mut [Box<dyn Job>]) -> Result<Effects> {
+        // What other servers revoked before these requests arrived counts for them.
+        self.tail.current_now()?;
+        session.control("BEGIN")?;
+        let mut tx = Tx::new(Connection::Postgres(session), &self.published.dead);
+        if !group.iter_mut().all(|job| leaves_nothing_to_undo(session, &tx, job.as_mut())) {
+            if session.trouble() >= Trouble::Conflict {
+                return Err(Error::Unavailable("the transaction was undone".to_owned()));
+            }
+            session.control("ROLLBACK")?;
+            session.control("BEGIN")?;
+            tx = Tx::new(Connection::Postgres(session), &self.published.dead);
+            for job in group {
+                run_apart(session, &tx, job.as_mut())?;
+            }
+        }
+        tx.number_ledger_rows()?;
+        fail::point("writer.before_commit");
+        session.commit()?;
+        fail::point("writer.after_commit");
+        Ok(tx.into_effects())
+    }
+}
+
+/// Whether a job succeeded, or failed before it had written anything.
+fn leaves_nothing_to_undo(session: &Session, tx: &Tx<'_>, job: &mut dyn Job) -> bool {
+    let before = session.changes();
+    let outcome = job.run(tx);
+    session.trouble() == Trouble::None && (outcome == Outcome::Keep || session.changes() == before)
+}
+
+fn run_apart(session: &Session, tx: &Tx<'_>, job: &mut dyn Job) -> Result<()> {
+    let before = tx.effects.borrow().clone();
+    session.control("SAVEPOINT request")?;
+    let outcome = job.run(tx);
+    if session.trouble() >= Trouble::Conflict {
+        return Err(Error::Unavailable("the transaction was undone".to_owned()));
+    }
+    if outcome == Outcome::Undo || session.trouble() == Trouble::Failed {
+        tx.effects.replace(before);
+        session.control("ROLLBACK TO request")?;
+    }
+    session.control("RELEASE request")
+}

@@ -1,0 +1,48 @@
+//! A write transaction, on either database.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+
+use super::memory::dead::DeadSet;
+use super::memory::effects::Effects;
+use super::sql::Connection;
+
+/// One write transaction. The tables' writes are its methods.
+///
+/// The work of a request may run twice. All that the first run did has been undone then.
+pub struct Tx<'c> {
+    connection: Connection<'c>,
+    /// As of the last commit.
+    pub(super) dead: &'c DeadSet,
+    /// What is published if this is committed.
+    pub(super) effects: RefCell<Effects>,
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn new(connection: Connection<'c>, dead: &'c DeadSet) -> Self {
+        Self { connection, dead, effects: RefCell::default() }
+    }
+
+    pub(super) const fn connection(&self) -> Connection<'c> {
+        self.connection
+    }
+
+    pub(super) fn into_effects(self) -> Effects {
+        self.effects.into_inner()
+    }
+
+    /// Must be called when a client, a resource server or a scope changes: caches of these are read again after the
+    /// commit.
+    pub(super) fn version_moves(&self) {
+        self.effects.borrow_mut().moves_version = true;
+    }
+}
+
+/// A transaction is a connection that also keeps what is to be published.
+impl<'c> Deref for Tx<'c> {
+    type Target = Connection<'c>;
+
+    fn deref(&self) -> &Connection<'c> {
+        &self.connection
+    }
+}
