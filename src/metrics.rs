@@ -325,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_counted_by_template_and_what_nobody_knows_shares_a_series() {
+    fn requests_are_counted_by_route_and_unknown_ones_share_a_series() {
         let metrics = Metrics::default();
         let requests = metrics.requests.get_or_init(|| Requests::new(["/a", "/b/{id}", "/a"].into_iter()));
         requests.note("GET", Some("/b/{id}"), 200, Duration::from_micros(250));

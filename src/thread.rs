@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_thread_has_its_own_and_shares_it_where_there_are_fewer() {
+    fn each_thread_has_its_own_value_or_shares_one_if_there_are_fewer() {
         let mut made = 0..;
         let each = PerThread::several(NonZeroUsize::new(3).unwrap(), || made.next().ok_or(())).unwrap();
         assert_eq!(each.own(), &0);

@@ -150,7 +150,7 @@ fn files_of_one_folder_import_each_other_in_no_circle() {
 }
 
 #[test]
-fn sideways_imports_are_the_few_that_are_meant() {
+fn only_listed_sideways_imports_exist() {
     let meant = [
         // The request that the consent page stands for, and the Content-Type that both forms want.
         ("web", "crate::oauth", &["web/consent.rs", "web/form.rs", "web/sign_in.rs"][..]),
@@ -258,7 +258,7 @@ fn verbs_of_pages_and_commands_check_who_acts_in_their_transaction() {
 
 /// What ends a credential stands in `Tx::revoke`, or in a place that the list at the top of `service/revoke.rs` names.
 #[test]
-fn credentials_end_only_where_the_one_door_says() {
+fn credentials_end_only_in_the_listed_places() {
     let files = files();
     let door = files.iter().find(|file| file.path == "service/revoke.rs").unwrap();
     let mut named: BTreeSet<String> = ["service/revoke.rs".to_owned()].into();

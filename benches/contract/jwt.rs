@@ -42,7 +42,7 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
     let lines = std::fs::read_to_string(world.file("large", "refresh"))?;
     let sign = |line: &str| {
         let digest = RefreshToken::parse(line).context("a refresh token")?.digest();
-        let place = place(&digest, Kind::Refresh);
+        let place = first_place(&digest, Kind::Refresh);
         let found = params![place, place + NEIGHBOURS, rest(&digest)];
         let ids = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
         let [family, grant, user]: [String; 3] = stamps.query_row(found, ids)?;

@@ -20,7 +20,7 @@ use rescind::model::secret::{AccessToken, RefreshToken};
 use rescind::model::user::{Role, Username};
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::store::Store;
-use rescind::store::tokens::{Kind, NEIGHBOURS, place, rest};
+use rescind::store::tokens::{Kind, NEIGHBOURS, first_place, stored_digest};
 use rusqlite::{Connection, params};
 
 use crate::load::{Latencies, Sent, Wrk};
@@ -167,7 +167,7 @@ impl World {
             }
             let row = |family: usize| {
                 let of = family / FAMILIES_PER_GRANT;
-                (family_ids[family].rest(), grant_ids[of].rest(), users[of].rest())
+                (family_ids[family].unprefixed(), grant_ids[of].unprefixed(), users[of].unprefixed())
             };
             let mut token = tx.prepare("INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, 1, 1, 1, 'read', ?7, ?8, ?9, ?10) ON CONFLICT (place) DO NOTHING")?;
             let access = access.iter().map(|(secret, family)| {
@@ -188,14 +188,14 @@ impl World {
             access.sort_unstable_by_key(|(_, digest, ..)| digest.token_id().split_off(12));
             for (family, digest, kind, audience, kept_until, expires_at) in refresh.chain(access) {
                 let (family, grant, user) = row(family);
-                let first = place(&digest, kind);
+                let first = first_place(&digest, kind);
                 let mut place = first;
                 while token.execute(params![
                     place,
-                    rest(&digest),
+                    stored_digest(&digest),
                     family,
                     grant,
-                    client.rest(),
+                    client.unprefixed(),
                     user,
                     audience,
                     kept_until,

@@ -12,7 +12,7 @@ use crate::clock::Boot;
 use crate::http_client::Failure;
 use crate::report::count;
 use crate::shared::Shared;
-use crate::state::{Progress, Standing};
+use crate::state::{Progress, SyncStatus};
 use crate::wire::{Ack, Acknowledged, Seen};
 
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -106,14 +106,14 @@ fn handle(shared: &Shared, outcome: Outcome, behind_since: &mut Option<Boot>) {
         Ok(answer) => {
             count(&shared.counts.acknowledged);
             match shared.state.confirm(sent, &progress, &answer) {
-                Standing::Fresh => {
+                SyncStatus::Fresh => {
                     *behind_since = None;
                     shared.clear_trouble();
                 }
                 // The next stream will bring what is missing.
-                Standing::Behind if !shared.is_connected.load(Ordering::Relaxed) => *behind_since = None,
+                SyncStatus::Behind if !shared.is_connected.load(Ordering::Relaxed) => *behind_since = None,
                 // The stream may be about to bring it. If it does not, something holds the stream back.
-                Standing::Behind => {
+                SyncStatus::Behind => {
                     let since = *behind_since.get_or_insert(sent);
                     if shared.state.clock().boot().since(since) >= shared.settings.timing.behind {
                         *behind_since = None;
@@ -121,8 +121,8 @@ fn handle(shared: &Shared, outcome: Outcome, behind_since: &mut Option<Boot>) {
                         shared.resync.notify_one();
                     }
                 }
-                Standing::Elsewhere if is_outdated => {}
-                Standing::Elsewhere => {
+                SyncStatus::OtherHistory if is_outdated => {}
+                SyncStatus::OtherHistory => {
                     shared.note_trouble("the server has another history than this guard".to_owned());
                     shared.resync.notify_one();
                 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::claims::Claims;
 use crate::clock::Boot;
-use crate::dead::Marks;
+use crate::dead::HashedTokenIds;
 
 /// The answers, by the tokens' SHA-256, so that no token is kept.
 pub struct AnswerCache {
@@ -25,7 +25,7 @@ struct Halves {
 #[derive(Clone)]
 pub struct Answer {
     pub claims: Claims,
-    pub marks: Marks,
+    pub ids: HashedTokenIds,
     /// When the server has to be asked again.
     pub until: Boot,
 }
@@ -84,9 +84,9 @@ mod tests {
             stamp: Stamp { server_generation: 1, client_generation: 1, user: None },
             kid: None,
         };
-        let marks = crate::dead::Prints::new().unwrap().of_claims(&claims);
+        let ids = crate::dead::IdHasher::new().unwrap().hash_ids_of(&claims);
         for number in 0..6 {
-            cache.put([number; 32], Answer { claims: claims.clone(), marks, until: Boot::NEVER });
+            cache.put([number; 32], Answer { claims: claims.clone(), ids, until: Boot::NEVER });
         }
         let kept = (0..6).filter(|number| cache.get(&[*number; 32]).is_some()).collect::<Vec<_>>();
         assert_eq!(kept, [2, 3, 4, 5]);

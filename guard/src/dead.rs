@@ -1,7 +1,7 @@
-//! What is dead: "(kind, id) → the lowest generation that is alive".
+//! What is dead: "(kind, id) → the generation below which it is dead".
 //!
 //! This is the only place that has this rule. The guard fills a set from the feed. The server checks tokens in the same
-//! way, and fills a set from its ledger. An entry takes 24 bytes, so millions fit, and a look-up costs a fingerprint.
+//! way, and fills a set from its ledger. An entry takes 24 bytes, so millions fit, and a look-up hashes a few short ids.
 
 use aws_lc_rs::error::Unspecified;
 use hashbrown::HashTable;
@@ -26,24 +26,22 @@ enum Kind {
     User,
 }
 
-/// A fingerprint: 96 bits of XXH3, with a secret that is drawn at the start. The server makes the ids, so nobody can
-/// choose them. The chance that one of a million entries has the fingerprint of a given other id is 1 in 10^22. Then a
-/// live token is refused.
+/// 96 bits of XXH3, with a secret that is drawn at the start. The server makes the ids, so nobody can choose them. The
+/// chance that one of a million entries has the hash of a given other id is 1 in 10^22. Then a live token is refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Print([u32; 3]);
+pub struct HashedId([u32; 3]);
 
-impl Print {
+impl HashedId {
     const fn shard(self) -> usize {
         self.0[2] as usize % SHARDS
     }
 
-    const fn hash(self) -> u64 {
+    const fn table_hash(self) -> u64 {
         (self.0[1] as u64) << 32 | self.0[0] as u64
     }
 }
 
-/// Makes fingerprints.
-pub struct Prints {
+pub struct IdHasher {
     secret: [u8; 192],
     /// A random number for each kind, because the same id means another thing in each kind.
     kinds: [u128; 5],
@@ -51,7 +49,7 @@ pub struct Prints {
 
 /// A token's ids, and the generations under which it was issued.
 #[derive(Clone, Copy)]
-pub struct Names<'a> {
+pub struct TokenIds<'a> {
     pub server_generation: u64,
     pub token: Option<&'a str>,
     pub client: (&'a str, u64),
@@ -60,7 +58,7 @@ pub struct Names<'a> {
     pub family: Option<&'a str>,
 }
 
-impl Prints {
+impl IdHasher {
     /// Draws a new secret.
     ///
     /// # Errors
@@ -73,28 +71,28 @@ impl Prints {
         Ok(Self { secret, kinds: kinds.map(u128::from_le_bytes) })
     }
 
-    fn of(&self, kind: Kind, id: &str) -> Print {
+    fn hash(&self, kind: Kind, id: &str) -> HashedId {
         let hash = xxh3_128_with_secret(id.as_bytes(), &self.secret) ^ self.kinds[kind as usize];
-        Print(std::array::from_fn(|word| (hash >> (32 * word)) as u32))
+        HashedId(std::array::from_fn(|word| (hash >> (32 * word)) as u32))
     }
 
-    /// The marks of all that a token depends on.
-    pub fn marks(&self, names: &Names<'_>) -> Marks {
-        let Names { server_generation, token, client, user, grant, family } = *names;
-        Marks {
+    /// Hashes the ids of all that a token depends on.
+    pub fn hash_ids(&self, ids: &TokenIds<'_>) -> HashedTokenIds {
+        let TokenIds { server_generation, token, client, user, grant, family } = *ids;
+        HashedTokenIds {
             server: server_generation,
-            client: (self.of(Kind::Client, client.0), client.1),
-            user: user.map(|(id, generation)| (self.of(Kind::User, id), generation)),
-            grant: grant.map(|(id, generation)| (self.of(Kind::Grant, id), generation)),
-            family: family.map(|id| self.of(Kind::Family, id)),
-            token: token.map(|id| self.of(Kind::Token, id)),
+            client: (self.hash(Kind::Client, client.0), client.1),
+            user: user.map(|(id, generation)| (self.hash(Kind::User, id), generation)),
+            grant: grant.map(|(id, generation)| (self.hash(Kind::Grant, id), generation)),
+            family: family.map(|id| self.hash(Kind::Family, id)),
+            token: token.map(|id| self.hash(Kind::Token, id)),
         }
     }
 
     /// The same for a guard's claims.
-    pub(crate) fn of_claims(&self, claims: &Claims) -> Marks {
+    pub(crate) fn hash_ids_of(&self, claims: &Claims) -> HashedTokenIds {
         let user = claims.stamp.user.as_ref();
-        self.marks(&Names {
+        self.hash_ids(&TokenIds {
             server_generation: claims.stamp.server_generation,
             token: claims.jti.as_deref(),
             client: (&claims.client_id, claims.stamp.client_generation),
@@ -104,59 +102,62 @@ impl Prints {
         })
     }
 
-    /// What a revocation makes dead.
-    pub fn death(&self, subject: &Subject) -> Death {
-        let (kind, id, lowest) = match subject {
+    pub fn hash_subject(&self, subject: &Subject) -> HashedSubject {
+        let (kind, id, revoked_below) = match subject {
             Subject::Token { id } => (Kind::Token, id, ENDED),
             Subject::Family { id } => (Kind::Family, id, ENDED),
             Subject::Grant { id, generation } => (Kind::Grant, id, generation.unwrap_or(ENDED)),
             Subject::Client { id, generation } => (Kind::Client, id, *generation),
             Subject::User { id, generation } => (Kind::User, id, *generation),
-            Subject::Server { generation } => return Death::Server(*generation),
+            Subject::Server { generation } => return HashedSubject::Server(*generation),
         };
-        Death::Of { print: self.of(kind, id), lowest }
+        HashedSubject::WithId { id: self.hash(kind, id), revoked_below }
     }
 }
 
-/// Something that was revoked, and its lowest generation that is alive.
+/// What was revoked, and below which generation.
 #[derive(Clone, Copy)]
-pub enum Death {
+pub enum HashedSubject {
     Server(u64),
-    Of { print: Print, lowest: u64 },
+    WithId { id: HashedId, revoked_below: u64 },
 }
 
-/// A token's ids as fingerprints, with its generations.
+/// A token's hashed ids, with its generations.
 #[derive(Clone, Copy)]
-pub struct Marks {
+pub struct HashedTokenIds {
     server: u64,
-    client: (Print, u64),
-    user: Option<(Print, u64)>,
-    grant: Option<(Print, Option<u64>)>,
-    family: Option<Print>,
-    token: Option<Print>,
+    client: (HashedId, u64),
+    user: Option<(HashedId, u64)>,
+    grant: Option<(HashedId, Option<u64>)>,
+    family: Option<HashedId>,
+    token: Option<HashedId>,
 }
 
-impl Marks {
-    /// The family's fingerprint as a number, if there is a family.
+impl HashedTokenIds {
+    /// The family's hashed id as a number, if there is a family.
     pub(crate) fn family(&self) -> Option<u128> {
-        let Print(words) = self.family?;
+        let HashedId(words) = self.family?;
         Some(words.iter().fold(0, |number, word| number << 32 | u128::from(*word)))
     }
 
     /// For an answer of the server about an opaque token. The server knows the current state of the grant. So if the
     /// answer does not name the grant's generation, only the end of the grant kills the token.
-    pub(crate) fn of_answer(mut self) -> Self {
+    pub(crate) fn with_current_grant(mut self) -> Self {
         if let Some((_, generation)) = &mut self.grant {
             *generation = generation.or(Some(ENDED - 1));
         }
         self
     }
 
-    /// What the token depends on that is dead. `lowest` returns the lowest generation of a thing that is alive. Only
+    /// What the token depends on that is dead. `revoked_below` returns the generation below which a thing is dead. Only
     /// *lower* ones are dead: a token that was issued a moment ago may have generations that this set does not know
     /// yet.
-    fn dead_part(&self, server_generation: u64, lowest: impl Fn(Print) -> Option<u64>) -> Option<Revoked> {
-        let is_lower = |(print, mine): (Print, u64)| lowest(print).is_some_and(|lowest| mine < lowest);
+    fn dead_part(
+        &self,
+        server_generation: u64,
+        revoked_below: impl Fn(HashedId) -> Option<u64>,
+    ) -> Option<Revoked> {
+        let is_lower = |(id, mine): (HashedId, u64)| revoked_below(id).is_some_and(|bound| mine < bound);
         if self.server < server_generation {
             return Some(Revoked::Server);
         }
@@ -175,32 +176,32 @@ impl Marks {
         self.token.is_some_and(|token| is_lower((token, 0))).then_some(Revoked::Token)
     }
 
-    /// Whether this death kills the token.
-    pub fn is_killed_by(&self, death: Death) -> bool {
-        let (server_generation, of) = match death {
-            Death::Server(generation) => (generation, None),
-            Death::Of { print, lowest } => (0, Some((print, lowest))),
+    /// Whether the revocation of this subject covers the token.
+    pub fn is_revoked_by(&self, subject: HashedSubject) -> bool {
+        let (server_generation, of) = match subject {
+            HashedSubject::Server(generation) => (generation, None),
+            HashedSubject::WithId { id, revoked_below } => (0, Some((id, revoked_below))),
         };
-        let lowest = |print| of.filter(|(of, _)| *of == print).map(|(_, lowest)| lowest);
-        self.dead_part(server_generation, lowest).is_some()
+        let revoked_below = |id| of.filter(|(of, _)| *of == id).map(|(_, bound)| bound);
+        self.dead_part(server_generation, revoked_below).is_some()
     }
 }
 
 /// 24 bytes. It has two u32 instead of a u64, so that no space is lost to alignment.
 struct Slot {
-    print: Print,
-    lowest: [u32; 2],
+    id: HashedId,
+    revoked_below: [u32; 2],
     /// The second of the owner's clock after which it may be forgotten.
     until: u32,
 }
 
 impl Slot {
-    const fn lowest(&self) -> u64 {
-        (self.lowest[1] as u64) << 32 | self.lowest[0] as u64
+    const fn revoked_below(&self) -> u64 {
+        (self.revoked_below[1] as u64) << 32 | self.revoked_below[0] as u64
     }
 
-    const fn set_lowest(&mut self, lowest: u64) {
-        self.lowest = [lowest as u32, (lowest >> 32) as u32];
+    const fn set_revoked_below(&mut self, revoked_below: u64) {
+        self.revoked_below = [revoked_below as u32, (revoked_below >> 32) as u32];
     }
 }
 
@@ -232,53 +233,53 @@ impl Dead {
     }
 
     /// Of several entries for one thing the highest generation counts, and is kept as long as the last of them.
-    pub fn insert(&mut self, death: Death, until: u32) {
-        let (print, lowest) = match death {
-            Death::Of { print, lowest } => (print, lowest),
-            Death::Server(generation) => {
+    pub fn insert(&mut self, subject: HashedSubject, until: u32) {
+        let (id, revoked_below) = match subject {
+            HashedSubject::WithId { id, revoked_below } => (id, revoked_below),
+            HashedSubject::Server(generation) => {
                 self.server_generation = self.server_generation.max(generation);
                 return;
             }
         };
-        let shard = &mut self.shards[print.shard()];
-        match shard.find_mut(print.hash(), |slot| slot.print == print) {
+        let shard = &mut self.shards[id.shard()];
+        match shard.find_mut(id.table_hash(), |slot| slot.id == id) {
             Some(slot) => {
-                slot.set_lowest(slot.lowest().max(lowest));
+                slot.set_revoked_below(slot.revoked_below().max(revoked_below));
                 slot.until = slot.until.max(until);
             }
             None => {
-                let mut slot = Slot { print, lowest: [0; 2], until };
-                slot.set_lowest(lowest);
-                shard.insert_unique(print.hash(), slot, |slot| slot.print.hash());
+                let mut slot = Slot { id, revoked_below: [0; 2], until };
+                slot.set_revoked_below(revoked_below);
+                shard.insert_unique(id.table_hash(), slot, |slot| slot.id.table_hash());
             }
         }
     }
 
-    /// Removes the entry of this death, and returns until when it was kept. `None` if a higher one has replaced it, or
+    /// Removes the entry of this subject, and returns until when it was kept. `None` if a higher one has replaced it, or
     /// there is none.
-    pub fn take(&mut self, death: Death) -> Option<u32> {
-        let Death::Of { print, lowest } = death else { return None };
-        let is_it = |slot: &Slot| slot.print == print && slot.lowest() == lowest;
-        let found = self.shards[print.shard()].find_entry(print.hash(), is_it).ok()?;
+    pub fn take(&mut self, subject: HashedSubject) -> Option<u32> {
+        let HashedSubject::WithId { id, revoked_below } = subject else { return None };
+        let is_it = |slot: &Slot| slot.id == id && slot.revoked_below() == revoked_below;
+        let found = self.shards[id.shard()].find_entry(id.table_hash(), is_it).ok()?;
         Some(found.remove().0.until)
     }
 
     /// Sets until when the entry is kept, earlier or later than before. Does nothing if a higher one has replaced it.
-    pub fn keep_until(&mut self, death: Death, until: u32) {
-        let Death::Of { print, lowest } = death else { return };
-        let shard = &mut self.shards[print.shard()];
-        if let Some(slot) = shard.find_mut(print.hash(), |slot| slot.print == print)
-            && slot.lowest() == lowest
+    pub fn keep_until(&mut self, subject: HashedSubject, until: u32) {
+        let HashedSubject::WithId { id, revoked_below } = subject else { return };
+        let shard = &mut self.shards[id.shard()];
+        if let Some(slot) = shard.find_mut(id.table_hash(), |slot| slot.id == id)
+            && slot.revoked_below() == revoked_below
         {
             slot.until = until;
         }
     }
 
     /// What a token depends on that is dead.
-    pub fn covering(&self, marks: &Marks) -> Option<Revoked> {
-        marks.dead_part(self.server_generation, |print| {
-            let shard = &self.shards[print.shard()];
-            shard.find(print.hash(), |slot| slot.print == print).map(Slot::lowest)
+    pub fn covering(&self, ids: &HashedTokenIds) -> Option<Revoked> {
+        ids.dead_part(self.server_generation, |id| {
+            let shard = &self.shards[id.shard()];
+            shard.find(id.table_hash(), |slot| slot.id == id).map(Slot::revoked_below)
         })
     }
 
@@ -288,7 +289,7 @@ impl Dead {
             let shard = &mut self.shards[self.swept];
             shard.retain(|slot| slot.until == Self::FOREVER || u64::from(slot.until) > now);
             if shard.len() < shard.capacity() / 4 {
-                shard.shrink_to(shard.len() * 2, |slot| slot.print.hash());
+                shard.shrink_to(shard.len() * 2, |slot| slot.id.table_hash());
             }
             self.swept = (self.swept + 1) % SHARDS;
         }

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn guards_that_lose_a_server_at_once_come_back_one_by_one() {
+    fn guards_that_lose_their_server_together_reconnect_one_by_one() {
         for (failures, most) in [(0, 2), (1, 4), (2, 8), (3, 10), (40, 10)] {
             let pauses = pauses(failures);
             let tenth = Duration::from_secs(most) / 10;

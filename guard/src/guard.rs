@@ -87,7 +87,7 @@ impl Guard {
         if claims.kid.as_ref().is_some_and(|kid| !shared.state.keys().has(kid)) {
             return Err(if shared.state.is_fresh() { Refusal::UnknownKey } else { Refusal::Stale });
         }
-        shared.check_revocations(&shared.state.prints().of_claims(claims))
+        shared.check_revocations(&shared.state.id_hasher().hash_ids_of(claims))
     }
 
     /// A tower layer that lets only requests with a good token through.
@@ -108,13 +108,13 @@ impl Guard {
     /// ```
     pub fn watch(&self, claims: &Claims) -> impl Future<Output = Ended> + Send + 'static + use<> {
         let shared = Arc::clone(&self.0.shared);
-        let marks = shared.state.prints().of_claims(claims);
+        let ids = shared.state.id_hasher().hash_ids_of(claims);
         let (exp, kid) = (claims.exp, claims.kid.clone());
         async move {
             let mut progress = shared.state.subscribe();
             loop {
                 progress.mark_unchanged();
-                if let Some(revoked) = shared.state.covering(&marks) {
+                if let Some(revoked) = shared.state.covering(&ids) {
                     return Ended::Revoked(revoked);
                 }
                 if kid.as_ref().is_some_and(|kid| !shared.state.keys().has(kid)) {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::claims::{Stamp, UserStamp};
     use crate::clock::Clock;
-    use crate::state::{Applied, Standing};
+    use crate::state::{Applied, SyncStatus};
     use crate::wire::{Acknowledged, Entry, EntryEvent, Keys, Position, Snapshot, Subject, VERSION};
 
     fn claims(exp: i64) -> Claims {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_accepted_is_accepted_again_until_it_dies() {
+    async fn a_recheck_accepts_claims_until_they_are_revoked() {
         let clock = Clock::movable();
         // No server listens there. What the guard knows is set below.
         let settings = Settings::new("http://127.0.0.1:9", "rs_1", "secret", "https://api.example");
@@ -241,7 +241,7 @@ mod tests {
         state.replace(snapshot).unwrap();
         let confirm = |through| {
             let answer = Acknowledged { incarnation: 1, through, keys_version: 1, max_staleness: 10 };
-            assert_eq!(state.confirm(clock.boot(), &state.progress(), &answer), Standing::Fresh);
+            assert_eq!(state.confirm(clock.boot(), &state.progress(), &answer), SyncStatus::Fresh);
         };
         confirm(4);
         assert_eq!(guard.recheck(&claims), Ok(()));

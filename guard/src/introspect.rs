@@ -49,26 +49,26 @@ pub async fn check_opaque(shared: &Shared, token: &str) -> Result<Claims, Refusa
         && let Some(answer) = cached_answer(shared, &digest)
     {
         count(&shared.counts.cache_hits);
-        shared.note_use(&answer.claims, &answer.marks);
+        shared.note_use(&answer.claims, &answer.ids);
         return Ok(answer.claims);
     }
     let mut before = shared.state.progress().changes;
     let mut claims = ask(shared, token).await?;
-    let mut marks = shared.state.prints().of_claims(&claims);
+    let mut ids = shared.state.id_hasher().hash_ids_of(&claims);
     // What was revoked while the answer was on its way counts here, whatever the answer says.
-    if shared.state.covering(&marks.of_answer()).is_some() {
+    if shared.state.covering(&ids.with_current_grant()).is_some() {
         before = shared.state.progress().changes;
         claims = ask(shared, token).await?;
-        marks = shared.state.prints().of_claims(&claims);
-        if let Some(revoked) = shared.state.covering(&marks.of_answer()) {
+        ids = shared.state.id_hasher().hash_ids_of(&claims);
+        if let Some(revoked) = shared.state.covering(&ids.with_current_grant()) {
             return Err(Refusal::Revoked(revoked));
         }
     }
     let left = u64::try_from(claims.exp - shared.state.clock().wall()).unwrap_or(0);
     let until = shared.state.clock().boot().plus(Duration::from_secs(left).min(MAX_AGE));
-    let can_be_ended = claims.jti.is_some() && shared.state.covering(&marks).is_none();
+    let can_be_ended = claims.jti.is_some() && shared.state.covering(&ids).is_none();
     if can_be_ended && shared.state.is_fresh() {
-        shared.cache.put(digest, answer_cache::Answer { claims: claims.clone(), marks, until });
+        shared.cache.put(digest, answer_cache::Answer { claims: claims.clone(), ids, until });
         // Checked after the answer was cached, so that no entry in between is missed.
         if shared.state.progress().changes != before {
             shared.cache.remove(&digest);
@@ -82,8 +82,8 @@ pub async fn check_opaque(shared: &Shared, token: &str) -> Result<Claims, Refusa
 /// Entries may still come in: what was revoked while the answer was on its way counts here, whatever the answer says.
 pub async fn check_while_stale(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
     let claims = ask(shared, token).await?;
-    let marks = shared.state.prints().of_claims(&claims);
-    match shared.state.covering(&marks.of_answer()) {
+    let ids = shared.state.id_hasher().hash_ids_of(&claims);
+    match shared.state.covering(&ids.with_current_grant()) {
         Some(revoked) => Err(Refusal::Revoked(revoked)),
         None => Ok(claims),
     }
@@ -97,7 +97,7 @@ fn cached_answer(shared: &Shared, digest: &[u8; 32]) -> Option<answer_cache::Ans
     }
     let clock = shared.state.clock();
     let is_over = clock.boot() >= answer.until || clock.wall() >= answer.claims.exp;
-    if is_over || shared.state.covering(&answer.marks).is_some() {
+    if is_over || shared.state.covering(&answer.ids).is_some() {
         shared.cache.remove(digest);
         return None;
     }

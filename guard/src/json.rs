@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_member_comes_twice() {
+    fn a_member_that_comes_twice_is_refused() {
         for twice in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"b":2,"\u0061":1}"#,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_integers_that_every_reader_can_hold_are_integers() {
+    fn integers_above_2_to_the_53_and_other_numbers_are_refused() {
         let text = r#"{"zero":0,"most":9007199254740991,"over":9007199254740992,"huge":9223372036854775808,
             "larger":18446744073709551616,"minus":-1,"nothing":-0,"float":1.0,"power":1e3,"text":"1","list":[1]}"#;
         let object = Object::parse(text.as_bytes()).unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_object_in_utf8() {
+    fn only_a_single_object_in_utf8_is_accepted() {
         for text in
             [&b""[..], b"[]", b"{}x", b"{}{}", b"{\"a\":1,}", b"{\"\xff\":1}", b"\xef\xbb\xbf{}", b"null"]
         {

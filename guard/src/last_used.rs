@@ -19,7 +19,7 @@ pub struct LastUsed(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// When each family was last noted, in seconds of the boot clock. The key is the family's fingerprint.
+    /// When each family was last noted, in seconds of the boot clock. The key is the family's hashed id.
     noted: HashMap<u128, u64>,
     waiting: Vec<wire::Seen>,
 }

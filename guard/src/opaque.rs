@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typo_is_seen_without_asking() {
+    fn a_typo_is_refused_without_asking_the_server() {
         // As in the server's own test: prefix, 43 zeros, checksum.
         let body = format!("{PREFIX}{}", "0".repeat(RANDOM_CHARS));
         let mut rest = crc32fast::hash(body.as_bytes());

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::answer_cache::AnswerCache;
 use crate::claims::Claims;
-use crate::dead::{Marks, Prints};
+use crate::dead::{HashedTokenIds, IdHasher};
 use crate::http_client::Http;
 use crate::last_used::LastUsed;
 use crate::opaque;
@@ -46,9 +46,9 @@ impl Shared {
         let no_random = |_| SettingsError::NoRandomness;
         let mut instance = [0; 18];
         aws_lc_rs::rand::fill(&mut instance).map_err(no_random)?;
-        let prints = Prints::new().map_err(no_random)?;
+        let id_hasher = IdHasher::new().map_err(no_random)?;
         Ok(Self {
-            state: State::new(settings.clock.clone(), prints, settings.max_staleness),
+            state: State::new(settings.clock.clone(), id_hasher, settings.max_staleness),
             cache: AnswerCache::new(settings.cached_answers),
             settings,
             instance: URL_SAFE_NO_PAD.encode(instance),
@@ -87,9 +87,9 @@ impl Shared {
         };
         let mut claims = read_claims(&parsed.payload()?, expected)?;
         claims.kid = Some(parsed.kid);
-        let marks = self.state.prints().of_claims(&claims);
-        self.check_revocations(&marks)?;
-        self.note_use(&claims, &marks);
+        let ids = self.state.id_hasher().hash_ids_of(&claims);
+        self.check_revocations(&ids)?;
+        self.note_use(&claims, &ids);
         Ok(claims)
     }
 
@@ -97,12 +97,12 @@ impl Shared {
     ///
     /// # Errors
     /// `Stale` or `Revoked`.
-    pub fn check_revocations(&self, marks: &Marks) -> Result<(), Refusal> {
+    pub fn check_revocations(&self, ids: &HashedTokenIds) -> Result<(), Refusal> {
         if !self.state.is_fresh() {
             return Err(Refusal::Stale);
         }
         // Last, so that an entry that was applied a moment ago counts.
-        self.state.covering(marks).map_or(Ok(()), |revoked| Err(Refusal::Revoked(revoked)))
+        self.state.covering(ids).map_or(Ok(()), |revoked| Err(Refusal::Revoked(revoked)))
     }
 
     /// Counts the result that a caller gets, and returns it.
@@ -117,8 +117,8 @@ impl Shared {
         checked
     }
 
-    pub fn note_use(&self, claims: &Claims, marks: &Marks) {
-        if let Some(family) = marks.family() {
+    pub fn note_use(&self, claims: &Claims, ids: &HashedTokenIds) {
+        if let Some(family) = ids.family() {
             let clock = self.state.clock();
             self.last_used.note(claims, family, clock.boot(), clock.wall());
         }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_the_same_however_they_are_cut() {
+    fn events_are_the_same_however_the_stream_is_split() {
         let stream = "\u{feff}retry: 1420\n\nid: 1.5\nevent: entry\ndata: {\"a\":1}\n\n: still here\n\ndata:x\r\ndata: y\r\rfoo\nevent: lost\n\nevent: keys\ndata\n\n";
         let expected = vec![
             Item::Retry(1420),
@@ -131,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_event_is_none() {
+    fn an_unfinished_event_is_not_returned() {
         assert_eq!(decoded(b"data: {}\n", 100), (vec![], Ok(())));
     }
 
     #[test]
-    fn what_never_ends_is_broken_and_so_is_what_is_no_text() {
+    fn an_endless_event_and_one_that_is_not_utf8_are_errors() {
         let long = vec![b'x'; MAX_EVENT + 1];
         assert_eq!(decoded(&long, 4096).1, Err(DecodeError::TooLong));
         let lines = b"data: xxxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(MAX_EVENT / 20);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::clock::{Boot, Clock};
-use crate::dead::{Dead, Marks, Prints};
+use crate::dead::{Dead, HashedTokenIds, IdHasher};
 use crate::keys::Keys;
 use crate::refusal::Revoked;
 use crate::wire::{self, Acknowledged, Entry, EntryEvent, Position, Snapshot};
@@ -44,19 +44,19 @@ pub enum Applied {
     Gap,
 }
 
-/// What an acknowledgement's answer means.
+/// How the guard compares with the server's answer to an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum SyncStatus {
     Fresh,
     /// The server knows more than was applied.
     Behind,
     /// The server knows less than was applied, or another history.
-    Elsewhere,
+    OtherHistory,
 }
 
 pub struct State {
     clock: Clock,
-    prints: Prints,
+    id_hasher: IdHasher,
     dead: RwLock<Dead>,
     keys: RwLock<Arc<Keys>>,
     progress: watch::Sender<Progress>,
@@ -81,7 +81,7 @@ fn until(entry: &Entry, now: Boot) -> u32 {
 
 impl State {
     /// Empty and not fresh. `most_staleness` limits the `max_staleness` that the server sends.
-    pub fn new(clock: Clock, prints: Prints, most_staleness: Duration) -> Self {
+    pub fn new(clock: Clock, id_hasher: IdHasher, most_staleness: Duration) -> Self {
         let progress = Progress {
             position: None,
             keys_version: 0,
@@ -94,7 +94,7 @@ impl State {
         };
         Self {
             clock,
-            prints,
+            id_hasher,
             dead: RwLock::new(Dead::new(0)),
             keys: RwLock::default(),
             progress: watch::Sender::new(progress),
@@ -107,8 +107,8 @@ impl State {
         &self.clock
     }
 
-    pub fn prints(&self) -> &Prints {
-        &self.prints
+    pub fn id_hasher(&self) -> &IdHasher {
+        &self.id_hasher
     }
 
     pub fn keys(&self) -> Arc<Keys> {
@@ -135,8 +135,8 @@ impl State {
         self.progress.borrow().is_closed
     }
 
-    pub fn covering(&self, marks: &Marks) -> Option<Revoked> {
-        read(&self.dead).covering(marks)
+    pub fn covering(&self, ids: &HashedTokenIds) -> Option<Revoked> {
+        read(&self.dead).covering(ids)
     }
 
     /// Changes `progress`, and updates the copy of `fresh_until` before anybody can see the change.
@@ -167,7 +167,7 @@ impl State {
         let now = self.clock.boot();
         let mut dead = Dead::new(snapshot.server_generation);
         for entry in &snapshot.entries {
-            dead.insert(self.prints.death(&entry.subject), until(entry, now));
+            dead.insert(self.id_hasher.hash_subject(&entry.subject), until(entry, now));
         }
         let replaced = std::mem::replace(&mut *write(&self.dead), dead);
         *write(&self.keys) = Arc::new(keys);
@@ -195,8 +195,8 @@ impl State {
         if event.prev != held.sequence {
             return Applied::Gap;
         }
-        let death = self.prints.death(&event.entry.subject);
-        write(&self.dead).insert(death, until(&event.entry, self.clock.boot()));
+        let subject = self.id_hasher.hash_subject(&event.entry.subject);
+        write(&self.dead).insert(subject, until(&event.entry, self.clock.boot()));
         self.update(|progress| {
             progress.position = Some(at);
             progress.changes += 1;
@@ -233,8 +233,8 @@ impl State {
     /// All that was committed before `sent` has a sequence of at most `answer.through`, because the server read that
     /// number later. Entries are applied in order and without holes. So if all up to that number has been applied,
     /// nothing that is older than `sent` is missing.
-    pub fn confirm(&self, sent: Boot, told: &Progress, answer: &Acknowledged) -> Standing {
-        let mut standing = Standing::Elsewhere;
+    pub fn confirm(&self, sent: Boot, told: &Progress, answer: &Acknowledged) -> SyncStatus {
+        let mut status = SyncStatus::OtherHistory;
         self.update(|progress| {
             let (Some(told_at), Some(held)) = (told.position, progress.position) else { return };
             let answered = Position { incarnation: answer.incarnation, sequence: answer.through };
@@ -245,10 +245,10 @@ impl State {
                 return;
             }
             if answered > held || answer.keys_version > progress.keys_version {
-                standing = Standing::Behind;
+                status = SyncStatus::Behind;
                 return;
             }
-            standing = Standing::Fresh;
+            status = SyncStatus::Fresh;
             // If several were sent, an earlier one may be answered later. It says nothing new.
             if sent < progress.confirmed {
                 return;
@@ -257,7 +257,7 @@ impl State {
             progress.confirmed = sent;
             progress.fresh_until = sent.plus(progress.max_staleness);
         });
-        standing
+        status
     }
 
     fn staleness(&self, seconds: u64) -> Duration {

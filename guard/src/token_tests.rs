@@ -126,7 +126,7 @@ fn no_other_algorithm_type_or_header_member_is_accepted() {
 }
 
 #[test]
-fn a_mac_by_the_public_key_or_no_signature_is_none() {
+fn a_mac_made_with_the_public_key_and_a_missing_signature_are_refused() {
     use aws_lc_rs::hmac;
     let public = pair().public_key().as_ref().to_vec();
     for alg in ["HS256", "EdDSA"] {

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_read_and_write_as_the_page_says() {
+    fn entries_have_the_documented_json() {
         let text =
             r#"{"prev":4711,"at":1790000123456,"kind":"client","id":"cli_1","generation":4,"keep":7500}"#;
         let event: EntryEvent = serde_json::from_str(text).unwrap();

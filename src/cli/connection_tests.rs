@@ -23,7 +23,7 @@ async fn answer(address: SocketAddr, said: &str) -> String {
 }
 
 #[tokio::test]
-async fn who_does_not_ask_is_cut_off_and_a_long_answer_is_not() {
+async fn an_idle_client_is_cut_off_and_a_long_answer_is_not() {
     let patience = Duration::from_millis(100);
     let limits = Limits { idle: patience, patience };
     let slow = move || async move {
@@ -85,7 +85,7 @@ async fn soon<T>(event: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn who_takes_nothing_of_an_answer_is_cut_off() {
+async fn a_client_that_does_not_read_its_answer_is_cut_off() {
     let (stop, stopped) = oneshot::channel::<()>();
     let until_stop = async {
         let _ = stopped.await;
@@ -99,7 +99,7 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_keeps_no_other_connection_from_being_told_of_the_end() {
+async fn a_slow_answer_does_not_delay_the_shutdown_of_other_connections() {
     let (stop, stopped) = oneshot::channel::<()>();
     let until_stop = async {
         let _ = stopped.await;
@@ -173,7 +173,7 @@ impl Gate {
 }
 
 #[tokio::test]
-async fn what_has_arrived_when_the_server_is_told_to_stop_is_answered() {
+async fn requests_that_arrived_before_the_shutdown_are_answered() {
     let gate = Arc::<Gate>::default();
     let blocks = gate.clone();
     let router = Router::new().route("/", get(|| std::future::ready("here"))).route(
@@ -231,7 +231,7 @@ async fn what_has_arrived_when_the_server_is_told_to_stop_is_answered() {
 
 /// Its head said nothing of the end: it went out before anybody was told.
 #[tokio::test]
-async fn a_connection_whose_answer_ends_after_the_server_was_told_to_stop_is_closed() {
+async fn a_connection_closes_when_its_answer_ends_during_shutdown() {
     let more = watch::Sender::new(());
     let pieces = more.clone();
     let answer = move || {
@@ -266,7 +266,7 @@ async fn a_connection_whose_answer_ends_after_the_server_was_told_to_stop_is_clo
 }
 
 #[tokio::test]
-async fn connections_that_nobody_had_accepted_when_the_server_is_told_to_stop_are_answered() {
+async fn connections_not_yet_accepted_at_shutdown_are_answered() {
     let router = Router::new().route("/", get(|| std::future::ready("here")));
     let Stoppable { address, stop, server } = stoppable(router, LONG).await;
     // Nothing is awaited, so nothing is accepted meanwhile.
@@ -288,7 +288,7 @@ async fn connections_that_nobody_had_accepted_when_the_server_is_told_to_stop_ar
 }
 
 #[tokio::test]
-async fn an_idle_connection_stays_for_longer_than_a_slow_request() {
+async fn an_idle_connection_stays_open_longer_than_a_slow_request() {
     let limits = Limits { patience: Duration::from_millis(100), ..LONG };
     let router = Router::new().route("/", get(|| std::future::ready("here")));
     let Stoppable { address, server, .. } = stoppable(router, limits).await;

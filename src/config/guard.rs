@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn whose_guard_it_is_has_no_default() {
+    fn id_secret_and_audience_have_no_default() {
         let faults = GuardConfig::read(&|_| None).unwrap_err().to_string();
         for name in ["RESCIND_GUARD_ID", "RESCIND_GUARD_SECRET", "RESCIND_GUARD_AUDIENCE"] {
             assert!(faults.lines().any(|line| line.starts_with(name)), "{name} in {faults}");

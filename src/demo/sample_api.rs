@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn bearer_token_is_read_whatever_the_case_of_the_scheme() {
+    fn a_bearer_token_is_read_with_a_scheme_in_any_case() {
         assert_eq!(bearer(&with(&["bearer abc-._~+/=="])).unwrap(), "abc-._~+/==");
     }
 

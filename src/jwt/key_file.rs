@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_opens_for_the_same_key_under_the_same_file_alone() {
+    fn a_sealed_key_opens_only_with_its_own_id_and_key_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::open_or_make(&folder.path().join("a")).unwrap();
         let sealed = file.seal("key_1", b"secret").unwrap();

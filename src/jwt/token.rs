@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_here_is_read_back_and_any_change_is_refused() {
+    fn a_signed_jwt_is_read_back_and_any_change_is_refused() {
         for algorithm in Algorithm::ALL {
             let (key, other) = (key(algorithm), key(algorithm));
             let claims = claims();

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranks_are_those_of_rounds_that_were_there() {
+    fn percentiles_are_times_of_measured_rounds() {
         let of = |count: u64| Times::of((1..=count).rev().map(Duration::from_millis).collect());
         let ms = |times: Times| [times.p50, times.p99, times.max].map(|time| time.as_millis());
         assert_eq!(of(0), None);

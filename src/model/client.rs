@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn grant_types_of_rows_are_read_as_far_as_they_are_known() {
+    fn unknown_grant_types_of_a_row_are_ignored() {
         assert_eq!(GrantTypes::parse("authorization_code password"), None);
         let stored = GrantTypes::stored("authorization_code password");
         assert!(stored.allow(GrantType::AuthorizationCode) && !stored.allow(GrantType::RefreshToken));

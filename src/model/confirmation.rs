@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_confirmation_closes_it() {
+    fn the_last_guard_to_confirm_closes_the_confirmation() {
         let (at, now) = (Timestamp::from_millis(10_000), Timestamp::from_millis(10_500));
         let mut confirmation = Confirmation::awaited(2, Some(at));
         assert!(confirmation.is_settled(now));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_running_is_closed_and_nobody_guarding_is_open() {
+    fn an_api_without_running_guards_is_closed_and_an_unguarded_api_is_open() {
         let at = Timestamp::from_millis(10_000);
         assert!(!Confirmation::awaited(0, None).is_open(at));
         let unguarded = Confirmation::unguarded(at, Duration::from_secs(600));

@@ -68,9 +68,9 @@ fn whole(prefix: &str, rest: &str) -> Option<[u8; LENGTH]> {
 /// An identifier without the letters that say its kind, where a column's name says it.
 pub trait Id: Sized {
     /// Birth and chance.
-    fn rest(&self) -> &str;
-    /// `None` unless `rest` is the rest of an identifier.
-    fn with_rest(rest: &str) -> Option<Self>;
+    fn unprefixed(&self) -> &str;
+    /// `None` unless `text` is an identifier without its prefix.
+    fn from_unprefixed(text: &str) -> Option<Self>;
 }
 
 macro_rules! id {
@@ -97,17 +97,17 @@ macro_rules! id {
 
             /// When it was generated.
             pub fn born(&self) -> Timestamp {
-                birth_of(&self.rest()[..BIRTH_CHARS])
+                birth_of(&self.unprefixed()[..BIRTH_CHARS])
             }
         }
 
         impl Id for $name {
-            fn rest(&self) -> &str {
+            fn unprefixed(&self) -> &str {
                 &self.as_str()[KIND_CHARS..]
             }
 
-            fn with_rest(rest: &str) -> Option<Self> {
-                whole($prefix, rest).map(Self)
+            fn from_unprefixed(text: &str) -> Option<Self> {
+                whole($prefix, text).map(Self)
             }
         }
 
@@ -163,8 +163,8 @@ mod tests {
         assert!(early < late);
         assert_eq!(late.born(), Timestamp::from_millis(2_000));
         assert_eq!(GrantId::parse(early.as_str()), Some(early.clone()));
-        assert_eq!(GrantId::with_rest(early.rest()), Some(early.clone()));
-        assert_eq!(GrantId::with_rest(early.as_str()), None);
+        assert_eq!(GrantId::from_unprefixed(early.unprefixed()), Some(early.clone()));
+        assert_eq!(GrantId::from_unprefixed(early.as_str()), None);
         assert_eq!(UserId::parse(early.as_str()), None);
         assert_eq!(GrantId::parse("grt_"), None);
         assert_eq!(GrantId::parse(&format!("{early}0")), None);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_refused() {
+    fn parameters_that_are_not_text_are_refused() {
         assert_eq!(Params::parse(b"a=%FF").unwrap_err(), Fault::Encoding);
         assert_eq!(Params::parse(b"a=\xff").unwrap_err(), Fault::Encoding);
         assert_eq!(Params::parse(b"a=%00").unwrap_err(), Fault::Encoding);

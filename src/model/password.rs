@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_verifies_its_own_password_alone() {
+    fn a_hash_verifies_only_its_own_password() {
         let hash = Password::chosen("correct horse".into()).unwrap().hash().unwrap();
         assert!(hash.starts_with("$argon2id$"));
         assert!(Password::typed("correct horse".into()).verify(&hash));

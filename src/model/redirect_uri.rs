@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ban_covers_a_host_and_those_below_it() {
+    fn a_ban_covers_a_host_and_its_subdomains() {
         assert_eq!(
             uri("https://a.evil.example/").bannable_domains(),
             ["a.evil.example", "evil.example", "example"]

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_adds_up_to_more_than_a_request_may_ask_for_is_read_again() {
+    fn a_stored_scope_may_be_longer_than_a_requested_one() {
         let names = |from: usize| {
             (from..from + 40).map(|number| format!("s{number:02}")).collect::<Vec<_>>().join(" ")
         };

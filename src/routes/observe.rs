@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_takes_too_long_is_answered_in_the_form_that_its_caller_expects() {
+    async fn a_request_that_takes_too_long_gets_a_503_in_the_format_of_its_caller() {
         let metrics = Arc::<Metrics>::default();
         metrics.requests.get_or_init(|| Requests::new(["/", "/oauth/token"].into_iter()));
         let observe = Observe { metrics: metrics.clone(), longest: Duration::from_millis(5) };

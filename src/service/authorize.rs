@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_page_showed_survives_its_form() {
+    fn a_consent_state_survives_its_form_field() {
         let generations = Generations { server: 1, client: 22, user: Some(3) };
         let user = UserId::generate(Timestamp::from_millis(4));
         for ended in [None, Some(GrantId::generate(Timestamp::from_millis(5)))] {

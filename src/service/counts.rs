@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kept_count_is_shown_for_a_minute_and_not_after_a_revocation() {
+    fn a_cached_count_is_shown_for_a_minute_and_not_after_a_revocation() {
         let at = Timestamp::from_millis(1_000_000);
         let (counts, client) = (Counts::default(), ClientId::generate(at));
         let counted = Counted { numbers: Numbers { users: 1, devices: 2, tokens: 3 }, at };

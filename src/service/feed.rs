@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ring_says_what_it_does_not_hold() {
+    fn the_ring_returns_nothing_if_older_rows_are_missing() {
         let feed = Feed::default();
         let row = |sequence| FeedRow {
             sequence,

@@ -239,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn guesses_of_one_password_count_together_whatever_addresses_they_come_from() {
+    fn guesses_for_one_user_count_together_across_addresses() {
         let limit = SignInLimit::default();
         assert_eq!(allowed(&limit, "alice", 150), 50);
         assert_eq!(allowed(&limit, "bob", 1), 1, "another name has a budget of its own");
     }
 
     #[test]
-    fn one_address_alone_keeps_nobody_out() {
+    fn guesses_from_one_address_lock_nobody_out() {
         let limit = SignInLimit::default();
         let alice = name("alice");
         for minute in 0..120 {
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_of_one_address_count_together_whatever_names_they_try() {
+    fn guesses_from_one_address_count_together_across_user_names() {
         let limit = SignInLimit::default();
         let guess = |number: u32, from: &str| {
             let name = name(&format!("user{number}"));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_that_is_told_is_true_and_never_more_than_a_minute() {
+    fn the_announced_wait_is_true_and_at_most_a_minute() {
         let limit = SignInLimit::default();
         let alice = name("alice");
         allowed(&limit, "alice", 150);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_kept_out_by_guesses_from_elsewhere_where_they_have_signed_in() {
+    fn guesses_from_elsewhere_lock_nobody_out_of_a_known_address() {
         let limit = SignInLimit::default();
         let alice = name("alice");
         let begin = |from, now| limit.begin(Purpose::SignIn(&alice), address(from), now);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_succeeds_is_given_back() {
+    fn a_successful_sign_in_gives_its_attempt_back() {
         let limit = SignInLimit::default();
         let alice = name("alice");
         for from in 0..200 {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_keeps_nobody_out() {
+    fn a_clock_that_is_set_back_locks_nobody_out() {
         let limit = SignInLimit::default();
         let alice = name("alice");
         allowed(&limit, "alice", 150);
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_confirms_its_password_is_bounded_by_itself() {
+    fn password_confirmations_are_limited_per_session() {
         let limit = SignInLimit::default();
         let sessions = [SessionId::generate(NOW), SessionId::generate(NOW)];
         allowed(&limit, "alice", 150);

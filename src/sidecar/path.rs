@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_path_is_not() {
+    fn an_ordinary_path_is_not_ambiguous() {
         for target in [
             "/",
             "",

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_can_t_be_read_is_no_demand_for_nothing() {
+    fn a_query_that_can_t_be_read_is_refused() {
         for query in
             ["scope=", "scope", "scope=%22", "scopes=a", "scope=a&x=1", "audience=", "audience=photos"]
         {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_can_t_be_read_is_a_demand_that_nobody_meets() {
+    fn a_header_that_can_t_be_read_lets_no_token_through() {
         let mut headers = HeaderMap::new();
         headers.append(REQUIRE_SCOPE, HeaderValue::from_static("a b"));
         headers.append(REQUIRE_SCOPE, HeaderValue::from_static(""));

@@ -10,7 +10,7 @@ use crate::model::stamp::Stamp;
 
 use super::sql::{Row, params};
 use super::authorization_codes::Exchanged;
-use super::tokens::{self, Kind, Short, place, rest};
+use super::tokens::{self, Kind, Unprefixed, place, rest};
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
@@ -102,10 +102,10 @@ impl Tx<'_> {
             self.run(INSERT, params![
                 place,
                 rest(token),
-                stamp.family.as_ref().map(Short),
-                stamp.grant.as_ref().map(Short),
-                Short(&stamp.client),
-                stamp.user.as_ref().map(Short),
+                stamp.family.as_ref().map(Unprefixed),
+                stamp.grant.as_ref().map(Unprefixed),
+                Unprefixed(&stamp.client),
+                stamp.user.as_ref().map(Unprefixed),
                 stamp.generations.server,
                 stamp.generations.client,
                 stamp.generations.user,
@@ -136,7 +136,7 @@ impl Tx<'_> {
 
     pub fn owned_access_token(&self, token: &Digest) -> Result<Option<OwnedToken>> {
         let owned = |row: &Row<'_>| {
-            let Short(client) = row.get(0)?;
+            let Unprefixed(client) = row.get(0)?;
             Ok(OwnedToken {
                 client,
                 grant: tokens::optional_id(row, 1)?,
@@ -144,11 +144,11 @@ impl Tx<'_> {
                 audiences: row.get(3)?,
             })
         };
-        self.one(OWNED, params![place(token, Kind::Access), rest(token)], owned)
+        self.one(OWNED, params![first_place(token, Kind::Access), stored_digest(token)], owned)
     }
 
     /// The number of deleted rows: 1, or 0 if there was no such token.
     pub(super) fn delete_access_token(&self, token: &Digest) -> Result<i64> {
-        self.delete(DELETE, params![place(token, Kind::Access), rest(token)])
+        self.delete(DELETE, params![first_place(token, Kind::Access), stored_digest(token)])
     }
 }

@@ -89,7 +89,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Marks a code as used. `None` unless everything is right and it is live and unused.
+    /// HashedTokenIds a code as used. `None` unless everything is right and it is live and unused.
     pub fn use_authorization_code(&self, with: &Redemption, now: Timestamp) -> Result<Option<Exchanged>> {
         self.one(USE, params![with.code, with.client, with.redirect_uri, with.code_challenge, now], |row| {
             let stamp = Stamp {

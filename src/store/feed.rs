@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rescind_guard::dead::{Dead, Death, Prints};
+use rescind_guard::dead::{Dead, HashedSubject, IdHasher};
 use rescind_guard::wire::Subject;
 
 use crate::clock::Timestamp;
@@ -190,16 +190,16 @@ fn heads(connection: Connection<'_>) -> Result<Heads> {
 /// For each thing only the strongest row, with the time of the newest one rounded up to a second. Rows about the server
 /// stay as they are.
 fn merged(rows: Vec<FeedRow>) -> Result<Vec<(Subject, Timestamp)>> {
-    let prints = Prints::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
+    let id_hasher = IdHasher::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
     let second_after = |at: Timestamp| u32::try_from(at.seconds() + 1).unwrap_or(Dead::FOREVER);
     let mut strongest = Dead::new(0);
     for row in &rows {
-        strongest.insert(prints.death(&row.subject), second_after(row.at));
+        strongest.insert(id_hasher.hash_subject(&row.subject), second_after(row.at));
     }
-    let mut entry = |row: FeedRow| match prints.death(&row.subject) {
-        Death::Server(_) => Some((row.subject, row.at)),
-        death => {
-            let newest = strongest.take(death)?;
+    let mut entry = |row: FeedRow| match id_hasher.hash_subject(&row.subject) {
+        HashedSubject::Server(_) => Some((row.subject, row.at)),
+        subject => {
+            let newest = strongest.take(subject)?;
             Some((row.subject, Timestamp::from_millis(i64::from(newest) * 1000)))
         }
     };
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_strongest_entry_holds_for_as_long_as_the_newest() {
+    fn the_strongest_entry_is_kept_as_long_as_the_newest() {
         let merged = |subjects: &[Subject]| {
             let row = |(second, subject): (i64, &Subject)| FeedRow {
                 sequence: second,
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn everyone_s_rows_are_in_every_stream() {
+    fn rows_for_everyone_are_in_every_stream() {
         let mut heads = Heads::default();
         let only = |text| Audiences::from_column(Some(text));
         heads.note(&only("a b"), 3);

@@ -6,9 +6,9 @@
 //!
 //! PostgreSQL has to know the type of every parameter, so where ?2 does not matter it is named all the same.
 
-/// Statements for dead families, and for all that is found through them.
-pub(super) struct Families {
-    /// The next one to delete.
+/// Finds dead families, and counts them and all that is found through them.
+pub(super) struct DeadFamiliesSql {
+    /// The next family to delete.
     pub(super) next: &'static str,
     /// Access tokens, refresh tokens, authorization codes, families.
     pub(super) counts: [&'static str; 4],
@@ -45,7 +45,7 @@ macro_rules! codes {
 }
 
 /// A closed family.
-pub(super) static OF_FAMILY: Families = Families {
+pub(super) static OF_FAMILY: DeadFamiliesSql = DeadFamiliesSql {
     next: "SELECT f.id FROM families AS f WHERE f.id = ?1 AND f.status = 'closed' \
         /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/ LIMIT ?3",
     counts: [
@@ -64,7 +64,7 @@ pub(super) static OF_FAMILY: Families = Families {
 };
 
 /// Families of an ended grant.
-pub(super) static OF_GRANT: Families = Families {
+pub(super) static OF_GRANT: DeadFamiliesSql = DeadFamiliesSql {
     next: "SELECT f.id FROM families AS f WHERE f.grant_id = ?1 \
         /*postgres AND (CAST(?2 AS BIGINT) > 0 OR true)*/ LIMIT ?3",
     counts: [
@@ -83,7 +83,7 @@ pub(super) static OF_GRANT: Families = Families {
 };
 
 /// Families of a client under lower generations.
-pub(super) static OF_CLIENT: Families = Families {
+pub(super) static OF_CLIENT: DeadFamiliesSql = DeadFamiliesSql {
     next: "SELECT f.id FROM families AS f WHERE f.client_id = ?1 AND f.client_generation < ?2 LIMIT ?3",
     counts: [
         tokens!(
@@ -101,7 +101,7 @@ pub(super) static OF_CLIENT: Families = Families {
 };
 
 /// Families of a user under lower generations.
-pub(super) static OF_USER: Families = Families {
+pub(super) static OF_USER: DeadFamiliesSql = DeadFamiliesSql {
     next: "SELECT f.id FROM families AS f WHERE f.user_id = ?1 AND f.user_generation < ?2 LIMIT ?3",
     counts: [
         tokens!(
@@ -119,20 +119,20 @@ pub(super) static OF_USER: Families = Families {
 };
 
 /// A statement that deletes rows of a table, and one that counts them.
-pub(super) struct Rows {
+pub(super) struct DeadRowsSql {
     pub(super) delete: &'static str,
     pub(super) count: &'static str,
 }
 
 /// Tokens that a client got for itself (client_credentials).
-pub(super) static TOKENS_OF_CLIENT: Rows = Rows {
+pub(super) static TOKENS_OF_CLIENT: DeadRowsSql = DeadRowsSql {
     delete: "DELETE FROM tokens WHERE place /*sqlite*/IN/*end*/ /*postgres = ANY (ARRAY*/ (SELECT place \
         FROM tokens WHERE client_id = substr(?1, 5) AND family_id IS NULL AND client_generation < ?2 LIMIT ?3 /*postgres FOR UPDATE SKIP LOCKED)*/)",
     count: "SELECT count(*) FROM (SELECT 1 FROM tokens WHERE client_id = substr(?1, 5) AND family_id IS NULL \
         AND client_generation < ?2 LIMIT ?3) AS found",
 };
 
-pub(super) static SESSIONS_OF_USER: Rows = Rows {
+pub(super) static SESSIONS_OF_USER: DeadRowsSql = DeadRowsSql {
     delete: "DELETE FROM sessions WHERE digest /*sqlite*/IN/*end*/ /*postgres = ANY (ARRAY*/ (SELECT digest \
         FROM sessions WHERE user_id = ?1 AND user_generation < ?2 LIMIT ?3 /*postgres FOR UPDATE SKIP LOCKED)*/)",
     count: "SELECT count(*) FROM (SELECT 1 FROM sessions WHERE user_id = ?1 AND user_generation < ?2 LIMIT ?3) AS found",
@@ -140,19 +140,19 @@ pub(super) static SESSIONS_OF_USER: Rows = Rows {
 
 /// Statements for the rows of the family ?3 with keys from ?1 up to ?2. `bound` finds the first row that stays when ?4
 /// are deleted; `delete` deletes the rows before it.
-pub(super) struct OneFamily {
+pub(super) struct FamilyRowsSql {
     pub(super) bound: &'static str,
     pub(super) delete: &'static str,
 }
 
 /// The range of keys says which kind of token.
-pub(super) static TOKENS: OneFamily = OneFamily {
+pub(super) static TOKENS: FamilyRowsSql = FamilyRowsSql {
     bound: "SELECT place FROM tokens WHERE place >= ?1 AND place < ?2 AND family_id = substr(?3, 5) \
         ORDER BY place LIMIT 1 OFFSET ?4",
     delete: "DELETE FROM tokens WHERE place >= ?1 AND place < ?2 AND family_id = substr(?3, 5)",
 };
 
-pub(super) static AUTHORIZATION_CODES: OneFamily = OneFamily {
+pub(super) static AUTHORIZATION_CODES: FamilyRowsSql = FamilyRowsSql {
     bound: "SELECT digest FROM authorization_codes WHERE digest >= ?1 AND digest < ?2 AND family_id = ?3 \
         ORDER BY digest LIMIT 1 OFFSET ?4",
     delete: "DELETE FROM authorization_codes WHERE digest >= ?1 AND digest < ?2 AND family_id = ?3",

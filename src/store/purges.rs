@@ -14,8 +14,8 @@ use crate::model::secret::Digest;
 use super::sql::{Value, from_row, params};
 use super::memory::dead::Change;
 use super::purge_statements::{
-    AUTHORIZATION_CODES, DELETE_FAMILY, Families, OF_CLIENT, OF_FAMILY, OF_GRANT, OF_USER, OneFamily, Rows,
-    SESSIONS_OF_USER, TOKENS, TOKENS_OF_CLIENT,
+    AUTHORIZATION_CODES, DELETE_FAMILY, DeadFamiliesSql, DeadRowsSql, FamilyRowsSql, OF_CLIENT, OF_FAMILY,
+    OF_GRANT, OF_USER, SESSIONS_OF_USER, TOKENS, TOKENS_OF_CLIENT,
 };
 use super::tokens::Kind;
 use super::{Result, Store, Tx, feed, tokens};
@@ -61,7 +61,7 @@ impl PurgeStep {
 }
 
 /// `None` for what has no families to purge: a single token, and the server, whose act deletes everything itself.
-const fn dead_families(subject: SubjectKind) -> Option<&'static Families> {
+const fn dead_families(subject: SubjectKind) -> Option<&'static DeadFamiliesSql> {
     match subject {
         SubjectKind::Family => Some(&OF_FAMILY),
         SubjectKind::Grant => Some(&OF_GRANT),
@@ -216,7 +216,7 @@ impl Tx<'_> {
         let next: Option<Row> =
             self.one(NEXT, params![], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
-        let take = |doomed: &Rows| self.delete(doomed.delete, params![id, generation, rows]);
+        let take = |doomed: &DeadRowsSql| self.delete(doomed.delete, params![id, generation, rows]);
         let tally = match step {
             PurgeStep::Families => self.take_families(subject, &id, generation, rows)?,
             PurgeStep::ClientTokens => {
@@ -246,8 +246,8 @@ impl Tx<'_> {
         )?;
         fail::point("purge.after_tally");
         if after == PurgeStep::Done {
-            let death = self.dead.death(&feed::subject(subject, id, generation));
-            self.effects.borrow_mut().dead.push(Change::Purged(death, now));
+            let subject = self.dead.hash_subject(&feed::subject(subject, id, generation));
+            self.effects.borrow_mut().dead.push(Change::Purged(subject, now));
         }
         Ok(Some(deleted))
     }
@@ -267,7 +267,7 @@ impl Tx<'_> {
             let next = self.one(families.next, params![id, generation, 1_i64], |row| row.get::<FamilyId>(0));
             let Some(family) = next? else { break };
             let born = family.born();
-            let take = |of: &OneFamily, keys: Range<Value<'_>>, taken: &DeletedRows| {
+            let take = |of: &FamilyRowsSql, keys: Range<Value<'_>>, taken: &DeletedRows| {
                 self.take_of_family(of, &keys, &family, rows - taken.rows())
             };
             let places = |kind| {
@@ -289,7 +289,7 @@ impl Tx<'_> {
     /// Deletes at most `rows` rows of a family with these keys.
     fn take_of_family(
         &self,
-        of: &OneFamily,
+        of: &FamilyRowsSql,
         keys: &Range<Value<'_>>,
         family: &FamilyId,
         rows: i64,

@@ -58,7 +58,7 @@ mod tests {
     use crate::metrics::{FeedMetrics, Metrics, Reading};
 
     #[tokio::test]
-    async fn a_page_that_finds_all_connections_taken_waits_and_is_timed() {
+    async fn a_page_waits_when_all_connections_are_busy_and_the_wait_is_timed() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
         let waited = || {

@@ -9,7 +9,7 @@ use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 
 use super::sql::{Row, params};
 use super::authorization_codes::Exchanged;
-use super::tokens::{self, Kind, Short, place, rest};
+use super::tokens::{self, Kind, Unprefixed, place, rest};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
@@ -53,10 +53,10 @@ impl Tx<'_> {
             self.run(INSERT, params![
                 place,
                 rest(token),
-                stamp.family.as_ref().map(Short),
-                stamp.grant.as_ref().map(Short),
-                Short(&stamp.client),
-                stamp.user.as_ref().map(Short),
+                stamp.family.as_ref().map(Unprefixed),
+                stamp.grant.as_ref().map(Unprefixed),
+                Unprefixed(&stamp.client),
+                stamp.user.as_ref().map(Unprefixed),
                 stamp.generations.server,
                 stamp.generations.client,
                 stamp.generations.user,
@@ -105,7 +105,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Marks a refresh token as superseded. `false` if it is already.
+    /// HashedTokenIds a refresh token as superseded. `false` if it is already.
     pub fn supersede_refresh_token(&self, token: &Current, now: Timestamp) -> Result<bool> {
         Ok(self.run(SUPERSEDE, params![token.place, now])? == 1)
     }
@@ -145,7 +145,7 @@ impl Tx<'_> {
 
     pub fn refresh_token_owner(&self, token: &Digest) -> Result<Option<(ClientId, FamilyId)>> {
         self.one(OWNER, params![place(token, Kind::Refresh), rest(token)], |row| {
-            let (Short(client), Short(family)) = (row.get(0)?, row.get(1)?);
+            let (Unprefixed(client), Unprefixed(family)) = (row.get(0)?, row.get(1)?);
             Ok((client, family))
         })
     }

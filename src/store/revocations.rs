@@ -164,8 +164,8 @@ impl Tx<'_> {
 
     fn dies(&self, subject: &Subject, is_whole: bool, at: Timestamp) {
         let subject = feed::subject(subject.kind(), subject.id().to_owned(), subject.generation());
-        let death = self.dead.death(&subject);
-        let change = if is_whole { Change::DiedWithItsRows(death, at) } else { Change::Died(death) };
+        let subject = self.dead.hash_subject(&subject);
+        let change = if is_whole { Change::RevokedAndPurged(subject, at) } else { Change::Revoked(subject) };
         self.effects.borrow_mut().dead.push(change);
     }
 }

@@ -38,40 +38,40 @@ pub(super) fn places(born: Timestamp, kind: Kind) -> Range<i64> {
 }
 
 /// The first place that is tried for a token.
-pub fn place(token: &Digest, kind: Kind) -> i64 {
+pub fn first_place(token: &Digest, kind: Kind) -> i64 {
     let bytes = token.as_bytes();
     let chance = i64::from(u32::from_be_bytes([0, bytes[6], bytes[7], bytes[8]]) >> 4);
     // The last places stay free for neighbours, so that no token is beyond the places of its birth.
     places(token.born(), kind).start + chance.min(PLACES - NEIGHBOURS)
 }
 
-/// The 128 bits of a token's digest that are stored in its row. The bits before them decide its place.
-pub fn rest(token: &Digest) -> &[u8] {
+/// 128 bits of the digest. The bits before them decide the place.
+pub fn stored_digest(token: &Digest) -> &[u8] {
     &token.as_bytes()[8..24]
 }
 
 /// An id as a row has it: without the prefix of its kind.
-pub(super) struct Short<T>(pub T);
+pub(super) struct Unprefixed<T>(pub T);
 
-impl<T: Id> ToColumn for Short<&T> {
+impl<T: Id> ToColumn for Unprefixed<&T> {
     fn to_column(&self) -> Value<'_> {
         self.0.rest().into()
     }
 }
 
-impl<T: Id> FromColumn for Short<T> {
+impl<T: Id> FromColumn for Unprefixed<T> {
     fn from_column(value: &Value<'_>) -> Option<Self> {
         T::with_rest(value.text()?).map(Self)
     }
 }
 
 pub(super) fn optional_id<T: Id>(row: &Row<'_>, column: usize) -> Result<Option<T>> {
-    Ok(row.get::<Option<Short<T>>>(column)?.map(|Short(id)| id))
+    Ok(row.get::<Option<Unprefixed<T>>>(column)?.map(|Unprefixed(id)| id))
 }
 
 /// From the first columns: family, grant, client, user, and the generations of server, client and user.
 pub(super) fn stamp(row: &Row<'_>) -> Result<Stamp> {
-    let Short(client) = row.get(2)?;
+    let Unprefixed(client) = row.get(2)?;
     Ok(Stamp {
         family: optional_id(row, 0)?,
         grant: optional_id(row, 1)?,
@@ -90,7 +90,7 @@ impl Tx<'_> {
         kind: Kind,
         mut insert: impl FnMut(i64) -> Result<usize>,
     ) -> Result<bool> {
-        let first = place(token, kind);
+        let first = first_place(token, kind);
         for place in first..first + NEIGHBOURS {
             if insert(place)? == 1 {
                 return Ok(true);
@@ -119,19 +119,19 @@ mod tests {
     }
 
     #[test]
-    fn a_token_and_its_neighbours_stand_between_the_places_of_its_kind_and_birth() {
+    fn a_token_and_its_neighbours_get_places_of_its_kind_and_birth() {
         let next = places(BORN.plus(Duration::from_millis(1)), Kind::Access);
         let (access, refresh) = (places(BORN, Kind::Access), places(BORN, Kind::Refresh));
         assert_eq!((access.end, refresh.end), (refresh.start, next.start));
         for (kind, places) in [(Kind::Access, access), (Kind::Refresh, refresh)] {
-            assert_eq!(place(&digest([0; 3]), kind), places.start);
-            assert_eq!(place(&digest([0, 0, 16]), kind), places.start + 1);
-            assert_eq!(place(&digest([255; 3]), kind) + NEIGHBOURS, places.end);
+            assert_eq!(first_place(&digest([0; 3]), kind), places.start);
+            assert_eq!(first_place(&digest([0, 0, 16]), kind), places.start + 1);
+            assert_eq!(first_place(&digest([255; 3]), kind) + NEIGHBOURS, places.end);
         }
     }
 
     #[test]
-    fn statements_say_the_same() {
+    fn statements_use_the_same_ranges_of_places() {
         for source in [include_str!("access_tokens.rs"), include_str!("refresh_tokens.rs")] {
             let flat = source.replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" ");
             let ends: Vec<_> = flat.split("place < ?1 + ").skip(1).map(|rest| &rest[..2]).collect();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_no_family_was_born_at_have_places_too() {
+    fn impossible_birth_times_have_valid_places_too() {
         for millis in [i64::MIN, -1, LAST_BIRTH + 1, i64::MAX] {
             let places = places(Timestamp::from_millis(millis), Kind::Refresh);
             assert!((0..=places.end).contains(&places.start));

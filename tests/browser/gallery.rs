@@ -20,7 +20,7 @@ const APPS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn pages_hold_in_every_state() -> Result<()> {
+async fn every_page_passes_its_checks_in_every_state() -> Result<()> {
     World::walk("gallery", async |world| {
         let gallery = Gallery { world };
         gallery.signed_out().await.context("signed out")?;

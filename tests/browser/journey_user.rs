@@ -29,7 +29,7 @@ async fn a_user_authorizes_an_app_sees_it_and_revokes_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_app_whose_api_asks_nobody_turns_red_as_soon() -> Result<()> {
+async fn an_app_behind_a_guard_turns_red_as_quickly() -> Result<()> {
     World::walk("guarded", async |world| {
         authorize_see_and_revoke(world, &world.demo.guarded_app, Hand::Mouse, async |name: &str| match name {
             "sample-app" => {

@@ -45,7 +45,7 @@ fn free_port() -> u16 {
 }
 
 #[tokio::test]
-async fn a_demo_goes_on_with_the_people_and_tokens_that_it_kept() {
+async fn a_restarted_demo_keeps_its_people_and_tokens() {
     let place = Place::new();
     let (port, first) =
         std::iter::repeat_with(free_port).find_map(|port| Some((port, Demo::start(&place, port)?))).unwrap();

@@ -62,7 +62,7 @@ fn a_drill_leaves_one_app_and_one_resource_server_however_often_it_is_run() {
 }
 
 #[test]
-fn a_drill_alone_needs_no_settings_and_leaves_nothing() {
+fn a_standalone_drill_needs_no_settings_and_leaves_no_files() {
     let place = Place::new();
     let mut alone = place.program(&["drill", "--standalone", "--rounds", "20", "--json"]);
     let output = alone.env("TMPDIR", place.folder.path()).env("RESCIND_ISSUER", "nonsense").output().unwrap();
@@ -73,7 +73,7 @@ fn a_drill_alone_needs_no_settings_and_leaves_nothing() {
 }
 
 #[test]
-fn what_can_t_be_drilled_is_said_and_keeps_the_last_result() {
+fn a_drill_that_cannot_run_says_why_and_keeps_the_last_result() {
     let place = Place::new();
     for arguments in
         [&["--rounds", "0"][..], &["--rounds", "10001"], &["--standalone", "--server", "http://[::1]:1"]]

@@ -41,7 +41,7 @@ async fn a_database_that_is_made_through_a_link_is_one_with_its_target() {
 }
 
 #[tokio::test]
-async fn a_removed_lock_file_lets_nobody_past_the_server() {
+async fn a_removed_lock_file_does_not_let_commands_write_beside_the_server() {
     let place = Place::new();
     let world = World::register(&place);
     let server = place.serve();

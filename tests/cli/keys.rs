@@ -23,7 +23,7 @@ fn refuses_to_start(place: &Place) -> Ended {
 }
 
 #[test]
-fn the_first_start_makes_a_key_file_for_its_owner_alone_and_a_key() {
+fn the_first_start_makes_a_key_and_a_key_file_that_only_its_owner_reads() {
     let place = Place::new();
     let server = place.serve();
     let mode = std::fs::metadata(place.beside("key")).unwrap().permissions().mode();

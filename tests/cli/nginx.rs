@@ -126,7 +126,7 @@ async fn attempts_are_counted_by_the_address_that_reached_the_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_revoked_comes_through_the_proxy_at_once() {
+async fn a_revocation_comes_through_the_proxy_at_once() {
     let behind = behind_nginx();
     let (id, secret) = &behind.world.resource_server;
     let guard = Guard::start(Settings::new(&behind.issuer, id, secret, "urn:photos")).unwrap();

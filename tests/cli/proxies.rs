@@ -182,7 +182,7 @@ async fn nginx_refuses_while_the_server_is_gone_for_longer_than_max_staleness() 
 }
 
 #[tokio::test]
-async fn nobody_gets_through_nginx_in_another_s_name() {
+async fn nginx_replaces_forged_identity_headers() {
     let estate = Estate::build("jwt").await;
     let nginx = Proxy::nginx(&estate.parts());
     let get = |path: &str| forged(estate.http.get(format!("{}{path}", nginx.url)));

@@ -14,7 +14,7 @@ fn reasons(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn what_is_registered_is_listed_and_shown() {
+fn registered_users_apps_and_resource_servers_are_listed_and_shown() {
     let place = Place::new();
     let World { client, resource_server } = World::register(&place);
     let users = place.run(&["user", "list", "--json"]).json();
@@ -49,7 +49,7 @@ fn lists_come_in_pages() {
 }
 
 #[test]
-fn what_is_not_there_is_3_and_what_is_refused_is_1() {
+fn commands_exit_with_3_if_not_found_and_with_1_if_refused() {
     let place = Place::new();
     let World { client, resource_server } = World::register(&place);
     let (client, server) = (client.0.as_str(), resource_server.0.as_str());

@@ -81,7 +81,7 @@ fn path(place: &Place, name: &str) -> (PathBuf, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_revoked_after_a_backup_stays_dead_after_its_restoration() {
+async fn tokens_revoked_after_a_backup_stay_revoked_after_its_restoration() {
     let place = Place::new();
     let world = World::register(&place);
     for (name, role) in [("max", "admin"), ("ida", "admin"), ("carol", "user")] {
@@ -195,7 +195,7 @@ async fn what_was_revoked_after_a_backup_stays_dead_after_its_restoration() {
 }
 
 #[tokio::test]
-async fn without_a_ledger_every_app_waits_for_an_admin() {
+async fn a_restoration_without_a_ledger_suspends_every_app() {
     let place = Place::new();
     let world = World::register(&place);
     add_user(&place, "max", "admin");
@@ -214,7 +214,7 @@ async fn without_a_ledger_every_app_waits_for_an_admin() {
 }
 
 #[test]
-fn nobody_serves_a_backup_as_it_is() {
+fn a_backup_is_not_served_before_its_restoration() {
     let place = Place::new();
     World::register(&place);
     let copy = Place::new();

@@ -68,7 +68,7 @@ async fn a_code_that_was_out_when_its_client_was_revoked_gives_nothing() {
 }
 
 #[test]
-fn one_server_holds_a_database_by_whatever_path_it_is_named() {
+fn one_server_holds_a_database_under_all_its_paths() {
     let place = Place::new();
     let server = place.serve();
     let second = place.run(&["serve"]);
@@ -112,7 +112,7 @@ fn a_socket_that_a_supervisor_passes_is_served() {
 }
 
 #[test]
-fn the_socket_is_its_owner_s_alone() {
+fn only_its_owner_can_use_the_socket() {
     let place = Place::new();
     let _server = place.serve();
     let mode = std::fs::metadata(place.beside("sock")).unwrap().permissions().mode();

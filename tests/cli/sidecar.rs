@@ -78,7 +78,7 @@ fn identity(headers: &HeaderMap) -> [&str; 3] {
 }
 
 #[tokio::test]
-async fn a_path_that_can_be_read_in_more_than_one_way_is_refused_whoever_asks() {
+async fn an_ambiguous_path_is_refused_from_every_proxy() {
     let scene = Scene::with(&[]).await;
     let token = scene.token_for("photos.read").await;
     for path in
@@ -175,7 +175,7 @@ async fn a_proxy_that_asks_in_the_way_of_traefik_or_caddy_gets_the_same_whatever
 }
 
 #[tokio::test]
-async fn demands_only_ever_add_to_the_settings_and_none_is_ignored() {
+async fn demands_in_a_query_add_to_the_settings_and_none_is_ignored() {
     let settings = [("RESCIND_GUARD_SCOPES", "photos.read"), ("RESCIND_GUARD_REALM", "photos")];
     let scene = Scene::with(&settings).await;
     let (scope, audience) = ("x-rescind-require-scope", "x-rescind-require-audience");
@@ -221,7 +221,7 @@ async fn demands_only_ever_add_to_the_settings_and_none_is_ignored() {
 }
 
 #[tokio::test]
-async fn whoever_has_no_good_token_is_told_what_rfc_6750_says() {
+async fn a_request_without_a_good_token_gets_the_challenge_of_rfc_6750() {
     let scene = Scene::with(&[]).await;
     let good = scene.token_for("photos.read").await;
     // Another signature: the last character alone may be the same by chance.

@@ -78,7 +78,7 @@ fn sighup_ends_no_server() {
 }
 
 #[test]
-fn a_signal_ends_nothing_by_itself_once_connections_are_accepted() {
+fn a_signal_right_after_the_start_ends_the_server_cleanly() {
     let place = Place::new();
     let api = World::register(&place).resource_server;
     for signal in ["-TERM", "-INT"] {

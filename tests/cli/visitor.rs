@@ -46,7 +46,7 @@ impl World {
             "--owner",
             "alice",
             "--name",
-            "Prints",
+            "IdHasher",
             "--redirect-uri",
             REDIRECT,
             "--token-format",

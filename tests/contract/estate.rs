@@ -22,7 +22,7 @@ use rescind::service::issue::IssueContext;
 use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
 use rescind::service::{issue, moderate, purge, resource_servers};
-use rescind::store::tokens::rest;
+use rescind::store::tokens::stored_digest;
 use rusqlite::types::ValueRef;
 use tower::ServiceExt as _;
 
@@ -151,8 +151,14 @@ impl Estate {
         let access = || AccessToken::parse(text).map(|token| token.digest());
         let code = || AuthorizationCode::parse(text).map(|code| code.digest());
         let digest = refresh.or_else(access).or_else(code).unwrap_or_else(|| Digest::of(text.as_bytes()));
-        // A token's row holds only the rest of it.
-        self.keep(name, kind, text, client, vec![digest.as_bytes().to_vec(), rest(&digest).to_vec()]);
+        // A token's row holds only a part of its digest.
+        self.keep(
+            name,
+            kind,
+            text,
+            client,
+            vec![digest.as_bytes().to_vec(), stored_digest(&digest).to_vec()],
+        );
     }
 
     /// A JWT leaves no bytes in the database.

@@ -285,7 +285,7 @@ impl History {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_acceptance_that_started_after_a_revocation_was_answered_is_in_the_history() {
+async fn no_check_that_starts_after_an_answered_revocation_accepts_the_token() {
     let seconds = setting("RESCIND_HISTORY_SECONDS").unwrap_or(SECONDS);
     let history = Arc::new(History::new().await);
     let until = Instant::now() + Duration::from_secs(seconds);

@@ -237,7 +237,7 @@ fn revoked(row: &Row) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn each_act_ends_what_it_covers_and_nothing_else_and_the_purge_takes_it_from_every_column() {
+async fn each_act_ends_only_what_it_covers_and_the_purge_removes_it_from_every_column() {
     run(TokenFormat::Opaque, MATRIX).await;
 }
 
@@ -297,7 +297,7 @@ async fn run(prints: TokenFormat, matrix: &[Row]) {
 }
 
 #[tokio::test]
-async fn whatever_has_expired_leaves_every_column() {
+async fn expired_credentials_leave_every_column() {
     let estate = Estate::new(TokenFormat::Opaque).await;
     estate.does("anyone", "wait 315360000", "").await;
     let lasting = ["api/secret", "*/secret/newest"];

@@ -329,27 +329,27 @@ async fn against_every_mint(revocation: Revocation) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_covered_is_alive_after_a_family_is_closed_and_a_mint_is_answered() {
+async fn no_token_survives_closing_a_family_while_tokens_are_issued() {
     against_every_mint(Revocation::Family).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_covered_is_alive_after_a_grant_is_revoked_and_a_mint_is_answered() {
+async fn no_token_survives_revoking_a_grant_while_tokens_are_issued() {
     against_every_mint(Revocation::Grant).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_covered_is_alive_after_a_client_s_tokens_are_revoked_and_a_mint_is_answered() {
+async fn no_token_survives_revoking_a_client_s_tokens_while_tokens_are_issued() {
     against_every_mint(Revocation::ClientTokens).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_covered_is_alive_after_a_client_is_suspended_and_a_mint_is_answered() {
+async fn no_token_survives_suspending_a_client_while_tokens_are_issued() {
     against_every_mint(Revocation::Suspension).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_covered_is_alive_after_a_user_is_revoked_and_a_mint_is_answered() {
+async fn no_token_survives_revoking_a_user_while_tokens_are_issued() {
     against_every_mint(Revocation::User).await;
 }
 

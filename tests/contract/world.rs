@@ -27,7 +27,7 @@ use rescind::store::authorization_codes::Redemption;
 use rescind::store::refresh_tokens::Repetition;
 use rescind::store::sessions::NewSession;
 use rescind::store::sqlite::lock::beside;
-use rescind::store::tokens::rest;
+use rescind::store::tokens::stored_digest;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
 
@@ -200,7 +200,7 @@ impl World {
         let new = NewClient {
             owner: owner.clone(),
             name: AppName::parse("Fotowerk").unwrap(),
-            publisher: "Fotowerk Prints".to_owned(),
+            publisher: "Fotowerk IdHasher".to_owned(),
             kind: ClientKind::Confidential,
             token_format,
             grant_types: GrantTypes::new(GrantType::ALL.to_vec()),
@@ -333,7 +333,7 @@ impl World {
             return claims.stamp().unwrap().generations.client;
         };
         let row = "SELECT client_generation FROM tokens WHERE digest = ?1";
-        self.beside().query_row(row, [rest(&opaque.digest())], |row| row.get(0)).unwrap()
+        self.beside().query_row(row, [stored_digest(&opaque.digest())], |row| row.get(0)).unwrap()
     }
 
     /// The token as an RFC 7009 request carries it.

@@ -114,7 +114,7 @@ async fn a_held_back_form_does_nothing_after_the_role_was_lowered() {
 
 /// The same requests do act when nothing comes in between: otherwise the tests above would show nothing.
 #[tokio::test]
-async fn the_same_forms_act_when_nothing_comes_in_between() {
+async fn the_same_forms_succeed_when_nothing_happens_in_between() {
     let _alone = sqlite::alone().await;
     for (route, variant) in forms().flat_map(|route| (0..variants(route)).map(move |i| (route, i))) {
         let stage = Stage::new().await;

@@ -87,7 +87,7 @@ async fn is_kept(before: &Told, moment: &Moment, begun: &BTreeSet<String>, now: 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_survives_power_loss() {
+async fn answered_changes_survive_a_power_loss() {
     let _alone = sqlite::alone().await;
     disk::records();
     let Scene { world, app, alice, .. } = scene().await;

@@ -81,7 +81,7 @@ async fn without_a_token_the_challenge_names_no_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_token_is_invalid_whatever_is_wrong_with_it() {
+async fn every_kind_of_bad_token_is_an_invalid_token() {
     let stage = Stage::new().await;
     let guard = stage.guard(&stage.url()).await;
     let (dead, live) = (stage.token("read").await, stage.token("read").await);
@@ -100,7 +100,7 @@ async fn a_bad_token_is_invalid_whatever_is_wrong_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_allows_too_little_is_told_what_it_needs() {
+async fn a_token_without_the_scope_is_told_the_required_scope() {
     let stage = Stage::new().await;
     let guard = stage.guard(&stage.url()).await;
     let token = stage.token("read").await;
@@ -144,7 +144,7 @@ async fn a_request_that_is_malformed_or_has_two_tokens_is_an_invalid_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_that_can_t_tell_says_nothing_of_the_token() {
+async fn a_stale_guard_answers_503_and_says_nothing_about_the_token() {
     let stage = Stage::new().await;
     let token = stage.token("read").await;
     let line = Line::to(None).await;

@@ -33,7 +33,7 @@ async fn an_event_that_comes_three_times_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_follows_a_lost_event_is_a_gap_and_means_a_new_snapshot() {
+async fn an_event_after_a_lost_one_is_a_gap_and_the_guard_reads_a_new_snapshot() {
     let (stage, middle, guard) = stage().await;
     let [lost, next, live] = stage.tokens().await;
     let mut first = true;
@@ -51,7 +51,7 @@ async fn what_follows_a_lost_event_is_a_gap_and_means_a_new_snapshot() {
 
 /// No event follows that would show the gap: the answers to acknowledgements show it.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_lost_last_is_missed_all_the_same() {
+async fn a_guard_notices_that_the_last_event_is_lost() {
     let (stage, middle, guard) = stage().await;
     let [lost, live] = stage.tokens().await;
     middle.rewrites(|_| vec![]);
@@ -87,7 +87,7 @@ async fn events_in_the_wrong_order_are_a_gap() {
 /// Entries of all kinds through a proxy that does what it likes with each. At any moment, whatever a guard says that
 /// it has applied is refused; and in the end it has all.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_does_as_it_likes_makes_no_guard_accept_what_it_has_applied() {
+async fn a_proxy_that_drops_repeats_and_reorders_events_hides_no_revocation() {
     use std::hash::{BuildHasher as _, RandomState};
     let seed = RandomState::new().hash_one("events");
     println!("seed {seed}");
@@ -186,7 +186,7 @@ async fn an_event_that_can_t_be_read_makes_the_guard_stale_until_a_snapshot_can_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_no_snapshot_at_all_is_never_taken_for_one() {
+async fn an_answer_that_is_not_a_snapshot_is_refused() {
     let stage = Stage::new().await;
     let live = stage.token("read").await;
     let middle = Middle::to(stage.address).await;
@@ -222,7 +222,7 @@ async fn an_answer_that_is_no_snapshot_at_all_is_never_taken_for_one() {
 
 /// Revocations go on while the guard reads one snapshot after the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_gaps_leaves_nothing_out() {
+async fn a_guard_misses_nothing_during_many_gaps() {
     let (stage, middle, guard) = stage().await;
     let passes = Arc::new(AtomicBool::new(false));
     let lost = Arc::new(AtomicU64::new(0));

@@ -46,7 +46,7 @@ async fn a_withdrawn_key_is_refused_by_every_connected_guard() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_token_opened_closes_when_the_key_that_signed_it_is_withdrawn() {
+async fn a_watched_jwt_ends_when_its_signing_key_is_withdrawn() {
     let stage = Stage::new().await;
     let (guard, clock) = stage.guard_and_clock(&stage.url()).await;
     let watch = async || tokio::spawn(guard.watch(&guard.verify(&stage.token("read").await).unwrap()));

@@ -54,7 +54,7 @@ impl Opaque {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_opaque_token_is_asked_about_once_and_is_dead_with_its_entry() {
+async fn an_opaque_token_is_asked_about_once_and_refused_once_revoked() {
     let opaque = opaque().await;
     let Opaque { stage, middle, guard, app } = &opaque;
     for way in ["token", "family", "device", "grant", "client", "user"] {
@@ -98,7 +98,7 @@ async fn an_opaque_token_is_asked_about_once_and_is_dead_with_its_entry() {
 
 /// The server read before the revocation, and its answer arrives after the entry did.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_a_revocation_overtook_is_not_believed() {
+async fn an_answer_older_than_a_revocation_is_not_used() {
     let opaque = opaque().await;
     let Opaque { stage, app, .. } = &opaque;
     let token = opaque.token().await;
@@ -130,7 +130,7 @@ async fn an_answer_is_kept_only_if_no_entry_was_applied_since_the_question() {
 
 /// An entry may have come with the snapshot alone.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_snapshot_takes_every_answer_with_it() {
+async fn a_new_snapshot_clears_the_answer_cache() {
     let opaque = opaque().await;
     let Opaque { middle, app, guard, .. } = &opaque;
     let token = opaque.token().await;
@@ -142,7 +142,7 @@ async fn a_new_snapshot_takes_every_answer_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_taken_from_memory_while_the_guard_is_stale() {
+async fn a_stale_guard_uses_no_cached_answers() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     let (guard, clock) = stage.guard_and_clock(&middle.url).await;
@@ -187,7 +187,7 @@ async fn a_guard_may_refuse_what_it_can_t_read_and_asks_nobody_about_typos() {
 // While the guard is stale
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stale_guard_asks_about_each_token_if_so_told() {
+async fn a_stale_guard_asks_about_each_token_if_configured() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     middle.holds(SNAPSHOT);
@@ -228,7 +228,7 @@ async fn a_stale_guard_that_gets_no_answer_accepts_nothing() {
 
 /// The stream passes while acknowledgements do not: what it brings holds, whatever an answer says.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_to_a_stale_guard_that_a_revocation_overtook_is_not_believed() {
+async fn a_stale_guard_does_not_use_an_answer_older_than_a_revocation() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     let clock = rescind_guard::Clock::movable();
@@ -247,7 +247,7 @@ async fn an_answer_to_a_stale_guard_that_a_revocation_overtook_is_not_believed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_that_was_shut_down_accepts_nothing_whomever_it_could_ask() {
+async fn a_guard_that_was_shut_down_accepts_nothing() {
     let stage = Stage::new().await;
     let guard = Guard::start(stage.settings(&stage.url()).when_stale(WhenStale::Introspect)).unwrap();
     within(guard.ready()).await;

@@ -73,7 +73,7 @@ impl Home {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_goes_on_where_it_was_when_the_server_stops_and_starts_in_mid_stream() {
+async fn a_guard_resumes_its_stream_after_a_server_restart() {
     let home = Home::new("300").await;
     let server = home.serves().await;
     let guard = Guard::start(home.settings()).unwrap();
@@ -138,7 +138,7 @@ async fn a_guard_that_starts_again_in_mid_stream_refuses_what_was_revoked_meanwh
 
 /// A restored backup is another history: nothing that a guard held counts any more, and no token of before.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_incarnation_takes_the_place_of_all_that_a_guard_held() {
+async fn a_new_incarnation_replaces_everything_in_a_guard() {
     let home = Home::new("300").await;
     let server = home.serves().await;
     let guard = Guard::start(home.settings()).unwrap();
@@ -181,7 +181,7 @@ async fn a_new_incarnation_takes_the_place_of_all_that_a_guard_held() {
 
 /// With the times that programs have, against a server that goes away for a moment: nobody is refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_is_too_short_to_make_anybody_stale() {
+async fn a_restart_of_the_server_makes_no_guard_stale() {
     let home = Home::new("60").await;
     let server = home.serves().await;
     let guard = Guard::start(home.settings().timing(rescind_guard::Timing::default())).unwrap();

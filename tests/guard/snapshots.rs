@@ -9,7 +9,7 @@ use crate::middle::{Middle, SNAPSHOT};
 use crate::stage::{QUICK, Stage, accepts, is_stale, refuses, until, within};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_snapshot_never_takes_the_place_of_a_newer() {
+async fn an_older_snapshot_never_replaces_a_newer_one() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     let past = stage.api.snapshot().await.to_string();

@@ -63,7 +63,7 @@ async fn a_partition_longer_than_max_staleness_refuses_everybody_until_it_is_ove
 
 /// Sockets stay open, and nothing comes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_open_connection_is_given_up_and_makes_nobody_look_fresh() {
+async fn a_half_open_connection_is_given_up_and_keeps_no_guard_fresh() {
     let stage = Stage::new().await;
     let line = Line::to(Some(stage.address)).await;
     let clock = rescind_guard::Clock::movable();
@@ -89,7 +89,7 @@ async fn a_half_open_connection_is_given_up_and_makes_nobody_look_fresh() {
 
 /// Acknowledgements pass all the while, and their answers say that something is missing.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_comes_a_minute_late_makes_nobody_look_fresh() {
+async fn a_stream_that_comes_a_minute_late_keeps_no_guard_fresh() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     let clock = rescind_guard::Clock::movable();
@@ -124,7 +124,7 @@ async fn a_stream_that_comes_a_minute_late_makes_nobody_look_fresh() {
 
 /// The stream passes, and so nothing is missing; but nobody says so.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_come_late_count_from_when_they_were_asked_for() {
+async fn a_late_answer_counts_from_the_time_of_its_request() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     let (guard, clock) = stage.guard_and_clock(&middle.url).await;
@@ -146,7 +146,7 @@ async fn answers_that_come_late_count_from_when_they_were_asked_for() {
 
 /// As with a connection that died without a word: nobody waits for that answer when the network is whole again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acknowledgement_without_an_answer_keeps_no_later_one_waiting() {
+async fn an_unanswered_acknowledgement_does_not_delay_later_ones() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     let (guard, clock) = stage.guard_and_clock(&middle.url).await;
@@ -165,7 +165,7 @@ async fn an_acknowledgement_without_an_answer_keeps_no_later_one_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_cut_off_from_its_database_makes_nobody_look_fresh() {
+async fn a_server_cut_off_from_its_database_keeps_no_guard_fresh() {
     let stage = Stage::new().await;
     let (guard, clock) = stage.guard_and_clock(&stage.url()).await;
     let [dead, live] = stage.tokens().await;
@@ -196,7 +196,7 @@ async fn a_server_cut_off_from_its_database_makes_nobody_look_fresh() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guard_that_starts_before_its_server_accepts_nothing_until_it_knows() {
+async fn a_guard_that_starts_before_its_server_accepts_nothing_until_it_is_fresh() {
     let stage = Stage::new().await;
     let [dead, live] = stage.tokens().await;
     stage.app.revokes(&dead).await.is(200);
@@ -214,7 +214,7 @@ async fn a_guard_that_starts_before_its_server_accepts_nothing_until_it_knows() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wall_clock_that_jumps_an_hour_moves_expiry_alone() {
+async fn a_wall_clock_that_jumps_an_hour_changes_only_expiry() {
     let stage = Stage::new().await;
     let clock = rescind_guard::Clock::movable();
     let leeway = Duration::from_secs(120);
@@ -246,7 +246,7 @@ async fn a_wall_clock_that_jumps_an_hour_moves_expiry_alone() {
 
 /// What the server tells of an entry's remaining time follows its own clock, with slack for such jumps.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_clock_jumps_an_hour_brings_nothing_back() {
+async fn a_server_whose_clock_jumps_an_hour_revives_no_token() {
     let stage = Stage::new().await;
     let guard = stage.guard(&stage.url()).await;
     let [dead, later, live] = stage.tokens().await;

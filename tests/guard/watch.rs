@@ -19,7 +19,7 @@ fn watch(guard: &Guard, token: &str) -> Watching {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watched_token_ends_with_whatever_ends_it_and_no_sooner() {
+async fn a_watched_token_ends_with_each_revocation_that_covers_it_and_no_other() {
     let stage = Stage::new().await;
     let guard = stage.guard(&stage.url()).await;
     let own = stage.token("read").await;
@@ -59,7 +59,7 @@ async fn a_watched_token_ends_with_whatever_ends_it_and_no_sooner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watched_token_ends_when_it_expires_and_when_nobody_can_tell() {
+async fn a_watched_token_ends_when_it_expires_and_when_the_guard_is_stale() {
     let stage = Stage::new().await;
     let middle = Middle::to(stage.address).await;
     let (guard, clock) = stage.guard_and_clock(&middle.url).await;

@@ -58,7 +58,7 @@ async fn stolen() -> (World, Browser, Browser, By) {
 }
 
 #[tokio::test]
-async fn a_password_that_was_being_hashed_does_not_outrun_what_takes_the_account_back() {
+async fn a_password_change_in_progress_fails_once_the_account_is_taken_back() {
     for rescue in Rescue::ALL {
         let (world, alice, thief, by) = stolen().await;
         let store = &world.app.store;
@@ -86,7 +86,7 @@ async fn a_password_that_was_being_hashed_does_not_outrun_what_takes_the_account
 }
 
 #[tokio::test]
-async fn the_session_after_a_change_of_password_is_the_only_one() {
+async fn a_password_change_ends_every_other_session() {
     let (world, alice, thief, _) = stolen().await;
     Rescue::PasswordChanged.comes(&world, &alice).await;
     assert!(alice.is_signed_in().await);

@@ -30,7 +30,7 @@ async fn the_list_is_searched_and_filtered() {
 }
 
 #[tokio::test]
-async fn revoking_everything_of_a_user_ends_it() {
+async fn revoking_all_access_of_a_user_ends_every_token_and_session() {
     let Scene { world, api, app, alice } = scene().await;
     let max = max(&world).await;
     let tokens = alice.connects(&app).await;
@@ -60,7 +60,7 @@ async fn revoking_everything_of_a_user_ends_it() {
 }
 
 #[tokio::test]
-async fn disabling_ends_the_account_and_enabling_revives_nothing() {
+async fn disabling_a_user_ends_all_access_and_enabling_revives_none() {
     let Scene { world, api, app, alice } = scene().await;
     let max = max(&world).await;
     let tokens = alice.connects(&app).await;
@@ -160,7 +160,7 @@ async fn nobody_moderates_their_own_account() {
 }
 
 #[tokio::test]
-async fn the_last_admin_stays() {
+async fn the_last_admin_can_not_be_removed() {
     let Scene { world, .. } = scene().await;
     let max = max(&world).await;
     let by = || By::operator(world.app.clock.now());

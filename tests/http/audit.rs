@@ -52,7 +52,7 @@ async fn sends(browser: &Browser, path: &str, fields: &Fields) {
 }
 
 #[tokio::test]
-async fn what_people_do_to_their_own_accounts_is_written_down() {
+async fn the_audit_records_what_people_do_to_their_own_accounts() {
     let Scene { world, app, alice, .. } = scene().await;
     let browser = "Firefox on Linux";
     let added = adds(&world, alice.signs_in()).await;
@@ -87,7 +87,7 @@ async fn what_people_do_to_their_own_accounts_is_written_down() {
 }
 
 #[tokio::test]
-async fn what_developers_and_admins_do_is_written_down_with_the_reason() {
+async fn the_audit_records_acts_of_developers_and_admins_with_their_reason() {
     let Scene { world, app, alice, .. } = scene().await;
     let dana = world.with_role("dana", Role::Developer).await;
     let max = world.with_role("max", Role::Admin).await;
@@ -134,13 +134,13 @@ async fn what_developers_and_admins_do_is_written_down_with_the_reason() {
 }
 
 #[tokio::test]
-async fn the_people_concerned_read_it_and_addresses_are_for_admins_and_whoever_acted() {
+async fn people_concerned_read_the_audit_and_only_admins_and_the_actor_see_addresses() {
     let Scene { world, app, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     alice.authorizes(&app).await;
     let grant = alice.grant_of(&app).await;
     let page = alice.gets("/account").await.page(200).shows("alice signed in, by you").shows("0.0.0.0");
-    page.shows("alice allowed Prints to use the account");
+    page.shows("alice allowed IdHasher to use the account");
     let page = alice.gets(&format!("/authorizations/{grant}")).await.page(200);
     page.shows("The app was allowed to use the account").hides("0.0.0.0");
     let page = max.gets("/admin/audit?q=alice").await.page(200).shows("alice signed in").shows("0.0.0.0");
@@ -167,7 +167,7 @@ async fn a_deleted_account_takes_its_addresses_with_it_and_the_rows_stay() {
 }
 
 #[tokio::test]
-async fn nothing_of_the_audit_enters_the_feed() {
+async fn audit_rows_do_not_enter_the_feed() {
     let Scene { world, app, alice, .. } = scene().await;
     let head = *world.app.store.ledger_head().borrow();
     alice.authorizes(&app).await;

@@ -119,7 +119,7 @@ async fn the_port_of_a_loopback_address_is_free_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_the_client_did_wrong_is_told_to_the_client_with_state_and_iss() {
+async fn errors_of_the_client_redirect_to_it_with_state_and_iss() {
     let scene = scene().await;
     let request = scene.app.request();
     let cases = [
@@ -209,7 +209,7 @@ async fn state_is_repeated_exactly_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_query_of_the_redirect_address_is_kept() {
+async fn the_query_of_a_redirect_uri_is_kept() {
     let scene = scene().await;
     let app = scene.world.client_with_redirects(&["https://app.example/cb?tenant=1"]).await;
     let answer = scene.alice.opens(&app.request().with("response_type", "token")).await;

@@ -94,7 +94,7 @@ fn speaks_to_its_caller(path: &str, answer: Answer, status: u16) {
 // Rules for the whole table
 
 #[tokio::test]
-async fn every_page_for_the_signed_in_asks_visitors_to_sign_in() {
+async fn every_page_that_needs_a_session_asks_visitors_to_sign_in() {
     let scene = scene().await;
     let visitor = scene.alice.elsewhere();
     for path in paths(&scene, |route| route.caller == Caller::SignedIn && route.method == "get").await {
@@ -123,7 +123,7 @@ async fn every_form_of_a_page_refuses_other_sites() {
 }
 
 #[tokio::test]
-async fn looking_changes_nothing() {
+async fn get_requests_change_nothing() {
     let scene = scene().await;
     let gets = paths(&scene, is_get).await;
     let before = scene.world.contents();
@@ -200,7 +200,7 @@ async fn every_form_refuses_thousands_of_parameters() {
 }
 
 #[tokio::test]
-async fn every_address_refuses_thousands_of_parameters() {
+async fn every_path_refuses_thousands_of_parameters() {
     let scene = scene().await;
     let names: String = (0..2_000).map(|number| format!("{number}&")).collect();
     for path in ["/authorizations", "/authorizations/revoke", "/logout", "/admin/ledger"] {
@@ -216,11 +216,11 @@ async fn every_address_refuses_thousands_of_parameters() {
     // The request inside `next` is no request then, and the page is an ordinary one.
     let next =
         Fields::new(&[("next", &format!("/oauth/authorize?{}&{names}", scene.app.request().encode()))]);
-    visitor.gets(&format!("/login?{}", next.encode())).await.page(200).hides("Prints");
+    visitor.gets(&format!("/login?{}", next.encode())).await.page(200).hides("IdHasher");
 }
 
 #[tokio::test]
-async fn every_form_refuses_what_is_not_text() {
+async fn every_form_refuses_bytes_that_are_not_text() {
     let scene = scene().await;
     let posts = paths(&scene, takes_a_form).await;
     let before = scene.world.contents();
@@ -236,7 +236,7 @@ async fn every_form_refuses_what_is_not_text() {
 }
 
 #[tokio::test]
-async fn every_address_refuses_what_is_not_text() {
+async fn every_path_refuses_bytes_that_are_not_text() {
     let scene = scene().await;
     let gets = paths(&scene, is_get).await;
     for path in &gets {
@@ -273,7 +273,7 @@ async fn every_other_method_is_refused_on_a_page() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_is_a_page_that_says_so() {
+async fn an_unknown_path_shows_a_404_page() {
     let scene = scene().await;
     for path in [
         "/nothing",
@@ -296,7 +296,7 @@ async fn an_unknown_address_is_a_page_that_says_so() {
 // Parameters
 
 #[tokio::test]
-async fn a_parameter_that_stands_twice_is_named() {
+async fn a_parameter_that_comes_twice_is_refused_and_named() {
     let Scene { world, api, app, alice } = scene().await;
     let code = alice.authorizes(&app).await;
     let request = app.code_request(&code);
@@ -361,7 +361,7 @@ async fn headers_that_are_not_text_are_refused_or_ignored() {
 }
 
 #[tokio::test]
-async fn what_was_typed_to_sign_in_may_be_anything() {
+async fn sign_in_refuses_any_text_that_is_not_a_user_name() {
     let world = World::new().await;
     let alice = world.person("alice").await;
     let long = "a".repeat(60_000);
@@ -376,7 +376,7 @@ async fn what_was_typed_to_sign_in_may_be_anything() {
 // A database that does not answer
 
 #[tokio::test]
-async fn without_the_database_nothing_is_a_success() {
+async fn without_the_database_no_request_succeeds() {
     let Scene { world, api, app, alice } = scene().await;
     let tokens = alice.connects(&app).await;
     let code = alice.authorizes(&app).await;

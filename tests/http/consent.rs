@@ -30,14 +30,14 @@ async fn the_page_names_the_publisher_the_domain_and_the_scopes_in_words() {
     let page = scene.alice.is_asked(&scene.app.request()).await.answer;
     assert_eq!(page.header("cache-control"), Some("no-store"));
     assert_eq!(page.form_targets(), [""; 0]);
-    let page = page.shows("Prints").shows("Paper Ltd").shows("<strong>app.example</strong>");
+    let page = page.shows("IdHasher").shows("Paper Ltd").shows("<strong>app.example</strong>");
     page.shows("May read").shows("May write").shows("<strong>alice</strong>");
     let page = scene.alice.is_asked(&scene.app.request().with("scope", "read")).await.answer;
     page.shows("May read").hides("May write");
 }
 
 #[tokio::test]
-async fn an_app_with_a_scheme_of_its_own_may_be_led_back_to() {
+async fn the_consent_page_may_redirect_to_an_app_with_a_private_scheme() {
     let scene = scene().await;
     let app = scene.world.client_with_redirects(&["com.example.app:/callback"]).await;
     let page = scene.alice.is_asked(&app.request()).await;
@@ -52,11 +52,11 @@ async fn an_app_with_a_scheme_of_its_own_may_be_led_back_to() {
 /// What a browser's form is answered with: a page, so that what the app's callback does next is no longer held to
 /// this server's policy.
 #[tokio::test]
-async fn a_browser_goes_on_to_the_app_by_a_page() {
+async fn a_page_leads_the_browser_on_to_the_app() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
     let allowed = scene.alice.submits(&page.action, &page.form("approve")).await.page(200);
-    let url = url::Url::parse(&allowed.shows("Continue to Prints").goes_on_to()).unwrap();
+    let url = url::Url::parse(&allowed.shows("Continue to IdHasher").goes_on_to()).unwrap();
     let params: HashMap<_, _> = url.query_pairs().into_owned().collect();
     assert!(url.as_str().starts_with(CALLBACK), "{url}");
     assert_eq!((params["state"].as_str(), params["iss"].as_str()), (STATE.unwrap(), ISSUER));
@@ -70,7 +70,7 @@ async fn a_browser_goes_on_to_the_app_by_a_page() {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_is_text_on_the_page_that_goes_on() {
+async fn the_page_that_continues_to_the_app_escapes_what_the_client_sent() {
     let scene = scene().await;
     scene.world.forces("UPDATE clients SET name = '<i>x</i>'");
     let request = scene.app.request().with("state", "\"><script>2</script>");
@@ -104,7 +104,7 @@ async fn a_head_request_or_a_prefetch_gives_no_code_where_consent_stands() {
 }
 
 #[tokio::test]
-async fn what_an_app_sends_is_shown_as_text() {
+async fn the_consent_page_escapes_what_an_app_sent() {
     let scene = scene().await;
     scene.world.forces("UPDATE clients SET name = '<i>x</i>', publisher = '\"><script>1</script>'");
     let request = scene.app.request().with("state", "\"><script>2</script>");
@@ -135,7 +135,7 @@ async fn denying_gives_access_denied_with_state_and_iss_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn no_answer_shows_the_page_again() {
+async fn a_consent_form_without_an_answer_is_shown_again() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
     for decision in ["", "Approve", "yes"] {
@@ -145,7 +145,7 @@ async fn no_answer_shows_the_page_again() {
 }
 
 #[tokio::test]
-async fn asking_gives_nothing_to_anybody() {
+async fn showing_the_consent_page_changes_nothing() {
     let scene = scene().await;
     let before = scene.world.contents();
     scene.alice.is_asked(&scene.app.request()).await;
@@ -164,7 +164,7 @@ async fn other_sites_approve_nothing() {
 }
 
 #[tokio::test]
-async fn a_visitor_who_approves_has_to_sign_in_and_then_sees_the_page() {
+async fn a_visitor_who_approves_signs_in_and_sees_the_page_again() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
     let visitor = scene.alice.elsewhere();
@@ -190,7 +190,7 @@ async fn approving_twice_gives_two_devices_under_one_grant() {
 }
 
 #[tokio::test]
-async fn a_confidential_client_passes_under_a_standing_consent() {
+async fn a_confidential_client_gets_a_code_without_the_page_under_a_standing_consent() {
     let scene = scene().await;
     scene.alice.authorizes(&scene.app).await;
     assert!(!asks(&scene.alice, &scene.app).await);
@@ -203,7 +203,7 @@ async fn a_confidential_client_passes_under_a_standing_consent() {
 }
 
 #[tokio::test]
-async fn a_public_client_never_passes_without_the_page() {
+async fn a_public_client_never_gets_a_code_without_the_page() {
     let scene = scene().await;
     let app = scene.world.public_client().await;
     for _ in 0..3 {
@@ -213,7 +213,7 @@ async fn a_public_client_never_passes_without_the_page() {
 }
 
 #[tokio::test]
-async fn a_scope_more_is_asked_for_and_marked_as_new() {
+async fn an_additional_scope_is_asked_for_and_marked_as_new() {
     let scene = scene().await;
     scene.alice.authorizes_request(&scene.app, &scene.app.request().with("scope", "read")).await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
@@ -304,7 +304,7 @@ async fn a_page_opened_before_a_revocation_is_shown_again() {
 }
 
 #[tokio::test]
-async fn a_page_opened_before_the_grant_that_was_revoked_is_shown_again() {
+async fn a_page_opened_before_a_grant_was_given_and_revoked_is_shown_again() {
     let scene = scene().await;
     let (alice, app) = (&scene.alice, &scene.app);
     let first = alice.is_asked(&app.request()).await;
@@ -331,7 +331,7 @@ async fn a_page_opened_before_an_app_was_suspended_gives_nothing() {
 }
 
 #[tokio::test]
-async fn what_the_page_showed_cannot_be_made_up() {
+async fn a_forged_consent_state_gives_no_code() {
     let scene = scene().await;
     let bob = scene.world.signed_in("bob").await;
     bob.authorizes(&scene.app).await;
@@ -368,7 +368,7 @@ async fn what_the_page_showed_cannot_be_made_up() {
 }
 
 #[tokio::test]
-async fn the_request_is_checked_again_when_it_is_approved() {
+async fn an_approved_request_is_checked_again() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
     let at = |request: Fields| format!("/oauth/authorize?{}", request.encode());
@@ -407,7 +407,7 @@ async fn a_page_shown_to_one_user_gives_nothing_for_another() {
 }
 
 #[tokio::test]
-async fn a_request_without_scope_gives_what_the_page_showed_or_nothing() {
+async fn a_request_without_scope_gives_only_the_scopes_on_the_page() {
     let scene = scene().await;
     let app = scene.world.client_with_scope("read").await;
     let page = scene.alice.is_asked(&app.request().without("scope")).await;
@@ -417,7 +417,7 @@ async fn a_request_without_scope_gives_what_the_page_showed_or_nothing() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_address_answers_where_the_page_said_or_nowhere() {
+async fn a_request_without_redirect_uri_redirects_only_to_the_address_on_the_page() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request().without("redirect_uri")).await;
     let moved = "UPDATE clients SET redirect_uris = 'https://app.example/elsewhere'";
@@ -426,7 +426,7 @@ async fn a_request_without_an_address_answers_where_the_page_said_or_nowhere() {
 }
 
 #[tokio::test]
-async fn words_of_a_permission_that_were_changed_meanwhile_are_shown_again() {
+async fn a_page_is_shown_again_if_the_words_of_a_permission_changed_meanwhile() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
     scene.world.forces("UPDATE scopes SET description = 'May sell your photos' WHERE name = 'read'");
@@ -436,7 +436,7 @@ async fn words_of_a_permission_that_were_changed_meanwhile_are_shown_again() {
 }
 
 #[tokio::test]
-async fn a_registration_that_was_edited_meanwhile_is_shown_again() {
+async fn a_page_is_shown_again_if_the_app_was_edited_meanwhile() {
     for (field, value) in [
         ("name", "Another name"),
         ("publisher", "Somebody Else"),
@@ -448,7 +448,7 @@ async fn a_registration_that_was_edited_meanwhile_is_shown_again() {
         let owner = format!("UPDATE clients SET owner_id = '{}', redirect_uris = '{CALLBACK}'", dana.id);
         scene.world.forces(&owner);
         let page = scene.alice.is_asked(&scene.app.request()).await;
-        let form = [("name", "Prints"), ("publisher", "Paper Ltd"), ("redirect_uri", CALLBACK)];
+        let form = [("name", "IdHasher"), ("publisher", "Paper Ltd"), ("redirect_uri", CALLBACK)];
         let form = Fields::new(&form).and("token_format", "opaque").with(field, value);
         dana.posts(&format!("/apps/{}", scene.app.id), &form).await.is(303);
         let fresh = gives_nothing(&scene.alice, &page).await;

@@ -86,13 +86,13 @@ fn form_of(path: &str) -> Fields {
         "/apps/new" | "/apps/{client_id}" | "/apps/{client_id}/edit" => registration(),
         "/apps/{client_id}/revoke-tokens" => Fields::new(&[("generation", "1")]),
         "/apps/{client_id}/rotate-secret" => Fields::new(&[("overlap_hours", "1")]),
-        "/apps/{client_id}/delete" => Fields::new(&[("name", "Prints")]),
+        "/apps/{client_id}/delete" => Fields::new(&[("name", "IdHasher")]),
         _ => panic!("no rule for {path}"),
     }
 }
 
 #[tokio::test]
-async fn every_route_is_for_developers_and_the_owner_alone() {
+async fn every_app_route_is_only_for_developers_who_own_the_app() {
     let desk = desk().await;
     let Desk { world, dana, alice, .. } = &desk;
     let eve = developer(world, "eve").await;
@@ -109,10 +109,10 @@ async fn every_route_is_for_developers_and_the_owner_alone() {
             _ => browser.posts(&path, &form).await,
         };
         sends(&visitor).await.asks_to_sign_in(&path);
-        sends(alice).await.page(403).hides("Prints");
+        sends(alice).await.page(403).hides("IdHasher");
         if route.path.contains("{client_id}") {
-            sends(&eve).await.page(404).hides("Prints");
-            sends(&max).await.page(404).hides("Prints");
+            sends(&eve).await.page(404).hides("IdHasher");
+            sends(&max).await.page(404).hides("IdHasher");
         }
         if route.method == "post" {
             for from in From::OTHERS {
@@ -126,16 +126,16 @@ async fn every_route_is_for_developers_and_the_owner_alone() {
 }
 
 #[tokio::test]
-async fn the_list_is_ones_own_and_says_how_many_use_each_app() {
+async fn the_list_shows_only_your_own_apps_and_their_number_of_users() {
     let desk = desk().await;
     let Desk { world, dana, app, alice, .. } = &desk;
     alice.connects(app).await;
     alice.connects(app).await;
-    let page = dana.gets("/apps").await.page(200).shows("Prints").shows("Active");
+    let page = dana.gets("/apps").await.page(200).shows("IdHasher").shows("Active");
     assert_eq!(page.body.matches("<tr>").count(), 2, "a head and one app: {}", page.body);
     assert!(page.body.contains(">1</td>") && page.body.contains(">2</td>"), "{}", page.body);
     let eve = developer(world, "eve").await;
-    eve.gets("/apps").await.page(200).shows("You have not registered an app yet").hides("Prints");
+    eve.gets("/apps").await.page(200).shows("You have not registered an app yet").hides("IdHasher");
     alice.gets("/authorizations").await.page(200).hides("Your apps");
     dana.gets("/authorizations").await.page(200).shows("Your apps");
 }
@@ -254,7 +254,7 @@ async fn names_that_deceive_are_refused() {
 }
 
 #[tokio::test]
-async fn redirect_addresses_that_lead_astray_are_refused() {
+async fn deceptive_redirect_uris_are_refused() {
     let desk = desk().await;
     for path in ["/apps/new", &desk.path("")] {
         for uri in [
@@ -300,7 +300,7 @@ async fn redirect_addresses_that_lead_astray_are_refused() {
 }
 
 #[tokio::test]
-async fn good_redirect_addresses_are_taken_in_any_number_of_fields_and_once_each() {
+async fn good_redirect_uris_are_accepted_from_any_number_of_fields_without_duplicates() {
     let desk = desk().await;
     let form = registration()
         .with("redirect_uri", "https://a.example/cb?x=1\r\n\r\n  http://127.0.0.1/cb\n")
@@ -342,7 +342,7 @@ async fn choices_that_the_form_does_not_offer_are_refused() {
 }
 
 #[tokio::test]
-async fn fields_of_no_form_do_nothing() {
+async fn fields_that_the_form_does_not_have_are_ignored() {
     let desk = desk().await;
     let extra = |form: Fields| {
         form.and("owner_id", desk.alice.id.as_str())

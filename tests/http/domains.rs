@@ -15,7 +15,7 @@ async fn bans(world: &World, app: &Client) {
 }
 
 #[tokio::test]
-async fn redirect_uris_in_other_than_the_plain_form_are_refused_at_registration_and_edit() {
+async fn redirect_uris_that_are_not_normalized_are_refused() {
     let Scene { world, .. } = scene().await;
     let dana = developer(&world, "dana").await;
     dana.posts("/apps/new", &registration()).await.is(303);
@@ -40,7 +40,7 @@ async fn redirect_uris_in_other_than_the_plain_form_are_refused_at_registration_
 }
 
 #[tokio::test]
-async fn a_banned_host_is_refused_with_those_below_it_and_with_every_port_and_path() {
+async fn a_banned_host_is_refused_with_its_subdomains_and_every_port_and_path() {
     let Scene { world, .. } = scene().await;
     let dana = developer(&world, "dana").await;
     for host in ["https://evil.example/cb", "https://203.0.113.7/cb", "com.evil.app:/cb"] {
@@ -64,7 +64,7 @@ async fn a_banned_host_is_refused_with_those_below_it_and_with_every_port_and_pa
 }
 
 #[tokio::test]
-async fn an_app_of_before_a_ban_may_not_send_people_to_that_host_any_more() {
+async fn an_app_registered_before_a_ban_no_longer_redirects_to_the_banned_host() {
     let Scene { world, alice, .. } = scene().await;
     let evil = world.client_with_redirects(&["https://evil.example/cb"]).await;
     // As earlier versions registered it.
@@ -88,7 +88,7 @@ async fn an_app_of_before_a_ban_may_not_send_people_to_that_host_any_more() {
 }
 
 #[tokio::test]
-async fn the_pages_of_a_ban_and_of_an_app_name_the_others_at_its_host() {
+async fn pages_of_a_ban_and_an_app_name_other_apps_at_its_host() {
     let Scene { world, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let evil = world.client_with_redirects(&["https://evil.example/cb"]).await;
@@ -103,7 +103,7 @@ async fn the_pages_of_a_ban_and_of_an_app_name_the_others_at_its_host() {
 }
 
 #[tokio::test]
-async fn rows_of_earlier_versions_match_what_they_always_matched() {
+async fn redirect_uris_of_earlier_versions_match_as_before() {
     let Scene { world, app, alice, .. } = scene().await;
     for uri in ["https://OLD.example/cb", "https://old.example./cb", "https:/old.example/cb"] {
         world.forces(&format!("UPDATE clients SET redirect_uris = '{uri}' WHERE id = '{}'", app.id));
@@ -134,7 +134,7 @@ async fn a_loopback_redirect_takes_any_port_for_localhost_and_an_empty_path() {
 }
 
 #[tokio::test]
-async fn a_public_client_is_not_spared_by_being_public() {
+async fn a_ban_covers_public_clients_too() {
     let Scene { world, alice, .. } = scene().await;
     let evil = world.client_with_redirects(&["com.evil.app:/cb"]).await;
     let twin = world

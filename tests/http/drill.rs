@@ -32,7 +32,7 @@ async fn revokes(world: &World, canary: &PreparedCanary) -> bool {
 }
 
 #[tokio::test]
-async fn a_round_ends_the_canary_s_token_once_and_tells_nobody_else() {
+async fn a_drill_round_revokes_the_canary_s_token_once_and_tells_only_its_api() {
     let Scene { world, api, .. } = scene().await;
     let (canary, client) = begins(&world).await;
     let token = Tokens::read(&client.asks_tokens(&own_token(SCOPE)).await);
@@ -71,7 +71,7 @@ async fn client_of_everything(world: &World) -> Client {
 }
 
 #[tokio::test]
-async fn nobody_else_can_ask_for_what_the_canary_has() {
+async fn no_other_app_gets_the_scope_of_the_canary() {
     let Scene { world, alice, .. } = scene().await;
     let app = client_of_everything(&world).await;
     let before = world.gets("/.well-known/oauth-authorization-server").await.is(200).body;
@@ -89,7 +89,7 @@ async fn nobody_else_can_ask_for_what_the_canary_has() {
 }
 
 #[tokio::test]
-async fn the_canary_stands_in_no_receipt_and_on_no_page_but_the_admins_list_of_apps() {
+async fn the_canary_is_shown_only_in_the_list_of_apps_for_admins() {
     let Scene { world, app, alice, .. } = scene().await;
     alice.connects(&app).await;
     let (canary, client) = begins(&world).await;
@@ -113,16 +113,16 @@ async fn the_canary_stands_in_no_receipt_and_on_no_page_but_the_admins_list_of_a
         .await
         .page(200)
         .hides("A drill revoked")
-        .shows("All user tokens of Prints were revoked");
+        .shows("All user tokens of IdHasher were revoked");
     for query in ["act=canary_revoked".to_owned(), format!("q={}", canary.client)] {
         let page =
             max.gets(&format!("/admin/ledger?{query}")).await.page(200).shows("A drill revoked its own app");
-        page.hides("All user tokens of Prints were revoked");
+        page.hides("All user tokens of IdHasher were revoked");
     }
 }
 
 #[tokio::test]
-async fn drills_use_the_same_app_again_and_the_secrets_of_the_last_one_end() {
+async fn each_drill_uses_the_same_app_and_ends_the_secrets_of_the_last_drill() {
     let Scene { world, .. } = scene().await;
     let (first, before) = begins(&world).await;
     Tokens::read(&before.asks_tokens(&own_token(SCOPE)).await);

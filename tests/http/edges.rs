@@ -85,7 +85,7 @@ async fn a_target_with_a_host_agrees_with_the_header() {
 }
 
 #[tokio::test]
-async fn http_1_0_has_no_host_to_send() {
+async fn http_1_0_needs_no_host() {
     let world = World::new().await;
     let request = || Request::builder().uri("/healthz").version(Version::HTTP_10);
     let answer = world.opens(request().body(Body::empty()).unwrap()).await;

@@ -54,7 +54,7 @@ async fn only_resource_servers_may_ask() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_nothing_is_whole() {
+async fn a_snapshot_without_entries_has_every_member() {
     let scene = scene().await;
     let snapshot = scene.api.snapshot().await;
     let expected = json!({
@@ -69,7 +69,7 @@ async fn a_snapshot_of_nothing_is_whole() {
 
 /// Each act, and the entry that it gives.
 #[tokio::test]
-async fn every_act_gives_its_entry() {
+async fn every_act_adds_its_entry_to_the_feed() {
     let scene = scene().await;
     let Scene { world, api, app, alice } = &scene;
     let max = world.with_role("max", Role::Admin).await;
@@ -121,7 +121,7 @@ async fn every_act_gives_its_entry() {
     max.posts(&admin("reinstate"), &Fields::reason()).await.is(303);
     max.posts(&admin("ban"), &reason).await.is(303);
     assert_eq!(listener.hears().await, ("client".to_owned(), client.clone()));
-    dana.posts(&format!("/apps/{}/delete", own.id), &Fields::new(&[("name", "Prints")])).await.is(303);
+    dana.posts(&format!("/apps/{}/delete", own.id), &Fields::new(&[("name", "IdHasher")])).await.is(303);
     assert_eq!(listener.hears().await, ("client".to_owned(), own.id.clone()));
 
     world.ends_everything_of(alice).await;
@@ -139,7 +139,7 @@ async fn every_act_gives_its_entry() {
 }
 
 #[tokio::test]
-async fn events_form_a_chain_and_carry_what_remains_of_their_time() {
+async fn events_form_a_chain_and_have_their_remaining_time() {
     let scene = scene().await;
     let mut listener = scene.api.follows().await;
     let started = scene.world.app.clock.now().millis();
@@ -160,7 +160,7 @@ async fn events_form_a_chain_and_carry_what_remains_of_their_time() {
 }
 
 #[tokio::test]
-async fn grants_concern_whom_they_ever_allowed_anything_at_and_the_rest_everyone() {
+async fn entries_of_a_grant_go_to_every_api_it_ever_covered_and_others_to_all() {
     let scene = scene().await;
     let Scene { world, api: photos, app, alice } = &scene;
     let mail = world.api("https://mail.example", &["mail"]).await;
@@ -198,7 +198,7 @@ async fn grants_concern_whom_they_ever_allowed_anything_at_and_the_rest_everyone
 }
 
 #[tokio::test]
-async fn a_client_s_own_token_concerns_its_audience() {
+async fn the_entry_of_a_client_s_own_token_goes_to_its_audience() {
     let scene = scene().await;
     let mail = scene.world.api("https://mail.example", &["mail"]).await;
     let types = [GrantType::ClientCredentials];
@@ -214,7 +214,7 @@ async fn a_client_s_own_token_concerns_its_audience() {
 }
 
 #[tokio::test]
-async fn grants_of_before_concern_everyone() {
+async fn entries_of_earlier_versions_grants_go_to_every_api() {
     let scene = scene().await;
     let mail = scene.world.api("https://mail.example", &["mail"]).await;
     scene.alice.connects(&scene.app).await;
@@ -244,7 +244,7 @@ async fn a_snapshot_holds_the_strongest_entry_for_as_long_as_it_matters() {
 }
 
 #[tokio::test]
-async fn a_stream_resumes_where_it_was() {
+async fn a_stream_resumes_at_its_position() {
     let scene = scene().await;
     for _ in 0..5 {
         scene.world.ends_all_tokens_of(&scene.app).await;
@@ -281,7 +281,7 @@ async fn a_position_that_can_t_be_resumed_is_a_gap() {
 
 /// One reader takes nothing while more is revoked than the server keeps at hand; another one reads on.
 #[tokio::test]
-async fn a_reader_that_falls_behind_is_cut_off_and_delays_nobody() {
+async fn a_slow_reader_is_disconnected_and_delays_nobody() {
     let scene = scene().await;
     let mut slow = scene.api.follows().await;
     let mut quick = scene.api.follows().await;
@@ -315,7 +315,7 @@ async fn a_reader_that_falls_behind_is_cut_off_and_delays_nobody() {
 
 /// More rows for others than the server keeps at hand, and so old that their streams can't be resumed there.
 #[tokio::test]
-async fn a_quiet_stream_resumes_however_much_concerned_others_since() {
+async fn a_quiet_stream_resumes_after_many_entries_for_other_apis() {
     let scene = scene().await;
     let mail = scene.world.api("https://mail.example", &["mail"]).await;
     scene.world.ends_all_tokens_of(&scene.app).await;
@@ -369,7 +369,7 @@ async fn a_thousand_guards_that_come_back_at_once_hold_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_resource_server_may_have_so_many_streams_open_and_no_more() {
+async fn a_resource_server_has_a_limit_of_open_streams() {
     let scene = scene().await;
     let mail = scene.world.api("https://mail.example", &["mail"]).await;
     let position = scene.api.position().await;
@@ -431,7 +431,7 @@ async fn keys_are_announced_when_they_change() {
 }
 
 #[tokio::test]
-async fn a_silent_stream_says_that_it_is_there() {
+async fn a_silent_stream_sends_heartbeats() {
     let scene = scene().await;
     let mut listener = scene.api.follows().await;
     let heartbeat = tokio::time::timeout(Duration::from_secs(7), listener.heartbeat()).await;
@@ -439,7 +439,7 @@ async fn a_silent_stream_says_that_it_is_there() {
 }
 
 #[tokio::test]
-async fn an_acknowledgement_is_answered_with_what_there_is() {
+async fn an_acknowledgement_is_answered_with_the_newest_position() {
     let scene = scene().await;
     let begun = incarnation(&scene);
     let answer = scene.api.acknowledges(&acknowledgement(begun, 0)).await.is(200);
@@ -457,7 +457,7 @@ async fn an_acknowledgement_is_answered_with_what_there_is() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_acknowledgement_is_named() {
+async fn a_bad_acknowledgement_is_refused_naming_the_member() {
     let scene = scene().await;
     let good = acknowledgement(incarnation(&scene), 0);
     let seen = json!({ "grant_id": "grt_1", "family_id": "fam_1", "at": 1 });
@@ -500,7 +500,7 @@ async fn what_is_wrong_with_an_acknowledgement_is_named() {
 }
 
 #[tokio::test]
-async fn nobody_looks_fresh_without_the_database() {
+async fn the_feed_answers_503_without_the_database() {
     let scene = scene().await;
     let ack = acknowledgement(incarnation(&scene), 0);
     scene.api.acknowledges(&ack).await.is(200);

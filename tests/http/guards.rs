@@ -64,7 +64,7 @@ fn kept(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whoever_s_lease_runs_is_waited_for() {
+async fn a_receipt_waits_for_every_guard_whose_lease_runs() {
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     confirms(api, ONE, 0).await;
@@ -125,7 +125,7 @@ async fn a_silent_guard_is_open_until_its_lease_ends() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_those_who_accepted_nothing() {
+async fn a_receipt_does_not_wait_for_guards_that_accept_nothing() {
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     confirms(api, ONE, 0).await;
@@ -174,7 +174,7 @@ fn receipt(world: &World) -> rescind::model::id::ReceiptId {
 }
 
 #[tokio::test]
-async fn leases_and_what_they_owe_survive_a_restart() {
+async fn leases_and_their_missing_confirmations_survive_a_restart() {
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     confirms(api, ONE, 0).await;
@@ -227,7 +227,7 @@ async fn a_lease_lasts_as_long_as_the_registration_says() {
 }
 
 #[tokio::test]
-async fn guards_report_uses_of_what_is_theirs_alone() {
+async fn guards_report_uses_only_of_grants_for_their_api() {
     let scene = scene().await;
     let Scene { world, api, app, alice } = &scene;
     let mail = world.api("https://mail.example", &["mail"]).await;
@@ -291,7 +291,7 @@ async fn admins_see_how_fresh_each_guard_is() {
 }
 
 #[tokio::test]
-async fn admins_say_what_is_expected_of_guards() {
+async fn admins_set_whether_a_guard_is_expected_and_its_max_staleness() {
     let scene = scene().await;
     let Scene { world, api, alice, .. } = &scene;
     let max = world.with_role("max", Role::Admin).await;
@@ -320,7 +320,7 @@ async fn admins_say_what_is_expected_of_guards() {
 }
 
 #[test]
-fn guards_without_end_are_refused_and_those_there_are_go_on() {
+fn one_guard_too_many_is_refused_and_known_ones_continue() {
     let now = Timestamp::from_millis(1_790_000_000_000);
     let (id, secret) = (ResourceServerId::generate(now), Digest::of(b""));
     let server = ResourceServer::new(id, "Photos", "https://photos.example", secret, Guarding::default());

@@ -61,7 +61,7 @@ async fn a_new_owner_has_to_be_an_active_developer_or_admin() {
 }
 
 #[tokio::test]
-async fn apps_of_those_who_can_no_longer_manage_them_are_handed_over() {
+async fn an_admin_hands_over_apps_whose_owner_can_no_longer_manage_them() {
     let Scene { world, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let (dana, app) = owned_by_dana(&world).await;

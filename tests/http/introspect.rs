@@ -44,7 +44,7 @@ async fn a_token_is_active_until_it_expires() {
 }
 
 #[tokio::test]
-async fn what_is_no_live_access_token_is_inactive_and_nothing_else_is_said() {
+async fn anything_but_a_live_access_token_is_only_called_inactive() {
     let Scene { api, app, alice, .. } = scene().await;
     let code = alice.authorizes(&app).await;
     let tokens = alice.connects(&app).await;
@@ -71,7 +71,7 @@ async fn what_is_no_live_access_token_is_inactive_and_nothing_else_is_said() {
 }
 
 #[tokio::test]
-async fn every_revocation_is_felt_by_the_next_introspection() {
+async fn the_next_introspection_after_a_revocation_is_inactive() {
     let Scene { world, api, app, alice } = scene().await;
     let tokens = alice.connects(&app).await;
     alice.revokes(&app).await.is(303);
@@ -143,7 +143,7 @@ async fn a_resource_server_authenticates_by_header_or_by_body_and_not_by_both() 
 }
 
 #[tokio::test]
-async fn a_resource_server_learns_about_tokens_for_itself_alone() {
+async fn a_resource_server_learns_only_about_tokens_for_itself() {
     let Scene { world, api, app, alice } = scene().await;
     let mail = world.api("https://mail.example", &["mail"]).await;
     let tokens = alice.connects(&app).await;
@@ -185,7 +185,7 @@ async fn a_request_without_a_token_is_refused() {
 }
 
 #[tokio::test]
-async fn introspection_takes_post_alone_and_is_closed_to_scripts() {
+async fn introspection_accepts_only_post_and_is_closed_to_scripts() {
     let Scene { world, api, app, alice } = scene().await;
     let tokens = alice.connects(&app).await;
     let authorization = basic(&api.id, &api.secret);

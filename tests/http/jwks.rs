@@ -42,7 +42,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn the_first_key_signs_at_once_and_shows_its_public_part_alone() {
+async fn the_first_key_signs_at_once_and_only_its_public_part_is_published() {
     let world = World::new().await;
     let body = world.gets("/oauth/jwks").await.is(200).json();
     let members: std::collections::BTreeSet<&str> =
@@ -81,7 +81,7 @@ async fn a_key_is_published_a_minute_before_it_signs() {
 }
 
 #[tokio::test]
-async fn a_retired_key_is_accepted_until_what_it_signed_has_expired_and_its_private_part_goes_first() {
+async fn a_retired_key_loses_its_private_part_first_and_is_accepted_until_its_tokens_expire() {
     let world = World::new().await;
     let first = world.signing_key().await;
     world.rotates_keys().await;
@@ -174,7 +174,7 @@ async fn a_clock_that_goes_back_leaves_a_key_that_signs() {
 }
 
 #[tokio::test]
-async fn what_rotated_keys_say_is_json_of_the_feed() {
+async fn keys_in_the_feed_equal_those_of_the_jwks_endpoint() {
     let world = World::new().await;
     let accepted = world.app.store.accepted_keys().await.unwrap();
     assert_eq!(accepted.version, world.app.store.keys_version_now().await.unwrap());

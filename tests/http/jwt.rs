@@ -71,7 +71,7 @@ pub fn client_credentials(scope: &str) -> Fields {
 }
 
 #[tokio::test]
-async fn a_jwt_says_who_may_do_what_where_until_when_and_what_it_hangs_on() {
+async fn a_jwt_has_the_claims_of_rfc_9068_and_its_stamp() {
     let Stage { world, photos, app, alice, .. } = stage().await;
     let answer = app.presents_code(&alice.authorizes(&app).await).await.is(200);
     assert_eq!(answer.json()["expires_in"], 600);
@@ -102,7 +102,7 @@ async fn a_jwt_says_who_may_do_what_where_until_when_and_what_it_hangs_on() {
 }
 
 #[tokio::test]
-async fn introspection_names_opaque_tokens_and_their_grant_generation_too() {
+async fn introspection_of_an_opaque_token_has_jti_and_grant_generation() {
     let Stage { world, photos, alice, .. } = stage().await;
     let app = world.confidential_client().await;
     let facts = photos.introspects(&alice.connects(&app).await.access).await;
@@ -407,7 +407,7 @@ async fn another_client_can_not_revoke_a_jwt() {
 }
 
 #[tokio::test]
-async fn what_was_not_signed_here_is_inactive_and_nothing_to_revoke() {
+async fn a_jwt_with_a_foreign_signature_is_inactive_and_revoking_it_changes_nothing() {
     let Stage { world, photos, app, alice, .. } = stage().await;
     let token = alice.connects(&app).await.access;
     let parts: Vec<&str> = token.split('.').collect();

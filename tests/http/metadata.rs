@@ -9,7 +9,7 @@ use crate::harness::{ISSUER, World};
 const PATH: &str = "/.well-known/oauth-authorization-server";
 
 #[tokio::test]
-async fn metadata_says_what_there_is_and_leaves_nothing_to_defaults() {
+async fn metadata_names_every_endpoint_and_leaves_nothing_to_defaults() {
     let world = World::new().await;
     world.api("https://photos.example", &["write", "read"]).await;
     let body = world.gets(PATH).await.is(200).json();
@@ -63,7 +63,7 @@ async fn no_list_is_empty() {
 }
 
 #[tokio::test]
-async fn the_issuer_is_the_configured_one_whatever_host_was_asked() {
+async fn the_issuer_is_the_configured_one_for_every_host_header() {
     let world = World::at("https://id.example", Clock::System).await;
     let request = world.request("GET", PATH).header("x-forwarded-host", "evil.example");
     let body = world.sends(request.body(Body::empty()).unwrap()).await.is(200).json();
@@ -82,7 +82,7 @@ async fn browser_apps_may_read_it_without_cookies() {
 }
 
 #[tokio::test]
-async fn health_is_told_to_anybody() {
+async fn health_needs_no_sign_in() {
     let world = World::new().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(world.gets(path).await.is(200).body, "ok\n");

@@ -195,7 +195,7 @@ async fn metrics_are_in_the_text_format_of_prometheus() {
 }
 
 #[test]
-fn this_reader_of_the_format_refuses_what_is_none() {
+fn the_parser_of_these_tests_refuses_bad_metrics() {
     let head = "# HELP a_total A.\n# TYPE a_total counter\n";
     parse(&format!("{head}a_total{{b=\"c\\\"d\\\\e\\nf,g}}\"}} 1\na_total 2.5e3\n"));
     for wrong in [
@@ -222,7 +222,7 @@ fn this_reader_of_the_format_refuses_what_is_none() {
 }
 
 #[tokio::test]
-async fn what_guards_confirm_is_timed_and_what_they_lack_is_seen() {
+async fn metrics_show_confirmation_times_and_the_lag_of_guards() {
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     let other = world.api("https://music.example", &["listen"]).await;
@@ -270,7 +270,7 @@ async fn what_guards_confirm_is_timed_and_what_they_lack_is_seen() {
 }
 
 #[tokio::test]
-async fn drills_and_pages_move_theirs() {
+async fn drills_and_pages_change_their_metrics() {
     let scene = scene().await;
     let Scene { world, alice, .. } = &scene;
     let before = families(world).await;

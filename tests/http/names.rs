@@ -60,7 +60,7 @@ async fn a_name_that_looks_like_another_developers_is_refused() {
 }
 
 #[tokio::test]
-async fn an_edit_is_held_against_other_developers_names_only_where_it_changes_the_name() {
+async fn an_edit_is_checked_for_look_alikes_only_if_it_changes_the_name() {
     let Desk { world, dana, app, .. } = desk().await;
     let eve = developer(&world, "eve").await;
     eve.posts("/apps/new", &named("Paypal")).await.is(303);
@@ -74,7 +74,7 @@ async fn an_edit_is_held_against_other_developers_names_only_where_it_changes_th
 }
 
 #[tokio::test]
-async fn a_name_is_confirmed_in_any_normal_form_and_with_any_spaces() {
+async fn a_typed_confirmation_matches_in_any_normal_form_and_with_any_spaces() {
     let Desk { world, dana, app, .. } = desk().await;
     let delete = format!("/apps/{}/delete", app.id);
     for (stored, typed) in [

@@ -7,7 +7,7 @@ use crate::harness::browser::ConsentPage;
 use crate::harness::{PASSWORD, Scene, scene};
 
 #[tokio::test]
-async fn a_state_with_any_character_survives_the_sign_in() {
+async fn the_state_parameter_survives_the_sign_in_with_any_character() {
     let Scene { world, app, .. } = scene().await;
     let query = app.request().without("state").encode();
     for (number, (sent, state)) in [
@@ -32,7 +32,7 @@ async fn a_state_with_any_character_survives_the_sign_in() {
             continue;
         };
         let login = world.sends(request).await.location().to_owned();
-        let page = bob.gets(&login).await.page(200).shows("Prints");
+        let page = bob.gets(&login).await.page(200).shows("IdHasher");
         let next = page.attribute("name=\"next\"", "value");
         let answer = bob.types(PASSWORD, &next).await;
         assert!(answer.location().starts_with("/oauth/authorize?"), "{sent}: {}", answer.location());
@@ -43,7 +43,7 @@ async fn a_state_with_any_character_survives_the_sign_in() {
 }
 
 #[tokio::test]
-async fn cookies_of_other_applications_never_matter() {
+async fn cookies_of_other_applications_are_ignored() {
     let Scene { world, alice, .. } = scene().await;
     let own = format!("rescind={}", alice.session().unwrap()).into_bytes();
     let gets = async |lines: &[Vec<u8>]| {

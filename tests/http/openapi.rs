@@ -36,7 +36,7 @@ fn operations() -> Vec<(&'static str, &'static str, &'static Value)> {
 }
 
 #[test]
-fn what_is_described_is_a_route_of_its_caller() {
+fn every_described_operation_is_a_route_with_the_tag_of_its_caller() {
     for (path, method, operation) in operations() {
         let route = TABLE.iter().find(|route| (route.path, route.method) == (path, method));
         let route = route.unwrap_or_else(|| panic!("{method} {path} is no route"));
@@ -68,7 +68,7 @@ fn every_route_for_programs_is_described() {
 }
 
 #[test]
-fn it_says_whose_version_it_is_and_names_every_act() {
+fn the_openapi_document_has_the_version_and_every_act() {
     assert_eq!(DOCUMENT["info"]["version"], env!("CARGO_PKG_VERSION"));
     let acts: Vec<&str> = Act::ALL.iter().map(|act| act.as_str()).collect();
     assert_eq!(DOCUMENT["components"]["schemas"]["Act"]["enum"], json!(acts));

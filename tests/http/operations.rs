@@ -12,7 +12,7 @@ fn value(metrics: &str, series: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn metrics_are_for_the_bearer_of_the_token_and_do_not_exist_for_others() {
+async fn metrics_are_404_without_the_metrics_token() {
     let scene = scene().await;
     let unknown = scene.world.gets("/metrika").await.page(404);
     let admin = scene.world.with_role("max", rescind::model::user::Role::Admin).await;
@@ -64,7 +64,7 @@ async fn metrics_count_requests_acts_purges_and_failed_sign_ins() {
 }
 
 #[tokio::test]
-async fn callers_make_no_series() {
+async fn unknown_paths_add_no_metric_series() {
     let scene = scene().await;
     scene.world.gets("/metrika/stranger1").await.is(404);
     let labels = |metrics: &str| metrics.lines().filter(|line| !line.starts_with('#')).count();

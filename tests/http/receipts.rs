@@ -15,7 +15,7 @@ use crate::harness::listener::acknowledgement;
 use crate::harness::{ISSUER, PASSWORD, Scene, World, scene};
 
 #[tokio::test]
-async fn a_receipt_is_for_those_concerned() {
+async fn a_receipt_is_shown_only_to_people_concerned() {
     let Scene { world, app, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let dev = world.with_role("developer", Role::Developer).await;
@@ -24,7 +24,7 @@ async fn a_receipt_is_for_those_concerned() {
     let list = alice.revokes(&app).await.location().to_owned();
     let own = format!("/receipts/{}", list.split_once("receipt=").unwrap().1);
     world.gets(&own).await.asks_to_sign_in(&own);
-    alice.gets(&own).await.page(200).shows("Prints’s access was revoked").shows("by you").shows("On a page");
+    alice.gets(&own).await.page(200).shows("IdHasher’s access was revoked").shows("by you").shows("On a page");
     max.gets(&own).await.page(200).shows("by the user, alice");
     bob.gets(&own).await.page(404);
     dev.gets(&own).await.page(404).hides("alice");
@@ -36,14 +36,14 @@ async fn a_receipt_is_for_those_concerned() {
     let path = format!("/admin/apps/{}/suspend", app.id);
     let shared = max.posts(&path, &reason).await.is(303).location().to_owned();
     for concerned in [&alice, &dev] {
-        let page = concerned.gets(&shared).await.page(200).shows("Prints was suspended").shows("It lied.");
+        let page = concerned.gets(&shared).await.page(200).shows("IdHasher was suspended").shows("It lied.");
         page.shows("by an admin").hides("by an admin, ").hides("/admin/");
     }
     bob.gets(&shared).await.page(404);
 }
 
 #[tokio::test]
-async fn the_bar_ends_in_the_exact_tally() {
+async fn the_progress_bar_ends_with_the_exact_counts() {
     let Scene { world, app, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     for _ in 0..3 {
@@ -79,7 +79,7 @@ async fn the_bar_ends_in_the_exact_tally() {
 }
 
 #[tokio::test]
-async fn every_kind_of_act_counts_what_is_left() {
+async fn receipts_of_every_act_count_the_rows_still_to_delete() {
     let Scene { world, app, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let by_user = format!("/admin/users/{}/revoke", alice.id);
@@ -118,7 +118,7 @@ async fn a_long_receipt_lists_each_app() {
     let receipt = format!("/receipts/{}", list.split_once("receipt=").unwrap().1);
     let page = alice.gets(&receipt).await.page(200).shows("The access of 3 apps ended");
     let page = page.hides("The app’s access was revoked");
-    for name in ["Prints", "Frames", "Albums"] {
+    for name in ["IdHasher", "Frames", "Albums"] {
         let item = format!("<li>{name}’s access was revoked</li>");
         assert!(page.body.contains(&item), "{item} in {}", page.body);
     }
@@ -128,14 +128,14 @@ async fn a_long_receipt_lists_each_app() {
 }
 
 #[tokio::test]
-async fn an_act_that_gives_back_has_nothing_to_delete() {
+async fn a_reinstatement_shows_no_deleted_rows() {
     let Scene { world, app, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let page = format!("/admin/apps/{}", app.id);
     max.posts(&format!("{page}/suspend"), &Fields::new(&[("reason", "It lied.")])).await.is(303);
     max.posts(&format!("{page}/reinstate"), &Fields::reason()).await.is(303);
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'client_reinstated'");
-    let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("Prints was reinstated");
+    let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("IdHasher was reinstated");
     shown.hides("Deleted for good");
 }
 
@@ -149,7 +149,7 @@ async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
     let result = alice.posts(&path, &Fields::default()).await.is(303).location().to_owned();
     let receipt = newest(&world);
     assert_eq!(result, format!("/authorizations/{grant}?receipt={}", receipt.rsplit_once('/').unwrap().1));
-    let page = alice.gets(&result).await.page(200).shows("A sign-in to Prints ended at");
+    let page = alice.gets(&result).await.page(200).shows("A sign-in to IdHasher ended at");
     page.shows("Your other sign-ins are not affected.").shows(&format!("href=\"{receipt}\""));
     // It had ended before: there is no other receipt.
     alice.posts(&path, &Fields::default()).await.is(303).leads_to(&format!("/authorizations/{grant}"));
@@ -160,11 +160,11 @@ async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
     let result = result.location().to_owned();
     let receipt = newest(&world);
     let page = alice.gets(&result).await.page(200).shows("Your password is changed");
-    page.shows("Prints’s access ended at").shows(&format!("href=\"{receipt}\""));
-    alice.gets(&receipt).await.page(200).shows("Prints’s access was revoked");
+    page.shows("IdHasher’s access ended at").shows(&format!("href=\"{receipt}\""));
+    alice.gets(&receipt).await.page(200).shows("IdHasher’s access was revoked");
     let bob = world.signed_in("bob").await;
     let shown = bob.gets(&result.replace("done=password&", "")).await.page(200);
-    shown.hides("Prints").hides(&receipt);
+    shown.hides("IdHasher").hides(&receipt);
 }
 
 // Where it is refused
@@ -188,7 +188,7 @@ async fn app_with_jwts(world: &World) -> Client {
 }
 
 #[tokio::test]
-async fn what_is_looked_up_is_refused_at_once() {
+async fn a_receipt_for_opaque_tokens_is_confirmed_at_once() {
     let Scene { world, app, alice, .. } = scene().await;
     alice.connects(&app).await;
     let revoke = format!("/authorizations/{}/revoke", alice.grant_of(&app).await);
@@ -220,7 +220,7 @@ async fn without_a_guard_jwts_work_until_they_expire() {
 }
 
 #[tokio::test]
-async fn a_format_that_changes_is_remembered() {
+async fn the_revocation_page_remembers_that_an_app_had_jwts() {
     let Scene { world, alice, .. } = scene().await;
     let dana = world.with_role("dana", Role::Developer).await;
     let app = world
@@ -231,7 +231,7 @@ async fn a_format_that_changes_is_remembered() {
         .await;
     alice.connects(&app).await;
     let fields =
-        Fields::new(&[("name", "Prints"), ("publisher", "Paper Ltd"), ("redirect_uri", &app.redirect_uri)]);
+        Fields::new(&[("name", "IdHasher"), ("publisher", "Paper Ltd"), ("redirect_uri", &app.redirect_uri)]);
     dana.posts(&format!("/apps/{}", app.id), &fields.and("token_format", "opaque")).await.is(303);
     let revoke = format!("/apps/{}/revoke-tokens", app.id);
     dana.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
@@ -240,13 +240,13 @@ async fn a_format_that_changes_is_remembered() {
 }
 
 #[tokio::test]
-async fn what_a_receipt_says_stays_whatever_the_app_becomes() {
+async fn a_receipt_stays_the_same_when_the_app_changes_its_token_format() {
     let Scene { world, alice, .. } = scene().await;
     let dana = world.with_role("dana", Role::Developer).await;
     let app = world.client(ClientKind::Confidential, |new| new.owner = dana.id.clone()).await;
     let becomes = async |format: &str| {
         let fields = Fields::new(&[
-            ("name", "Prints"),
+            ("name", "IdHasher"),
             ("publisher", "Paper Ltd"),
             ("redirect_uri", &app.redirect_uri),
         ]);
@@ -287,7 +287,7 @@ async fn what_a_receipt_says_stays_whatever_the_app_becomes() {
 }
 
 #[tokio::test]
-async fn only_apps_that_are_left_count_for_a_whole_account() {
+async fn a_receipt_of_a_whole_account_counts_only_remaining_apps() {
     let Scene { world, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let revoke = format!("/admin/users/{}/revoke", alice.id);
@@ -342,7 +342,7 @@ async fn guards_confirm_on_the_receipt() {
 }
 
 #[tokio::test]
-async fn a_body_that_arrives_late_makes_no_confirmation_look_quicker() {
+async fn a_confirmation_is_timed_when_its_whole_body_has_arrived() {
     let Scene { world, api, alice, .. } = scene().await;
     let app = app_with_jwts(&world).await;
     alice.connects(&app).await;
@@ -357,7 +357,7 @@ async fn a_body_that_arrives_late_makes_no_confirmation_look_quicker() {
 }
 
 #[tokio::test]
-async fn silence_is_said_with_its_end() {
+async fn a_receipt_says_when_a_silent_guard_stops_accepting() {
     let Scene { world, api, app, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     acknowledges(&api, GUARD, 0).await;

@@ -7,7 +7,7 @@ use crate::harness::client::Tokens;
 use crate::harness::{Scene, scene};
 
 #[tokio::test]
-async fn refreshing_gives_a_new_pair() {
+async fn a_refresh_gives_a_new_access_and_refresh_token() {
     let Scene { api, app, alice, .. } = scene().await;
     let first = alice.connects(&app).await;
     let second = app.refreshes(&first).await;
@@ -22,7 +22,7 @@ async fn refreshing_gives_a_new_pair() {
 }
 
 #[tokio::test]
-async fn within_the_grace_a_lost_answer_is_given_again() {
+async fn within_the_grace_a_repeated_refresh_gives_the_same_answer() {
     let Scene { world, api, app, alice } = scene().await;
     let first = alice.connects(&app).await;
     let second = app.refreshes(&first).await;
@@ -79,7 +79,7 @@ async fn repeating_within_the_grace_does_not_prolong_it() {
 }
 
 #[tokio::test]
-async fn nothing_revoked_comes_back_through_the_grace() {
+async fn the_grace_brings_no_revoked_token_back() {
     let Scene { world, api, app, alice } = scene().await;
     let first = alice.connects(&app).await;
     let second = app.refreshes(&first).await;
@@ -123,7 +123,7 @@ async fn fifty_parallel_refreshes_leave_one_live_refresh_token_and_an_open_famil
 }
 
 #[tokio::test]
-async fn a_stranger_who_presents_a_refresh_token_gets_nothing_and_closes_nothing() {
+async fn another_client_s_refresh_token_gives_nothing_and_closes_nothing() {
     let Scene { world, api, app, alice } = scene().await;
     let first = alice.connects(&app).await;
     let second = app.refreshes(&first).await;
@@ -182,7 +182,7 @@ async fn within_the_grace_a_scope_does_not_grow_either() {
 }
 
 #[tokio::test]
-async fn refresh_tokens_die_with_every_revocation() {
+async fn every_revocation_ends_refresh_tokens() {
     let Scene { world, api, app, alice } = scene().await;
     let tokens = alice.connects(&app).await;
     alice.revokes(&app).await.is(303);
@@ -207,7 +207,7 @@ async fn refresh_tokens_die_with_every_revocation() {
 }
 
 #[tokio::test]
-async fn a_revocation_of_one_user_or_app_leaves_the_others_alone() {
+async fn a_revocation_of_one_user_or_app_ends_no_other_tokens() {
     let Scene { world, api, app, alice } = scene().await;
     let bob = world.signed_in("bob").await;
     let other = world.confidential_client().await;
@@ -221,7 +221,7 @@ async fn a_revocation_of_one_user_or_app_leaves_the_others_alone() {
 }
 
 #[tokio::test]
-async fn an_unused_refresh_token_expires_and_a_used_one_goes_on() {
+async fn an_unused_refresh_token_expires_and_a_refreshed_one_lives_on() {
     let Scene { world, app, alice, .. } = scene().await;
     let (idle, first) = (alice.connects(&app).await, alice.connects(&app).await);
     world.advances(2_592_000 - 1);

@@ -40,7 +40,7 @@ async fn a_jwt_is_for_one_resource_server_and_each_request_picks_it() {
 }
 
 #[tokio::test]
-async fn several_resources_are_one_too_many_for_a_jwt() {
+async fn a_jwt_for_several_resources_is_refused() {
     let Stage { app, alice, .. } = stage().await;
     let code = alice.authorizes_request(&app, &app.request().with("scope", ALL)).await;
     let request = app.code_request(&code).and("resource", PHOTOS).and("resource", MAIL);
@@ -64,7 +64,7 @@ async fn an_opaque_token_is_narrowed_too() {
 }
 
 #[tokio::test]
-async fn what_is_no_resource_here_or_was_not_granted_is_an_invalid_target() {
+async fn a_resource_that_is_unknown_or_not_granted_is_an_invalid_target() {
     let Stage { world, app, alice, .. } = stage().await;
     let code = alice.authorizes_request(&app, &app.request().with("scope", "read")).await;
     let before = world.contents();

@@ -180,7 +180,7 @@ async fn scopes_of_a_deleted_resource_server_allow_nothing() {
     // An app that was bound to it stays bound: its form has nothing to tick.
     world.forces(&format!("UPDATE clients SET owner_id = '{}' WHERE id = '{}'", max.id, bound.id));
     let fields = Fields::new(&[
-        ("name", "Prints"),
+        ("name", "IdHasher"),
         ("publisher", "Paper Ltd"),
         ("redirect_uri", &bound.redirect_uri),
         ("token_format", TokenFormat::Opaque.as_str()),
@@ -243,7 +243,7 @@ async fn name_and_scopes_are_edited_and_the_audience_stays() {
 }
 
 #[tokio::test]
-async fn scopes_that_read_otherwise_are_asked_for_again() {
+async fn a_changed_scope_description_asks_for_consent_again() {
     let Scene { world, api, app, alice } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     alice.connects(&app).await;
@@ -258,7 +258,7 @@ async fn scopes_that_read_otherwise_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn the_drill_s_resource_server_is_nobody_s_to_change() {
+async fn nobody_can_change_the_drill_s_resource_server() {
     let Scene { world, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let canary = rescind::service::drill::begin(&world.app.store, world.app.clock.now()).await.unwrap();

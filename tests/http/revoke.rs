@@ -40,7 +40,7 @@ async fn revoking_a_superseded_refresh_token_closes_the_family_as_well() {
 }
 
 #[tokio::test]
-async fn revoking_an_access_token_ends_that_one_alone() {
+async fn revoking_an_access_token_ends_only_that_one() {
     let Scene { world, api, app, alice } = scene().await;
     let first = alice.connects(&app).await;
     let second = app.refreshes(&first).await;
@@ -52,7 +52,7 @@ async fn revoking_an_access_token_ends_that_one_alone() {
 }
 
 #[tokio::test]
-async fn revoking_twice_is_success_without_effect() {
+async fn revoking_twice_succeeds_and_changes_nothing_more() {
     let Scene { world, app, alice, .. } = scene().await;
     let tokens = alice.connects(&app).await;
     for token in [&tokens.access, &tokens.refresh, &tokens.access, &tokens.refresh] {
@@ -62,7 +62,7 @@ async fn revoking_twice_is_success_without_effect() {
 }
 
 #[tokio::test]
-async fn what_is_no_live_token_is_200() {
+async fn revoking_an_unknown_or_expired_token_is_200() {
     let Scene { world, app, alice, .. } = scene().await;
     let code = alice.authorizes(&app).await;
     let tokens = alice.connects(&app).await;
@@ -78,7 +78,7 @@ async fn what_is_no_live_token_is_200() {
 }
 
 #[tokio::test]
-async fn a_wrong_hint_hides_no_token() {
+async fn a_wrong_hint_does_not_hide_a_token() {
     let Scene { api, app, alice, .. } = scene().await;
     for hint in ["access_token", "banana", ""] {
         let tokens = alice.connects(&app).await;
@@ -118,7 +118,7 @@ async fn a_public_client_revokes_its_own() {
 }
 
 #[tokio::test]
-async fn whoever_is_no_client_revokes_nothing() {
+async fn a_caller_that_is_no_client_revokes_nothing() {
     let Scene { world, api, app, alice } = scene().await;
     let tokens = alice.connects(&app).await;
     let form = Fields::new(&[("token", &tokens.refresh)]);
@@ -136,14 +136,14 @@ async fn whoever_is_no_client_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn the_token_has_to_be_there() {
+async fn a_request_without_a_token_is_an_invalid_request() {
     let Scene { app, .. } = scene().await;
     app.posts("/oauth/revoke", &Fields::default()).await.refuses(400, "invalid_request");
     app.revokes("").await.refuses(400, "invalid_request");
 }
 
 #[tokio::test]
-async fn browser_apps_may_revoke_by_post_alone() {
+async fn browser_apps_may_revoke_only_by_post() {
     let Scene { world, app, .. } = scene().await;
     let preflight = world
         .request("OPTIONS", "/oauth/revoke")
@@ -158,7 +158,7 @@ async fn browser_apps_may_revoke_by_post_alone() {
 }
 
 #[tokio::test]
-async fn no_success_is_reported_when_nothing_could_be_written() {
+async fn a_revocation_that_could_not_be_written_is_not_reported_as_success() {
     let Scene { world, api, app, alice } = scene().await;
     let tokens = alice.connects(&app).await;
     let locker = world.database();

@@ -68,7 +68,7 @@ async fn other_sites_are_refused() {
     for route in guarded().into_iter().filter(|route| route.method == "post") {
         let path = path_of(&scene, route).await;
         for from in From::OTHERS {
-            let fields = Fields::new(&[("reason", "It lied."), ("role", "admin"), ("name", "Prints")]);
+            let fields = Fields::new(&[("reason", "It lied."), ("role", "admin"), ("name", "IdHasher")]);
             max.posts_from(from, &path, &fields).await.page(403).shows("another site");
         }
     }
@@ -76,7 +76,7 @@ async fn other_sites_are_refused() {
 }
 
 #[tokio::test]
-async fn nothing_of_that_name_is_404_for_admins() {
+async fn admins_get_404_for_unknown_ids() {
     let scene = scene().await;
     let max = scene.world.with_role("max", Role::Admin).await;
     let before = scene.world.contents();

@@ -15,7 +15,7 @@ use crate::harness::fields::{FORM, Fields};
 use crate::harness::{PASSWORD, World, scene};
 
 #[tokio::test]
-async fn the_start_page_is_for_everybody_and_leads_users_to_their_apps() {
+async fn the_start_page_is_public_and_leads_users_to_their_apps() {
     let world = World::new().await;
     let alice = world.person("alice").await;
     alice.gets("/").await.page(200).shows("/login");
@@ -24,7 +24,7 @@ async fn the_start_page_is_for_everybody_and_leads_users_to_their_apps() {
 }
 
 #[tokio::test]
-async fn signing_in_leads_to_where_one_wanted_to_go() {
+async fn signing_in_leads_to_the_requested_page() {
     let world = World::new().await;
     let alice = world.person("alice").await;
     let page = alice.gets("/authorizations?ended=1").await.asks_to_sign_in("/authorizations?ended=1");
@@ -113,7 +113,7 @@ async fn a_disabled_user_cannot_sign_in_and_is_signed_out() {
 }
 
 #[tokio::test]
-async fn a_session_that_somebody_planted_is_not_the_one_that_signs_in() {
+async fn signing_in_does_not_use_a_planted_session() {
     let world = World::new().await;
     let mallory = world.signed_in("mallory").await;
     let planted = [mallory.session().unwrap(), "AAAAAAAAAAAAAAAAAAAAAA".to_owned(), "x".to_owned()];
@@ -129,7 +129,7 @@ async fn a_session_that_somebody_planted_is_not_the_one_that_signs_in() {
 }
 
 #[tokio::test]
-async fn signing_in_again_ends_the_session_before_it() {
+async fn signing_in_again_ends_the_earlier_session() {
     let world = World::new().await;
     let alice = world.signed_in("alice").await;
     let before = alice.session().unwrap();
@@ -140,7 +140,7 @@ async fn signing_in_again_ends_the_session_before_it() {
 }
 
 #[tokio::test]
-async fn a_session_lies_in_the_database_under_its_digest_alone() {
+async fn the_database_holds_only_the_digest_of_a_session_key() {
     let world = World::new().await;
     let alice = world.signed_in("alice").await;
     let session = alice.session().unwrap();
@@ -208,7 +208,7 @@ async fn a_new_password_ends_every_session() {
 }
 
 #[tokio::test]
-async fn revoking_everything_of_a_user_ends_every_session() {
+async fn revoking_all_access_of_a_user_ends_every_session() {
     let world = World::new().await;
     let alice = world.signed_in("alice").await;
     let bob = world.signed_in("bob").await;
@@ -230,7 +230,7 @@ async fn a_session_expires() {
 }
 
 #[tokio::test]
-async fn nobody_is_led_to_another_site() {
+async fn signing_in_never_redirects_to_another_site() {
     let world = World::new().await;
     let alice = world.signed_in("alice").await;
     let other = alice.elsewhere();
@@ -279,11 +279,11 @@ async fn the_sign_in_page_names_the_app_and_leads_nowhere_else() {
     let visitor = scene.alice.elsewhere();
     let request = scene.app.request();
     let answer = visitor.opens(&request).await;
-    let page = visitor.gets(answer.location()).await.page(200).shows("<strong>Prints</strong>");
+    let page = visitor.gets(answer.location()).await.page(200).shows("<strong>IdHasher</strong>");
     assert_eq!(page.form_targets(), [""; 0]);
     // The page after a wrong password as well.
     let next = page.attribute("name=\"next\"", "value");
-    let page = visitor.types("wrong horse battery", &next).await.page(401).shows("Prints");
+    let page = visitor.types("wrong horse battery", &next).await.page(401).shows("IdHasher");
     assert_eq!(page.form_targets(), [""; 0]);
     for request in [
         request.clone().with("redirect_uri", "https://evil.example/"),
@@ -291,13 +291,13 @@ async fn the_sign_in_page_names_the_app_and_leads_nowhere_else() {
     ] {
         let next = format!("/oauth/authorize?{}", request.encode());
         let query = Fields::new(&[("next", &next)]).encode();
-        let page = visitor.gets(&format!("/login?{query}")).await.page(200).hides("Prints");
+        let page = visitor.gets(&format!("/login?{query}")).await.page(200).hides("IdHasher");
         assert_eq!(page.form_targets(), [""; 0]);
     }
 }
 
 #[tokio::test]
-async fn a_browser_that_has_signed_in_goes_on_by_a_page() {
+async fn a_page_leads_the_browser_on_after_signing_in() {
     let scene = scene().await;
     scene.alice.authorizes(&scene.app).await;
     let next = format!("/oauth/authorize?{}", scene.app.request().encode());
@@ -314,7 +314,7 @@ async fn a_browser_that_has_signed_in_goes_on_by_a_page() {
 }
 
 #[tokio::test]
-async fn signing_in_may_lead_to_an_app_with_a_scheme_of_its_own() {
+async fn signing_in_may_redirect_to_an_app_with_a_private_scheme() {
     let scene = scene().await;
     let app = scene.world.client_with_redirects(&["com.example.app:/callback"]).await;
     scene.alice.authorizes(&app).await;
@@ -341,7 +341,7 @@ async fn behind_a_proxy() -> World {
 }
 
 #[tokio::test]
-async fn guesses_from_many_addresses_are_slowed_down_and_keep_nobody_out() {
+async fn guesses_from_many_addresses_are_slowed_down_and_lock_nobody_out() {
     let world = behind_a_proxy().await;
     world.person("alice").await;
     types_from(&world, "203.0.113.1", "alice", PASSWORD).await.leads_to("/authorizations");
@@ -363,7 +363,7 @@ async fn guesses_from_many_addresses_are_slowed_down_and_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn guesses_from_one_address_are_slowed_down_whatever_a_caller_claims() {
+async fn guesses_from_one_address_are_slowed_down_despite_forged_headers() {
     let world = behind_a_proxy().await;
     world.person("bob").await;
     let mut refused = 0;

@@ -18,7 +18,7 @@ use crate::harness::{Scene, World, scene};
 // Codes
 
 #[tokio::test]
-async fn a_code_gives_tokens_that_no_cache_keeps() {
+async fn a_code_gives_tokens_in_an_answer_that_is_not_cached() {
     let Scene { api, app, alice, .. } = scene().await;
     let answer = app.presents_code(&alice.authorizes(&app).await).await.is(200);
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -50,7 +50,7 @@ async fn a_code_works_once_and_its_replay_closes_the_family() {
 }
 
 #[tokio::test]
-async fn a_replay_that_anybody_could_send_closes_nothing() {
+async fn a_code_replay_without_the_verifier_or_client_closes_nothing() {
     let Scene { world, api, app, alice } = scene().await;
     let code = alice.authorizes(&app).await;
     let tokens = app.redeems(&code).await;
@@ -134,7 +134,7 @@ async fn a_code_expires() {
 }
 
 #[tokio::test]
-async fn a_code_from_before_a_revocation_is_stillborn() {
+async fn a_code_from_before_a_revocation_gives_no_tokens() {
     let Scene { world, app, alice, .. } = scene().await;
     let code = alice.authorizes(&app).await;
     alice.revokes(&app).await.is(303);
@@ -183,7 +183,7 @@ async fn a_client_without_refresh_tokens_gets_none() {
 // Client authentication
 
 #[tokio::test]
-async fn a_client_may_prove_itself_by_basic_or_post() {
+async fn a_client_may_authenticate_by_basic_or_post() {
     let Scene { world, app, alice, .. } = scene().await;
     let secret = app.secret.clone().unwrap();
     let request = app.code_request(&alice.authorizes(&app).await);
@@ -200,7 +200,7 @@ async fn a_client_may_prove_itself_by_basic_or_post() {
 }
 
 #[tokio::test]
-async fn a_public_client_has_its_name_alone() {
+async fn a_public_client_that_sends_a_secret_is_refused() {
     let Scene { world, api, alice, .. } = scene().await;
     let app = world.public_client().await;
     let tokens = alice.connects(&app).await;
@@ -284,7 +284,7 @@ async fn a_failed_header_is_401_and_challenged_and_a_failed_form_is_not() {
 }
 
 #[tokio::test]
-async fn a_client_that_may_not_act_is_an_invalid_client() {
+async fn a_suspended_banned_or_deleted_client_is_an_invalid_client() {
     let Scene { world, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let reason = Fields::new(&[("reason", "It misbehaves.")]);
@@ -295,7 +295,7 @@ async fn a_client_that_may_not_act_is_an_invalid_client() {
         if act == "delete" {
             let developer = world.with_role("developer", Role::Developer).await;
             developer
-                .posts(&format!("/apps/{}/delete", app.id), &Fields::new(&[("name", "Prints")]))
+                .posts(&format!("/apps/{}/delete", app.id), &Fields::new(&[("name", "IdHasher")]))
                 .await
                 .is(303);
         } else {
@@ -307,7 +307,7 @@ async fn a_client_that_may_not_act_is_an_invalid_client() {
 }
 
 #[tokio::test]
-async fn a_grant_type_is_named_known_and_registered() {
+async fn a_grant_type_has_to_be_present_known_and_registered() {
     let Scene { app, alice, .. } = scene().await;
     let code = alice.authorizes(&app).await;
     let request = app.code_request(&code);
@@ -390,7 +390,7 @@ async fn browser_apps_of_any_origin_may_call_without_cookies() {
 }
 
 #[tokio::test]
-async fn the_token_endpoint_takes_post_alone() {
+async fn the_token_endpoint_accepts_only_post() {
     let Scene { world, app, .. } = scene().await;
     let query = app.code_request("x").encode();
     for method in ["GET", "PUT", "DELETE"] {

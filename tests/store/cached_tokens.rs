@@ -77,7 +77,7 @@ impl Tokens {
 }
 
 #[tokio::test]
-async fn a_token_whose_row_has_left_is_not_remembered() {
+async fn a_token_whose_row_was_deleted_leaves_the_cache() {
     for (end, live) in [
         (End::ByItself, [false, true, true]),
         (End::Device, [false, true, true]),
@@ -94,7 +94,7 @@ async fn a_token_whose_row_has_left_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn the_others_are_remembered_while_one_leaves() {
+async fn other_tokens_stay_in_the_cache_when_one_leaves() {
     for end in [End::ByItself, End::Device, End::App, End::User] {
         let tokens = Tokens::remembered().await;
         tokens.end(end).await;

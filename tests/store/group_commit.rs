@@ -62,7 +62,7 @@ async fn queue(
 }
 
 #[tokio::test]
-async fn an_error_or_a_panic_undoes_its_own_request_alone() {
+async fn an_error_or_a_panic_undoes_only_its_own_request() {
     let world = World::new().await;
     let gate = Gate::shut(&world.store).await;
     let kept = queue(&world.store, |tx| insert(tx, "kept")).await;
@@ -88,7 +88,7 @@ async fn an_error_or_a_panic_undoes_its_own_request_alone() {
 }
 
 #[tokio::test]
-async fn a_group_runs_once_unless_somebody_fails_after_a_write() {
+async fn a_group_runs_once_unless_a_request_fails_after_a_write() {
     for (writes, runs) in [(false, 1), (true, 2)] {
         let world = World::new().await;
         let gate = Gate::shut(&world.store).await;
@@ -201,7 +201,7 @@ async fn a_commit_that_fails_fails_all_that_share_it() {
 }
 
 #[tokio::test]
-async fn all_that_wait_for_a_locked_database_are_refused_together() {
+async fn all_writes_that_wait_for_a_locked_database_fail_together() {
     let world = World::new().await;
     let other = world.beside();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -220,7 +220,7 @@ async fn all_that_wait_for_a_locked_database_are_refused_together() {
 }
 
 #[tokio::test]
-async fn work_that_was_handed_over_runs_although_its_caller_hangs_up() {
+async fn a_queued_write_runs_even_if_its_caller_hangs_up() {
     let world = World::new().await;
     let gate = Gate::shut(&world.store).await;
     let caller = queue(&world.store, |tx| insert(tx, "unheard")).await;
@@ -232,7 +232,7 @@ async fn work_that_was_handed_over_runs_although_its_caller_hangs_up() {
 }
 
 #[tokio::test]
-async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
+async fn closing_finishes_queued_writes_and_refuses_later_ones() {
     let world = World::new().await;
     let gate = Gate::shut(&world.store).await;
     let mut waiting = Vec::new();
@@ -253,7 +253,7 @@ async fn closing_finishes_what_waits_and_refuses_what_comes_later() {
 }
 
 #[tokio::test]
-async fn a_refresh_sees_what_an_earlier_request_of_its_commit_revoked_and_not_what_was_undone() {
+async fn a_refresh_sees_earlier_revocations_of_its_commit_unless_they_were_undone() {
     let world = World::new().await;
     let ana = world.user("ana").await;
     let client = world.client(&ana).await;

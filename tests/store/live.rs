@@ -145,7 +145,7 @@ fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn a_code_is_live_only_where_all_that_it_was_stamped_with_is_open_and_current() {
+async fn a_code_is_live_only_if_its_family_and_grant_are_open_and_its_generations_current() {
     let world = World::new().await;
     let owner = world.user("owner").await;
     let cases = matrix(&mut world.beside(), &owner);
@@ -239,7 +239,7 @@ async fn tokens_of_a_closed_family_and_of_an_ended_grant_are_dead_before_and_aft
 }
 
 #[tokio::test]
-async fn tokens_under_an_earlier_generation_are_dead_and_later_ones_live() {
+async fn tokens_of_an_earlier_generation_are_dead_and_later_ones_live() {
     let world = World::new().await;
     let [ana, ben] = [world.user("ana").await, world.user("ben").await];
     let [client, other] = [world.client(&ana).await, world.client(&ana).await];
@@ -265,7 +265,7 @@ async fn tokens_under_an_earlier_generation_are_dead_and_later_ones_live() {
 }
 
 #[tokio::test]
-async fn tokens_under_another_server_generation_are_dead_and_so_are_expired_ones() {
+async fn tokens_of_an_earlier_server_generation_and_expired_ones_are_dead() {
     let world = World::new().await;
     let ana = world.user("ana").await;
     let client = world.client(&ana).await;

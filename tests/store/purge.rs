@@ -155,7 +155,7 @@ async fn slice(world: &World, rows: i64) -> bool {
 }
 
 #[tokio::test]
-async fn everything_dead_leaves_nothing_live_does_and_the_tally_is_exact_across_a_crash() {
+async fn a_purge_deletes_only_dead_rows_and_counts_them_exactly_despite_crashes() {
     for act in [Act::Family, Act::Grant, Act::Client, Act::User] {
         let crowd = Crowd::new().await;
         let doomed = crowd.revoke(act).await;
@@ -309,7 +309,7 @@ async fn a_used_code_and_a_superseded_refresh_token_stay_until_they_expire() {
 }
 
 #[tokio::test]
-async fn a_family_is_swept_after_all_that_is_found_through_it() {
+async fn a_family_row_is_deleted_after_its_tokens_and_codes() {
     let crowd = Crowd::new().await;
     let clock = Clock::fixed(after(10 * 86_400));
     let sweep = || {

@@ -57,7 +57,7 @@ fn is_open(world: &World) -> bool {
 }
 
 #[tokio::test]
-async fn the_successor_s_use_closes_the_window_and_the_predecessor_then_proves_reuse() {
+async fn using_the_successor_ends_the_grace_and_the_predecessor_is_reuse_then() {
     let world = World::new().await;
     let (client, first) = device(&world).await;
     let second = show(&world, &client, &first, after(1)).await.unwrap();
@@ -68,7 +68,7 @@ async fn the_successor_s_use_closes_the_window_and_the_predecessor_then_proves_r
 }
 
 #[tokio::test]
-async fn every_token_of_a_chain_has_the_same_successor_again_while_keys_come_and_go_and_after_a_restart() {
+async fn a_repeated_refresh_gives_the_same_successor_across_key_changes_and_restarts() {
     let mut world = World::new().await;
     let (client, mut token) = device(&world).await;
     for round in 0..8 {
@@ -87,7 +87,7 @@ async fn every_token_of_a_chain_has_the_same_successor_again_while_keys_come_and
 }
 
 #[tokio::test]
-async fn keys_are_shared_for_the_grace_and_leave_once_nothing_can_be_repeated_with_them() {
+async fn successor_keys_are_shared_for_the_grace_and_deleted_after_it() {
     let world = World::new().await;
     let (client, first) = device(&world).await;
     let second = show(&world, &client, &first, NOW).await.unwrap();
@@ -135,7 +135,7 @@ async fn a_clock_that_is_set_back_closes_no_family_and_prolongs_no_key_s_use() {
 }
 
 #[tokio::test]
-async fn a_token_whose_key_is_gone_is_refused_within_its_window_and_proves_reuse_only_afterwards() {
+async fn without_its_key_a_repeated_refresh_is_refused_in_the_grace_and_is_reuse_afterwards() {
     let world = World::new().await;
     let (client, first) = device(&world).await;
     let second = show(&world, &client, &first, NOW).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_token_whose_key_is_gone_is_refused_within_its_window_and_proves_reuse
 }
 
 #[tokio::test]
-async fn a_family_that_is_refreshed_every_hour_is_written_again_once_a_32nd_of_the_life_has_passed() {
+async fn a_family_row_is_rewritten_only_after_a_32nd_of_its_life() {
     let world = World::new().await;
     let (client, mut token) = device(&world).await;
     let until = || number(&world, "SELECT expires_at FROM families");

@@ -6,12 +6,12 @@ use std::ops::RangeInclusive;
 use rescind::clock::Clock;
 use rescind::model::secret::{AccessToken, Digest, RefreshToken};
 use rescind::service::purge::catch_up;
-use rescind::store::tokens::{Kind, place, rest};
+use rescind::store::tokens::{Kind, first_place, stored_digest};
 
 use crate::world::{LIVES, NOW, World, after};
 
 #[tokio::test]
-async fn every_table_with_a_digest_is_emptied_of_what_has_expired() {
+async fn expired_rows_leave_every_table_with_a_digest() {
     let world = World::new().await;
     let ana = world.user("ana").await;
     let client = world.client(&ana).await;
@@ -89,7 +89,7 @@ fn schema(database: &rusqlite::Connection) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_documented_schema_is_where_the_migrations_arrive() {
+fn the_documented_schema_equals_the_migrated_one() {
     let [migrated, documented] = [(), ()].map(|()| rusqlite::Connection::open_in_memory().unwrap());
     migrate(&migrated, 1..=9999);
     documented.execute_batch(include_str!("../../docs/schema.sql")).unwrap();
@@ -102,7 +102,7 @@ fn the_documented_schema_is_where_the_migrations_arrive() {
 }
 
 #[test]
-fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_has_to_know() {
+fn the_migration_to_places_keeps_all_that_a_refresh_needs() {
     let database = rusqlite::Connection::open_in_memory().unwrap();
     migrate(&database, 1..=13);
     let born = rescind::clock::Timestamp::from_millis(1_790_000_000_123);
@@ -154,7 +154,7 @@ fn tokens_of_the_earlier_schema_go_on_in_their_places_with_all_that_a_refresh_ha
 }
 
 #[test]
-fn tokens_that_get_the_same_place_in_the_later_schema_stand_side_by_side() {
+fn the_migration_gives_neighbouring_places_to_tokens_with_the_same_place() {
     let database = rusqlite::Connection::open_in_memory().unwrap();
     migrate(&database, 1..=14);
     // As many bits of them as the later schema keeps are the same, and one more is not.
@@ -181,13 +181,13 @@ fn tokens_that_get_the_same_place_in_the_later_schema_stand_side_by_side() {
         let sql = "SELECT place FROM tokens WHERE digest = ?1 AND kind = ?2";
         database.query_row(sql, rusqlite::params![digest.as_bytes(), kind], |row| row.get(0)).unwrap()
     };
-    assert_eq!(place_of(&second, "refresh"), place(&second, Kind::Refresh));
-    assert_eq!(place_of(&first, "refresh"), place(&first, Kind::Refresh) + 1);
-    assert_eq!(place_of(&first, "access"), place(&first, Kind::Access));
+    assert_eq!(place_of(&second, "refresh"), first_place(&second, Kind::Refresh));
+    assert_eq!(place_of(&first, "refresh"), first_place(&first, Kind::Refresh) + 1);
+    assert_eq!(place_of(&first, "access"), first_place(&first, Kind::Access));
 }
 
 #[test]
-fn short_rows_hold_what_their_tokens_are_asked_for_later() {
+fn the_migration_to_short_rows_keeps_all_that_a_token_needs() {
     let database = rusqlite::Connection::open_in_memory().unwrap();
     migrate(&database, 1..=16);
     let [spent, current, access, own] = [
@@ -216,7 +216,9 @@ fn short_rows_hold_what_their_tokens_are_asked_for_later() {
             user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at, superseded_at) \
             FROM tokens WHERE place = ?1 AND digest = ?2";
         database
-            .query_row(row, rusqlite::params![place(digest, kind), rest(digest)], |row| row.get(0))
+            .query_row(row, rusqlite::params![first_place(digest, kind), stored_digest(digest)], |row| {
+                row.get(0)
+            })
             .unwrap()
     };
     assert_eq!(row(&spent, Kind::Refresh), "F C 1 2 3 4 800 20");

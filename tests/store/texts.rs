@@ -48,7 +48,7 @@ async fn people(world: &World, text: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn rows_of_earlier_versions_are_found_and_compared_after_the_next_start() {
+async fn names_of_earlier_versions_are_searched_and_compared_after_the_next_start() {
     let world = World::new().await;
     let (ana, ben) =
         (user(&world, "ana", "ÄNNE@example.org").await, user(&world, "ben", "ben@example.org").await);

@@ -47,7 +47,7 @@ fn everywhere<T: Send + PartialEq + std::fmt::Debug>(look: impl AsyncFn() -> T +
 }
 
 #[tokio::test]
-async fn every_thread_sees_at_once_what_was_answered_on_another() {
+async fn every_thread_sees_at_once_a_change_answered_on_another() {
     let (world, ana, client, token) = device().await;
     let store = &world.store;
     let facts = store.live_access_token(&token, NOW).await.unwrap().unwrap();
@@ -63,7 +63,7 @@ async fn every_thread_sees_at_once_what_was_answered_on_another() {
     assert_eq!(everywhere(registered), ("Fotowerk".to_owned(), TokenFormat::Opaque, true));
     let edit = ClientEdit {
         name: AppName::parse("Album").unwrap(),
-        publisher: "Fotowerk Prints".to_owned(),
+        publisher: "Fotowerk IdHasher".to_owned(),
         redirect_uris: vec![RedirectUri::parse("https://app.example/cb").unwrap()],
         scope: None,
         token_format: TokenFormat::Jwt,

@@ -20,7 +20,7 @@ fn digest(n: u8) -> Digest {
 }
 
 #[tokio::test]
-async fn tokens_with_the_same_place_stand_side_by_side_until_eight_are_there() {
+async fn up_to_eight_tokens_with_the_same_place_get_neighbouring_places() {
     let world = World::new().await;
     let ana = world.user("ana").await;
     let client = world.client(&ana).await;

@@ -96,7 +96,7 @@ impl World {
         let new = NewClient {
             owner: owner.clone(),
             name: AppName::parse("Fotowerk").unwrap(),
-            publisher: "Fotowerk Prints".to_owned(),
+            publisher: "Fotowerk IdHasher".to_owned(),
             kind: ClientKind::Confidential,
             token_format: TokenFormat::Opaque,
             grant_types: GrantTypes::default(),

@@ -10,7 +10,7 @@ use super::server::{Line, STALENESS, Server};
 use super::{AUDIENCE, ISSUER, Tally};
 use crate::claims::{Claims, Stamp, UserStamp};
 use crate::clock::Clock;
-use crate::dead::Marks;
+use crate::dead::HashedTokenIds;
 use crate::feed::{self, Backoff, StreamEnd};
 use crate::http_client::parse;
 use crate::settings::{Settings, Timing};
@@ -27,7 +27,7 @@ pub struct Streams<'a> {
     /// Lists of one key and of two.
     keys: [Json; 2],
     shared: Shared,
-    tokens: Vec<(Claims, Marks)>,
+    tokens: Vec<(Claims, HashedTokenIds)>,
 }
 
 /// The state of an input while it runs.
@@ -51,8 +51,8 @@ impl<'a> Streams<'a> {
         let keys = [list(1), list(2)];
         let shared = Shared::new(settings).unwrap();
         let marked = |claims: Claims| {
-            let marks = shared.state.prints().of_claims(&claims);
-            (claims, marks)
+            let ids = shared.state.id_hasher().hash_ids_of(&claims);
+            (claims, ids)
         };
         let tokens = tokens().into_iter().map(marked).collect();
         Self { mint, keys, shared, tokens }
@@ -106,8 +106,8 @@ impl<'a> Streams<'a> {
         let position = progress.position.map(|position| (position.incarnation, position.sequence));
         assert_eq!((position, progress.keys_version), (mirror.position, mirror.keys_version));
         assert_eq!(state.is_fresh(), mirror.is_fresh());
-        for (claims, marks) in &self.tokens {
-            let is_refused = state.covering(marks).is_some();
+        for (claims, ids) in &self.tokens {
+            let is_refused = state.covering(ids).is_some();
             assert_eq!(is_refused, mirror.dead.covers(claims), "{claims:?}");
             let (known_dead, generation) = &play.known;
             let can_exist = claims.stamp.server_generation <= *generation;

@@ -15,7 +15,7 @@ use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Stamp};
 
 use crate::store::access_tokens::AccessTokenFacts;
-use crate::store::tokens::rest;
+use crate::store::tokens::stored_digest;
 
 /// About a million tokens, in about 180 MB. A server that is asked about fewer uses less.
 const TOKENS: usize = 1 << 20;
@@ -57,7 +57,7 @@ impl Default for AccessTokenCache {
 /// 128 bits of the digest, which no two tokens have in common.
 fn key(token: &Digest) -> [u8; 16] {
     let mut key = [0; 16];
-    key.copy_from_slice(rest(token));
+    key.copy_from_slice(stored_digest(token));
     key
 }
 
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tokens_have_in_common_is_held_once() {
+    fn equal_terms_of_tokens_are_stored_once() {
         let cache = AccessTokenCache::default();
         let mut of_one_client = facts(&token(1), "api");
         cache.insert(&token(1), &of_one_client);

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
-use rescind_guard::dead::{Dead, Death, Marks, Names, Prints};
+use rescind_guard::dead::{Dead, HashedSubject, HashedTokenIds, IdHasher, TokenIds};
 use rescind_guard::wire::Subject;
 
 use crate::clock::Timestamp;
@@ -33,7 +33,7 @@ const UNPURGED: &str = "SELECT l.sequence, l.at, l.subject_kind, l.subject_id, l
     FROM purges AS p JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL";
 
 pub(in crate::store) struct DeadSet {
-    prints: Prints,
+    id_hasher: IdHasher,
     dead: RwLock<Dead>,
     /// Purges that are not finished.
     unpurged: AtomicUsize,
@@ -48,23 +48,23 @@ pub(in crate::store) struct DeadSet {
 #[derive(Clone)]
 pub(in crate::store) enum Change {
     /// The purge will delete its rows.
-    Died(Death),
+    Revoked(HashedSubject),
     /// Its rows, if it had any, were deleted with the revocation.
-    DiedWithItsRows(Death, Timestamp),
-    Purged(Death, Timestamp),
+    RevokedAndPurged(HashedSubject, Timestamp),
+    Purged(HashedSubject, Timestamp),
     /// Another server revoked it, or this one.
-    Heard(Death, SubjectKind, Timestamp),
+    Heard(HashedSubject, SubjectKind, Timestamp),
 }
 
-/// The second after which an entry no longer matters if it died without a purge, or its purge ended, at `at`.
+/// The second after which an entry no longer matters if it was revoked without a purge, or its purge ended, at `at`.
 fn forgotten_after(at: Timestamp) -> u32 {
     u32::try_from(at.plus(LONGEST_ACCESS_TOKEN_LIFE).seconds() + 1).unwrap_or(Dead::FOREVER)
 }
 
 /// All that a token depends on: its stamp, its grant's generation and its own id.
-fn names<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<&'a str>) -> Names<'a> {
+fn token_ids<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<&'a str>) -> TokenIds<'a> {
     let Stamp { family, grant, client, user, generations } = stamp;
-    Names {
+    TokenIds {
         server_generation: generations.server.unsigned_abs(),
         token,
         client: (client.as_str(), generations.client.unsigned_abs()),
@@ -77,12 +77,12 @@ fn names<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<&'a 
 impl DeadSet {
     /// Reads from the ledger what may still cover an unexpired token, and what is not purged yet.
     pub(in crate::store) fn load(connection: Connection<'_>) -> Result<Self> {
-        let prints = Prints::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
+        let id_hasher = IdHasher::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
         let generation: i64 = connection.only(SERVER, params![], |row| row.get(0))?;
         let mut dead = Dead::new(generation.unsigned_abs());
         let mut insert = |row: &Row<'_>, until: fn(Timestamp) -> u32| -> Result<()> {
             let row = feed::feed_row(row)?;
-            dead.insert(prints.death(&row.subject), until(row.at));
+            dead.insert(id_hasher.hash_subject(&row.subject), until(row.at));
             Ok(())
         };
         // The ledger's newest row says what is recent, not the clock: a wrong clock at the start makes nothing live
@@ -97,7 +97,7 @@ impl DeadSet {
             insert(row, |_| Dead::FOREVER)
         })?;
         Ok(Self {
-            prints,
+            id_hasher,
             dead: RwLock::new(dead),
             unpurged: AtomicUsize::new(count),
             expired_through: AtomicI64::new(i64::MIN),
@@ -105,8 +105,8 @@ impl DeadSet {
         })
     }
 
-    pub(in crate::store) fn death(&self, subject: &Subject) -> Death {
-        self.prints.death(subject)
+    pub(in crate::store) fn hash_subject(&self, subject: &Subject) -> HashedSubject {
+        self.id_hasher.hash_subject(subject)
     }
 
     pub(in crate::store) fn apply(&self, changes: Vec<Change>) {
@@ -116,11 +116,11 @@ impl DeadSet {
         let mut dead = self.dead.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             match change {
-                Change::Died(death) => {
-                    dead.insert(death, Dead::FOREVER);
+                Change::Revoked(subject) => {
+                    dead.insert(subject, Dead::FOREVER);
                     self.unpurged.fetch_add(1, Ordering::SeqCst);
                 }
-                Change::DiedWithItsRows(death, at) | Change::Heard(death, SubjectKind::Token, at) => {
+                Change::RevokedAndPurged(death, at) | Change::Heard(death, SubjectKind::Token, at) => {
                     dead.insert(death, forgotten_after(at));
                 }
                 Change::Heard(death, ..) => dead.insert(death, Dead::FOREVER),
@@ -140,12 +140,12 @@ impl DeadSet {
         self.expired_through.fetch_max(through.millis(), Ordering::SeqCst);
     }
 
-    fn marks(&self, stamp: &Stamp, grant_generation: Option<i64>, token: Option<&str>) -> Marks {
-        self.prints.marks(&names(stamp, grant_generation, token))
+    fn hash_ids(&self, stamp: &Stamp, grant_generation: Option<i64>, token: Option<&str>) -> HashedTokenIds {
+        self.id_hasher.hash_ids(&token_ids(stamp, grant_generation, token))
     }
 
-    fn covers(&self, marks: &Marks) -> bool {
-        self.dead.read().unwrap_or_else(PoisonError::into_inner).covering(marks).is_some()
+    fn covers(&self, ids: &HashedTokenIds) -> bool {
+        self.dead.read().unwrap_or_else(PoisonError::into_inner).covering(ids).is_some()
     }
 
     /// Whether a purge is running or queued.
@@ -162,7 +162,7 @@ impl Store {
     pub async fn is_dead(&self, token: &AccessTokenFacts) -> Result<bool> {
         self.current().await?;
         let dead = &self.published.dead;
-        Ok(dead.covers(&dead.marks(&token.stamp, token.grant_generation, Some(&token.id))))
+        Ok(dead.covers(&dead.hash_ids(&token.stamp, token.grant_generation, Some(&token.id))))
     }
 
     /// `now`, or the latest time through which expired rows were deleted, if that is later: the clock was set back since.
@@ -186,12 +186,12 @@ impl Tx<'_> {
     /// Whether anything in the stamp of a row was revoked. This includes earlier revocations in this transaction,
     /// because requests that share a commit run one after another.
     pub(in crate::store) fn is_dead(&self, stamp: &Stamp, grant_generation: Option<i64>) -> bool {
-        let marks = self.dead.marks(stamp, grant_generation, None);
-        let died = |change: &Change| match change {
-            Change::Died(death) | Change::DiedWithItsRows(death, _) => marks.is_killed_by(*death),
+        let ids = self.dead.hash_ids(stamp, grant_generation, None);
+        let is_revoked = |change: &Change| match change {
+            Change::Revoked(subject) | Change::RevokedAndPurged(subject, _) => ids.is_revoked_by(*subject),
             Change::Purged(..) | Change::Heard(..) => false,
         };
-        self.dead.covers(&marks) || self.effects.borrow().dead.iter().any(died)
+        self.dead.covers(&ids) || self.effects.borrow().dead.iter().any(is_revoked)
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
 
     fn empty() -> DeadSet {
         DeadSet {
-            prints: Prints::new().unwrap(),
+            id_hasher: IdHasher::new().unwrap(),
             dead: RwLock::new(Dead::new(1)),
             unpurged: AtomicUsize::new(0),
             expired_through: AtomicI64::new(i64::MIN),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn covers(dead: &DeadSet, stamp: &Stamp) -> bool {
-        dead.covers(&dead.marks(stamp, Some(1), Some("tok_1")))
+        dead.covers(&dead.hash_ids(stamp, Some(1), Some("tok_1")))
     }
 
     fn client(stamp: &Stamp, generation: u64) -> Subject {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_covered_by_each_thing_that_it_hangs_on() {
+    fn a_token_is_dead_if_anything_it_depends_on_is_revoked() {
         let stamp = stamp();
         let text = |id: &dyn std::fmt::Display| id.to_string();
         let [family, grant, user] = [
@@ -259,7 +259,7 @@ mod tests {
             (Subject::User { id: user, generation: 7 }, false),
         ] {
             let dead = empty();
-            dead.apply(vec![Change::DiedWithItsRows(dead.death(&subject), NOW)]);
+            dead.apply(vec![Change::RevokedAndPurged(dead.hash_subject(&subject), NOW)]);
             assert_eq!(covers(&dead, &stamp), is_covered, "{subject:?}");
         }
     }
@@ -267,13 +267,13 @@ mod tests {
     #[test]
     fn an_entry_outlives_its_purge_by_the_longest_life_of_a_token() {
         let (dead, stamp) = (empty(), stamp());
-        let [fifth, sixth] = [5, 6].map(|generation| dead.death(&client(&stamp, generation)));
+        let [fifth, sixth] = [5, 6].map(|generation| dead.hash_subject(&client(&stamp, generation)));
         let sweep = |at: Timestamp| {
             let mut dead = dead.dead.write().unwrap();
             (0..8).for_each(|_| dead.sweep(at.seconds().unsigned_abs()));
         };
         let much_later = NOW.plus(LONGEST_ACCESS_TOKEN_LIFE * 10);
-        dead.apply(vec![Change::Died(fifth), Change::Died(sixth)]);
+        dead.apply(vec![Change::Revoked(fifth), Change::Revoked(sixth)]);
         // The purge of an earlier revocation of the same client says nothing about the later one.
         dead.apply(vec![Change::Purged(fifth, NOW)]);
         sweep(much_later);

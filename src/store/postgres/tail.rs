@@ -141,7 +141,7 @@ fn apply(published: &Published, through: &mut i64, row: &Row<'_>) -> Result<()> 
     if let Some(sequence) = row.get::<Option<i64>>(2)? {
         let (at, kind, id) = (row.get::<Timestamp>(3)?, row.get::<SubjectKind>(4)?, row.get(5)?);
         let subject = feed::subject(kind, id, row.get(6)?);
-        published.dead.apply(vec![Change::Heard(published.dead.death(&subject), kind, at)]);
+        published.dead.apply(vec![Change::Heard(published.dead.hash_subject(&subject), kind, at)]);
         *through = sequence;
         published.ledger_head.send_replace(sequence);
     }

@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_moved_beside_the_writer_before_it_is_long_and_begins_anew_after() {
+    fn the_log_is_checkpointed_beside_the_writer_and_then_starts_again() {
         let (longest, moved_early) = begins_anew(false);
         assert!((LONG..10 * LONG).contains(&longest), "{longest} pages");
         assert!(moved_early >= MANY);
     }
 
     #[test]
-    fn while_something_is_purged_the_log_stays_shorter() {
+    fn the_log_stays_shorter_during_a_purge() {
         let (longest, _) = begins_anew(true);
         assert!((WHILE_PURGING..LONG).contains(&longest));
     }

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_takes_the_one_with_its_number_while_that_is_free() {
+    fn a_thread_takes_the_connection_with_its_number_if_it_is_free() {
         let opened = std::cell::Cell::new(0);
         let number = || Ok(opened.replace(opened.get() + 1));
         let pool = Pool::open(CONNECTIONS, number, Arc::default()).unwrap();

@@ -103,7 +103,7 @@ fn no_statement_scans_a_table_that_grows() {
 }
 
 #[test]
-fn a_stream_is_resumed_without_a_look_at_what_concerned_others() {
+fn a_stream_resumes_without_reading_entries_for_other_apis() {
     let connection = database();
     let rows = |audiences: &str, number: u32| {
         let insert = format!(
@@ -126,14 +126,14 @@ fn a_stream_is_resumed_without_a_look_at_what_concerned_others() {
 }
 
 #[test]
-fn the_next_purge_is_found_without_sorting_all_that_wait() {
+fn the_next_purge_is_found_without_sorting_the_queue() {
     let connection = database();
     let lines = plan(&connection, purges::NEXT);
     assert!(!lines.iter().any(|line| line.contains("TEMP B-TREE")), "{lines:?}");
 }
 
 #[test]
-fn of_a_family_the_tokens_of_one_kind_are_found_without_a_look_at_the_other() {
+fn tokens_of_one_kind_in_a_family_are_found_without_reading_the_other_kind() {
     let connection = database();
     let born = Timestamp::from_millis(1_790_000_000_000);
     let refresh = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \

@@ -172,7 +172,7 @@ pub(super) fn all() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_reader_understands_what_the_sources_are_made_of() {
+fn statements_are_read_from_constants_macros_and_concat() {
     let source = r#"
         // "SELECT comment"
         macro_rules! list { ($where:literal, $rest:expr) => { concat!("SELECT (1) FROM t WHERE ", $where, $rest) }; }
