@@ -1,0 +1,9 @@
+//! The PostgreSQL servers that other tests use: that they are durable, replicated, and break as they should.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
+
+mod cluster;
+mod databases;
+mod line;
+mod servers;
+mod standbys;

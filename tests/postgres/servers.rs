@@ -1,0 +1,67 @@
+//! A server by itself: what it keeps when it is stopped, killed or paused.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::cluster::{Cluster, NOT_DURABLE, query};
+
+#[test]
+fn a_cluster_starts_and_answers() {
+    let cluster = Cluster::start();
+    assert_eq!(cluster.query("SELECT 1, 'two'"), "1|two");
+    assert_eq!(cluster.query("SHOW fsync"), "on");
+    assert_eq!(cluster.query("SHOW listen_addresses"), "127.0.0.1");
+    assert!(cluster.query("SHOW server_version_num").parse::<u32>().unwrap() >= 150_000);
+}
+
+#[test]
+fn a_cluster_ends_with_its_test() {
+    let cluster = Cluster::start_with(NOT_DURABLE);
+    assert_eq!(cluster.query("SHOW fsync"), "off");
+    let (url, data) = (cluster.url("postgres"), cluster.query("SHOW data_directory"));
+    drop(cluster);
+    query(&url, "SELECT 1").unwrap_err();
+    assert!(!std::path::Path::new(&data).exists());
+}
+
+#[test]
+fn a_killed_server_has_what_was_committed_and_nothing_else() {
+    let cluster = Cluster::start();
+    cluster.query("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)");
+    let url = cluster.url("postgres");
+    let open = std::thread::spawn(move || {
+        query(&url, "BEGIN; INSERT INTO numbers VALUES (2); SELECT pg_sleep(600)")
+    });
+    cluster.wait_until("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", "1");
+    cluster.kill();
+    open.join().unwrap().unwrap_err();
+    query(&cluster.url("postgres"), "SELECT 1").unwrap_err();
+    cluster.restart();
+    assert!(cluster.log().contains("database system was not properly shut down"), "{}", cluster.log());
+    assert_eq!(cluster.query("SELECT n FROM numbers"), "1");
+}
+
+#[test]
+fn a_restarted_server_is_where_it_was() {
+    let cluster = Cluster::start();
+    cluster.query("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)");
+    cluster.restart();
+    cluster.stop();
+    cluster.restart();
+    assert!(cluster.log().contains("database system was shut down"), "{}", cluster.log());
+    assert_eq!(cluster.query("SELECT n FROM numbers"), "1");
+}
+
+#[test]
+fn a_paused_server_answers_when_it_is_resumed() {
+    let cluster = Cluster::start();
+    cluster.pause();
+    let (answered, answer) = mpsc::channel();
+    let url = cluster.url("postgres");
+    std::thread::spawn(move || answered.send(query(&url, "SELECT 1")));
+    assert!(answer.recv_timeout(Duration::from_millis(300)).is_err());
+    cluster.resume();
+    assert_eq!(answer.recv_timeout(Duration::from_secs(30)).unwrap().unwrap(), "1");
+    // It also ends while it is paused.
+    cluster.pause();
+}
