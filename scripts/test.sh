@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks and tests everything, as CI does. On a fresh Debian machine with the Rust toolchain it first installs what is
-# missing (as root, or by sudo): Chromium with its driver, Node.js, Python, nginx, Caddy, a C compiler. Whatever stays
-# missing fails the run.
+# missing (as root, or by sudo): Chromium with its driver, Node.js, Python, nginx, Caddy, PostgreSQL, a C compiler.
+# Whatever stays missing fails the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,6 +17,8 @@ node_is_new_enough() {
 # Debian keeps it out of the path of ordinary users, where the tests look for it too.
 have_nginx() { have nginx || [ -x /usr/sbin/nginx ]; }
 
+postgres_is_new_enough() { scripts/postgres.sh programs >/dev/null 2>&1; }
+
 python_is_new_enough() {
     have python3 && python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
@@ -28,6 +30,12 @@ as_root() {
     fi
 }
 
+# The tests make servers of their own: Debian's package shall start none, unless somebody has decided that already.
+forbid_default_postgres() {
+    local settings=/etc/postgresql-common/createcluster.conf
+    [ -e "$settings" ] || printf 'create_main_cluster = false\n' | as_root install -D -m 644 /dev/stdin "$settings"
+}
+
 install_what_is_missing() {
     local packages=()
     have cc || packages+=(gcc libc6-dev)
@@ -35,6 +43,7 @@ install_what_is_missing() {
     have chromedriver || packages+=(chromium-driver)
     have_nginx || packages+=(nginx-light)
     have caddy || packages+=(caddy)
+    postgres_is_new_enough || packages+=(postgresql)
     if ! have node; then packages+=(nodejs npm)
     elif ! node_is_new_enough; then
         packages+=(nodejs)
@@ -45,6 +54,7 @@ install_what_is_missing() {
     if [ "${#packages[@]}" -gt 0 ]; then
         have apt-get || fail "please install, in your system's way: ${packages[*]}"
         step "installing ${packages[*]}"
+        [[ " ${packages[*]} " != *' postgresql '* ]] || forbid_default_postgres
         local log
         log=$(mktemp)
         as_root apt-get update -qq
@@ -58,6 +68,7 @@ install_what_is_missing() {
         have "$program" || fail "$program is still missing"
     done
     have_nginx || fail "nginx is still missing"
+    postgres_is_new_enough || fail "PostgreSQL 15 or newer is needed, with its server"
     node_is_new_enough || fail "Node.js 18 or newer is needed; $(command -v node) is $(node --version)"
     python_is_new_enough || fail "Python 3.10 or newer with venv is needed; python3 is $(python3 --version)"
 }

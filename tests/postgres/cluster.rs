@@ -22,7 +22,8 @@ pub use programs::query;
 use replication::Synchronous;
 use tempfile::TempDir;
 
-/// Settings for tests that do not ask what survives a power loss.
+/// Settings for tests that do not ask what survives a power loss. [`Cluster::kill`] is none: what a killed server has
+/// written, the system still has.
 pub const NOT_DURABLE: &str = "fsync = off\nfull_page_writes = off\n";
 
 /// What every cluster is set to, standbys included.

@@ -26,7 +26,7 @@ fn a_cluster_ends_with_its_test() {
 
 #[test]
 fn a_killed_server_has_what_was_committed_and_nothing_else() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start_with(NOT_DURABLE);
     cluster.query("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)");
     let url = cluster.url("postgres");
     let open = std::thread::spawn(move || {
@@ -43,7 +43,7 @@ fn a_killed_server_has_what_was_committed_and_nothing_else() {
 
 #[test]
 fn a_restarted_server_is_where_it_was() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start_with(NOT_DURABLE);
     cluster.query("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)");
     cluster.restart();
     cluster.stop();
@@ -54,7 +54,7 @@ fn a_restarted_server_is_where_it_was() {
 
 #[test]
 fn a_paused_server_answers_when_it_is_resumed() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start_with(NOT_DURABLE);
     cluster.pause();
     let (answered, answer) = mpsc::channel();
     let url = cluster.url("postgres");
