@@ -13,11 +13,11 @@ pub mod replication;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use processes::Signal;
+use processes::{Server, Signal};
 pub use programs::query;
 use replication::Synchronous;
 use tempfile::TempDir;
@@ -46,7 +46,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub struct Cluster {
     folder: TempDir,
     port: u16,
-    postmaster: Mutex<Option<Child>>,
+    /// Absent while it is stopped.
+    server: Mutex<Option<Server>>,
     /// The names under which its standbys connect.
     standbys: Mutex<Vec<(String, Synchronous)>>,
 }
@@ -74,9 +75,9 @@ impl Cluster {
             // Below the ports that systems give to clients: it is still free when the server is started again.
             let port = rand::random_range(20_000..32_000);
             match launch(&folder, port) {
-                Ok(child) => {
-                    let (postmaster, standbys) = (Mutex::new(Some(child)), Mutex::default());
-                    return Self { folder, port, postmaster, standbys };
+                Ok(server) => {
+                    let server = Mutex::new(Some(server));
+                    return Self { folder, port, server, standbys: Mutex::default() };
                 }
                 Err(log) if log.contains("Address already in use") => {}
                 Err(log) => panic!("PostgreSQL does not start: {log}"),
@@ -122,18 +123,16 @@ impl Cluster {
 
     /// Ends the server in order: clients are sent away, everything is written.
     pub fn stop(&self) {
-        let mut child = self.take();
-        processes::send(child.id(), Signal::INT);
-        let ended = processes::wait(&mut child, LIMIT);
-        if ended.is_none() {
-            processes::kill(child);
+        let mut server = self.take();
+        if server.stop(Signal::INT, LIMIT).is_none() {
+            server.kill();
             panic!("PostgreSQL does not stop: {}", self.log());
         }
     }
 
     /// Kills the server and all its processes, without a word to anybody.
     pub fn kill(&self) {
-        processes::kill(self.take());
+        self.take().kill();
         self.forget_the_killed();
     }
 
@@ -142,30 +141,26 @@ impl Cluster {
         if self.is_running() {
             self.stop();
         }
-        let child = launch(&self.folder, self.port);
-        let child = child.unwrap_or_else(|log| panic!("PostgreSQL does not start again: {log}"));
-        *self.postmaster.lock().unwrap() = Some(child);
+        let server = launch(&self.folder, self.port);
+        let server = server.unwrap_or_else(|log| panic!("PostgreSQL does not start again: {log}"));
+        *self.server.lock().unwrap() = Some(server);
     }
 
     /// Stops all its processes where they stand: connections stay open, and nothing answers.
     pub fn pause(&self) {
-        processes::pause(self.process());
+        self.server.lock().unwrap().as_ref().expect("it runs").pause();
     }
 
     pub fn resume(&self) {
-        processes::resume(self.process());
+        self.server.lock().unwrap().as_ref().expect("it runs").resume();
     }
 
     fn is_running(&self) -> bool {
-        self.postmaster.lock().unwrap().is_some()
+        self.server.lock().unwrap().is_some()
     }
 
-    fn take(&self) -> Child {
-        self.postmaster.lock().unwrap().take().expect("it runs")
-    }
-
-    fn process(&self) -> u32 {
-        self.postmaster.lock().unwrap().as_ref().expect("it runs").id()
+    fn take(&self) -> Server {
+        self.server.lock().unwrap().take().expect("it runs")
     }
 
     /// Removes what only an orderly stop removes: the shared memory, and the file that names the process.
@@ -182,12 +177,11 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let Some(mut child) = self.postmaster.get_mut().unwrap().take() else { return };
-        processes::resume(child.id());
+        let Ok(Some(mut server)) = self.server.get_mut().map(Option::take) else { return };
+        server.resume();
         // An immediate shutdown: nobody wants the data any more, and an orderly one waits for standbys.
-        processes::send(child.id(), Signal::QUIT);
-        if processes::wait(&mut child, Duration::from_secs(5)).is_none() {
-            processes::kill(child);
+        if server.stop(Signal::QUIT, Duration::from_secs(5)).is_none() {
+            server.kill();
             self.forget_the_killed();
         }
     }
@@ -209,25 +203,25 @@ fn append(file: &Path, text: &str) {
 ///
 /// # Errors
 /// Its log, if it has ended instead.
-fn launch(folder: &TempDir, port: u16) -> Result<Child, String> {
+fn launch(folder: &TempDir, port: u16) -> Result<Server, String> {
     let data = data(folder);
     let mut postgres = programs::program("postgres");
     postgres.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"]).arg(folder.path());
     let messages = File::create(folder.path().join("log")).unwrap();
-    let mut child = postgres.stdout(Stdio::null()).stderr(messages).spawn().unwrap();
+    let mut server = Server::start(postgres.stdout(Stdio::null()).stderr(messages), folder.path());
     let from = Instant::now();
     loop {
         // Its first line is the process, its last the state.
         let file = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
         let lines: Vec<&str> = file.lines().map(str::trim).collect();
-        if lines.first() == Some(&child.id().to_string().as_str()) && lines.get(7) == Some(&"ready") {
-            return Ok(child);
+        if lines.first() == Some(&server.id().to_string().as_str()) && lines.get(7) == Some(&"ready") {
+            return Ok(server);
         }
-        if child.try_wait().unwrap().is_some() {
+        if server.has_ended() {
             return Err(log(folder));
         }
         if from.elapsed() > LIMIT {
-            processes::kill(child);
+            server.kill();
             panic!("PostgreSQL does not get ready: {}", log(folder));
         }
         std::thread::sleep(processes::PAUSE);

@@ -1,7 +1,10 @@
 //! A server by itself: what it keeps when it is stopped, killed or paused.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, NOT_DURABLE, query};
 
@@ -21,7 +24,35 @@ fn a_cluster_ends_with_its_test() {
     let (url, data) = (cluster.url("postgres"), cluster.query("SHOW data_directory"));
     drop(cluster);
     query(&url, "SELECT 1").unwrap_err();
-    assert!(!std::path::Path::new(&data).exists());
+    assert!(!Path::new(&data).exists());
+}
+
+/// The test process itself is killed here: it runs this test once more, and kills that.
+#[test]
+fn a_cluster_ends_with_its_killed_test() {
+    const TO_BE_KILLED: &str = "RESCIND_TEST_TO_BE_KILLED";
+    if std::env::var_os(TO_BE_KILLED).is_some() {
+        let cluster = Cluster::start_with(NOT_DURABLE);
+        println!("\ndata {}", cluster.query("SHOW data_directory"));
+        println!("url {}", cluster.url("postgres"));
+        std::thread::sleep(Duration::from_secs(600));
+        return;
+    }
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "servers::a_cluster_ends_with_its_killed_test", "--nocapture"]);
+    let mut test = test.env(TO_BE_KILLED, "1").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(test.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut after = |name: &str| lines.find_map(|line| Some(line.strip_prefix(name)?.to_owned())).unwrap();
+    let (data, url) = (after("data "), after("url "));
+    assert_eq!(query(&url, "SELECT 1").unwrap(), "1");
+    test.kill().unwrap();
+    test.wait().unwrap();
+    let from = Instant::now();
+    while Path::new(&data).exists() {
+        assert!(from.elapsed() < Duration::from_secs(30), "{data} stays");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    query(&url, "SELECT 1").unwrap_err();
 }
 
 #[test]
