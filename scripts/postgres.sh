@@ -54,18 +54,26 @@ remove_server() {
     rm -rf "$folder"
 }
 
+# A file system in memory, several times as fast, if it has room for 2 GiB. A container may have next to none.
+parent_folder() {
+    local room
+    room=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1) || true
+    if [ "${room:-0}" -ge 2097152 ] && [ -w /dev/shm ]; then echo /dev/shm; else echo "${TMPDIR:-/tmp}"; fi
+}
+
 # The whole life of the server: prints its URL, and stays until its input ends. That is when the script has ended, in
 # whatever way.
 keep_server() {
     trap '' INT TERM HUP
     server=
-    folder=$(mktemp -d)
+    folder=$(mktemp -d -p "$(parent_folder)")
     trap remove_server EXIT
     if [ "$(id -u)" = 0 ]; then chown postgres:postgres "$folder"; fi
     (exec_as_server_user "$programs/initdb" -D "$folder/data" --username=postgres --auth=trust \
         --locale=C --encoding=UTF8 --no-sync) >"$folder/log" 2>&1 || fail "initdb: $(cat "$folder/log")"
-    printf '%s\n' "listen_addresses = '127.0.0.1'" "unix_socket_directories = '$folder'" 'max_connections = 500' \
-        'dynamic_shared_memory_type = mmap' 'fsync = off' 'full_page_writes = off' >>"$folder/data/postgresql.conf"
+    printf '%s\n' >>"$folder/data/postgresql.conf" "listen_addresses = '127.0.0.1'" \
+        "unix_socket_directories = '$folder'" 'max_connections = 500' 'dynamic_shared_memory_type = mmap' \
+        'max_wal_size = 256MB' 'fsync = off' 'full_page_writes = off'
     for _ in {1..20}; do
         if start_server; then
             printf 'postgres://postgres@127.0.0.1:%s/postgres\n' "$port"

@@ -40,7 +40,9 @@ pub struct Options {
 /// With the exit code; then the database that was there is there.
 pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value, Failure> {
     let Database::Sqlite(file) = &config.database else {
-        return Err(Failure::usage("only an SQLite database is restored from a backup of rescind".to_owned()));
+        return Err(Failure::usage(
+            "only an SQLite database is restored from a backup of rescind".to_owned(),
+        ));
     };
     // A link goes on leading to it.
     let database = resolve(file);

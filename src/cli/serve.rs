@@ -251,7 +251,15 @@ impl Server {
             tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone())),
         ];
         tracing::info!(%address, issuer = app.config.issuer.as_str(), "server.started");
-        Ok(Self { app, stop_signal, listeners, commands, stop_commands, workers, lock: file.map(|(_, lock)| lock) })
+        Ok(Self {
+            app,
+            stop_signal,
+            listeners,
+            commands,
+            stop_commands,
+            workers,
+            lock: file.map(|(_, lock)| lock),
+        })
     }
 
     /// Serves until SIGTERM or SIGINT, then lets requests under way finish.

@@ -95,9 +95,8 @@ pub async fn read(app: &App, raw: &str) -> Result<Request, Refusal> {
         Some(id) => app.store.client(&id).await?,
         None => None,
     };
-    let client = named
-        .filter(|client| client.status.is_active())
-        .ok_or(Refusal::Page("authorize-error-client"))?;
+    let client =
+        named.filter(|client| client.status.is_active()).ok_or(Refusal::Page("authorize-error-client"))?;
     let answers = Answers {
         redirect: redirect(&params, &client).ok_or(Refusal::Page("authorize-error-redirect"))?,
         issuer: app.config.issuer.as_str().to_owned(),

@@ -118,7 +118,12 @@ pub async fn authenticate(
     })
 }
 
-async fn prove(app: &App, id: &str, secret: Option<&str>, now: Timestamp) -> Result<Arc<ClientAndSecrets>, Error> {
+async fn prove(
+    app: &App,
+    id: &str,
+    secret: Option<&str>,
+    now: Timestamp,
+) -> Result<Arc<ClientAndSecrets>, Error> {
     let unknown = || Error::invalid_client("unknown client, wrong secret, or a client that may not act");
     let id = ClientId::parse(id).ok_or_else(unknown)?;
     let client = app.store.client_and_secrets(&id, now).await?.ok_or_else(unknown)?;
@@ -151,7 +156,9 @@ pub async fn authenticate_resource_server(
         Code::InvalidClient => not_a_resource_server(),
         _ => error,
     })?;
-    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default(), now).await.map(|proven| proven.server)
+    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default(), now)
+        .await
+        .map(|proven| proven.server)
 }
 
 /// 401, whichever way was used (RFC 7662 §2.3).
@@ -159,7 +166,12 @@ fn not_a_resource_server() -> Error {
     Error::invalid_client("resource servers authenticate with their id and secret").challenged()
 }
 
-async fn prove_resource_server(app: &App, id: &str, secret: &str, now: Timestamp) -> Result<ProvenServer, Error> {
+async fn prove_resource_server(
+    app: &App,
+    id: &str,
+    secret: &str,
+    now: Timestamp,
+) -> Result<ProvenServer, Error> {
     let id = ResourceServerId::parse(id).ok_or_else(not_a_resource_server)?;
     let secret = ResourceServerSecret::parse(secret).ok_or_else(not_a_resource_server)?.digest();
     let server = app.store.resource_server(&id).await?.filter(|server| server.accepts(&secret, now));

@@ -109,7 +109,9 @@ pub async fn look(store: &Store, client: &ClientId, user: &UserId) -> store::Res
 /// # Errors
 /// When the store fails.
 pub async fn stands(store: &Store, client: &ClientId, user: &UserId, scope: &Scope) -> store::Result<bool> {
-    let (Some(now), Some(grant)) = (store.generations(client, user).await?, store.open_grant(client, user).await?) else {
+    let (Some(now), Some(grant)) =
+        (store.generations(client, user).await?, store.open_grant(client, user).await?)
+    else {
         return Ok(false);
     };
     let is_unchanged = store.client_changes(client, grant.authorized_at).await?.is_empty()

@@ -341,7 +341,8 @@ fn prolong(tx: &Tx<'_>, exchanged: &Exchanged, context: &IssueContext, life: Dur
 pub async fn for_client(store: &Store, scope: Scope, context: IssueContext) -> Result<Issued> {
     let scope = narrowed(&context, &scope)?;
     if let AccessTokenKind::Jwt { issuer, .. } = &context.kind {
-        let generations = store.client_generations(&context.client, context.now).await?.ok_or(Error::ClientShut)?;
+        let generations =
+            store.client_generations(&context.client, context.now).await?.ok_or(Error::ClientShut)?;
         let stamp =
             Stamp { family: None, grant: None, client: context.client.clone(), user: None, generations };
         return claims(issuer, &stamp, None, scope, &context)?.sign(&context);

@@ -1,6 +1,5 @@
 //! Opaque access tokens, in the `tokens` table.
 
-
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, GrantId, UserId};
 use crate::model::resource_server::AudienceSet;
@@ -8,9 +7,9 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
 
-use super::sql::{Row, params};
 use super::authorization_codes::Exchanged;
-use super::tokens::{self, Kind, Unprefixed, place, rest};
+use super::sql::{Row, params};
+use super::tokens::{self, Kind, Unprefixed, first_place, stored_digest};
 use super::{Result, Store, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
@@ -57,13 +56,17 @@ impl AccessTokenFacts {
 impl Store {
     /// A live token: it has not expired, and neither the token nor anything that it depends on was revoked. Its row may
     /// be gone already if its facts are cached (`super::memory::dead` says why that is enough).
-    pub async fn live_access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
+    pub async fn live_access_token(
+        &self,
+        token: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<AccessTokenFacts>> {
         let facts = match self.access_tokens.get(token) {
             Some(facts) => facts,
             None => {
-                let first = place(token, Kind::Access);
+                let first = first_place(token, Kind::Access);
                 let facts = |row: &Row<'_>| AccessTokenFacts::read(token, row);
-                let found = self.one(FACTS, params![first, rest(token)], facts).await?;
+                let found = self.one(FACTS, params![first, stored_digest(token)], facts).await?;
                 let Some(facts) = found else { return Ok(None) };
                 self.access_tokens.insert(token, &facts);
                 facts
@@ -99,22 +102,25 @@ impl Tx<'_> {
     ) -> Result<()> {
         let Exchanged { stamp, grant_generation, .. } = of;
         self.insert_in_place(token, Kind::Access, |place| {
-            self.run(INSERT, params![
-                place,
-                rest(token),
-                stamp.family.as_ref().map(Unprefixed),
-                stamp.grant.as_ref().map(Unprefixed),
-                Unprefixed(&stamp.client),
-                stamp.user.as_ref().map(Unprefixed),
-                stamp.generations.server,
-                stamp.generations.client,
-                stamp.generations.user,
-                grant_generation,
-                allows.scope,
-                allows.audiences,
-                now,
-                allows.expires_at,
-            ])
+            self.run(
+                INSERT,
+                params![
+                    place,
+                    stored_digest(token),
+                    stamp.family.as_ref().map(Unprefixed),
+                    stamp.grant.as_ref().map(Unprefixed),
+                    Unprefixed(&stamp.client),
+                    stamp.user.as_ref().map(Unprefixed),
+                    stamp.generations.server,
+                    stamp.generations.client,
+                    stamp.generations.user,
+                    grant_generation,
+                    allows.scope,
+                    allows.audiences,
+                    now,
+                    allows.expires_at,
+                ],
+            )
         })?;
         Ok(())
     }
@@ -130,7 +136,10 @@ impl Tx<'_> {
     ) -> Result<bool> {
         let Allowance { scope, audiences, expires_at } = allows;
         self.insert_in_place(token, Kind::Access, |place| {
-            self.run(INSERT_FOR_CLIENT, params![place, rest(token), client, scope, audiences, now, expires_at])
+            self.run(
+                INSERT_FOR_CLIENT,
+                params![place, stored_digest(token), client, scope, audiences, now, expires_at],
+            )
         })
     }
 

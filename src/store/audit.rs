@@ -2,7 +2,6 @@
 //!
 //! The reason that somebody gave for an act, and the address that it came from, are in `receipt_notes`.
 
-
 use crate::model::audit::Record;
 use crate::model::by::By;
 use crate::model::id::{ReceiptId, UserId};

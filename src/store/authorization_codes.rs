@@ -1,6 +1,5 @@
 //! The `authorization_codes` table.
 
-
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::scope::Scope;

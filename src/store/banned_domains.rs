@@ -1,6 +1,5 @@
 //! The `banned_domains` table: hosts that banned apps sent people to.
 
-
 use crate::clock::Timestamp;
 use crate::model::client::RedirectUri;
 use crate::model::id::ClientId;

@@ -178,9 +178,14 @@ impl Store {
     }
 
     /// A client and its secrets that are valid at `now`.
-    pub async fn client_and_secrets(&self, id: &ClientId, now: Timestamp) -> Result<Option<Arc<ClientAndSecrets>>> {
+    pub async fn client_and_secrets(
+        &self,
+        id: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<ClientAndSecrets>>> {
         let cached = self.cached_clients.own();
-        let cached = cached.get(self.version().await?, async { Ok::<_, Error>(CachedClients::default()) }).await?;
+        let cached =
+            cached.get(self.version().await?, async { Ok::<_, Error>(CachedClients::default()) }).await?;
         if let Some(known) = cached.0.get(id) {
             return Ok(Some(known));
         }

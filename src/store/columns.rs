@@ -22,8 +22,8 @@ use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::user::{Role, UserStatus, Username};
 
-use super::{Error, Result};
 use super::sql::{FromColumn, FromRow, Row, ToColumn, Value};
+use super::{Error, Result};
 
 /// Types that are stored in one column. First: how the column is read and written. Then, for each type, how it is made
 /// of what was read, and what is written.

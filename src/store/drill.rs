@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-
 use crate::clock::Timestamp;
 use crate::model::canary::{Drill, Outcome, Times};
 use crate::model::id::ClientId;
@@ -19,9 +18,8 @@ const LAST: &str =
     "SELECT at, outcome, rounds, p50_us, p99_us, max_us FROM drill WHERE id = 1 AND at IS NOT NULL";
 
 fn drill(row: &Row<'_>) -> Result<Drill> {
-    let took = |column| -> Result<Duration> {
-        Ok(Duration::from_micros(row.get::<i64>(column)?.unsigned_abs()))
-    };
+    let took =
+        |column| -> Result<Duration> { Ok(Duration::from_micros(row.get::<i64>(column)?.unsigned_abs())) };
     let rounds = row.get(2)?;
     let outcome = match &*row.get::<String>(1)? {
         "passed" => Outcome::Passed(Times { rounds, p50: took(3)?, p99: took(4)?, max: took(5)? }),

@@ -1,11 +1,10 @@
 //! Deletes what has expired, slice by slice.
 
-
 use crate::clock::Timestamp;
 use crate::model::act::{ACCEPTED_AFTER_EXPIRY, RETENTION};
 
-use super::sql::params;
 use super::purges::Slice;
+use super::sql::params;
 use super::{Result, Tx};
 
 /// Tokens and codes. What another server is writing waits for the next time. A revocation finds most of them through their families.

@@ -1,6 +1,5 @@
 //! The `families` table. Pages call a family a device.
 
-
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId, GrantId, UserId};
 use crate::model::resource_server::Audiences;

@@ -244,7 +244,8 @@ impl Store {
 
     /// The current state of the ledger and of each stream, from one read.
     pub async fn feed_heads(&self) -> Result<(Tip, Heads)> {
-        let read = |connection: Connection<'_>| Ok((connection.only(TIP, params![], tip)?, heads(connection)?));
+        let read =
+            |connection: Connection<'_>| Ok((connection.only(TIP, params![], tip)?, heads(connection)?));
         self.one_state(read).await
     }
 

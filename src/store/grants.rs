@@ -1,6 +1,5 @@
 //! The `grants` table: users' standing authorizations of clients.
 
-
 use crate::clock::Timestamp;
 use crate::model::client::{AppName, ClientStatus, RedirectUris, TokenFormat};
 use crate::model::grant::GrantStatus;
@@ -87,7 +86,7 @@ pub struct GrantCard {
 }
 
 from_row! { GrantCard: id, client_id, scope, first_authorized_at, authorized_at, last_used_at, name, publisher,
-    token_format, redirect_uris, is_current, devices, tokens; status, client_status }
+token_format, redirect_uris, is_current, devices, tokens; status, client_status }
 
 impl GrantCard {
     /// Whether its access tokens can be counted: JWTs have no row.

@@ -4,13 +4,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-
 use crate::clock::Timestamp;
 use crate::model::confirmation::Confirmation;
 use crate::model::id::{ReceiptId, ResourceServerId};
 
-use super::sql::{Row, params};
 use super::feed::{self, FeedRow};
+use super::sql::{Row, params};
 use super::{Result, Store, Tx};
 
 const LEASED: &str = "SELECT resource_server_id, instance, through, leased_until FROM guard_instances \

@@ -90,7 +90,9 @@ impl Store {
         read: impl FnOnce(Connection<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         match &self.engine {
-            Engine::Sqlite(engine) => engine.pages.clone().read(|connection| connection.one_state(read)).await,
+            Engine::Sqlite(engine) => {
+                engine.pages.clone().read(|connection| connection.one_state(read)).await
+            }
             Engine::Postgres(engine) => engine.long.clone().read(|session| session.one_state(read)).await,
         }
     }

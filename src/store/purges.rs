@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-
 use crate::clock::Timestamp;
 use crate::fail;
 use crate::model::act::{Act, SubjectKind};
@@ -11,12 +10,12 @@ use crate::model::id::{FamilyId, ReceiptId};
 use crate::model::purge::{Purge, PurgeStep};
 use crate::model::secret::Digest;
 
-use super::sql::{Value, from_row, params};
 use super::memory::dead::Change;
 use super::purge_statements::{
     AUTHORIZATION_CODES, DELETE_FAMILY, DeadFamiliesSql, DeadRowsSql, FamilyRowsSql, OF_CLIENT, OF_FAMILY,
     OF_GRANT, OF_USER, SESSIONS_OF_USER, TOKENS, TOKENS_OF_CLIENT,
 };
+use super::sql::{Value, from_row, params};
 use super::tokens::Kind;
 use super::{Result, Store, Tx, feed, tokens};
 
@@ -144,7 +143,8 @@ impl Store {
         let Purge::Running { mut step } = purge else { return Ok(left) };
         while step != PurgeStep::Done {
             for &count in step.counts(subject) {
-                let count: Vec<i64> = self.rows_read(count, params![id, generation, MOST_COUNTED], |row| row.get(0)).await?;
+                let count: Vec<i64> =
+                    self.rows_read(count, params![id, generation, MOST_COUNTED], |row| row.get(0)).await?;
                 let rows: i64 = count.into_iter().sum();
                 left.rows += rows;
                 left.is_more |= rows == MOST_COUNTED;
@@ -213,8 +213,9 @@ impl Tx<'_> {
     /// Does one step of the next purge. `None` if no purge is queued.
     fn purge_step(&self, rows: i64, now: Timestamp) -> Result<Option<i64>> {
         type Row = (i64, PurgeStep, SubjectKind, String, Option<i64>);
-        let next: Option<Row> =
-            self.one(NEXT, params![], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?;
+        let next: Option<Row> = self.one(NEXT, params![], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+        })?;
         let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
         let take = |doomed: &DeadRowsSql| self.delete(doomed.delete, params![id, generation, rows]);
         let tally = match step {
@@ -295,7 +296,8 @@ impl Tx<'_> {
         rows: i64,
     ) -> Result<i64> {
         let Range { start, end } = keys;
-        let bound = self.one(of.bound, params![start, end, family, rows], |row| row.get::<Value<'static>>(0))?;
+        let bound =
+            self.one(of.bound, params![start, end, family, rows], |row| row.get::<Value<'static>>(0))?;
         self.delete(of.delete, params![start, bound.as_ref().unwrap_or(end), family])
     }
 }

@@ -45,7 +45,6 @@ impl Store {
             Engine::Postgres(engine) => engine.lane.waiting(),
         }
     }
-
 }
 
 #[cfg(test)]
@@ -54,8 +53,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::pages::CONNECTIONS;
     use crate::metrics::{FeedMetrics, Metrics, Reading};
+    use crate::store::pages::CONNECTIONS;
 
     #[tokio::test]
     async fn a_page_waits_when_all_connections_are_busy_and_the_wait_is_timed() {

@@ -9,8 +9,8 @@ use crate::model::id::{ClientId, GrantId, ReceiptId, ResourceServerId, UserId};
 use crate::model::purge::Purge;
 use crate::model::text::folded;
 
-use super::sql::{FromRow, Row, from_row, params, readable};
 use super::purges::DeletedRows;
+use super::sql::{FromRow, Row, from_row, params, readable};
 use super::{Result, Store};
 
 macro_rules! rows {
@@ -157,7 +157,7 @@ pub struct LedgerRow {
 }
 
 from_row! { LedgerRow: sequence, receipt_id, at, actor_name, origin, subject_kind, subject_id, grant_id, client_id,
-    client_name, user_id, user_name, generation, reason, detail, address; action, actor, purge, deleted }
+client_name, user_id, user_name, generation, reason, detail, address; action, actor, purge, deleted }
 
 impl LedgerRow {
     /// The newest rows of two histories, newest first.

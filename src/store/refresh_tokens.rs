@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 
-use super::sql::{Row, params};
 use super::authorization_codes::Exchanged;
-use super::tokens::{self, Kind, Unprefixed, place, rest};
+use super::sql::{Row, params};
+use super::tokens::{self, Kind, Unprefixed, first_place, stored_digest};
 use super::{Result, Tx};
 
 const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
@@ -50,21 +49,24 @@ impl Tx<'_> {
     pub fn insert_refresh_token(&self, token: &Digest, of: &Exchanged, expires_at: Timestamp) -> Result<()> {
         let Exchanged { stamp, scope, grant_generation, kept_until } = of;
         self.insert_in_place(token, Kind::Refresh, |place| {
-            self.run(INSERT, params![
-                place,
-                rest(token),
-                stamp.family.as_ref().map(Unprefixed),
-                stamp.grant.as_ref().map(Unprefixed),
-                Unprefixed(&stamp.client),
-                stamp.user.as_ref().map(Unprefixed),
-                stamp.generations.server,
-                stamp.generations.client,
-                stamp.generations.user,
-                grant_generation,
-                scope,
-                kept_until,
-                expires_at,
-            ])
+            self.run(
+                INSERT,
+                params![
+                    place,
+                    stored_digest(token),
+                    stamp.family.as_ref().map(Unprefixed),
+                    stamp.grant.as_ref().map(Unprefixed),
+                    Unprefixed(&stamp.client),
+                    stamp.user.as_ref().map(Unprefixed),
+                    stamp.generations.server,
+                    stamp.generations.client,
+                    stamp.generations.user,
+                    grant_generation,
+                    scope,
+                    kept_until,
+                    expires_at,
+                ],
+            )
         })?;
         Ok(())
     }
@@ -89,7 +91,9 @@ impl Tx<'_> {
             let token = Current { exchanged, place: row.get(12)? };
             Ok(Some(Shown::Current { token, is_live }))
         };
-        Ok(self.one(SHOWN, params![place(token, Kind::Refresh), rest(token)], shown)?.flatten())
+        Ok(self
+            .one(SHOWN, params![first_place(token, Kind::Refresh), stored_digest(token)], shown)?
+            .flatten())
     }
 
     /// `None` unless it is the client's, live, and not yet superseded.
@@ -144,7 +148,7 @@ impl Tx<'_> {
     }
 
     pub fn refresh_token_owner(&self, token: &Digest) -> Result<Option<(ClientId, FamilyId)>> {
-        self.one(OWNER, params![place(token, Kind::Refresh), rest(token)], |row| {
+        self.one(OWNER, params![first_place(token, Kind::Refresh), stored_digest(token)], |row| {
             let (Unprefixed(client), Unprefixed(family)) = (row.get(0)?, row.get(1)?);
             Ok((client, family))
         })

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-
 use crate::clock::Timestamp;
 use crate::model::canary;
 use crate::model::id::ResourceServerId;
@@ -214,9 +213,8 @@ impl Store {
 
     async fn earlier_secrets(&self) -> Result<HashMap<ResourceServerId, Vec<EarlierSecret>>> {
         let mut by_server: HashMap<ResourceServerId, Vec<EarlierSecret>> = HashMap::new();
-        let row = |row: &Row<'_>| {
-            Ok((row.get(0)?, EarlierSecret { digest: row.get(1)?, expires_at: row.get(2)? }))
-        };
+        let row =
+            |row: &Row<'_>| Ok((row.get(0)?, EarlierSecret { digest: row.get(1)?, expires_at: row.get(2)? }));
         for (server, secret) in self.all(EARLIER_SECRETS, params![], row).await? {
             by_server.entry(server).or_default().push(secret);
         }

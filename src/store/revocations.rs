@@ -22,8 +22,8 @@ use crate::model::secret::Digest;
 use crate::model::user::UserStatus;
 
 use super::access_tokens::OwnedToken;
-use super::memory::dead::Change;
 use super::ledger::Leaves;
+use super::memory::dead::Change;
 use super::purges::DeletedRows;
 use super::{Result, Tx, feed};
 

@@ -1,7 +1,6 @@
 //! The `revoked_tokens` table: JWT access tokens that were revoked one by one. A row stays until no guard can accept
 //! the token.
 
-
 use crate::clock::Timestamp;
 use crate::model::id::ClientId;
 

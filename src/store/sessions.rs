@@ -3,7 +3,6 @@
 //! A session is a credential like any other. It carries the generations and the password version that it began under,
 //! and is dead once one of them moves.
 
-
 use crate::clock::Timestamp;
 use crate::model::by::By;
 use crate::model::id::{SessionId, UserId};
@@ -65,12 +64,7 @@ pub struct NewSession {
 impl Store {
     pub async fn session(&self, digest: &Digest, now: Timestamp) -> Result<Option<SessionRow>> {
         self.one(LIVE, params![digest, now], |row| {
-            Ok(SessionRow {
-                id: row.get(0)?,
-                user: row.get(1)?,
-                data: row.get(2)?,
-                expires_at: row.get(3)?,
-            })
+            Ok(SessionRow { id: row.get(0)?, user: row.get(1)?, data: row.get(2)?, expires_at: row.get(3)? })
         })
         .await
     }

@@ -3,8 +3,8 @@
 pub(super) mod checkpoints;
 pub mod copies;
 pub mod lock;
-pub mod migrate;
 pub(super) mod lookup;
+pub mod migrate;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

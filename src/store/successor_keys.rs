@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-
 use crate::clock::Timestamp;
 use crate::model::secret::{RefreshToken, SuccessorSecret};
 

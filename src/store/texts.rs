@@ -1,7 +1,6 @@
 //! The `client_texts` and `user_texts` tables: forms of names and domains that searches and the look-alike check
 //! compare.
 
-
 use crate::model::client::{Client, RedirectUri, RedirectUris};
 use crate::model::id::{ClientId, UserId};
 use crate::model::text::{folded, skeletons};
@@ -54,12 +53,7 @@ fn write_client(
     Ok(())
 }
 
-fn write_user(
-    connection: Connection<'_>,
-    id: &str,
-    username: &str,
-    email: Option<&str>,
-) -> Result<()> {
+fn write_user(connection: Connection<'_>, id: &str, username: &str, email: Option<&str>) -> Result<()> {
     let text = format!("{}\n{}", folded(username), folded(email.unwrap_or_default()));
     connection.run(WRITE_USER, params![id, &text])?;
     Ok(())

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-
 use crate::clock::Timestamp;
 use crate::model::id::Id;
 use crate::model::secret::Digest;
@@ -55,13 +54,13 @@ pub(super) struct Unprefixed<T>(pub T);
 
 impl<T: Id> ToColumn for Unprefixed<&T> {
     fn to_column(&self) -> Value<'_> {
-        self.0.rest().into()
+        self.0.unprefixed().into()
     }
 }
 
 impl<T: Id> FromColumn for Unprefixed<T> {
     fn from_column(value: &Value<'_>) -> Option<Self> {
-        T::with_rest(value.text()?).map(Self)
+        T::from_unprefixed(value.text()?).map(Self)
     }
 }
 

@@ -5,8 +5,8 @@ use crate::model::id::{ResourceServerId, UserId};
 use crate::model::text::folded;
 use crate::model::user::{Role, UserStatus, UserStatusKind, Username};
 
-use super::sql::{from_row, params, readable};
 use super::client_lists::{PAGE_ROWS, Rows};
+use super::sql::{from_row, params, readable};
 use super::{Result, Store};
 
 macro_rules! list {

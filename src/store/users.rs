@@ -1,6 +1,5 @@
 //! The `users` table.
 
-
 use crate::clock::Timestamp;
 use crate::model::id::{ClientId, UserId};
 use crate::model::user::{Role, UserStatus, Username};

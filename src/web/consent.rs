@@ -40,7 +40,9 @@ pub struct Difference {
 }
 
 async fn differences(app: &App, client: &Client, signed_in: &SignedIn) -> Result<Vec<Difference>> {
-    let Some(since) = app.store.last_consent(&client.id, &signed_in.user.id).await? else { return Ok(Vec::new()) };
+    let Some(since) = app.store.last_consent(&client.id, &signed_in.user.id).await? else {
+        return Ok(Vec::new());
+    };
     let mut known: Vec<ClientField> = Vec::new();
     let mut differences = Vec::new();
     for ClientChange { field, earlier } in app.store.client_changes(&client.id, since).await? {
@@ -271,9 +273,11 @@ async fn show(
     query: String,
     notice: Option<AskAgain>,
 ) -> Result<Response> {
-    let seen = look(&app.store, &request.client.id, &signed_in.user.id).await?
+    let seen = look(&app.store, &request.client.id, &signed_in.user.id)
+        .await?
         .ok_or(Error::BadRequest("authorize-error-client"))?;
-    let granted = app.store.open_grant(&request.client.id, &signed_in.user.id).await?.map(|grant| grant.scope);
+    let granted =
+        app.store.open_grant(&request.client.id, &signed_in.user.id).await?.map(|grant| grant.scope);
     let scopes = app.store.scopes().await?;
     let permissions: Vec<Permission> = scopes
         .of(&request.scope)

@@ -22,9 +22,23 @@ pub use programs::query;
 use replication::Synchronous;
 use tempfile::TempDir;
 
-/// Settings for tests that do not ask what survives a power loss. [`Cluster::kill`] is none: what a killed server has
-/// written, the system still has.
-pub const NOT_DURABLE: &str = "fsync = off\nfull_page_writes = off\n";
+/// Where the data is, and what it survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// As durable as in production.
+    Disk,
+    /// Several times as fast. A power loss would take everything; [`Cluster::kill`] takes nothing that was committed.
+    Memory,
+}
+
+impl Storage {
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Disk => "",
+            Self::Memory => "fsync = off\nfull_page_writes = off\n",
+        }
+    }
+}
 
 /// What every cluster is set to, standbys included.
 const SETTINGS: &str = "
@@ -35,8 +49,9 @@ dynamic_shared_memory_type = mmap
 wal_sender_timeout = 2s
 wal_receiver_timeout = 2s
 wal_retrieve_retry_interval = 100ms
-# What a paused standby may miss.
-wal_keep_size = 256MB
+# What a paused standby may miss; and no more than that, where it is memory.
+wal_keep_size = 128MB
+max_wal_size = 128MB
 ";
 
 /// No start and no stop takes as long.
@@ -44,6 +59,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL server with its data, primary or standby. Its superuser `postgres` needs no password. Both end with it.
 pub struct Cluster {
+    storage: Storage,
     folder: TempDir,
     port: u16,
     /// Absent while it is stopped.
@@ -53,31 +69,30 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// As durable as in production.
-    pub fn start() -> Self {
-        Self::start_with("")
+    pub fn start(storage: Storage) -> Self {
+        Self::start_with(storage, "")
     }
 
-    /// With more lines of `postgresql.conf`, such as [`NOT_DURABLE`].
-    pub fn start_with(settings: &str) -> Self {
-        let folder = programs::folder();
+    /// With more lines of `postgresql.conf`.
+    pub fn start_with(storage: Storage, settings: &str) -> Self {
+        let folder = programs::folder(storage);
         let data = data(&folder);
         let mut initdb = programs::program("initdb");
         initdb.args(["--username=postgres", "--auth=trust", "--locale=C", "--encoding=UTF8", "--no-sync"]);
         programs::output(initdb.arg("-D").arg(&data)).unwrap_or_else(|error| panic!("initdb: {error}"));
-        append(&data.join("postgresql.conf"), &format!("{SETTINGS}{settings}\n"));
-        Self::start_in(folder)
+        append(&data.join("postgresql.conf"), &format!("{SETTINGS}{}{settings}\n", storage.settings()));
+        Self::start_in(folder, storage)
     }
 
     /// Starts the server of a data folder on a free port.
-    fn start_in(folder: TempDir) -> Self {
+    fn start_in(folder: TempDir, storage: Storage) -> Self {
         for _ in 0..20 {
             // Below the ports that systems give to clients: it is still free when the server is started again.
             let port = rand::random_range(20_000..32_000);
             match launch(&folder, port) {
                 Ok(server) => {
                     let server = Mutex::new(Some(server));
-                    return Self { folder, port, server, standbys: Mutex::default() };
+                    return Self { storage, folder, port, server, standbys: Mutex::default() };
                 }
                 Err(log) if log.contains("Address already in use") => {}
                 Err(log) => panic!("PostgreSQL does not start: {log}"),

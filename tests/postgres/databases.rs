@@ -1,11 +1,11 @@
 //! A database for each test.
 
 use crate::cluster::database::shared_database;
-use crate::cluster::{Cluster, NOT_DURABLE, query};
+use crate::cluster::{Cluster, Storage, query};
 
 #[test]
 fn each_database_is_fresh() {
-    let cluster = Cluster::start_with(NOT_DURABLE);
+    let cluster = Cluster::start(Storage::Memory);
     let (one, other) = (cluster.create_database(), cluster.create_database());
     assert_ne!(one, other);
     query(&one, "CREATE TABLE users (id TEXT)").unwrap();

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::cluster::programs::program;
 use crate::cluster::relay::{Break, Relay};
 use crate::cluster::replication::Synchronous;
-use crate::cluster::{Cluster, NOT_DURABLE, query};
+use crate::cluster::{Cluster, Storage, query};
 
 /// A server with an empty table, and a line to it.
 fn server_and_line() -> (Cluster, Relay, String) {
-    let cluster = Cluster::start_with(NOT_DURABLE);
+    let cluster = Cluster::start(Storage::Memory);
     cluster.query("CREATE TABLE numbers (n INTEGER)");
     let relay = Relay::to(&cluster);
     let url = relay.url(&cluster.url("postgres"));

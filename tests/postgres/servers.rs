@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, NOT_DURABLE, query};
+use crate::cluster::{Cluster, Storage, query};
 
 #[test]
 fn a_cluster_starts_and_answers() {
-    let cluster = Cluster::start();
+    let cluster = Cluster::start(Storage::Disk);
     assert_eq!(cluster.query("SELECT 1, 'two'"), "1|two");
     assert_eq!(cluster.query("SHOW fsync"), "on");
     assert_eq!(cluster.query("SHOW listen_addresses"), "127.0.0.1");
@@ -19,7 +19,7 @@ fn a_cluster_starts_and_answers() {
 
 #[test]
 fn a_cluster_ends_with_its_test() {
-    let cluster = Cluster::start_with(NOT_DURABLE);
+    let cluster = Cluster::start(Storage::Memory);
     assert_eq!(cluster.query("SHOW fsync"), "off");
     let (url, data) = (cluster.url("postgres"), cluster.query("SHOW data_directory"));
     drop(cluster);
@@ -32,7 +32,7 @@ fn a_cluster_ends_with_its_test() {
 fn a_cluster_ends_with_its_killed_test() {
     const TO_BE_KILLED: &str = "RESCIND_TEST_TO_BE_KILLED";
     if std::env::var_os(TO_BE_KILLED).is_some() {
-        let cluster = Cluster::start_with(NOT_DURABLE);
+        let cluster = Cluster::start(Storage::Memory);
         println!("\ndata {}", cluster.query("SHOW data_directory"));
         println!("url {}", cluster.url("postgres"));
         std::thread::sleep(Duration::from_secs(600));
@@ -57,7 +57,7 @@ fn a_cluster_ends_with_its_killed_test() {
 
 #[test]
 fn a_killed_server_has_what_was_committed_and_nothing_else() {
-    let cluster = Cluster::start_with(NOT_DURABLE);
+    let cluster = Cluster::start(Storage::Memory);
     cluster.query("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)");
     let url = cluster.url("postgres");
     let open = std::thread::spawn(move || {
@@ -74,7 +74,7 @@ fn a_killed_server_has_what_was_committed_and_nothing_else() {
 
 #[test]
 fn a_restarted_server_is_where_it_was() {
-    let cluster = Cluster::start_with(NOT_DURABLE);
+    let cluster = Cluster::start(Storage::Memory);
     cluster.query("CREATE TABLE numbers (n INTEGER); INSERT INTO numbers VALUES (1)");
     cluster.restart();
     cluster.stop();
@@ -85,7 +85,7 @@ fn a_restarted_server_is_where_it_was() {
 
 #[test]
 fn a_paused_server_answers_when_it_is_resumed() {
-    let cluster = Cluster::start_with(NOT_DURABLE);
+    let cluster = Cluster::start(Storage::Memory);
     cluster.pause();
     let (answered, answer) = mpsc::channel();
     let url = cluster.url("postgres");

@@ -4,11 +4,11 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::cluster::replication::Synchronous;
-use crate::cluster::{Cluster, NOT_DURABLE, query};
+use crate::cluster::{Cluster, Storage, query};
 
 #[test]
 fn a_commit_waits_for_the_synchronous_standby() {
-    let primary = Cluster::start_with(NOT_DURABLE);
+    let primary = Cluster::start(Storage::Memory);
     primary.query("CREATE TABLE numbers (n INTEGER)");
     let standby = primary.add_standby(Synchronous::Yes);
     primary.query("INSERT INTO numbers VALUES (1)");
@@ -29,7 +29,7 @@ fn a_commit_waits_for_the_synchronous_standby() {
 
 #[test]
 fn a_promoted_standby_has_what_the_killed_primary_had_committed() {
-    let primary = Cluster::start_with(NOT_DURABLE);
+    let primary = Cluster::start(Storage::Memory);
     let standby = primary.add_standby(Synchronous::Yes);
     primary.query("CREATE TABLE numbers (n INTEGER)");
     for n in 1..=20 {
@@ -48,7 +48,7 @@ fn a_promoted_standby_has_what_the_killed_primary_had_committed() {
 
 #[test]
 fn a_commit_waits_for_one_of_two_standbys_and_for_no_asynchronous_one() {
-    let primary = Cluster::start_with(NOT_DURABLE);
+    let primary = Cluster::start(Storage::Memory);
     let asynchronous = primary.add_standby(Synchronous::No);
     asynchronous.pause();
     primary.query("CREATE TABLE numbers (n INTEGER)");

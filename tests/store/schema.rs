@@ -144,7 +144,7 @@ fn the_migration_to_places_keeps_all_that_a_refresh_needs() {
             user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at, superseded_at) \
             FROM tokens WHERE place = ?1 AND digest = ?2";
         database
-            .query_row(row, rusqlite::params![place(digest, kind), digest.as_bytes()], |row| row.get(0))
+            .query_row(row, rusqlite::params![first_place(digest, kind), digest.as_bytes()], |row| row.get(0))
             .unwrap()
     };
     assert_eq!(row(&spent, Kind::Refresh), "refresh f g c u 1 2 3 7 a 900 10 800 20");
@@ -199,7 +199,7 @@ fn the_migration_to_short_rows_keeps_all_that_a_token_needs() {
     let of_family = "'fam_F', 'grt_G', 'cli_C', 'usr_U', 1, 2, 3, 4, 'a'";
     let insert = |digest: &Digest, kind: Kind, name: &str, rest: &str| {
         let sql = format!("INSERT INTO tokens VALUES (?1, ?2, '{name}', {rest})");
-        database.execute(&sql, rusqlite::params![place(digest, kind), digest.as_bytes()]).unwrap();
+        database.execute(&sql, rusqlite::params![first_place(digest, kind), digest.as_bytes()]).unwrap();
     };
     insert(&spent, Kind::Refresh, "refresh", &format!("{of_family}, NULL, 900, 10, 800, 20"));
     insert(&current, Kind::Refresh, "refresh", &format!("{of_family}, NULL, 900, 20, 810, NULL"));

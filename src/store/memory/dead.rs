@@ -23,8 +23,8 @@ use crate::model::act::{LONGEST_ACCESS_TOKEN_LIFE, SubjectKind};
 use crate::model::id::{FamilyId, GrantId, UserId};
 use crate::model::stamp::Stamp;
 
-use crate::store::sql::{Connection, Row, params};
 use crate::store::access_tokens::AccessTokenFacts;
+use crate::store::sql::{Connection, Row, params};
 use crate::store::{Error, Result, Store, Tx, feed};
 
 const SERVER: &str = "SELECT generation FROM server WHERE id = 1";

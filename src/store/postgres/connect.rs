@@ -17,7 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 const OLDEST: i64 = 150_000;
 /// Plans are made once: with values they would be made anew for each execution. Compiling a plan takes longer than any
 /// statement here.
-const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=60s";
+const OPTIONS: &str =
+    "-c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=60s";
 
 /// The address of a database.
 #[derive(Clone)]
@@ -112,7 +113,8 @@ pub async fn migrate(address: &Address) -> Result<()> {
         return Err(Error::Unusable("the database holds tables of another program".to_owned()));
     }
     let options: PgConnectOptions = address.url.parse()?;
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_with(options).await?;
+    let pool =
+        PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_with(options).await?;
     let migrated = sqlx::migrate!("migrations/postgres").run(&pool).await;
     pool.close().await;
     migrated.map_err(|error| match error {

@@ -55,7 +55,11 @@ impl Lookups {
         Ok(connection)
     }
 
-    pub async fn rows(&self, statement: &'static str, values: &[Value<'_>]) -> Result<Vec<tokio_postgres::Row>> {
+    pub async fn rows(
+        &self,
+        statement: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<tokio_postgres::Row>> {
         let connection = self.connection().await?;
         let prepared = connection.prepared(statement).await?;
         soon(connection.client.query(&prepared, &parameters(values))).await

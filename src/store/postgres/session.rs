@@ -10,10 +10,10 @@ use futures_util::TryStreamExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Statement};
 
+use crate::store::pages::Reader;
 use crate::store::postgres::connect::{Address, Connected, PATIENCE, connect_soon};
 use crate::store::postgres::text::translated;
 use crate::store::postgres::values::{is_conflict, parameters};
-use crate::store::pages::Reader;
 use crate::store::sql::{Connection, Row, Value};
 use crate::store::{Error, Result};
 
@@ -64,7 +64,10 @@ impl Session {
     }
 
     /// Waits for an answer, and notes what its failure means.
-    fn wait<T>(&self, answer: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>) -> Result<T> {
+    fn wait<T>(
+        &self,
+        answer: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
         let Some(runtime) = &self.runtime else {
             return Err(Error::Unavailable("the connection is closed".to_owned()));
         };
@@ -72,12 +75,12 @@ impl Session {
         let (trouble, error) = match answer {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) if is_conflict(&error) => (Trouble::Conflict, error.into()),
-            Ok(Err(error)) if error.is_closed() || error.as_db_error().is_none() => (Trouble::Lost, error.into()),
+            Ok(Err(error)) if error.is_closed() || error.as_db_error().is_none() => {
+                (Trouble::Lost, error.into())
+            }
             Ok(Err(error)) => (Trouble::Failed, error.into()),
             // What it did is not known, and its answer may come later.
-            Err(_) => {
-                (Trouble::Lost, Error::Unavailable("the database does not answer in time".to_owned()))
-            }
+            Err(_) => (Trouble::Lost, Error::Unavailable("the database does not answer in time".to_owned())),
         };
         self.trouble.set(self.trouble.get().max(trouble));
         Err(error)

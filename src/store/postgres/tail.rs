@@ -62,7 +62,8 @@ impl Tail {
             })
         };
         let loaded = tokio::task::spawn_blocking(load).await;
-        let (published, through, config) = loaded.map_err(|error| Error::Unavailable(error.to_string()))??;
+        let (published, through, config) =
+            loaded.map_err(|error| Error::Unavailable(error.to_string()))??;
         published.set_version(config.unsigned_abs());
         let (requests, waiting) = mpsc::unbounded_channel();
         let stop = Arc::new(Notify::new());

@@ -38,7 +38,9 @@ impl<'a> FromSql<'a> for Value<'a> {
             Type::INT4 => Self::Integer(i64::from(i32::from_sql(kind, raw)?)),
             Type::BOOL => Self::Integer(i64::from(bool::from_sql(kind, raw)?)),
             Type::BYTEA => Self::Blob(raw.into()),
-            Type::TEXT | Type::VARCHAR | Type::NAME | Type::UNKNOWN => Self::Text(std::str::from_utf8(raw)?.into()),
+            Type::TEXT | Type::VARCHAR | Type::NAME | Type::UNKNOWN => {
+                Self::Text(std::str::from_utf8(raw)?.into())
+            }
             _ => return Err(format!("a column of type {kind}").into()),
         })
     }

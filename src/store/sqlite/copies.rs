@@ -64,7 +64,7 @@ pub struct ExportedRow {
 }
 
 from_row! { ExportedRow: sequence, receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, subject_id, grant_id,
-    client_id, user_id, generation, audiences, reason, detail }
+client_id, user_id, generation, audiences, reason, detail }
 
 /// What identifies a row of the ledger: its sequence, its receipt and its subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

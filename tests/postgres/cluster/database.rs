@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use url::Url;
 
-use super::{Cluster, NOT_DURABLE, query};
+use super::{Cluster, Storage, query};
 
 /// The maintenance database of a running server, if there is one: `scripts/postgres.sh` sets it.
 const SERVER: &str = "RESCIND_TEST_POSTGRES";
@@ -36,7 +36,7 @@ fn shared_cluster() -> Arc<Cluster> {
     // What a failed test leaves here is as good as before.
     let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     shared.upgrade().unwrap_or_else(|| {
-        let cluster = Arc::new(Cluster::start_with(NOT_DURABLE));
+        let cluster = Arc::new(Cluster::start(Storage::Memory));
         *shared = Arc::downgrade(&cluster);
         cluster
     })

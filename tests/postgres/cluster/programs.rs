@@ -9,7 +9,12 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
+use super::Storage;
+
 const OLDEST: u32 = 15;
+
+/// A file system in memory.
+const MEMORY: &str = "/dev/shm";
 
 /// In the PATH, or where Debian installs it, which is in nobody's PATH.
 static PROGRAMS: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -65,12 +70,18 @@ pub fn output(program: &mut Command) -> Result<String, String> {
 }
 
 /// A temporary folder in which PostgreSQL can write.
-pub fn folder() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
+pub fn folder(storage: Storage) -> TempDir {
+    let in_memory = storage == Storage::Memory && has_room(MEMORY);
+    let folder = if in_memory { tempfile::tempdir_in(MEMORY) } else { tempfile::tempdir() }.unwrap();
     if let Some((user, group)) = *SERVER_USER {
         chown(folder.path(), Some(user), Some(group)).unwrap();
     }
     folder
+}
+
+/// Whether there is room for some servers. A container may have next to none.
+fn has_room(folder: &str) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|room| room.f_bavail * room.f_frsize >= 2 << 30)
 }
 
 /// Runs SQL in the database of the URL; rows as lines, with `|` between columns.

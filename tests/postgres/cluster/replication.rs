@@ -14,7 +14,7 @@ impl Cluster {
     pub fn add_standby(&self, synchronous: Synchronous) -> Self {
         let mut standbys = self.standbys.lock().unwrap();
         let name = format!("standby_{}", standbys.len() + 1);
-        let folder = programs::folder();
+        let folder = programs::folder(self.storage);
         let mut copying = programs::program("pg_basebackup");
         copying.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname"]);
         copying.arg(format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port));
@@ -22,7 +22,7 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("pg_basebackup: {error}"));
         // The copied settings name the standbys of the primary, for which this one would wait when it is promoted.
         append(&data(&folder).join("postgresql.auto.conf"), "synchronous_standby_names = ''\n");
-        let standby = Self::start_in(folder);
+        let standby = Self::start_in(folder, self.storage);
 
         standbys.push((name.clone(), synchronous));
         let waited_for = standbys.iter().filter(|(_, synchronous)| *synchronous == Synchronous::Yes);
