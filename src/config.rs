@@ -22,7 +22,7 @@ use reader::{Reader, settings};
 
 settings! {
     DATABASE_URL = "RESCIND_DATABASE_URL", "sqlite://rescind.db",
-        "The database: `sqlite://` and the path of a file on a local disk, which is created at the first start; or `postgres://…`, a PostgreSQL database that several servers may share. `RESCIND_DATABASE_URL_FILE` names a file that holds it.";
+        "The database: `sqlite://` and the path of a file on a local disk, which is created at the first start; or `postgres://…`, a PostgreSQL database that several servers may share.";
     ISSUER = "RESCIND_ISSUER", "http://127.0.0.1:8080",
         "The address by which apps and users know this server: `https`, or `http` on loopback; no path.";
     KEY_FILE = "RESCIND_KEY_FILE", "",

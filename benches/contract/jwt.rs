@@ -13,7 +13,7 @@ use rescind::model::scope::Scope;
 use rescind::model::secret::RefreshToken;
 use rescind::model::stamp::{Generations, Stamp};
 use rescind::store::Store;
-use rescind::store::tokens::{Kind, NEIGHBOURS, place, rest};
+use rescind::store::tokens::{Kind, NEIGHBOURS, first_place, stored_digest};
 use rusqlite::{Connection, Row, params};
 
 use crate::seed::World;
@@ -43,7 +43,7 @@ pub async fn devices(world: &World, issuer: &str, most: usize) -> Result<Vec<Dev
     let sign = |line: &str| {
         let digest = RefreshToken::parse(line).context("a refresh token")?.digest();
         let place = first_place(&digest, Kind::Refresh);
-        let found = params![place, place + NEIGHBOURS, rest(&digest)];
+        let found = params![place, place + NEIGHBOURS, stored_digest(&digest)];
         let ids = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?]);
         let [family, grant, user]: [String; 3] = stamps.query_row(found, ids)?;
         let stamp = Stamp {

@@ -241,16 +241,14 @@ fn apply_items(shared: &Shared, items: &[Item], backoff: &mut Backoff) -> Result
             Item::Event(event) => event,
         };
         let applied = match read_event(event).map_err(StreamEnd::Unreadable)? {
-            Message::Entry(at, event) => shared.state.apply(at, &event),
+            Message::Entry(at, event) => shared.state.apply(at, &event, &shared.counts.entries_applied),
             Message::Keys(keys) => {
-                shared.state.apply_keys(&keys).map_err(|why| StreamEnd::Unreadable(why.to_owned()))?
+                let applied = shared.state.apply_keys(&keys, &shared.counts.entries_applied);
+                applied.map_err(|why| StreamEnd::Unreadable(why.to_owned()))?
             }
         };
         match applied {
-            Applied::New => {
-                count(&shared.counts.entries_applied);
-                shared.changed.notify_one();
-            }
+            Applied::New => shared.changed.notify_one(),
             Applied::Known => {}
             Applied::Gap => return Err(StreamEnd::Gap),
         }

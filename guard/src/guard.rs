@@ -251,7 +251,7 @@ mod tests {
         let subject = Subject::Family { id: "fam_1".to_owned() };
         let event = EntryEvent { prev: 4, at: 0, entry: Entry { subject, keep: 7_500 } };
         let at = Position { incarnation: 1, sequence: 5 };
-        assert_eq!(state.apply(at, &event), Applied::New);
+        assert_eq!(state.apply(at, &event, &std::sync::atomic::AtomicU64::new(0)), Applied::New);
         assert_eq!(guard.recheck(&claims), Err(Refusal::Revoked(Revoked::Family)));
         let mut other = claims.clone();
         other.stamp.user.as_mut().unwrap().family_id = "fam_2".to_owned();

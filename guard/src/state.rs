@@ -183,8 +183,9 @@ impl State {
         Ok(())
     }
 
-    /// Applies an entry. Once this returns, every thread uses it.
-    pub fn apply(&self, at: Position, event: &EntryEvent) -> Applied {
+    /// Applies an entry, and counts it in `applied`. Once this returns, every thread uses it. Whoever waits for it is woken
+    /// after it was counted.
+    pub fn apply(&self, at: Position, event: &EntryEvent, applied: &AtomicU64) -> Applied {
         let Some(held) = self.progress().position else { return Applied::Gap };
         if at.incarnation != held.incarnation {
             return Applied::Gap;
@@ -197,6 +198,7 @@ impl State {
         }
         let subject = self.id_hasher.hash_subject(&event.entry.subject);
         write(&self.dead).insert(subject, until(&event.entry, self.clock.boot()));
+        applied.fetch_add(1, Ordering::Relaxed);
         self.update(|progress| {
             progress.position = Some(at);
             progress.changes += 1;
@@ -208,11 +210,12 @@ impl State {
     ///
     /// # Errors
     /// Why they can't be used.
-    pub fn apply_keys(&self, keys: &wire::Keys) -> Result<Applied, &'static str> {
+    pub fn apply_keys(&self, keys: &wire::Keys, applied: &AtomicU64) -> Result<Applied, &'static str> {
         if keys.keys_version < self.progress().keys_version {
             return Ok(Applied::Known);
         }
         *write(&self.keys) = Arc::new(Keys::read(&keys.keys)?);
+        applied.fetch_add(1, Ordering::Relaxed);
         self.update(|progress| progress.keys_version = keys.keys_version);
         Ok(Applied::New)
     }

@@ -18,11 +18,6 @@ use super::{Result, Tx};
 const INSERT: &str = "INSERT INTO ledger (sequence, receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, \
     subject_id, grant_id, client_id, user_id, generation, audiences) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) RETURNING sequence";
-/// Updates the row even if there is nothing to count: then this commit waits for all acts before it, so that nobody is
-/// told of an act that is not durable yet.
-const TAKE_NUMBERS: &str =
-    "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence";
-
 /// What a ledger row leaves to the purge.
 #[derive(Clone, Copy)]
 pub(super) enum Leaves {
@@ -92,7 +87,7 @@ impl Tx<'_> {
         self.insert_note(&entry.receipt, by, None)
     }
 
-    fn insert_numbered(&self, row: &Unnumbered, sequence: Option<i64>) -> Result<i64> {
+    pub(super) fn insert_numbered(&self, row: &Unnumbered, sequence: Option<i64>) -> Result<i64> {
         let mut columns = vec![sequence.map_or(Value::Null, Value::from)];
         columns.extend(row.columns.iter().cloned());
         let sequence = self.only(INSERT, &columns, |row| row.get(0))?;
@@ -103,23 +98,5 @@ impl Tx<'_> {
             Leaves::Deleted(rows) => self.insert_finished_purge(sequence, rows, row.at)?,
         }
         Ok(sequence)
-    }
-
-    /// Numbers the rows of this transaction, which has nothing else to write.
-    pub(super) fn number_ledger_rows(&self) -> Result<()> {
-        let (rows, moves_version, has_acted) = {
-            let effects = self.effects.borrow();
-            let moves = effects.moves_version || effects.keys_version.is_some();
-            (effects.unnumbered.clone(), moves, effects.has_acted)
-        };
-        if rows.is_empty() && !moves_version && !has_acted {
-            return Ok(());
-        }
-        let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-        let last: i64 = self.only(TAKE_NUMBERS, params![count, moves_version], |row| row.get(0))?;
-        for (sequence, row) in (last - count + 1..).zip(&rows) {
-            self.insert_numbered(row, Some(sequence))?;
-        }
-        Ok(())
     }
 }

@@ -13,8 +13,11 @@ use crate::store::memory::effects::{Effects, Published};
 use crate::store::postgres::connect::Address;
 use crate::store::postgres::session::{Session, Trouble};
 use crate::store::postgres::tail::Tail;
-use crate::store::sql::Connection;
+use crate::store::sql::{Connection, params};
 use crate::store::{Error, Result, Tx};
+
+const TAKE_NUMBERS: &str =
+    "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence";
 
 /// How often a group runs again that lost against another server's transaction.
 const ATTEMPTS: usize = 5;
@@ -98,12 +101,33 @@ impl Lane {
                 run_apart(session, &tx, job.as_mut())?;
             }
         }
-        tx.number_ledger_rows()?;
+        number_ledger_rows(&tx)?;
         fail::point("writer.before_commit");
         session.commit()?;
         fail::point("writer.after_commit");
         Ok(tx.into_effects())
     }
+}
+
+/// Numbers the rows of a transaction that has nothing else to write. The row `head` stays locked until the commit, so
+/// nobody sees a number while one below it may still come.
+fn number_ledger_rows(tx: &Tx<'_>) -> Result<()> {
+    let (rows, moves_version, has_acted) = {
+        let effects = tx.effects.borrow();
+        let moves = effects.moves_version || effects.keys_version.is_some();
+        (effects.unnumbered.clone(), moves, effects.has_acted)
+    };
+    // An act that found nothing to end waits for all commits before its own: it must not tell of one that is not
+    // durable yet.
+    if rows.is_empty() && !moves_version && !has_acted {
+        return Ok(());
+    }
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let last: i64 = tx.only(TAKE_NUMBERS, params![count, moves_version], |row| row.get(0))?;
+    for (sequence, row) in (last - count + 1..).zip(&rows) {
+        tx.insert_numbered(row, Some(sequence))?;
+    }
+    Ok(())
 }
 
 /// Whether a job succeeded, or failed before it had written anything.
