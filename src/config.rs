@@ -15,6 +15,7 @@ use crate::model::act::LONGEST_ACCESS_TOKEN_LIFE;
 use crate::model::key::Algorithm;
 use crate::model::redirect_uri::is_loopback;
 use crate::model::secret::Digest;
+use crate::model::standby::Standby;
 use crate::service::issue::Lives;
 use crate::service::keys::KeySettings;
 pub use reader::{Faults, Setting};
@@ -23,6 +24,8 @@ use reader::{Reader, settings};
 settings! {
     DATABASE_URL = "RESCIND_DATABASE_URL", "sqlite://rescind.db",
         "The database: `sqlite://` and the path of a file on a local disk, which is created at the first start; or `postgres://…`, a PostgreSQL database that several servers may share.";
+    DATABASE_STANDBY = "RESCIND_DATABASE_STANDBY", "any",
+        "With PostgreSQL: `required` believes a primary only while it has a synchronous standby, because without one a standby may have taken its place; `any` believes every primary.";
     ISSUER = "RESCIND_ISSUER", "http://127.0.0.1:8080",
         "The address by which apps and users know this server: `https`, or `http` on loopback; no path.";
     KEY_FILE = "RESCIND_KEY_FILE", "",
@@ -117,6 +120,7 @@ impl Issuer {
 #[derive(Clone, Debug)]
 pub struct Config {
     pub database: Database,
+    pub standby: Standby,
     /// Beside the database if `None`.
     pub key_file: Option<PathBuf>,
     pub keys: KeySettings,
@@ -215,6 +219,8 @@ impl Config {
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(get);
         let database = reader.read(&DATABASE_URL, database);
+        let standby =
+            reader.choice(&DATABASE_STANDBY, [("any", Standby::Any), ("required", Standby::Required)]);
         let key_file = reader.read(&KEY_FILE, |value| match value {
             path if path.contains('\u{fffd}') => Err("has to be the path of a file".to_owned()),
             "" => Ok(None),
@@ -242,6 +248,7 @@ impl Config {
         let read = || {
             Some(Self {
                 database: database?,
+                standby: standby?,
                 key_file: key_file?,
                 keys: KeySettings { algorithm: algorithm?, rotation: rotation? },
                 issuer: issuer?,

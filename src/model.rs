@@ -18,5 +18,6 @@ pub mod resource_server;
 pub mod scope;
 pub mod secret;
 pub mod stamp;
+pub mod standby;
 pub mod text;
 pub mod user;

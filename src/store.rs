@@ -59,7 +59,7 @@ use memory::access_tokens::AccessTokenCache;
 use memory::effects::Published;
 use memory::versioned::Versioned;
 use pages::Pages;
-use postgres::connect::Address;
+use postgres::address::Address;
 use postgres::session::Session;
 use postgres::tail::Tail;
 use resource_servers::Registered;
@@ -112,6 +112,16 @@ impl From<rusqlite::Error> for Error {
                 Self::Exists
             }
             _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// For what has to be reached at the start.
+    fn unreachable(error: Self) -> Self {
+        match error {
+            Self::Unavailable(why) => Self::Unusable(format!("the database can't be used: {why}")),
+            error => error,
         }
     }
 }
@@ -203,7 +213,7 @@ impl Store {
             pages: Pages::new(move || sqlite::lookup::open_reader(&reads), metrics.clone()),
             path: path.as_path().into(),
         };
-        Ok(Self::with(Engine::Sqlite(engine), published, metrics))
+        Ok(Self::with(Engine::Sqlite(engine), published, Arc::default(), metrics))
     }
 
     /// Migrates a PostgreSQL database to the newest schema and connects to it. Other servers may use it as well.
@@ -211,11 +221,12 @@ impl Store {
     /// # Errors
     /// [`Error::Unusable`] for an older PostgreSQL and another program's database; when it can't be reached.
     pub async fn connect(address: &Address) -> Result<Self> {
-        postgres::connect::migrate(address).await?;
+        postgres::migrate::migrate(address).await?;
         let metrics = Arc::<StoreMetrics>::default();
         let sessions = address.clone();
         let long = Pages::new(move || Session::open(&sessions), metrics.clone());
-        let (published, tail) = Tail::start(address.clone()).await?;
+        let access_tokens = Arc::<AccessTokenCache>::default();
+        let (published, tail) = Tail::start(address.clone(), access_tokens.clone()).await?;
         let engine = Postgres {
             lane: postgres::lane::start(address.clone(), published.clone(), tail.clone(), metrics.clone())?,
             lookups: Arc::new(postgres::lookups::Lookups::new(address.clone())),
@@ -223,16 +234,21 @@ impl Store {
             long,
             tail,
         };
-        Ok(Self::with(Engine::Postgres(engine), published, metrics))
+        Ok(Self::with(Engine::Postgres(engine), published, access_tokens, metrics))
     }
 
-    fn with(engine: Engine, published: Published, metrics: Arc<StoreMetrics>) -> Self {
+    fn with(
+        engine: Engine,
+        published: Published,
+        access_tokens: Arc<AccessTokenCache>,
+        metrics: Arc<StoreMetrics>,
+    ) -> Self {
         Self {
             engine,
             published,
             registry: Arc::default(),
             cached_clients: Arc::default(),
-            access_tokens: Arc::default(),
+            access_tokens,
             metrics,
         }
     }

@@ -13,7 +13,7 @@ use crate::cli::socket;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
 use crate::store::Store;
-use crate::store::postgres::connect::Address;
+use crate::store::postgres::address::Address;
 use crate::store::sqlite::lock::{Absent, DatabaseLock, resolve};
 
 /// How long a command waits until it can have the database or reach the server.
@@ -61,7 +61,7 @@ pub async fn connect(config: &Config, url: &str) -> Result<Store, Failure> {
         return Err(Failure::usage("RESCIND_KEY_FILE has to be set with a PostgreSQL database".to_owned()));
     }
     let wrong = |why| Failure::usage(format!("RESCIND_DATABASE_URL {why}"));
-    Ok(Store::connect(&Address::parse(url).map_err(wrong)?).await?)
+    Ok(Store::connect(&Address::parse(url, config.standby).map_err(wrong)?).await?)
 }
 
 /// Runs a command on the database of `config`.

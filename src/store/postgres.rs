@@ -5,9 +5,12 @@
 //! - [`tail`]: asks the database whether what is kept in memory is current, once for all requests that wait.
 //! - [`session`]: a connection with a thread of its own, for transactions and for reads that take long.
 
+pub mod address;
 pub mod connect;
 pub mod lane;
 pub mod lookups;
+pub mod migrate;
+pub mod primary;
 pub mod session;
 pub mod tail;
 pub mod text;

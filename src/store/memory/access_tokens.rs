@@ -54,6 +54,13 @@ impl Default for AccessTokenCache {
     }
 }
 
+impl AccessTokenCache {
+    /// Forgets all tokens.
+    pub(in crate::store) fn clear(&self) {
+        self.tokens.clear();
+    }
+}
+
 /// 128 bits of the digest, which no two tokens have in common.
 fn key(token: &Digest) -> [u8; 16] {
     let mut key = [0; 16];

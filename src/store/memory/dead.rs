@@ -12,7 +12,7 @@
 //! A look-up first finds the facts and then asks whether they are covered, never the other way round.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use rescind_guard::dead::{Dead, HashedSubject, HashedTokenIds, IdHasher, TokenIds};
@@ -35,6 +35,8 @@ const UNPURGED: &str = "SELECT l.sequence, l.at, l.subject_kind, l.subject_id, l
 pub(in crate::store) struct DeadSet {
     id_hasher: IdHasher,
     dead: RwLock<Dead>,
+    /// Changes since a reading of the database began whose result will replace the set.
+    meanwhile: Mutex<Option<Vec<Change>>>,
     /// Purges that are not finished.
     unpurged: AtomicUsize,
     /// Rows that had expired by this time (milliseconds) may be deleted. So a cached token of such a row does not
@@ -74,35 +76,70 @@ fn token_ids<'a>(stamp: &'a Stamp, grant_generation: Option<i64>, token: Option<
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads from the ledger what may still cover an unexpired token, and what is not purged yet. Also how many purges are
+/// unfinished.
+fn read(connection: Connection<'_>, id_hasher: &IdHasher) -> Result<(Dead, usize)> {
+    let generation: i64 = connection.only(SERVER, params![], |row| row.get(0))?;
+    let mut dead = Dead::new(generation.unsigned_abs());
+    let mut insert = |row: &Row<'_>, until: fn(Timestamp) -> u32| -> Result<()> {
+        let row = feed::feed_row(row)?;
+        dead.insert(id_hasher.hash_subject(&row.subject), until(row.at));
+        Ok(())
+    };
+    // The ledger's newest row says what is recent, not the clock: a wrong clock at the start makes nothing live
+    // again.
+    if let Some(newest) = connection.one(NEWEST, params![], |row| row.get::<Timestamp>(0))? {
+        let since = newest.minus(LONGEST_ACCESS_TOKEN_LIFE);
+        connection.each(feed::SINCE, params![since], |row| insert(row, forgotten_after))?;
+    }
+    let mut count = 0;
+    connection.each(UNPURGED, params![], |row| {
+        count += 1;
+        insert(row, |_| Dead::FOREVER)
+    })?;
+    Ok((dead, count))
+}
+
 impl DeadSet {
     /// Reads from the ledger what may still cover an unexpired token, and what is not purged yet.
     pub(in crate::store) fn load(connection: Connection<'_>) -> Result<Self> {
         let id_hasher = IdHasher::new().map_err(|_| Error::Unavailable("no randomness".to_owned()))?;
-        let generation: i64 = connection.only(SERVER, params![], |row| row.get(0))?;
-        let mut dead = Dead::new(generation.unsigned_abs());
-        let mut insert = |row: &Row<'_>, until: fn(Timestamp) -> u32| -> Result<()> {
-            let row = feed::feed_row(row)?;
-            dead.insert(id_hasher.hash_subject(&row.subject), until(row.at));
-            Ok(())
-        };
-        // The ledger's newest row says what is recent, not the clock: a wrong clock at the start makes nothing live
-        // again.
-        if let Some(newest) = connection.one(NEWEST, params![], |row| row.get::<Timestamp>(0))? {
-            let since = newest.minus(LONGEST_ACCESS_TOKEN_LIFE);
-            connection.each(feed::SINCE, params![since], |row| insert(row, forgotten_after))?;
-        }
-        let mut count = 0;
-        connection.each(UNPURGED, params![], |row| {
-            count += 1;
-            insert(row, |_| Dead::FOREVER)
-        })?;
+        let (dead, unpurged) = read(connection, &id_hasher)?;
         Ok(Self {
             id_hasher,
             dead: RwLock::new(dead),
-            unpurged: AtomicUsize::new(count),
+            meanwhile: Mutex::default(),
+            unpurged: AtomicUsize::new(unpurged),
             expired_through: AtomicI64::new(i64::MIN),
             swept_first: OnceLock::new(),
         })
+    }
+
+    /// Reads the set again, so that it forgets what other servers have purged. The connection has to see one state of the
+    /// database, from its first statement on.
+    pub(in crate::store) fn read_again(&self, connection: Connection<'_>) -> Result<()> {
+        *lock(&self.meanwhile) = Some(Vec::new());
+        let (dead, unpurged) = match read(connection, &self.id_hasher) {
+            Ok(read) => read,
+            Err(error) => {
+                *lock(&self.meanwhile) = None;
+                return Err(error);
+            }
+        };
+        let mut held = self.dead.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced = std::mem::replace(&mut *held, dead);
+        self.unpurged.store(unpurged, Ordering::SeqCst);
+        for change in lock(&self.meanwhile).take().unwrap_or_default() {
+            self.enter(&mut held, change);
+        }
+        drop(held);
+        // To drop many entries takes long, so this is done without the lock.
+        drop(replaced);
+        Ok(())
     }
 
     pub(in crate::store) fn hash_subject(&self, subject: &Subject) -> HashedSubject {
@@ -114,20 +151,30 @@ impl DeadSet {
             return;
         }
         let mut dead = self.dead.write().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock of the set: a change is either in what is read or in here.
+        if let Some(meanwhile) = lock(&self.meanwhile).as_mut() {
+            meanwhile.extend(changes.iter().cloned());
+        }
         for change in changes {
-            match change {
-                Change::Revoked(subject) => {
-                    dead.insert(subject, Dead::FOREVER);
-                    self.unpurged.fetch_add(1, Ordering::SeqCst);
-                }
-                Change::RevokedAndPurged(death, at) | Change::Heard(death, SubjectKind::Token, at) => {
-                    dead.insert(death, forgotten_after(at));
-                }
-                Change::Heard(death, ..) => dead.insert(death, Dead::FOREVER),
-                Change::Purged(death, at) => {
-                    dead.keep_until(death, forgotten_after(at));
-                    self.unpurged.fetch_sub(1, Ordering::SeqCst);
-                }
+            self.enter(&mut dead, change);
+        }
+    }
+
+    fn enter(&self, dead: &mut Dead, change: Change) {
+        match change {
+            Change::Revoked(subject) => {
+                dead.insert(subject, Dead::FOREVER);
+                self.unpurged.fetch_add(1, Ordering::SeqCst);
+            }
+            Change::RevokedAndPurged(subject, at) | Change::Heard(subject, SubjectKind::Token, at) => {
+                dead.insert(subject, forgotten_after(at));
+            }
+            Change::Heard(subject, ..) => dead.insert(subject, Dead::FOREVER),
+            Change::Purged(subject, at) => {
+                dead.keep_until(subject, forgotten_after(at));
+                // Another server may have revoked it, and then it was not counted here.
+                let one_less = |unpurged: usize| Some(unpurged.saturating_sub(1));
+                let _ = self.unpurged.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
             }
         }
     }
@@ -220,6 +267,7 @@ mod tests {
         DeadSet {
             id_hasher: IdHasher::new().unwrap(),
             dead: RwLock::new(Dead::new(1)),
+            meanwhile: Mutex::default(),
             unpurged: AtomicUsize::new(0),
             expired_through: AtomicI64::new(i64::MIN),
             swept_first: OnceLock::new(),

@@ -10,7 +10,7 @@ use crate::fail;
 use crate::metrics::StoreMetrics;
 use crate::store::jobs::{GROUP, Job, Jobs, Outcome, Queue};
 use crate::store::memory::effects::{Effects, Published};
-use crate::store::postgres::connect::Address;
+use crate::store::postgres::address::Address;
 use crate::store::postgres::session::{Session, Trouble};
 use crate::store::postgres::tail::Tail;
 use crate::store::sql::{Connection, params};

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_postgres::{Client, Statement};
 
 use crate::store::Result;
-use crate::store::postgres::connect::{Address, connect_soon, soon};
+use crate::store::postgres::address::Address;
+use crate::store::postgres::connect::{connect, soon};
 use crate::store::postgres::text::translated;
 use crate::store::postgres::values::parameters;
 use crate::store::sql::Value;
@@ -49,7 +50,7 @@ impl Lookups {
         if let Some(connection) = held().as_ref().filter(|held| !held.client.is_closed()) {
             return Ok(connection.clone());
         }
-        let client = connect_soon(&self.address).await?.client;
+        let client = connect(&self.address).await?.client;
         let connection = Arc::new(Connection { client, prepared: Mutex::default() });
         *held() = Some(connection.clone());
         Ok(connection)

@@ -11,7 +11,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Statement};
 
 use crate::store::pages::Reader;
-use crate::store::postgres::connect::{Address, Connected, PATIENCE, connect_soon};
+use crate::store::postgres::address::Address;
+use crate::store::postgres::connect::{Connected, PATIENCE, connect};
 use crate::store::postgres::text::translated;
 use crate::store::postgres::values::{is_conflict, parameters};
 use crate::store::sql::{Connection, Row, Value};
@@ -44,7 +45,7 @@ pub enum Trouble {
 impl Session {
     pub fn open(address: &Address) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let Connected { client, noticed } = runtime.block_on(connect_soon(address))?;
+        let Connected { client, noticed } = runtime.block_on(connect(address))?;
         Ok(Self {
             runtime: Some(runtime),
             client,

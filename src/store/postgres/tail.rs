@@ -4,26 +4,31 @@
 //! answered before them, and what it finds is applied before they go on. Nothing here depends on clocks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::{Client, Statement};
 
 use crate::clock::Timestamp;
 use crate::model::act::SubjectKind;
+use crate::store::memory::access_tokens::AccessTokenCache;
 use crate::store::memory::dead::Change;
 use crate::store::memory::effects::Published;
 use crate::store::pages::Reader as _;
-use crate::store::postgres::connect::{Address, connect_soon};
+use crate::store::postgres::address::Address;
+use crate::store::postgres::connect::connect;
+use crate::store::postgres::primary::{Fence, timeline};
 use crate::store::postgres::session::Session;
 use crate::store::postgres::text::translated;
-use crate::store::sql::{Row, params};
+use crate::store::sql::{Connection, Row, params};
 use crate::store::{Error, Result, feed};
 
 /// How long a request waits for this answer. It is short, so that a server that is cut off from its database says so.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A server that nobody asks looks this often, so that its guards hear of what other servers revoked.
 const EVERY: Duration = Duration::from_millis(20);
+/// How often what is dead is read again as a whole, so that what other servers purged is forgotten.
+const READ_AGAIN_EVERY: Duration = Duration::from_secs(600);
 /// Rows of one answer. If there are more, the statement is run again.
 const MOST: i64 = 1_000;
 const AFTER: &str = "SELECT h.config, s.keys_version, l.sequence, l.at, l.subject_kind, l.subject_id, l.generation \
@@ -40,57 +45,97 @@ pub struct Tail {
     stop: Arc<Notify>,
 }
 
+/// A connection that has been found to lead to the primary.
+struct Primary {
+    client: Client,
+    after: Statement,
+    fence: Fence,
+}
+
 /// The one task that asks.
 struct Asking {
     address: Address,
     published: Published,
+    access_tokens: Arc<AccessTokenCache>,
     /// All ledger rows up to this one have been applied.
     through: i64,
-    connection: Option<(Client, Statement)>,
+    /// The history that they belong to.
+    timeline: i64,
+    primary: Option<Primary>,
+    read_again: Instant,
+}
+
+fn head(connection: Connection<'_>) -> Result<(i64, i64)> {
+    connection.only(HEAD, params![], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+/// Runs a read of one state of the database on a thread and a connection of its own.
+async fn apart<T: Send + 'static>(
+    address: &Address,
+    read: impl FnOnce(Connection<'_>) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let address = address.clone();
+    let read = move || Session::open(&address)?.one_state(read);
+    tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(error.to_string()))?
 }
 
 impl Tail {
     /// Reads what is dead, and keeps it current from now on.
-    pub(in crate::store) async fn start(address: Address) -> Result<(Published, Self)> {
-        let from = address.clone();
-        let load = move || {
-            let session = Session::open(&from)?;
-            session.one_state(|connection| {
-                let head = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?));
-                let (sequence, config) = connection.only(HEAD, params![], head)?;
-                Ok((Published::load(connection)?, sequence, config))
-            })
-        };
-        let loaded = tokio::task::spawn_blocking(load).await;
-        let (published, through, config) =
-            loaded.map_err(|error| Error::Unavailable(error.to_string()))??;
+    ///
+    /// # Errors
+    /// When the database can't be read.
+    pub(in crate::store) async fn start(
+        address: Address,
+        access_tokens: Arc<AccessTokenCache>,
+    ) -> Result<(Published, Self)> {
+        let timeline = timeline(&connect(&address).await?.client).await?;
+        let read = |connection: Connection<'_>| Ok((head(connection)?, Published::load(connection)?));
+        let ((through, config), published) = apart(&address, read).await?;
         published.set_version(config.unsigned_abs());
         let (requests, waiting) = mpsc::unbounded_channel();
         let stop = Arc::new(Notify::new());
-        let asking = Asking { address, published: published.clone(), through, connection: None };
+        let asking = Asking {
+            address,
+            published: published.clone(),
+            access_tokens,
+            through,
+            timeline,
+            primary: None,
+            read_again: Instant::now(),
+        };
         tokio::spawn(asking.run(waiting, stop.clone()));
         Ok((published, Self { requests, stop }))
     }
 
-    /// Waits until what is kept in memory is no older than this call.
-    pub async fn current(&self) -> Result<()> {
-        let stopped = || Error::Unavailable("the server is stopping".to_owned());
+    fn ask(&self) -> Result<oneshot::Receiver<std::result::Result<(), String>>> {
         let (done, is_done) = oneshot::channel();
-        self.requests.send(done).map_err(|_| stopped())?;
-        is_done.await.map_err(|_| stopped())?.map_err(Error::Unavailable)
+        self.requests.send(done).map_err(|_| stopping())?;
+        Ok(is_done)
+    }
+
+    /// Waits until what is kept in memory is no older than this call.
+    ///
+    /// # Errors
+    /// When the database does not answer, or may not be believed.
+    pub async fn current(&self) -> Result<()> {
+        self.ask()?.await.map_err(|_| stopping())?.map_err(Error::Unavailable)
     }
 
     /// The same for a thread that serves no requests.
+    ///
+    /// # Errors
+    /// As [`Tail::current`].
     pub fn current_now(&self) -> Result<()> {
-        let stopped = || Error::Unavailable("the server is stopping".to_owned());
-        let (done, is_done) = oneshot::channel();
-        self.requests.send(done).map_err(|_| stopped())?;
-        is_done.blocking_recv().map_err(|_| stopped())?.map_err(Error::Unavailable)
+        self.ask()?.blocking_recv().map_err(|_| stopping())?.map_err(Error::Unavailable)
     }
 
     pub fn close(&self) {
         self.stop.notify_one();
     }
+}
+
+fn stopping() -> Error {
+    Error::Unavailable("the server is stopping".to_owned())
 }
 
 impl Asking {
@@ -102,39 +147,69 @@ impl Asking {
                 () = stop.notified() => return,
                 arrived = arrived => if arrived == Ok(0) { return },
             }
-            let asked = match tokio::time::timeout(PATIENCE, self.ask()).await {
+            let asked = match tokio::time::timeout(PATIENCE, self.catch_up()).await {
                 Ok(asked) => asked.map_err(|error| error.to_string()),
                 Err(_) => Err("the database does not answer in time".to_owned()),
             };
             if asked.is_err() {
-                self.connection = None;
+                self.primary = None;
             }
             for request in requests.drain(..) {
                 // An error means that the request no longer waits.
                 let _ = request.send(asked.clone());
             }
+            if self.read_again.elapsed() >= READ_AGAIN_EVERY {
+                self.read_again = Instant::now();
+                let (address, dead) = (self.address.clone(), self.published.dead.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = apart(&address, move |connection| dead.read_again(connection)).await {
+                        tracing::warn!(error = %error, "tail.not_read_again");
+                    }
+                });
+            }
         }
     }
 
-    async fn ask(&mut self) -> Result<()> {
-        let (client, statement) = match &mut self.connection {
-            Some((client, statement)) if !client.is_closed() => (client, statement),
-            lost => {
-                let client = connect_soon(&self.address).await?.client;
-                let statement = client.prepare(&translated(AFTER)).await?;
-                let (client, statement) = lost.insert((client, statement));
-                (client, statement)
-            }
+    async fn catch_up(&mut self) -> Result<()> {
+        let Self { published, through, .. } = self;
+        let primary = match self.primary.take_if(|primary| !primary.client.is_closed()) {
+            Some(primary) => self.primary.insert(primary),
+            None => return self.reconnect().await,
         };
         loop {
-            let rows = client.query(&*statement, &[&self.through, &MOST]).await?;
+            let (after, standby) = (&primary.after, self.address.standby);
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [through, &MOST];
+            let rows = primary.client.query(after, &values);
+            let (rows, fence) = tokio::join!(rows, primary.fence.look(&primary.client, standby));
+            let rows = rows?;
             for row in &rows {
-                apply(&self.published, &mut self.through, &Row::Postgres(row))?;
+                apply(published, through, &Row::Postgres(row))?;
             }
             if i64::try_from(rows.len()).unwrap_or(i64::MAX) < MOST {
-                return Ok(());
+                return fence;
             }
         }
+    }
+
+    async fn reconnect(&mut self) -> Result<()> {
+        let client = connect(&self.address).await?.client;
+        let timeline = timeline(&client).await?;
+        if timeline != self.timeline {
+            // A standby has become the primary. What it holds counts, and nothing else.
+            let dead = self.published.dead.clone();
+            let read = move |connection: Connection<'_>| {
+                let (sequence, _) = head(connection)?;
+                dead.read_again(connection)?;
+                Ok(sequence)
+            };
+            self.through = apart(&self.address, read).await?;
+            self.access_tokens.clear();
+            self.timeline = timeline;
+            tracing::warn!(timeline, "tail.primary_changed");
+        }
+        let after = client.prepare(&translated(AFTER)).await?;
+        self.primary = Some(Primary { client, after, fence: Fence::default() });
+        Box::pin(self.catch_up()).await
     }
 }
 

@@ -1,0 +1,71 @@
+//! Brings the schema of a database to this version. All of it is one transaction: it is done whole or not at all, and
+//! servers that start at the same time do it once.
+
+use sqlx::migrate::Migrator;
+use tokio_postgres::{Client, Transaction};
+
+use crate::store::postgres::address::Address;
+use crate::store::postgres::connect::{Connected, connect, soon};
+use crate::store::{Error, Result};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The oldest PostgreSQL that is supported, as it gives its own version.
+const OLDEST: i64 = 150_000;
+const VERSION: &str = "SELECT current_setting('server_version_num')::bigint";
+/// Whether the schema holds tables, and whether they are ours.
+const TABLES: &str = "SELECT count(*) > 0, count(*) FILTER (WHERE tablename = 'migrations') > 0 FROM pg_tables \
+    WHERE schemaname = current_schema()";
+/// A number that no other program is likely to lock.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(8246183901)";
+const CREATE: &str = "CREATE TABLE migrations (version BIGINT PRIMARY KEY, checksum BYTEA NOT NULL)";
+const DONE: &str = "SELECT version, checksum FROM migrations ORDER BY version";
+const INSERT: &str = "INSERT INTO migrations (version, checksum) VALUES ($1, $2)";
+
+/// # Errors
+/// [`Error::Unusable`] when the server is too old, and when the database belongs to another program or to a newer
+/// version of this one. Nothing has been changed then.
+pub(in crate::store) async fn migrate(address: &Address) -> Result<()> {
+    let Connected { mut client, .. } = connect(address).await.map_err(Error::unreachable)?;
+    if number(&client, VERSION).await? < OLDEST {
+        return Err(Error::Unusable("PostgreSQL 15 or newer is needed".to_owned()));
+    }
+    let transaction = client.transaction().await?;
+    let migrated = run(&transaction).await;
+    match migrated {
+        Ok(()) => Ok(soon(transaction.commit()).await?),
+        Err(error) => Err(error),
+    }
+}
+
+async fn number(client: &Client, statement: &str) -> Result<i64> {
+    Ok(soon(client.query_one(statement, &[])).await?.try_get(0)?)
+}
+
+async fn run(transaction: &Transaction<'_>) -> Result<()> {
+    transaction.batch_execute(LOCK).await?;
+    let tables = soon(transaction.query_one(TABLES, &[])).await?;
+    match (tables.try_get(0)?, tables.try_get(1)?) {
+        (false, _) => transaction.batch_execute(CREATE).await.map_err(|error| Error::unreachable(error.into()))?,
+        (true, true) => {}
+        (true, false) => {
+            return Err(Error::Unusable("the database holds tables of another program".to_owned()));
+        }
+    }
+    let done = soon(transaction.query(DONE, &[])).await?;
+    let mut missing = MIGRATIONS.iter().peekable();
+    for row in &done {
+        let (version, checksum): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
+        let Some(known) = missing.next_if(|known| known.version == version) else {
+            return Err(Error::Unusable("the database was migrated by a newer version of rescind".to_owned()));
+        };
+        if *known.checksum != *checksum {
+            return Err(Error::Unusable("the database was migrated by another program".to_owned()));
+        }
+    }
+    for migration in missing {
+        transaction.batch_execute(migration.sql.as_str()).await?;
+        transaction.execute(INSERT, &[&migration.version, &&*migration.checksum]).await?;
+    }
+    Ok(())
+}
