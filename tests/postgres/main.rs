@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+mod bad_databases;
 mod cluster;
 mod databases;
+mod failover;
 mod line;
+mod node;
 mod servers;
 mod standbys;

@@ -14,7 +14,8 @@ use crate::store::postgres::connect::PATIENCE;
 
 /// Plans are made once: with values they would be made anew for each execution. Compiling a plan takes longer than any
 /// statement here. A transaction that this server has left behind ends by itself.
-const OPTIONS: &str = "-c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=60s";
+const OPTIONS: &str =
+    "-c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=60s";
 
 /// Where the database is. Cheap to clone.
 #[derive(Clone)]
@@ -53,7 +54,8 @@ impl Address {
         }
         let parsed = format!("{place}?{}", others.finish()).parse();
         let mut config: Config = parsed.map_err(|error: tokio_postgres::Error| {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let why =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             format!("can't be used: {why}")
         })?;
         if config.get_hosts().is_empty() || config.get_dbname().is_none() {

@@ -28,7 +28,7 @@ pub(in crate::store) fn start(
     tail: Tail,
     metrics: Arc<StoreMetrics>,
 ) -> Result<Queue> {
-    let lane = Lane { address, published, tail, session: None };
+    let lane = Lane { address, published, tail, session: None, has_asked_to_commit: false };
     Ok(Queue::start(move |jobs| lane.work_off(jobs, &metrics))?)
 }
 
@@ -37,6 +37,8 @@ struct Lane {
     published: Published,
     tail: Tail,
     session: Option<Session>,
+    /// Whether the commit was asked for: if there is no answer then, nobody knows what became of it.
+    has_asked_to_commit: bool,
 }
 
 impl Lane {
@@ -72,7 +74,11 @@ impl Lane {
             let done = self.attempt(&session, group);
             let trouble = session.trouble();
             // A connection that broke before the commit has changed nothing, and a new one may be there at once.
-            let again = trouble == Trouble::Conflict && attempts < ATTEMPTS;
+            let again = match trouble {
+                Trouble::Conflict => attempts < ATTEMPTS,
+                Trouble::Lost => attempts == 1 && !self.has_asked_to_commit,
+                Trouble::None | Trouble::Failed => false,
+            };
             if done.is_err() && trouble != Trouble::Lost {
                 session.control("ROLLBACK")?;
             }
@@ -85,8 +91,9 @@ impl Lane {
         }
     }
 
-    fn attempt(&self, session: &Session, group: &mut [Box<dyn Job>]) -> Result<Effects> {
+    fn attempt(&mut self, session: &Session, group: &mut [Box<dyn Job>]) -> Result<Effects> {
         // What other servers revoked before these requests arrived counts for them.
+        self.has_asked_to_commit = false;
         self.tail.current_now()?;
         session.control("BEGIN")?;
         let mut tx = Tx::new(Connection::Postgres(session), &self.published.dead);
@@ -103,6 +110,7 @@ impl Lane {
         }
         number_ledger_rows(&tx)?;
         fail::point("writer.before_commit");
+        self.has_asked_to_commit = true;
         session.commit()?;
         fail::point("writer.after_commit");
         Ok(tx.into_effects())

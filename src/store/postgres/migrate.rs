@@ -46,7 +46,9 @@ async fn run(transaction: &Transaction<'_>) -> Result<()> {
     transaction.batch_execute(LOCK).await?;
     let tables = soon(transaction.query_one(TABLES, &[])).await?;
     match (tables.try_get(0)?, tables.try_get(1)?) {
-        (false, _) => transaction.batch_execute(CREATE).await.map_err(|error| Error::unreachable(error.into()))?,
+        (false, _) => {
+            transaction.batch_execute(CREATE).await.map_err(|error| Error::unreachable(error.into()))?
+        }
         (true, true) => {}
         (true, false) => {
             return Err(Error::Unusable("the database holds tables of another program".to_owned()));
@@ -57,7 +59,9 @@ async fn run(transaction: &Transaction<'_>) -> Result<()> {
     for row in &done {
         let (version, checksum): (i64, &[u8]) = (row.try_get(0)?, row.try_get(1)?);
         let Some(known) = missing.next_if(|known| known.version == version) else {
-            return Err(Error::Unusable("the database was migrated by a newer version of rescind".to_owned()));
+            return Err(Error::Unusable(
+                "the database was migrated by a newer version of rescind".to_owned(),
+            ));
         };
         if *known.checksum != *checksum {
             return Err(Error::Unusable("the database was migrated by another program".to_owned()));

@@ -9,8 +9,7 @@ use crate::model::standby::Standby;
 use crate::store::{Error, Result};
 
 /// The number of the history that the server writes. It grows with each promotion of a standby.
-const TIMELINE: &str =
-    "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint";
+const TIMELINE: &str = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint";
 /// The first server that sees a new timeline leaves a gap in the ledger's numbers. So no number of the earlier history
 /// that a guard may have seen is given out again.
 const LEAP: &str = "UPDATE head SET timeline = $1, sequence = CASE timeline WHEN 0 THEN sequence \
