@@ -271,7 +271,7 @@ impl Stage {
                 (Who::Dana, client(route.path), Fields::new(&[("overlap_hours", "1")]))
             }
             ("post", "/apps/{client_id}/delete") => {
-                (Who::Dana, client(route.path), Fields::new(&[("name", "IdHasher")]))
+                (Who::Dana, client(route.path), Fields::new(&[("name", "Prints")]))
             }
             (_, path) if path.starts_with("/apps") => (Who::Dana, client(path), none()),
             ("get", "/receipts/{receipt_id}" | "/receipts/{receipt_id}/jws") => {

@@ -23,18 +23,18 @@ async fn acts_are_found_by_app_person_id_and_kind() {
         .gets("/admin/ledger")
         .await
         .page(200)
-        .shows("IdHasher’s access was revoked")
+        .shows("Prints’s access was revoked")
         .shows("by the user, alice");
-    page.shows("All user tokens of IdHasher were revoked").shows("by the server’s operator");
+    page.shows("All user tokens of Prints were revoked").shows("by the server’s operator");
     for query in ["q=alice", "q=ALICE", "act=app_revoked", &format!("q={}", alice.id)] {
         let page = max
             .gets(&format!("/admin/ledger?{query}"))
             .await
             .page(200)
-            .shows("IdHasher’s access was revoked");
-        page.hides("All user tokens of IdHasher were revoked");
+            .shows("Prints’s access was revoked");
+        page.hides("All user tokens of Prints were revoked");
     }
-    max.gets("/admin/ledger?q=prin").await.page(200).shows("All user tokens of IdHasher were revoked");
+    max.gets("/admin/ledger?q=prin").await.page(200).shows("All user tokens of Prints were revoked");
     max.gets("/admin/ledger?q=nobody").await.page(200).shows("No entry matches");
     for format in ["", "&format=json", "&format=csv"] {
         max.gets(&format!("/admin/ledger?act=x{format}")).await.page(400).shows("“act”");
@@ -44,7 +44,7 @@ async fn acts_are_found_by_app_person_id_and_kind() {
     }
     max.gets("/admin/ledger?format=xml").await.page(400).shows("csv or json");
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'app_revoked'");
-    max.gets(&format!("/admin/ledger?q={receipt}")).await.page(200).shows("IdHasher’s access was revoked");
+    max.gets(&format!("/admin/ledger?q={receipt}")).await.page(200).shows("Prints’s access was revoked");
 }
 
 /// Adds rows that look like acts of an operator.
@@ -78,7 +78,7 @@ async fn pages_turn_by_key() {
     let Scene { world, .. } = scene().await;
     let max = max(&world).await;
     acts(&world, 120);
-    let mut path = "/admin/ledger?q=IdHasher".to_owned();
+    let mut path = "/admin/ledger?q=Prints".to_owned();
     let mut seen = Vec::new();
     for rows in [50, 50, 20] {
         let page = max.gets(&path).await.page(200);

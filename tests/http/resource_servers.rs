@@ -180,7 +180,7 @@ async fn scopes_of_a_deleted_resource_server_allow_nothing() {
     // An app that was bound to it stays bound: its form has nothing to tick.
     world.forces(&format!("UPDATE clients SET owner_id = '{}' WHERE id = '{}'", max.id, bound.id));
     let fields = Fields::new(&[
-        ("name", "IdHasher"),
+        ("name", "Prints"),
         ("publisher", "Paper Ltd"),
         ("redirect_uri", &bound.redirect_uri),
         ("token_format", TokenFormat::Opaque.as_str()),

@@ -279,11 +279,11 @@ async fn the_sign_in_page_names_the_app_and_leads_nowhere_else() {
     let visitor = scene.alice.elsewhere();
     let request = scene.app.request();
     let answer = visitor.opens(&request).await;
-    let page = visitor.gets(answer.location()).await.page(200).shows("<strong>IdHasher</strong>");
+    let page = visitor.gets(answer.location()).await.page(200).shows("<strong>Prints</strong>");
     assert_eq!(page.form_targets(), [""; 0]);
     // The page after a wrong password as well.
     let next = page.attribute("name=\"next\"", "value");
-    let page = visitor.types("wrong horse battery", &next).await.page(401).shows("IdHasher");
+    let page = visitor.types("wrong horse battery", &next).await.page(401).shows("Prints");
     assert_eq!(page.form_targets(), [""; 0]);
     for request in [
         request.clone().with("redirect_uri", "https://evil.example/"),
@@ -291,7 +291,7 @@ async fn the_sign_in_page_names_the_app_and_leads_nowhere_else() {
     ] {
         let next = format!("/oauth/authorize?{}", request.encode());
         let query = Fields::new(&[("next", &next)]).encode();
-        let page = visitor.gets(&format!("/login?{query}")).await.page(200).hides("IdHasher");
+        let page = visitor.gets(&format!("/login?{query}")).await.page(200).hides("Prints");
         assert_eq!(page.form_targets(), [""; 0]);
     }
 }
