@@ -16,6 +16,7 @@ mod input;
 mod key;
 mod ledger;
 mod list;
+mod migrate;
 mod print;
 mod purge;
 mod reason;
@@ -63,6 +64,8 @@ enum Task {
     OnDatabase(Command),
     /// Revoke an app of the drill's own again and again, and say how long a guard took to refuse it
     Drill(drill::Options),
+    /// Copy the SQLite database, while no server runs on it, into an empty PostgreSQL one
+    Migrate(migrate::Options),
     /// Put a backup in the place of the database; everything that was given before ends
     Restore(restore::Options),
 }
@@ -95,6 +98,11 @@ impl Cli {
             Task::Restore(options) => config().and_then(|config| {
                 let output = options.output;
                 let answer = block_on(restore::run(config, Clock::System, options))?;
+                print::answer(&answer, output)
+            }),
+            Task::Migrate(options) => config().and_then(|config| {
+                let output = options.output;
+                let answer = block_on(migrate::run(config, options))?;
                 print::answer(&answer, output)
             }),
             Task::Demo(options) => block_on(demo::run(options)),

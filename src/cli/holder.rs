@@ -12,6 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::socket;
 use crate::clock::Clock;
 use crate::config::{Config, Database};
+use crate::model::standby::Standby;
 use crate::store::Store;
 use crate::store::postgres::address::Address;
 use crate::store::sqlite::lock::{Absent, DatabaseLock, resolve};
@@ -60,8 +61,15 @@ pub async fn connect(config: &Config, url: &str) -> Result<Store, Failure> {
     if config.key_file.is_none() {
         return Err(Failure::usage("RESCIND_KEY_FILE has to be set with a PostgreSQL database".to_owned()));
     }
-    let wrong = |why| Failure::usage(format!("RESCIND_DATABASE_URL {why}"));
-    Ok(Store::connect(&Address::parse(url, config.standby).map_err(wrong)?).await?)
+    Ok(Store::connect(&address("RESCIND_DATABASE_URL", url, config.standby)?).await?)
+}
+
+/// The address that `name` gives.
+///
+/// # Errors
+/// Exit code 2 if it is none.
+pub fn address(name: &str, url: &str, standby: Standby) -> Result<Address, Failure> {
+    Address::parse(url, standby).map_err(|why| Failure::usage(format!("{name} {why}")))
 }
 
 /// Runs a command on the database of `config`.

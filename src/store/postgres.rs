@@ -7,6 +7,7 @@
 
 pub mod address;
 pub mod connect;
+pub mod import;
 pub mod lane;
 pub mod lookups;
 pub mod migrate;

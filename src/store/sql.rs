@@ -33,6 +33,21 @@ impl Value<'_> {
         if let Self::Blob(bytes) = self { Some(bytes) } else { None }
     }
 
+    /// # Errors
+    /// `Unreadable` for a text that is not UTF-8, and for a number with a fraction.
+    pub(super) fn of_sqlite(value: ValueRef<'_>) -> Result<Value<'_>> {
+        match value {
+            ValueRef::Null => Ok(Value::Null),
+            ValueRef::Integer(number) => Ok(Value::Integer(number)),
+            ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Ok(Value::from(text)),
+                Err(error) => Err(Error::Unreadable(error.to_string())),
+            },
+            ValueRef::Blob(bytes) => Ok(Value::from(bytes)),
+            ValueRef::Real(number) => Err(Error::Unreadable(format!("{number} is not a whole number"))),
+        }
+    }
+
     pub(super) fn into_owned(self) -> Value<'static> {
         match self {
             Self::Null => Value::Null,
@@ -143,13 +158,7 @@ impl Row<'_> {
     /// `Unreadable` if the column has another type, or a value that means nothing.
     pub(super) fn get<T: FromColumn>(&self, column: impl Place) -> Result<T> {
         let value = match self {
-            Self::Sqlite(row) => match row.get_ref(column)? {
-                ValueRef::Null => Some(Value::Null),
-                ValueRef::Integer(number) => Some(Value::Integer(number)),
-                ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok().map(Value::from),
-                ValueRef::Blob(bytes) => Some(Value::from(bytes)),
-                ValueRef::Real(_) => None,
-            },
+            Self::Sqlite(row) => Value::of_sqlite(row.get_ref(column)?).ok(),
             Self::Postgres(row) => row.try_get::<_, Value<'_>>(column).ok(),
         };
         value.and_then(|value| T::from_column(&value)).ok_or_else(|| {

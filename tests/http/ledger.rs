@@ -27,11 +27,8 @@ async fn acts_are_found_by_app_person_id_and_kind() {
         .shows("by the user, alice");
     page.shows("All user tokens of Prints were revoked").shows("by the server’s operator");
     for query in ["q=alice", "q=ALICE", "act=app_revoked", &format!("q={}", alice.id)] {
-        let page = max
-            .gets(&format!("/admin/ledger?{query}"))
-            .await
-            .page(200)
-            .shows("Prints’s access was revoked");
+        let page =
+            max.gets(&format!("/admin/ledger?{query}")).await.page(200).shows("Prints’s access was revoked");
         page.hides("All user tokens of Prints were revoked");
     }
     max.gets("/admin/ledger?q=prin").await.page(200).shows("All user tokens of Prints were revoked");

@@ -7,6 +7,7 @@ mod cluster;
 mod databases;
 mod failover;
 mod line;
+mod moving;
 mod node;
 mod servers;
 mod standbys;

@@ -85,6 +85,9 @@ impl Site {
         }
     }
 
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        run(self.folder.path(), &self.url, arguments, "")
+    }
 
     /// A server of this site that reaches the database at `url`.
     pub fn serve_at(&self, url: &str, settings: &[(&str, &str)]) -> Node {
