@@ -165,6 +165,11 @@ pub struct StoreMetrics {
     pub lookup_waits: Counter,
     /// The time until a page got a connection.
     pub page_wait: Histogram,
+    /// With several servers on one database: how long it took to ask whether memory is current. Each time counts for all
+    /// requests that waited.
+    pub read_index: Histogram,
+    pub read_index_requests: Counter,
+    pub read_index_failures: Counter,
 }
 
 /// Confirmations by guards. Each revocation counts once for each resource server that it concerns.
@@ -269,6 +274,17 @@ impl Metrics {
         let name = "rescind_page_wait_seconds";
         text.head(name, "histogram", "Until a page had one of them.");
         text.histogram(name, &[], &store.page_wait);
+        let name = "rescind_read_index_seconds";
+        text.head(name, "histogram", "To ask PostgreSQL whether what is in memory is current.");
+        text.histogram(name, &[], &store.read_index);
+        let name = "rescind_read_index_requests_total";
+        text.counter(
+            name,
+            "Requests that waited for such an answer; they share one.",
+            &store.read_index_requests,
+        );
+        let name = "rescind_read_index_failures_total";
+        text.counter(name, "Times that there was no such answer.", &store.read_index_failures);
         feed.write(&mut text);
         reading.write(&mut text);
         text.finish()

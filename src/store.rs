@@ -19,6 +19,7 @@ pub mod families;
 pub mod feed;
 pub mod grants;
 pub mod guards;
+pub mod held;
 mod jobs;
 pub mod ledger;
 pub mod memory;
@@ -226,7 +227,7 @@ impl Store {
         let sessions = address.clone();
         let long = Pages::new(move || Session::open(&sessions), metrics.clone());
         let access_tokens = Arc::<AccessTokenCache>::default();
-        let (published, tail) = Tail::start(address.clone(), access_tokens.clone()).await?;
+        let (published, tail) = Tail::start(address.clone(), access_tokens.clone(), metrics.clone()).await?;
         let engine = Postgres {
             lane: postgres::lane::start(address.clone(), published.clone(), tail.clone(), metrics.clone())?,
             lookups: Arc::new(postgres::lookups::Lookups::new(address.clone())),
@@ -335,7 +336,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database can't be asked.
-    pub(in crate::store) async fn current(&self) -> Result<()> {
+    pub async fn current(&self) -> Result<()> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(()),
             Engine::Postgres(engine) => engine.tail.current().await,

@@ -19,6 +19,7 @@ use crate::model::secret::{ClientSecret, Digest, ResourceServerSecret};
 use crate::oauth::error::{Code, Error};
 use crate::store;
 use crate::store::clients::ClientAndSecrets;
+use crate::store::held::Held;
 
 /// The pair in an `Authorization: Basic` header.
 pub struct Basic {
@@ -142,21 +143,22 @@ async fn prove(
     }
 }
 
-/// The resource server that sent this form. A client's credentials open nothing here.
+/// The resource server that sent this form. A client's credentials open nothing here. Whether `held` was current is asked
+/// by the caller, also after an error.
 ///
 /// # Errors
 /// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it.
 pub async fn authenticate_resource_server(
-    app: &App,
-    basic: Option<Basic>,
+    held: &Held<'_>,
+    basic: Option<&Basic>,
     form: &Params,
     now: Timestamp,
 ) -> Result<ResourceServer, Error> {
-    let shown = PresentedCredentials::read(basic.as_ref(), form).map_err(|error| match error.code {
+    let shown = PresentedCredentials::read(basic, form).map_err(|error| match error.code {
         Code::InvalidClient => not_a_resource_server(),
         _ => error,
     })?;
-    prove_resource_server(app, shown.id, shown.secret.unwrap_or_default(), now)
+    prove_resource_server(held, shown.id, shown.secret.unwrap_or_default(), now)
         .await
         .map(|proven| proven.server)
 }
@@ -167,14 +169,14 @@ fn not_a_resource_server() -> Error {
 }
 
 async fn prove_resource_server(
-    app: &App,
+    held: &Held<'_>,
     id: &str,
     secret: &str,
     now: Timestamp,
 ) -> Result<ProvenServer, Error> {
     let id = ResourceServerId::parse(id).ok_or_else(not_a_resource_server)?;
     let secret = ResourceServerSecret::parse(secret).ok_or_else(not_a_resource_server)?.digest();
-    let server = app.store.resource_server(&id).await?.filter(|server| server.accepts(&secret, now));
+    let server = held.resource_server(&id).await?.filter(|server| server.accepts(&secret, now));
     server.map(|server| ProvenServer { server, secret }).ok_or_else(not_a_resource_server)
 }
 
@@ -232,7 +234,8 @@ impl FromRequestParts<App> for ProvenServer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let basic = Basic::from_headers(&parts.headers)?.ok_or_else(not_a_resource_server)?;
-        prove_resource_server(app, &basic.id, &basic.secret, app.clock.now()).await
+        app.store.current().await?;
+        prove_resource_server(&app.store.held(), &basic.id, &basic.secret, app.clock.now()).await
     }
 }
 

@@ -8,8 +8,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::app::App;
+use crate::clock::Timestamp;
 use crate::config::Issuer;
 use crate::model::id::{FamilyId, GrantId, UserId};
+use crate::model::params::Params;
 use crate::model::resource_server::ResourceServer;
 use crate::model::scope::Scope;
 use crate::model::secret::AccessToken;
@@ -18,6 +20,7 @@ use crate::oauth::client_auth::{Basic, authenticate_resource_server};
 use crate::oauth::error::Error;
 use crate::oauth::form::Form;
 use crate::store::access_tokens::AccessTokenFacts;
+use crate::store::held::Held;
 
 pub async fn introspect(
     State(app): State<App>,
@@ -25,24 +28,46 @@ pub async fn introspect(
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let caller = authenticate_resource_server(&app, basic, &form, now).await?;
-    let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
-    let facts = match AccessToken::parse(token) {
-        Some(token) => app.store.live_access_token(&token.digest(), now).await?,
-        None => app.keys.live_jwt(&app.store, token, app.config.issuer.as_str(), now).await?,
+    let (caller, found) = loop {
+        // Everything is taken as memory has it. Then the database is asked, once, whether that was current.
+        let held = app.store.held();
+        let found = find(&app, &held, basic.as_ref(), &form, now).await;
+        if held.was_current().await? {
+            break found?;
+        }
     };
-    // A resource server learns only about access tokens for its own audience.
-    let is_visible = |facts: &AccessTokenFacts| facts.audiences.contains(&caller.audience);
-    let answer = match facts.filter(is_visible) {
-        Some(facts) => {
+    let answer = match found.filter(|(facts, _)| !app.store.is_dead_here(facts)) {
+        Some((facts, scope)) => {
             app.last_used.note(&facts.stamp, now);
-            let scope = app.store.scopes().await?.for_audience(&facts.scope, &caller.audience);
             Json(Active::of(&facts, scope, &caller, &app.config.issuer)).into_response()
         }
         // No other member: no reason, no owner (RFC 7662 §2.2).
         None => Json(json!({ "active": false })).into_response(),
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], answer).into_response())
+}
+
+/// The resource server that asks, and the token that it asks about, unless that is none or for others. The token may have
+/// been revoked.
+async fn find(
+    app: &App,
+    held: &Held<'_>,
+    basic: Option<&Basic>,
+    form: &Params,
+    now: Timestamp,
+) -> Result<(ResourceServer, Option<(AccessTokenFacts, Scope)>), Error> {
+    let caller = authenticate_resource_server(held, basic, form, now).await?;
+    let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
+    let facts = match AccessToken::parse(token) {
+        Some(token) => held.access_token(&token.digest(), now).await?,
+        None => app.keys.jwt(&app.store, held, token, app.config.issuer.as_str(), now).await?,
+    };
+    // A resource server learns only about access tokens for its own audience.
+    let Some(facts) = facts.filter(|facts| facts.audiences.contains(&caller.audience)) else {
+        return Ok((caller, None));
+    };
+    let scope = held.scopes().await?.for_audience(&facts.scope, &caller.audience);
+    Ok((caller, Some((facts, scope))))
 }
 
 /// The members of RFC 7662 §2.2, and the stamp, by which a guard finds the cached answers that a revocation ends.

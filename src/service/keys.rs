@@ -23,6 +23,7 @@ use crate::model::scope::Scope;
 use crate::model::secret::SuccessorSecret;
 use crate::service::audit;
 use crate::store::access_tokens::AccessTokenFacts;
+use crate::store::held::Held;
 use crate::store::memory::versioned::Versioned;
 use crate::store::signing_keys::KeyRow;
 use crate::store::{self, Store, Tx};
@@ -116,6 +117,11 @@ impl Keys {
     /// # Errors
     /// When a key can't be read or opened.
     pub async fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
+        store.current().await?;
+        self.signing_at(store, store.held().keys_version()).await
+    }
+
+    async fn signing_at(&self, store: &Store, version: i64) -> Result<Arc<Signing>> {
         let make = async {
             let rows = store.usable_keys().await?;
             if rows.is_empty() {
@@ -129,7 +135,7 @@ impl Keys {
             };
             Ok(Signing(rows.into_iter().map(open).collect::<Result<_>>()?))
         };
-        self.signing.get(store.keys_version_now().await?.cast_unsigned(), make).await
+        self.signing.get(version.cast_unsigned(), make).await
     }
 
     /// The secret that successors of refresh tokens are derived with. The key file is read once; another file is used
@@ -150,8 +156,13 @@ impl Keys {
     /// # Errors
     /// When the store fails.
     pub async fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
+        store.current().await?;
+        self.reader_at(store, store.held().keys_version()).await
+    }
+
+    async fn reader_at(&self, store: &Store, version: i64) -> store::Result<Arc<Reader>> {
         let make = async {
-            let signing = self.signing(store).await.unwrap_or_else(|error| {
+            let signing = self.signing_at(store, version).await.unwrap_or_else(|error| {
                 // Signatures can be checked without private parts, only more slowly.
                 tracing::warn!(error = %error, "keys.private_parts_missing");
                 Arc::default()
@@ -159,7 +170,7 @@ impl Keys {
             let own: Vec<_> = signing.0.iter().map(|(_, key)| key.clone()).collect();
             Ok(Reader::new(&store.accepted_keys().await?.keys, &own))
         };
-        self.reader.get(store.keys_version_now().await?.cast_unsigned(), make).await
+        self.reader.get(version.cast_unsigned(), make).await
     }
 
     /// Signs a statement of this server with the key that signs now.
@@ -176,20 +187,22 @@ impl Keys {
         statement::sign(typ, payload, self.signing(store).await?.at(now)?).ok_or(Error::NoKey)
     }
 
-    /// A live JWT: signed here for `issuer`, not expired, and neither the token nor anything that it depends on was
-    /// revoked.
+    /// A JWT that was signed here for `issuer` and has not expired. It may have been revoked, or memory may be behind: that
+    /// is asked last, of [`Store::is_dead_here`] and `held`.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn live_jwt(
+    pub async fn jwt(
         &self,
         store: &Store,
+        held: &Held<'_>,
         text: &str,
         issuer: &str,
         now: Timestamp,
     ) -> store::Result<Option<AccessTokenFacts>> {
         // A server with a new issuer does not answer for tokens of its old one. Guards refuse these tokens too.
-        let claims = self.reader(store).await?.read(text).filter(|claims| claims.iss == issuer);
+        let reader = self.reader_at(store, held.keys_version()).await?;
+        let claims = reader.read(text).filter(|claims| claims.iss == issuer);
         let facts = claims.and_then(|claims| {
             Some(AccessTokenFacts {
                 stamp: claims.stamp()?,
@@ -201,8 +214,7 @@ impl Keys {
                 audiences: AudienceSet::stored(claims.aud),
             })
         });
-        let Some(facts) = facts.filter(|facts| now < facts.expires_at) else { return Ok(None) };
-        Ok(if store.is_dead(&facts).await? { None } else { Some(facts) })
+        Ok(facts.filter(|facts| now < facts.expires_at))
     }
 
     /// Publishes a new key, which signs a minute later. The current key is accepted until all that it signed has

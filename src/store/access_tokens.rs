@@ -61,6 +61,16 @@ impl Store {
         token: &Digest,
         now: Timestamp,
     ) -> Result<Option<AccessTokenFacts>> {
+        let Some(facts) = self.access_token_facts(token, now).await? else { return Ok(None) };
+        Ok(if self.is_dead(&facts).await? { None } else { Some(facts) })
+    }
+
+    /// A token that has not expired, whether or not it was revoked.
+    pub(super) async fn access_token_facts(
+        &self,
+        token: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<AccessTokenFacts>> {
         let facts = match self.access_tokens.get(token) {
             Some(facts) => facts,
             None => {
@@ -72,8 +82,8 @@ impl Store {
                 facts
             }
         };
-        let is_live = !self.is_dead(&facts).await? && self.no_earlier_than_deletions(now) < facts.expires_at;
-        Ok(is_live.then_some(facts))
+        let has_expired = facts.expires_at <= self.no_earlier_than_deletions(now);
+        Ok((!has_expired).then_some(facts))
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) struct Registered {
     deleted: Arc<[ResourceServer]>,
     /// The resource server of drills. It is not an API, so it is left out of what concerns all APIs.
     canary: Option<ResourceServer>,
-    scopes: Scopes,
+    pub(super) scopes: Scopes,
 }
 
 impl Scopes {
@@ -181,6 +181,11 @@ fn scope(row: &Row<'_>) -> Result<ScopeEntry> {
 }
 
 impl Registered {
+    /// One that is registered now, perhaps the drill's.
+    pub(super) fn server(&self, id: &ResourceServerId) -> Option<&ResourceServer> {
+        self.servers.iter().chain(&self.canary).find(|server| server.id == *id)
+    }
+
     fn new(mut servers: Vec<ResourceServer>, mut entries: Vec<ScopeEntry>) -> Self {
         let canary = servers.extract_if(.., |server| *server.audience == *canary::AUDIENCE).next();
         let deleted: Vec<_> = servers.extract_if(.., |server| server.deleted_at.is_some()).collect();
@@ -196,7 +201,12 @@ impl Registered {
 
 impl Store {
     async fn registered(&self) -> Result<Arc<Registered>> {
-        self.registry.own().get(self.version().await?, self.read_registered()).await
+        let version = self.version().await?;
+        self.registered_at(version).await
+    }
+
+    pub(super) async fn registered_at(&self, version: u64) -> Result<Arc<Registered>> {
+        self.registry.own().get(version, self.read_registered()).await
     }
 
     async fn read_registered(&self) -> Result<Registered> {
@@ -223,9 +233,7 @@ impl Store {
 
     /// A resource server that is registered now, perhaps the drill's.
     pub async fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
-        let registered = self.registered().await?;
-        let known = registered.servers.iter().chain(&registered.canary);
-        Ok(known.into_iter().find(|server| server.id == *id).cloned())
+        Ok(self.registered().await?.server(id).cloned())
     }
 
     /// A resource server that was deleted.

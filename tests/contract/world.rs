@@ -322,7 +322,11 @@ impl World {
     pub async fn facts(&self, token: &Held, now: Timestamp) -> Option<AccessTokenFacts> {
         match AccessToken::parse(&token.0) {
             Some(token) => self.store.live_access_token(&token.digest(), now).await.unwrap(),
-            None => self.keys.live_jwt(&self.store, &token.0, ISSUER, now).await.unwrap(),
+            None => {
+                let held = self.store.held();
+                let found = self.keys.jwt(&self.store, &held, &token.0, ISSUER, now).await.unwrap();
+                found.filter(|facts| !self.store.is_dead_here(facts))
+            }
         }
     }
 

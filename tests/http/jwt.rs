@@ -450,7 +450,8 @@ async fn a_server_of_another_name_does_not_answer_for_its_old_one() {
     let token = alice.connects(&app).await.access;
     let now = world.app.clock.now();
     let is_live = async |issuer: &str| {
-        world.app.keys.live_jwt(&world.app.store, &token, issuer, now).await.unwrap().is_some()
+        let held = world.app.store.held();
+        world.app.keys.jwt(&world.app.store, &held, &token, issuer, now).await.unwrap().is_some()
     };
     assert!(is_live(ISSUER).await && photos.accepts(&token).await);
     for other in ["https://new.example", &format!("{ISSUER}/"), ""] {

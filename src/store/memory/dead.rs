@@ -208,8 +208,13 @@ impl Store {
     /// When the database has to be asked and does not answer.
     pub async fn is_dead(&self, token: &AccessTokenFacts) -> Result<bool> {
         self.current().await?;
+        Ok(self.is_dead_here(token))
+    }
+
+    /// The same for callers that have asked the database since they read the facts.
+    pub fn is_dead_here(&self, token: &AccessTokenFacts) -> bool {
         let dead = &self.published.dead;
-        Ok(dead.covers(&dead.hash_ids(&token.stamp, token.grant_generation, Some(&token.id))))
+        dead.covers(&dead.hash_ids(&token.stamp, token.grant_generation, Some(&token.id)))
     }
 
     /// `now`, or the latest time through which expired rows were deleted, if that is later: the clock was set back since.

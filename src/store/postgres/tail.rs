@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::{Client, Statement};
 
 use crate::clock::Timestamp;
+use crate::metrics::StoreMetrics;
 use crate::model::act::SubjectKind;
 use crate::store::memory::access_tokens::AccessTokenCache;
 use crate::store::memory::dead::Change;
@@ -57,6 +58,7 @@ struct Asking {
     address: Address,
     published: Published,
     access_tokens: Arc<AccessTokenCache>,
+    metrics: Arc<StoreMetrics>,
     /// All ledger rows up to this one have been applied.
     through: i64,
     /// The history that they belong to.
@@ -87,6 +89,7 @@ impl Tail {
     pub(in crate::store) async fn start(
         address: Address,
         access_tokens: Arc<AccessTokenCache>,
+        metrics: Arc<StoreMetrics>,
     ) -> Result<(Published, Self)> {
         let timeline = timeline(&connect(&address).await?.client).await?;
         let read = |connection: Connection<'_>| Ok((head(connection)?, Published::load(connection)?));
@@ -98,6 +101,7 @@ impl Tail {
             address,
             published: published.clone(),
             access_tokens,
+            metrics,
             through,
             timeline,
             primary: None,
@@ -147,11 +151,15 @@ impl Asking {
                 () = stop.notified() => return,
                 arrived = arrived => if arrived == Ok(0) { return },
             }
+            let began = Instant::now();
             let asked = match tokio::time::timeout(PATIENCE, self.catch_up()).await {
                 Ok(asked) => asked.map_err(|error| error.to_string()),
                 Err(_) => Err("the database does not answer in time".to_owned()),
             };
+            self.metrics.read_index.note(began.elapsed());
+            self.metrics.read_index_requests.add(requests.len() as u64);
             if asked.is_err() {
+                self.metrics.read_index_failures.add(1);
                 self.primary = None;
             }
             for request in requests.drain(..) {

@@ -1,0 +1,75 @@
+//! What is kept in memory, used before it is known to be current.
+//!
+//! On PostgreSQL other servers write too, so whoever uses memory has to ask the database whether it is current. Most
+//! callers ask first ([`Store::current`]). A request that needs several things takes them as they are, asks once at the
+//! end, and begins again if memory was behind ([`Held::was_current`]).
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::model::id::ResourceServerId;
+use crate::model::resource_server::ResourceServer;
+use crate::model::secret::Digest;
+
+use super::access_tokens::AccessTokenFacts;
+use super::resource_servers::{Registered, Scopes};
+use super::{Result, Store};
+
+/// The memory of a store, and the versions that it had.
+#[derive(Clone, Copy)]
+pub struct Held<'s> {
+    store: &'s Store,
+    version: u64,
+    keys_version: i64,
+}
+
+impl Store {
+    pub fn held(&self) -> Held<'_> {
+        let keys_version = *self.published.keys_version.borrow();
+        Held { store: self, version: self.published.version(), keys_version }
+    }
+}
+
+impl Held<'_> {
+    /// Asks whether all that was taken from here was current. Rows that were read, and what is asked of
+    /// [`Store::is_dead_here`], are current in any case.
+    ///
+    /// # Errors
+    /// When the database can't be asked.
+    pub async fn was_current(&self) -> Result<bool> {
+        self.store.current().await?;
+        let now = self.store.held();
+        Ok((now.version, now.keys_version) == (self.version, self.keys_version))
+    }
+
+    pub const fn keys_version(&self) -> i64 {
+        self.keys_version
+    }
+
+    async fn registered(&self) -> Result<Arc<Registered>> {
+        self.store.registered_at(self.version).await
+    }
+
+    /// A resource server that is registered, perhaps the drill's.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn resource_server(&self, id: &ResourceServerId) -> Result<Option<ResourceServer>> {
+        Ok(self.registered().await?.server(id).cloned())
+    }
+
+    /// # Errors
+    /// When the store fails.
+    pub async fn scopes(&self) -> Result<Scopes> {
+        Ok(self.registered().await?.scopes.clone())
+    }
+
+    /// An access token that has not expired. It may have been revoked: that is asked last, of
+    /// [`Store::is_dead_here`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn access_token(&self, token: &Digest, now: Timestamp) -> Result<Option<AccessTokenFacts>> {
+        self.store.access_token_facts(token, now).await
+    }
+}
