@@ -388,7 +388,9 @@ CREATE TABLE head (
     id       BIGINT PRIMARY KEY CHECK (id = 1),
     sequence BIGINT NOT NULL,
     config   BIGINT NOT NULL,
-    timeline BIGINT NOT NULL
+    timeline BIGINT NOT NULL,
+    -- Whose database it is; NULL before the first server.
+    issuer   TEXT COLLATE "C"
 ) WITH (fillfactor = 10);
 INSERT INTO head (id, sequence, config, timeline) VALUES (1, 0, 1, 0);
 

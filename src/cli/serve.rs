@@ -222,7 +222,11 @@ impl Server {
             None => listen(config.listen, "RESCIND_LISTEN").await?,
         };
         let (store, socket) = match &config.database {
-            Database::Postgres(url) => (connect(&config, url).await?, None),
+            Database::Postgres(url) => {
+                let store = connect(&config, url).await?;
+                store.belong_to(config.issuer.as_str()).await?;
+                (store, None)
+            }
             Database::Sqlite(database) => {
                 let database = resolve(database);
                 (Store::open(&database).await?, Some(socket::listen(&database)?))

@@ -8,6 +8,7 @@
 pub mod address;
 pub mod connect;
 pub mod import;
+mod issuer;
 pub mod lane;
 pub mod lookups;
 pub mod migrate;

@@ -1,15 +1,21 @@
 //! Databases that can't be used: one clear sentence, exit code 2, and nothing is changed.
 
+use std::path::Path;
+
 use crate::cluster::database::shared_database;
 use crate::cluster::{Cluster, Storage, query};
-use crate::node::run;
+use crate::node::{Site, run, run_with};
 
 const TABLES: &str =
     "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'";
 
 fn refused(url: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let ended = run(folder.path(), url, &["serve"], "");
+    refused_with(url, &[], folder.path())
+}
+
+fn refused_with(url: &str, settings: &[(&str, &str)], folder: &Path) -> String {
+    let ended = run_with(folder, url, settings, &["serve"], "");
     assert_eq!((ended.exit, ended.out.as_str()), (2, ""), "{}", ended.err);
     let lines: Vec<_> = ended.err.lines().filter(|line| line.starts_with("rescind: ")).collect();
     assert_eq!(lines.len(), 1, "{}", ended.err);
@@ -53,6 +59,16 @@ fn a_database_of_a_newer_version_is_left_alone() {
     assert_eq!(run(folder.path(), &database.url, &["user", "list", "--json"], "").exit, 0);
     database.query("INSERT INTO migrations VALUES (9999, 'x')");
     assert!(refused(&database.url).contains("newer version"));
+}
+
+#[test]
+fn a_database_of_another_issuer_is_left_alone() {
+    let database = shared_database();
+    let site = Site::new(&database.url);
+    drop(site.serve());
+    let said = refused_with(&site.url, &[("RESCIND_ISSUER", "https://other.example")], site.folder());
+    assert!(said.contains("belongs to the issuer http://127.0.0.1:8080"), "{said}");
+    drop(site.serve());
 }
 
 #[test]

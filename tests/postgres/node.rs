@@ -40,7 +40,18 @@ fn program(folder: &std::path::Path, url: &str) -> Command {
 
 /// Runs a command on a database.
 pub fn run(folder: &std::path::Path, url: &str, arguments: &[&str], input: &str) -> Ended {
-    let mut child = program(folder, url).args(arguments).spawn().unwrap();
+    run_with(folder, url, &[], arguments, input)
+}
+
+/// The same with more settings.
+pub fn run_with(
+    folder: &std::path::Path,
+    url: &str,
+    settings: &[(&str, &str)],
+    arguments: &[&str],
+    input: &str,
+) -> Ended {
+    let mut child = program(folder, url).envs(settings.iter().copied()).args(arguments).spawn().unwrap();
     // An error means that the command did not want to read it.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
@@ -83,6 +94,10 @@ impl Site {
             folder,
             url: url.to_owned(),
         }
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub fn run(&self, arguments: &[&str]) -> Ended {
