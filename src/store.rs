@@ -256,7 +256,7 @@ impl Store {
 
     /// Runs `work` in a write transaction and returns once it is durable.
     ///
-    /// Work runs in the order of its arrival. If it returns an `Err`, all that it did is undone. If the commit fails,
+    /// On SQLite work runs in the order of its arrival. If it returns an `Err`, all that it did is undone. If the commit fails,
     /// all is undone too, and the failure is returned. Work that has been queued runs to its end, even if the caller no
     /// longer waits. It may run twice: then all that the first run did has been undone.
     ///

@@ -1,7 +1,7 @@
 //! Work that waits for a writer: requests' closures, each with the place that waits for its answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{BUSY, Error, Tx};
 
 /// At most this many requests share one commit.
-pub(super) const GROUP: usize = 64;
+const GROUP: usize = 64;
 /// The size of the queue. Further requests wait for a place in it.
 const QUEUE: usize = 1024;
 
@@ -57,25 +57,53 @@ where
     }
 }
 
-/// Jobs as their writer takes them.
-pub(super) type Jobs = mpsc::Receiver<Box<dyn Job>>;
+/// Jobs as their writers take them. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Jobs(Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>);
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, mpsc::Receiver<Box<dyn Job>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for jobs, and adds a group of them to `group`. `false` if there will be none any more.
+    pub(super) fn take(&self, group: &mut Vec<Box<dyn Job>>) -> bool {
+        self.lock().blocking_recv_many(group, GROUP) > 0
+    }
+
+    /// Adds all that wait to `group`.
+    pub(super) fn take_all(&self, group: &mut Vec<Box<dyn Job>>) {
+        let mut jobs = self.lock();
+        while let Ok(job) = jobs.try_recv() {
+            group.push(job);
+        }
+    }
+}
 
 /// The queue to a writer's thread. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Queue {
     jobs: Arc<RwLock<Option<mpsc::Sender<Box<dyn Job>>>>>,
-    ended: watch::Receiver<bool>,
+    /// Closed once all writers have ended.
+    ended: watch::Receiver<()>,
 }
 
 impl Queue {
-    /// Starts a thread that does all work that is queued from now on, until the queue is closed.
-    pub(super) fn start(work_off: impl FnOnce(Jobs) + Send + 'static) -> std::io::Result<Self> {
+    /// Starts a thread for each of `writers`. They do all work that is queued from now on, until the queue is closed.
+    pub(super) fn start<W: FnOnce(Jobs) + Send + 'static>(
+        writers: impl IntoIterator<Item = W>,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let (ending, ended) = watch::channel(false);
-        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            work_off(jobs);
-            ending.send_replace(true);
-        })?;
+        let jobs = Jobs(Arc::new(Mutex::new(jobs)));
+        let (running, ended) = watch::channel(());
+        let running = Arc::new(running);
+        for work_off in writers {
+            let (jobs, running) = (jobs.clone(), running.clone());
+            std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+                work_off(jobs);
+                drop(running);
+            })?;
+        }
         Ok(Self { jobs: Arc::new(RwLock::new(Some(queue))), ended })
     }
 
@@ -104,13 +132,13 @@ impl Queue {
         queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
-    /// Waits until all queued work is done and the thread has ended, for ten seconds at most.
+    /// Waits until all queued work is done and the threads have ended, for ten seconds at most.
     pub(super) async fn close(&self) {
         if let Ok(mut queue) = self.jobs.write() {
             queue.take();
         }
         let mut ended = self.ended.clone();
-        // An error means that the thread has ended already.
-        let _ = tokio::time::timeout(Duration::from_secs(10), ended.wait_for(|ended| *ended)).await;
+        // The error is what is waited for: nobody is left to send.
+        let _ = tokio::time::timeout(Duration::from_secs(10), ended.changed()).await;
     }
 }

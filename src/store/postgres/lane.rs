@@ -1,6 +1,6 @@
-//! The thread that commits the work of many requests of this server at once.
+//! Threads that each commit the work of many requests at once.
 //!
-//! Other servers have lanes of their own. What keeps them apart is in the statements: conditional updates, rows that
+//! Other servers have lanes too. What keeps all of them apart is in the statements: conditional updates, rows that
 //! are locked before they are read, and the row `head`, which every act updates last: so the ledger's sequence is the
 //! order of commits.
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::fail;
 use crate::metrics::StoreMetrics;
-use crate::store::jobs::{GROUP, Job, Jobs, Outcome, Queue};
+use crate::store::jobs::{Job, Jobs, Outcome, Queue};
 use crate::store::memory::effects::{Effects, Published};
 use crate::store::postgres::address::Address;
 use crate::store::postgres::session::{Session, Trouble};
@@ -19,6 +19,8 @@ use crate::store::{Error, Result, Tx};
 const TAKE_NUMBERS: &str =
     "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence";
 
+/// Threads of one server that commit. While one waits for the database, another one's statements run.
+const LANES: usize = 3;
 /// How often a group runs again that lost against another server's transaction.
 const ATTEMPTS: usize = 5;
 
@@ -28,8 +30,13 @@ pub(in crate::store) fn start(
     tail: Tail,
     metrics: Arc<StoreMetrics>,
 ) -> Result<Queue> {
-    let lane = Lane { address, published, tail, session: None, has_asked_to_commit: false };
-    Ok(Queue::start(move |jobs| lane.work_off(jobs, &metrics))?)
+    let lane = |_| {
+        let (address, published, tail) = (address.clone(), published.clone(), tail.clone());
+        let lane = Lane { address, published, tail, session: None, has_asked_to_commit: false };
+        let metrics = metrics.clone();
+        move |jobs: Jobs| lane.work_off(&jobs, &metrics)
+    };
+    Ok(Queue::start((0..LANES).map(lane))?)
 }
 
 struct Lane {
@@ -42,9 +49,9 @@ struct Lane {
 }
 
 impl Lane {
-    fn work_off(mut self, mut jobs: Jobs, metrics: &StoreMetrics) {
-        let mut group = Vec::with_capacity(GROUP);
-        while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+    fn work_off(mut self, jobs: &Jobs, metrics: &StoreMetrics) {
+        let mut group = Vec::new();
+        while jobs.take(&mut group) {
             metrics.groups.add(1);
             let failure = match self.commit(&mut group) {
                 Ok(effects) => {

@@ -18,7 +18,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use crate::fail;
 use crate::metrics::StoreMetrics;
 
-use crate::store::jobs::{GROUP, Job, Jobs, Outcome, Queue};
+use crate::store::jobs::{Job, Jobs, Outcome, Queue};
 use crate::store::memory::effects::{Effects, Published};
 use crate::store::sqlite::checkpoints::Checkpoints;
 use crate::store::sqlite::lock::beside;
@@ -47,12 +47,12 @@ impl Writer {
         let files = Arc::new(Files::of(path)?);
         let published = Published::load(sql::Connection::Sqlite(&connection))?;
         let (watched, publishes) = (files.clone(), published.clone());
-        let queue = Queue::start(move |jobs| {
-            work_off(&connection, &watched, jobs, &publishes, &checkpoints, &metrics);
+        let queue = Queue::start([move |jobs| {
+            work_off(&connection, &watched, &jobs, &publishes, &checkpoints, &metrics);
             checkpoints.stop();
             // A caller that waits for the end may need the file for itself.
             drop(connection);
-        })?;
+        }])?;
         Ok(Self { queue, published, files })
     }
 
@@ -120,13 +120,13 @@ fn begin<'c>(connection: &'c Connection, published: &'c Published) -> rusqlite::
 fn work_off(
     connection: &Connection,
     files: &Files,
-    mut jobs: Jobs,
+    jobs: &Jobs,
     published: &Published,
     checkpoints: &Checkpoints,
     metrics: &StoreMetrics,
 ) {
-    let mut group = Vec::with_capacity(GROUP);
-    while jobs.blocking_recv_many(&mut group, GROUP) > 0 {
+    let mut group = Vec::new();
+    while jobs.take(&mut group) {
         metrics.groups.add(1);
         let failure = match commit(connection, files, published, &mut group) {
             Ok(effects) => {
@@ -137,9 +137,7 @@ fn work_off(
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
                     // Queued requests have waited for the same lock, so they fail too. If each group waited again, the
                     // last request would wait for minutes.
-                    while let Ok(job) = jobs.try_recv() {
-                        group.push(job);
-                    }
+                    jobs.take_all(&mut group);
                 }
                 let why = error.to_string();
                 tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
