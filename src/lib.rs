@@ -16,7 +16,8 @@
 //! - [`feed`]: what resource servers are told of revocations, and what they confirm.
 //! - [`sidecar`]: `rescind guard`, which answers the proxies of resource servers. [`demo`]: the sample world.
 //! - [`service`]: the verbs that change state, and the workers. All that takes access away is in [`service::revoke`].
-//! - [`store`]: all SQL, one file for each table; [`store::memory`] is what is kept in memory, [`store::sqlite`] the engine.
+//! - [`store`]: all SQL, one file for each table; [`store::memory`] is what is kept in memory; [`store::sqlite`] and
+//!   [`store::postgres`] are the engines.
 //! - [`jwt`]: signing keys, and JWT access tokens (RFC 9068).
 //! - [`model`]: nouns and their rules, without I/O. [`clock`]: the one reading of the time.
 //! - [`text`]: the sentences that people read.

@@ -1,10 +1,11 @@
 //! All SQL. Reads are methods of [`Store`], writes of [`Tx`]: the type says what needs a transaction.
 //!
-//! There are three ways to the one SQLite file:
-//! - [`Store::write`]: one thread does all writing, and commits the work of many requests at once.
-//! - Look-ups by key for the protocol endpoints: a few connections that serve nothing else. A look-up takes
-//!   microseconds, so it runs on the caller's thread.
-//! - Pages: a pool of readers on threads of their own.
+//! There are three ways to a database:
+//! - [`Store::write`]: few threads do all writing, and commit the work of many requests at once.
+//! - Look-ups by key for the protocol endpoints, on connections that serve nothing else.
+//! - Pages, which may take longer.
+//!
+//! Tables' files know neither database: they call what [`sql`] offers. [`sqlite`] and [`postgres`] are the engines.
 
 pub mod access_tokens;
 pub mod audit;

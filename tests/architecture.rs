@@ -198,6 +198,7 @@ fn each_outer_library_stays_where_it_belongs() {
     let homes: [(&str, &[&str]); 4] = [
         ("sqlx", &["store"]),
         ("rusqlite", &["store"]),
+        ("tokio_postgres", &["store"]),
         ("axum", &["app", "cli", "demo", "feed", "oauth", "routes", "sidecar", "web"]),
         ("askama", &["demo", "web"]),
     ];
