@@ -23,7 +23,7 @@ use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
 use rescind::service::{issue, moderate, purge, resource_servers};
 use rescind::store::tokens::stored_digest;
-use rusqlite::types::ValueRef;
+use rusqlite::types::Value;
 use tower::ServiceExt as _;
 
 use crate::world::{Held, ISSUER, LIVES, NOW, Session, World, scope};
@@ -54,7 +54,7 @@ struct Credential {
 
 /// A world in which everybody holds something. Names read `owner/client/device/credential`.
 pub struct Estate {
-    world: World,
+    pub world: World,
     app: App,
     router: axum::Router,
     credentials: BTreeMap<String, Credential>,
@@ -116,7 +116,12 @@ impl Estate {
         credentials: BTreeMap<String, Credential>,
         names: BTreeMap<String, String>,
     ) -> Self {
-        let config = |name: &str| (name == "RESCIND_ISSUER").then(|| ISSUER.to_owned());
+        let config = |name: &str| match name {
+            "RESCIND_ISSUER" => Some(ISSUER.to_owned()),
+            "RESCIND_DATABASE_URL" => Some(world.database.url()),
+            "RESCIND_KEY_FILE" => Some(world.database.key_file().display().to_string()),
+            _ => None,
+        };
         let app = App::new(Config::read(&config).unwrap(), world.store.clone(), Clock::fixed(NOW)).unwrap();
         Self { world, router: router(app.clone()), app, credentials, names }
     }
@@ -254,10 +259,10 @@ impl Estate {
         let (user_id, client) = (self.id(user, UserId::parse), self.client(client_name));
         let beside = self.world.beside();
         let of_user = "SELECT id FROM sessions WHERE user_id = ?1 LIMIT 1";
-        let session: String = beside.query_row(of_user, [user_id.as_str()], |row| row.get(0)).unwrap();
+        let session: String = beside.value(of_user, &[user_id.to_string().into()]);
         let session = Session { id: SessionId::parse(&session).unwrap(), digest: Digest::of(b"not needed") };
         let used = self.world.consent(&client, &user_id, &session).await;
-        let (family, grant) = self.world.family_of(&beside, &used);
+        let (family, grant) = self.world.family_of(&beside, &used).unwrap();
         self.names.insert(format!("{user}/{client_name}"), grant.to_string());
         self.names.insert(device.to_owned(), family.to_string());
         let of = Some(client.clone());
@@ -461,29 +466,24 @@ impl Estate {
             }
         }
         let beside = self.world.beside();
-        let columns = "SELECT m.name, c.name, c.type FROM sqlite_schema AS m, pragma_table_info(m.name) AS c \
-            WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND m.name <> '_sqlx_migrations'";
-        let mut columns = beside.prepare(columns).unwrap();
-        let columns: Vec<(String, String, String)> = columns
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
+        let columns = beside.tables().into_iter().flat_map(|table| {
+            let columns = beside.columns(&table).into_iter();
+            columns.map(move |(column, holds_bytes)| (table.clone(), column, holds_bytes))
+        });
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (table, column, class) in columns {
+        for (table, column, holds_bytes) in columns.collect::<Vec<_>>() {
             // A signing key is nobody's credential: it is public in one column, and sealed in the other. Nor is a salt from
             // which keys of successors are derived: it says nothing without the key file.
             let is_no_credential = ["signing_keys", "successor_keys"].contains(&table.as_str());
-            let holds_digests = (class == "BLOB" || column.contains("digest")) && !is_no_credential;
+            let holds_digests = (holds_bytes || column.contains("digest")) && !is_no_credential;
             let place = format!("{table}.{column}");
             if holds_digests {
                 found.entry(place.clone()).or_default();
             }
-            let mut values = beside.prepare(&format!("SELECT \"{column}\" FROM {table}")).unwrap();
-            let mut rows = values.query([]).unwrap();
-            while let Some(row) = rows.next().unwrap() {
-                let bytes = match row.get_ref_unwrap(0) {
-                    ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes.to_vec(),
+            for value in beside.column::<Value>(&format!("SELECT \"{column}\" FROM {table}"), &[]) {
+                let bytes = match value {
+                    Value::Blob(bytes) => bytes,
+                    Value::Text(text) => text.into_bytes(),
                     _ => continue,
                 };
                 match known.get(&bytes) {
@@ -507,13 +507,11 @@ impl Estate {
         let known_secret = Digest::of(self.names["api/secret"].as_bytes());
         let servers = "UPDATE resource_servers SET secret_digest = ?1 WHERE secret_digest NOT IN (?1, ?2)";
         let mail = Digest::of(self.names["mail/secret/newest"].as_bytes());
-        beside.execute(servers, [known_secret.as_bytes(), mail.as_bytes()]).unwrap();
+        beside.run(servers, &[known_secret, mail].map(|digest| digest.as_bytes().to_vec().into()));
         for (table, key) in [("sessions", "digest"), ("client_secrets", "digest"), ("tokens", "digest")] {
-            let mut all = beside.prepare(&format!("SELECT {key} FROM {table}")).unwrap();
-            let all: Vec<Vec<u8>> =
-                all.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-            for made in all.iter().filter(|digest| !known.contains(digest)) {
-                beside.execute(&format!("DELETE FROM {table} WHERE {key} = ?1"), [made]).unwrap();
+            let all: Vec<Vec<u8>> = beside.column(&format!("SELECT {key} FROM {table}"), &[]);
+            for made in all.into_iter().filter(|digest| !known.contains(digest)) {
+                beside.run(&format!("DELETE FROM {table} WHERE {key} = ?1"), &[made.into()]);
             }
         }
     }

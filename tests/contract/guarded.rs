@@ -87,7 +87,8 @@ impl Guarded {
     pub fn serves(&mut self, world: &World) {
         let config = Config::read(&|name| match name {
             "RESCIND_ISSUER" => Some(ISSUER.to_owned()),
-            "RESCIND_DATABASE_URL" => Some(format!("sqlite://{}", world.path().display())),
+            "RESCIND_DATABASE_URL" => Some(world.database.url()),
+            "RESCIND_KEY_FILE" => Some(world.database.key_file().display().to_string()),
             _ => None,
         });
         let app = App::new(config.unwrap(), world.store.clone(), Clock::fixed(self.at)).unwrap();

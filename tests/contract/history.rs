@@ -154,17 +154,13 @@ impl History {
         let given = self.world.authorize(client_id, user_id, &session, scope("a"), basis, NOW).await;
         let Ok(code) = given else { return };
         let born = self.moment();
-        let find = "SELECT family_id, grant_id FROM authorization_codes WHERE digest = ?1";
-        let beside = self.world.beside();
-        let ids = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?]);
-        let found: rusqlite::Result<[String; 2]> = beside.query_row(find, [code.digest().as_bytes()], ids);
         // Whatever was revoked meanwhile may have been purged too.
-        let Ok([family, grant]) = found else { return };
+        let Some((family, grant)) = self.world.family_of(&self.world.beside(), &code) else { return };
         let device = Device {
             user,
             client,
-            family: FamilyId::parse(&family).unwrap(),
-            grant: GrantId::parse(&grant).unwrap(),
+            family,
+            grant,
             born,
             closed: Revocable::default(),
             code,

@@ -4,6 +4,16 @@
 
 mod chance;
 mod consent;
+#[allow(dead_code, reason = "each suite that has it uses some of it")]
+#[path = "../engine"]
+mod engine {
+    pub mod connection;
+    pub mod database;
+    #[path = "../postgres"]
+    pub mod postgres {
+        pub mod cluster;
+    }
+}
 mod estate;
 mod guarded;
 mod history;

@@ -109,8 +109,8 @@ impl Round {
         let issued = world.redeem(&client, &redeemed, NOW).await.unwrap();
         let code = world.consent(&client, &user, &session).await;
         let beside = world.beside();
-        let (token_family, grant) = world.family_of(&beside, &redeemed);
-        let (code_family, _) = world.family_of(&beside, &code);
+        let (token_family, grant) = world.family_of(&beside, &redeemed).unwrap();
+        let (code_family, _) = world.family_of(&beside, &code).unwrap();
         let seen = authorize::look(&world.store, &client, &user).await.unwrap().unwrap();
         Self {
             checked: world.credentials(name).await.unwrap(),
@@ -371,15 +371,13 @@ async fn fifty_parallel_refreshes_of_one_token_leave_one_live_refresh_token_and_
         assert!(world.accepts(&Held::new(&one.access_token), NOW).await, "nobody is signed out");
     }
     let beside = world.beside();
-    let rows: i64 = beside
-        .query_row("SELECT count(*) FROM tokens WHERE place / 1048576 % 2 = 1", [], |row| row.get(0))
-        .unwrap();
+    let rows: i64 = beside.value("SELECT count(*) FROM tokens WHERE place / 1048576 % 2 = 1", &[]);
     assert_eq!(rows, 2, "the token and its one successor");
     let all = [&round.refresh, successor].map(|token| (round.client.clone(), copy_refresh(token))).into();
     let tried = world.exchangeable(Vec::new(), all, NOW).await;
     assert_eq!(tried.current.iter().filter(|is_live| **is_live).count(), 1);
     let status = "SELECT status FROM families WHERE id = ?1";
-    let status: String = beside.query_row(status, [round.token_family.as_str()], |row| row.get(0)).unwrap();
+    let status: String = beside.value(status, &[round.token_family.to_string().into()]);
     assert_eq!(status, "open");
     let after_grace = NOW.plus(Duration::from_secs(11));
     world.refresh(&round.client, successor, after_grace).await.unwrap();

@@ -1,7 +1,6 @@
 //! A database in a folder of its own, and the short words in which these tests speak to it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +25,12 @@ use rescind::store::access_tokens::AccessTokenFacts;
 use rescind::store::authorization_codes::Redemption;
 use rescind::store::refresh_tokens::Repetition;
 use rescind::store::sessions::NewSession;
-use rescind::store::sqlite::lock::beside;
 use rescind::store::tokens::stored_digest;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
+
+use crate::engine::connection::{Connection, read};
+use crate::engine::database::Database;
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -53,7 +54,7 @@ pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 pub struct World {
     pub store: Store,
     pub keys: Keys,
-    folder: Arc<tempfile::TempDir>,
+    pub database: Arc<Database>,
 }
 
 /// A browser that has signed in.
@@ -127,18 +128,18 @@ impl Held {
     }
 }
 
-fn keys_of(store: &Store) -> Keys {
+fn keys_of(database: &Database) -> Keys {
     let settings = KeySettings { algorithm: Algorithm::EdDsa, rotation: Duration::from_secs(86_400) };
-    Keys::new(beside(store.path().unwrap(), "key"), settings)
+    Keys::new(database.key_file(), settings)
 }
 
 impl World {
     pub async fn new() -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
-        let keys = keys_of(&store);
+        let database = Arc::new(Database::new());
+        let store = database.open().await;
+        let keys = keys_of(&database);
         keys.prepare(&store, NOW).await.unwrap();
-        Self { store, keys, folder }
+        Self { store, keys, database }
     }
 
     /// An API with these scopes: JWTs have an audience. Its id and secret.
@@ -153,33 +154,22 @@ impl World {
         (id.to_string(), secret.expose().to_owned())
     }
 
-    pub fn path(&self) -> PathBuf {
-        self.folder.path().join("rescind.db")
-    }
-
     /// A connection beside the store's, as another program would have one.
-    pub fn beside(&self) -> rusqlite::Connection {
-        let connection = rusqlite::Connection::open(self.path()).unwrap();
-        connection.busy_timeout(Duration::from_secs(5)).unwrap();
-        connection
+    pub fn beside(&self) -> Connection {
+        self.database.connect()
     }
 
-    /// The same once more, in a folder of its own.
+    /// The same once more, in a database of its own. The store of this one must be closed.
     pub async fn copied(&self) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let path = folder.path().join("rescind.db");
-        self.store.backup(path.clone()).await.unwrap();
-        let store = Store::open_copy(&path).await.unwrap();
-        let [from, to] = [&self.store, &store].map(|store| beside(store.path().unwrap(), "key"));
-        std::fs::copy(from, to).unwrap();
-        Self { keys: keys_of(&store), store, folder }
+        let database = Arc::new(self.database.copied());
+        Self { keys: keys_of(&database), store: database.open().await, database }
     }
 
     /// The server ends and starts anew.
     pub async fn restart(&mut self) {
         self.store.close().await;
-        self.store = Store::open(&self.path()).await.unwrap();
-        self.keys = keys_of(&self.store);
+        self.store = self.database.open().await;
+        self.keys = keys_of(&self.database);
     }
 
     pub async fn user(&self, name: &str, role: Role) -> UserId {
@@ -262,12 +252,12 @@ impl World {
         self.authorize(client, user, session, scope("a"), Basis::Approved(seen), NOW).await.unwrap()
     }
 
-    pub fn family_of(&self, beside: &rusqlite::Connection, code: &AuthorizationCode) -> (FamilyId, GrantId) {
+    /// The family and the grant of a code, unless it is purged.
+    pub fn family_of(&self, beside: &Connection, code: &AuthorizationCode) -> Option<(FamilyId, GrantId)> {
         let find = "SELECT family_id, grant_id FROM authorization_codes WHERE digest = ?1";
-        let mut find = beside.prepare_cached(find).unwrap();
-        let ids = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?]);
-        let [family, grant]: [String; 2] = find.query_row([code.digest().as_bytes()], ids).unwrap();
-        (FamilyId::parse(&family).unwrap(), GrantId::parse(&grant).unwrap())
+        let row = beside.row(find, &[code.digest().as_bytes().to_vec().into()])?;
+        let [family, grant] = [0, 1].map(|place: usize| read::<String>(&row[place]));
+        Some((FamilyId::parse(&family).unwrap(), GrantId::parse(&grant).unwrap()))
     }
 
     pub async fn terms(&self, client: &ClientId, now: Timestamp) -> IssueContext {
@@ -337,7 +327,7 @@ impl World {
             return claims.stamp().unwrap().generations.client;
         };
         let row = "SELECT client_generation FROM tokens WHERE digest = ?1";
-        self.beside().query_row(row, [stored_digest(&opaque.digest())], |row| row.get(0)).unwrap()
+        self.beside().value(row, &[stored_digest(&opaque.digest()).to_vec().into()])
     }
 
     /// The token as an RFC 7009 request carries it.

@@ -111,7 +111,7 @@ async fn answered_changes_survive_a_power_loss() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    let database = world.database();
+    let database = Connection::open(world.database.path()).unwrap();
 
     let told = || {
         let mut all = Told::default();

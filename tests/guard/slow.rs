@@ -30,11 +30,11 @@ async fn a_reader_that_reads_nothing_is_cut_off_and_delays_no_guard() {
     let [dead, live] = stage.tokens().await;
     let insert = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ROWS}) \
-         INSERT INTO ledger (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id) \
-         SELECT 'rcp_' || i, {}, 'app_revoked', 'user', 'page', 'grant', 'grt_' || i FROM n",
+         INSERT INTO ledger (sequence, receipt_id, at, act, actor_kind, origin, subject_kind, subject_id) \
+         SELECT (SELECT coalesce(max(sequence), 0) FROM ledger) + i, 'rcp_' || i, {}, 'app_revoked', 'user', 'page', 'grant', 'grt_' || i FROM n",
         stage.world.app.clock.now().millis()
     );
-    let rows = stage.world.database().execute(&insert, []).unwrap();
+    let rows = stage.world.connects().adds_to_ledger(&insert, &[]);
     assert_eq!(rows as u64, ROWS);
     // Whoever writes besides the server does not wake it; its own act does.
     stage.app.revokes(&dead).await.is(200);

@@ -3,6 +3,7 @@
 use rescind::model::user::Role;
 
 use crate::harness::browser::Browser;
+use crate::harness::engine::connection::read;
 use crate::harness::fields::Fields;
 use crate::harness::{PASSWORD, Scene, World, scene};
 
@@ -14,12 +15,11 @@ fn rows(world: &World, table: &str) -> Vec<Row> {
         "SELECT l.act, l.actor_kind, l.origin, n.reason, n.detail, n.address FROM {table} AS l \
          LEFT JOIN receipt_notes AS n ON n.receipt_id = l.receipt_id ORDER BY l.sequence"
     );
-    let database = world.database();
-    let mut rows = database.prepare(&sql).unwrap();
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+    let rows = world.connects().rows(&sql, &[]);
+    let row = |row: &Vec<_>| {
+        (read(&row[0]), read(&row[1]), read(&row[2]), read(&row[3]), read(&row[4]), read(&row[5]))
     };
-    rows.query_map([], row).unwrap().collect::<Result<_, _>>().unwrap()
+    rows.iter().map(row).collect()
 }
 
 /// What `act` adds to the audit and the ledger.
@@ -162,8 +162,8 @@ async fn a_deleted_account_takes_its_addresses_with_it_and_the_rows_stay() {
         format!("SELECT count(*) FROM receipt_notes WHERE actor_id = '{}' AND address IS NOT NULL", alice.id);
     assert_eq!(world.value::<i64>(&of_alice), 0);
     assert_eq!(rows(&world, "audit").len(), before);
-    assert!(world.database().execute("UPDATE audit SET act = 'x'", []).is_err());
-    assert!(world.database().execute("DELETE FROM audit", []).is_err());
+    assert!(world.connects().tries("UPDATE audit SET act = 'x'", &[]).is_err());
+    assert!(world.connects().tries("DELETE FROM audit", &[]).is_err());
 }
 
 #[tokio::test]

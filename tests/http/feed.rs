@@ -10,6 +10,7 @@ use rescind::service::streams::MOST as MOST_STREAMS;
 use serde_json::{Value, json};
 
 use crate::harness::client::basic;
+use crate::harness::engine::database::skips_on_postgres;
 use crate::harness::fields::Fields;
 use crate::harness::listener::acknowledgement;
 use crate::harness::{ISSUER, PASSWORD, Scene, scene};
@@ -289,12 +290,12 @@ async fn a_slow_reader_is_disconnected_and_delays_nobody() {
     let rows = 40_000;
     let insert = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
-         INSERT INTO ledger (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id) \
-         SELECT printf('rcp_%020d', i), {}, 'app_revoked', 'user', 'page', 'grant', printf('grt_%020d', i) FROM n",
+         INSERT INTO ledger (sequence, receipt_id, at, act, actor_kind, origin, subject_kind, subject_id) \
+         SELECT (SELECT coalesce(max(sequence), 0) FROM ledger) + i, 'rcp_00000000000000' || (100000 + i), {}, \
+         'app_revoked', 'user', 'page', 'grant', 'grt_00000000000000' || (100000 + i) FROM n",
         scene.world.app.clock.now().millis()
     );
-    let first = scene.world.database().execute(&insert, []).unwrap();
-    assert_eq!(first, rows);
+    assert_eq!(scene.world.connects().adds_to_ledger(&insert, &[]), rows);
     // Whoever writes besides the server does not wake it; its own act does.
     let last = rows + 1;
     scene.world.ends_all_tokens_of(&scene.app).await;
@@ -323,11 +324,12 @@ async fn a_quiet_stream_resumes_after_many_entries_for_other_apis() {
     let rows = 40_000;
     let insert = format!(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) INSERT INTO ledger \
-         (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, audiences) SELECT printf('rcp_%020d', i), \
-         {}, 'app_revoked', 'user', 'page', 'grant', printf('grt_%020d', i), 'https://mail.example' FROM n",
+         (sequence, receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, audiences) \
+         SELECT (SELECT coalesce(max(sequence), 0) FROM ledger) + i, 'rcp_00000000000000' || (100000 + i), {}, \
+         'app_revoked', 'user', 'page', 'grant', 'grt_00000000000000' || (100000 + i), 'https://mail.example' FROM n",
         scene.world.app.clock.now().millis()
     );
-    assert_eq!(scene.world.database().execute(&insert, []).unwrap(), rows);
+    assert_eq!(scene.world.connects().adds_to_ledger(&insert, &[]), rows);
     scene.world.advances(7501);
     scene.world.ends_all_tokens_of(&scene.app).await;
     let newest = newest(&scene);
@@ -505,17 +507,26 @@ async fn the_feed_answers_503_without_the_database() {
     let ack = acknowledgement(incarnation(&scene), 0);
     scene.api.acknowledges(&ack).await.is(200);
     // A table that is not there can't be read.
-    scene.world.database().execute_batch("ALTER TABLE ledger RENAME TO gone").unwrap();
+    scene.world.forces_schema("ALTER TABLE ledger RENAME TO gone");
     let answer = scene.api.acknowledges(&ack).await.refuses(503, "temporarily_unavailable");
     assert_eq!(answer.header("retry-after"), Some("5"));
     for path in ["/revocations/snapshot", "/revocations/feed"] {
         let position = format!("{}.0", ack["incarnation"]);
         scene.api.asks(path, Some(&position)).await.refuses(503, "temporarily_unavailable");
     }
-    scene.world.database().execute_batch("ALTER TABLE gone RENAME TO ledger").unwrap();
+    scene.world.forces_schema("ALTER TABLE gone RENAME TO ledger");
     scene.api.acknowledges(&ack).await.is(200);
-    // Nothing could be revoked: what is read is no longer what the next start would find.
-    let file = scene.world.app.store.path().unwrap().to_owned();
+}
+
+/// Nothing could be revoked: what is read is no longer what the next start would find.
+#[tokio::test]
+async fn the_feed_answers_503_when_the_database_file_was_removed() {
+    if skips_on_postgres("there is no file") {
+        return;
+    }
+    let scene = scene().await;
+    let ack = acknowledgement(incarnation(&scene), 0);
+    let file = scene.world.database.path();
     let aside = file.with_extension("aside");
     std::fs::rename(&file, &aside).unwrap();
     scene.api.acknowledges(&ack).await.refuses(503, "temporarily_unavailable");

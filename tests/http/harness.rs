@@ -11,6 +11,17 @@ pub mod described;
 pub mod fields;
 pub mod listener;
 
+#[allow(dead_code, reason = "each suite that has it uses some of it")]
+#[path = "../engine"]
+pub mod engine {
+    pub mod connection;
+    pub mod database;
+    #[path = "../postgres"]
+    pub mod postgres {
+        pub mod cluster;
+    }
+}
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -34,9 +45,7 @@ use rescind::routes::router;
 use rescind::service::purge;
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::service::revoke::{self, Apps, Authority};
-use rescind::store::Store;
-use rusqlite::types::ValueRef;
-use tempfile::TempDir;
+use rusqlite::types::{FromSql, Value};
 use tower::ServiceExt as _;
 
 use answer::Answer;
@@ -44,6 +53,8 @@ use api::Api;
 use browser::Browser;
 use client::Client;
 use described::Given;
+use engine::connection::Connection;
+use engine::database::Database;
 use fields::Fields;
 
 pub const ISSUER: &str = "http://127.0.0.1:8080";
@@ -57,7 +68,7 @@ pub const PASSWORD: &str = "correct horse battery";
 pub struct World {
     pub app: App,
     router: Router,
-    folder: Arc<TempDir>,
+    pub database: Arc<Database>,
     /// What went over the wire, while somebody listens.
     wire: Arc<Mutex<Option<Vec<String>>>>,
     /// The described answers that came.
@@ -100,21 +111,21 @@ impl World {
     }
 
     async fn build(issuer: &str, clock: Clock, settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("rescind.db");
+        let database = Database::new();
         let config = Config::read(&|name| match name {
             "RESCIND_ISSUER" => Some(issuer.to_owned()),
             "RESCIND_METRICS_TOKEN" => Some(METRICS_TOKEN.to_owned()),
-            "RESCIND_DATABASE_URL" => Some(format!("sqlite://{}", file.display())),
+            "RESCIND_DATABASE_URL" => Some(database.url()),
+            "RESCIND_KEY_FILE" => Some(database.key_file().display().to_string()),
             _ => settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
         })
         .unwrap();
-        let store = Store::open(&file).await.unwrap();
+        let store = database.open().await;
         let app = App::new(config, store, clock).unwrap();
         app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
         tokio::spawn(app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone()));
         let router = router(app.clone());
-        Self { router, app, folder: Arc::new(folder), wire: Arc::default(), given: Arc::default() }
+        Self { router, app, database: Arc::new(database), wire: Arc::default(), given: Arc::default() }
     }
 
     pub fn issuer(&self) -> &str {
@@ -328,56 +339,48 @@ impl World {
     // What lies in the database
 
     /// A connection of the test's own.
-    pub fn database(&self) -> rusqlite::Connection {
-        let connection = rusqlite::Connection::open(self.folder.path().join("rescind.db")).unwrap();
-        connection.busy_timeout(Duration::from_secs(5)).unwrap();
-        connection
+    pub fn connects(&self) -> Connection {
+        self.database.connect()
     }
 
     /// One value of one row.
-    pub fn value<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
-        self.database().query_row(sql, [], |row| row.get(0)).unwrap()
+    pub fn value<T: FromSql>(&self, sql: &str) -> T {
+        self.connects().value(sql, &[])
     }
 
     /// For states that no gesture reaches yet.
     pub fn forces(&self, sql: &str) {
-        assert!(self.database().execute(sql, []).unwrap() > 0, "{sql}");
+        assert!(self.connects().run(sql, &[]) > 0, "{sql}");
     }
 
     /// The same for the tables themselves.
     pub fn forces_schema(&self, sql: &str) {
-        self.database().execute_batch(sql).unwrap();
+        self.connects().batch(sql);
     }
 
     /// The acts in the ledger, oldest first.
     pub fn ledger(&self) -> Vec<String> {
-        let database = self.database();
-        let mut acts = database.prepare("SELECT act FROM ledger ORDER BY sequence").unwrap();
-        acts.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        self.connects().column("SELECT act FROM ledger ORDER BY sequence", &[])
     }
 
-    /// Every row of every table, as text.
+    /// Every row of every table, as text; but not `head`, which counts what caches have to read again.
     pub fn contents(&self) -> BTreeMap<String, Vec<String>> {
-        let database = self.database();
-        let names = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-        let mut tables = database.prepare(names).unwrap();
-        let tables: Vec<String> =
-            tables.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-        let rows = |table: &String| {
-            let mut rows = database.prepare(&format!("SELECT * FROM {table}")).unwrap();
-            let width = rows.column_count();
-            let text = |row: &rusqlite::Row<'_>| {
-                let cell = |i| match row.get_ref_unwrap(i) {
-                    ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                    ValueRef::Blob(bytes) => format!("{bytes:?}"),
-                    other => format!("{other:?}"),
-                };
-                let cells: Vec<String> = (0..width).map(cell).collect();
-                Ok(cells.join("|"))
+        let database = self.connects();
+        let text = |row: &Vec<Value>| {
+            let cell = |value: &Value| match value {
+                Value::Text(text) => text.clone(),
+                Value::Blob(bytes) => format!("{bytes:?}"),
+                other => format!("{other:?}"),
             };
-            rows.query_map([], text).unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+            row.iter().map(cell).collect::<Vec<_>>().join("|")
         };
-        tables.iter().map(|table| (table.clone(), rows(table))).collect()
+        let rows = |table: &String| {
+            let mut rows: Vec<String> = database.contents(table).iter().map(text).collect();
+            rows.sort();
+            rows
+        };
+        let tables = database.tables().into_iter().filter(|table| table != "head");
+        tables.map(|table| (table.clone(), rows(&table))).collect()
     }
 }
 
@@ -395,7 +398,7 @@ impl World {
 
     /// The database's files, byte by byte.
     pub fn bytes(&self) -> Vec<u8> {
-        let files = ["rescind.db", "rescind.db-wal"].map(|name| self.folder.path().join(name));
+        let files = ["rescind.db", "rescind.db-wal"].map(|name| self.database.folder().join(name));
         files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect()
     }
 }

@@ -128,8 +128,7 @@ async fn es256_signs_as_well() {
         algorithm: rescind::model::key::Algorithm::Es256,
         rotation: std::time::Duration::from_secs(86_400),
     };
-    let file = rescind::store::sqlite::lock::beside(world.app.store.path().unwrap(), "key");
-    let keys = rescind::service::keys::Keys::new(file, settings);
+    let keys = rescind::service::keys::Keys::new(world.database.key_file(), settings);
     keys.rotate(&world.app.store, By::operator(world.app.clock.now())).await.unwrap();
     world.advances(60);
     let tokens = alice.connects(&app).await;

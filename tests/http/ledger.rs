@@ -47,27 +47,29 @@ async fn acts_are_found_by_app_person_id_and_kind() {
 /// Adds rows that look like acts of an operator.
 fn acts(world: &World, count: usize) {
     let app: String = world.value("SELECT id FROM clients");
-    let mut database = world.database();
-    let transaction = database.transaction().unwrap();
-    for number in 0..count {
-        transaction
-            .execute(
-                "INSERT INTO ledger (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, client_id, \
-                 generation) VALUES (?1, ?2, 'user_tokens_revoked', 'operator', 'command', 'client', ?3, ?3, ?2)",
-                rusqlite::params![format!("rcp_{number:020}"), number as i64, app],
-            )
-            .unwrap();
-    }
-    transaction.commit().unwrap();
+    let row = |number| {
+        format!(
+            "((SELECT coalesce(max(sequence), 0) FROM ledger) + 1 + {number}, 'rcp_{number:020}', {number}, \
+             'user_tokens_revoked', 'operator', 'command', 'client', '{app}', '{app}', {number})"
+        )
+    };
+    let rows: Vec<String> = (0..count).map(row).collect();
+    let insert = format!(
+        "INSERT INTO ledger (sequence, receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, client_id, \
+         generation) VALUES {}",
+        rows.join(", ")
+    );
+    assert_eq!(world.connects().adds_to_ledger(&insert, &[]), count);
 }
 
 /// A row of another receipt, newer than all.
 fn acts_later(world: &World, number: usize) {
-    world.forces(&format!(
-        "INSERT INTO ledger (receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, client_id) \
-         SELECT 'rcp_later{number:015}', 0, act, actor_kind, origin, subject_kind, subject_id, client_id \
-         FROM ledger LIMIT 1"
-    ));
+    let insert = format!(
+        "INSERT INTO ledger (sequence, receipt_id, at, act, actor_kind, origin, subject_kind, subject_id, client_id) \
+         SELECT (SELECT max(sequence) + 1 FROM ledger), 'rcp_later{number:015}', 0, act, actor_kind, origin, \
+         subject_kind, subject_id, client_id FROM ledger LIMIT 1"
+    );
+    assert_eq!(world.connects().adds_to_ledger(&insert, &[]), 1);
 }
 
 #[tokio::test]

@@ -161,8 +161,8 @@ async fn browser_apps_may_revoke_only_by_post() {
 async fn a_revocation_that_could_not_be_written_is_not_reported_as_success() {
     let Scene { world, api, app, alice } = scene().await;
     let tokens = alice.connects(&app).await;
-    let locker = world.database();
-    locker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let locker = world.connects();
+    locker.lock();
     // The two wait for the lock side by side.
     let (refresh, access) = tokio::join!(app.revokes(&tokens.refresh), app.revokes(&tokens.access));
     for answer in [refresh, access] {

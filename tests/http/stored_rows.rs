@@ -4,6 +4,7 @@ use rescind::model::client::{ClientKind, TokenFormat};
 use rescind::model::user::Role;
 
 use crate::harness::client::Tokens;
+use crate::harness::engine::database::skips_on_postgres;
 use crate::harness::fields::Fields;
 use crate::harness::{PASSWORD, Scene, World, scene};
 
@@ -93,9 +94,9 @@ async fn an_app_may_be_registered_for_more_than_64_scopes() {
 
 /// Sets what no form accepts, or accepts any more.
 fn forces(world: &World, sql: &str) {
-    let database = world.database();
-    database.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
-    database.execute_batch(sql).unwrap();
+    let database = world.connects();
+    database.ignore_checks();
+    database.batch(sql);
 }
 
 #[tokio::test]
@@ -104,15 +105,15 @@ async fn values_that_forms_refuse_today_are_shown_as_they_are() {
     let tokens = alice.connects(&app).await;
     let max = world.with_role("max", Role::Admin).await;
     for sql in [
-        "UPDATE clients SET name = char(119155) || 'IdHasher' || char(768, 768, 768, 768, 768, 768)",
-        &format!("UPDATE clients SET name = '{}', publisher = char(8203)", "IdHasher ".repeat(40)),
-        "UPDATE clients SET redirect_uris = 'https:evil.example/cb' || char(10) || 'no address at all'",
+        &format!("UPDATE clients SET name = '\u{1d173}IdHasher{}'", "\u{300}".repeat(6)),
+        &format!("UPDATE clients SET name = '{}', publisher = '\u{200b}'", "IdHasher ".repeat(40)),
+        "UPDATE clients SET redirect_uris = 'https:evil.example/cb\nno address at all'",
         "UPDATE clients SET grant_types = 'authorization_code refresh_token password'",
         "UPDATE clients SET scope = 'read write \"quoted\" \u{fc}mlaut'",
         "UPDATE clients SET kind = 'unknown'",
         "UPDATE grants SET scope = scope || ' gone \"quoted\"'",
         "UPDATE users SET email = 'no address', role = 'unknown' WHERE username = 'alice'",
-        "UPDATE sessions SET device = char(8238) || 'x'",
+        "UPDATE sessions SET device = '\u{202e}x'",
         "UPDATE users SET username = 'Alice Ü' WHERE username = 'alice'",
     ] {
         forces(&world, sql);
@@ -133,6 +134,9 @@ async fn values_that_forms_refuse_today_are_shown_as_they_are() {
 
 #[tokio::test]
 async fn one_row_that_cannot_be_read_takes_no_list_down() {
+    if skips_on_postgres("its texts are UTF-8 in any case") {
+        return;
+    }
     let Scene { world, app, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let other = world.public_client().await;

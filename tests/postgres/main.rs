@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
 mod bad_databases;
+#[allow(dead_code, reason = "other suites make their databases with it")]
 mod cluster;
 mod databases;
 mod failover;

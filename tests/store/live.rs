@@ -8,8 +8,9 @@ use rescind::service::purge::catch_up;
 use rescind::service::revoke::{self, Authority, Token};
 use rescind::store::Error;
 use rescind::store::authorization_codes::Redemption;
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::types::Value;
 
+use crate::engine::connection::Connection;
 use crate::world::{LIVES, NOW, World, after, operator};
 
 /// The current generation of everything; stamps have one below, this and one above.
@@ -27,16 +28,19 @@ struct Case {
     name: String,
 }
 
-fn clients(tx: &Transaction<'_>, owner: &UserId) -> Vec<Thing<ClientId>> {
+fn text(text: impl ToString) -> Value {
+    text.to_string().into()
+}
+
+fn clients(database: &Connection, owner: &UserId) -> Vec<Thing<ClientId>> {
     let mut clients: Vec<_> = CLIENT_STATUSES
         .map(|status| {
             let id = ClientId::generate(NOW);
-            tx.execute(
+            database.run(
                 "INSERT INTO clients SELECT ?1, ?2, 'App', 'Us', 'confidential', ?3, 0, '', ?4, 'opaque', \
                  'authorization_code', NULL, '', 0, 1",
-                params![id.as_str(), owner.as_str(), status, CURRENT],
-            )
-            .unwrap();
+                &[text(&id), text(owner), text(status), CURRENT.into()],
+            );
             (id, status == "active")
         })
         .into();
@@ -44,15 +48,14 @@ fn clients(tx: &Transaction<'_>, owner: &UserId) -> Vec<Thing<ClientId>> {
     clients
 }
 
-fn users(tx: &Transaction<'_>) -> Vec<Thing<UserId>> {
+fn users(database: &Connection) -> Vec<Thing<UserId>> {
     let mut users: Vec<_> = USER_STATUSES
         .map(|status| {
             let id = UserId::generate(NOW);
-            tx.execute(
+            database.run(
                 "INSERT INTO users SELECT ?1, ?2, NULL, 'user', ?2, 0, ?3, '', 1, 0",
-                params![id.as_str(), status, CURRENT],
-            )
-            .unwrap();
+                &[text(&id), text(status), CURRENT.into()],
+            );
             (id, status == "active")
         })
         .into();
@@ -60,15 +63,14 @@ fn users(tx: &Transaction<'_>) -> Vec<Thing<UserId>> {
     users
 }
 
-fn grants(tx: &Transaction<'_>, client: &ClientId, user: &UserId) -> Vec<Thing<GrantId>> {
+fn grants(database: &Connection, client: &ClientId, user: &UserId) -> Vec<Thing<GrantId>> {
     let mut grants: Vec<_> = ["open", "ended"]
         .map(|status| {
             let id = GrantId::generate(NOW);
-            tx.execute(
+            database.run(
                 "INSERT INTO grants SELECT ?1, ?2, ?3, 'a', ?4, NULL, 1, 1, 1, 1, 0, 0, NULL, NULL",
-                params![id.as_str(), user.as_str(), client.as_str(), status],
-            )
-            .unwrap();
+                &[text(&id), text(user), text(client), text(status)],
+            );
             (id, status == "open")
         })
         .into();
@@ -76,15 +78,14 @@ fn grants(tx: &Transaction<'_>, client: &ClientId, user: &UserId) -> Vec<Thing<G
     grants
 }
 
-fn families(tx: &Transaction<'_>, grant: &GrantId) -> Vec<Thing<FamilyId>> {
+fn families(database: &Connection, grant: &GrantId) -> Vec<Thing<FamilyId>> {
     let mut families: Vec<_> = ["open", "closed"]
         .map(|status| {
             let id = FamilyId::generate(NOW);
-            tx.execute(
+            database.run(
                 "INSERT INTO families SELECT ?1, ?2, 'c', 'u', 1, 1, 1, ?3, '', 0, NULL, 0",
-                params![id.as_str(), grant.as_str(), status],
-            )
-            .unwrap();
+                &[text(&id), text(grant), text(status)],
+            );
             (id, status == "open")
         })
         .into();
@@ -95,7 +96,7 @@ fn families(tx: &Transaction<'_>, grant: &GrantId) -> Vec<Thing<FamilyId>> {
 /// A code with this stamp.
 #[allow(clippy::too_many_arguments, reason = "a stamp has as many parts")]
 fn code(
-    tx: &Transaction<'_>,
+    database: &Connection,
     (family, family_open): &Thing<FamilyId>,
     (grant, grant_open): &Thing<GrantId>,
     (client, client_open): &Thing<ClientId>,
@@ -108,39 +109,55 @@ fn code(
     let [server, of_client, of_user] = generations;
     let insert =
         "INSERT INTO authorization_codes SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'a', NULL, NULL, 0, ?9, NULL";
-    let [family, grant, client_id, user] = [family.as_str(), grant.as_str(), client.as_str(), user.as_str()];
-    let ends = expires_at.millis();
-    let row = params![digest.as_bytes(), family, grant, client_id, user, server, of_client, of_user, ends];
-    tx.prepare_cached(insert).unwrap().execute(row).unwrap();
+    let row = [
+        digest.as_bytes().to_vec().into(),
+        text(family),
+        text(grant),
+        text(client),
+        text(user),
+        server.into(),
+        of_client.into(),
+        of_user.into(),
+        expires_at.millis().into(),
+    ];
+    database.run(insert, &row);
     let open = *family_open && *grant_open && *client_open && *user_open;
     let live = open && generations == [CURRENT; 3] && NOW < expires_at;
     Case { digest, client: client.clone(), live, name }
 }
 
-fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
+fn matrix(database: &Connection, owner: &UserId) -> Vec<Case> {
     let mut cases = Vec::new();
     // Rows that are gone are part of the matrix.
-    connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
-    let tx = connection.transaction().unwrap();
-    tx.execute("UPDATE server SET generation = ?1", [CURRENT]).unwrap();
-    let users = users(&tx);
-    for client in clients(&tx, owner) {
+    database.ignore_references();
+    database.batch("BEGIN");
+    database.run("UPDATE server SET generation = ?1", &[CURRENT.into()]);
+    let users = users(database);
+    for client in clients(database, owner) {
         for user in &users {
-            for grant in grants(&tx, &client.0, &user.0) {
-                for family in families(&tx, &grant.0) {
+            for grant in grants(database, &client.0, &user.0) {
+                for family in families(database, &grant.0) {
                     // At its expiry a credential is expired.
                     for expires_at in [NOW, after(60)] {
                         for place in 0..27 {
                             let generations =
                                 [place / 9, place / 3 % 3, place % 3].map(|i: usize| GENERATIONS[i]);
-                            cases.push(code(&tx, &family, &grant, &client, user, generations, expires_at));
+                            cases.push(code(
+                                database,
+                                &family,
+                                &grant,
+                                &client,
+                                user,
+                                generations,
+                                expires_at,
+                            ));
                         }
                     }
                 }
             }
         }
     }
-    tx.commit().unwrap();
+    database.batch("COMMIT");
     cases
 }
 
@@ -148,7 +165,7 @@ fn matrix(connection: &mut Connection, owner: &UserId) -> Vec<Case> {
 async fn a_code_is_live_only_if_its_family_and_grant_are_open_and_its_generations_current() {
     let world = World::new().await;
     let owner = world.user("owner").await;
-    let cases = matrix(&mut world.beside(), &owner);
+    let cases = matrix(&world.beside(), &owner);
     assert_eq!(cases.iter().filter(|case| case.live).count(), 1);
     assert!(cases.len() > 9000);
     world
@@ -276,7 +293,7 @@ async fn tokens_of_an_earlier_server_generation_and_expired_ones_are_dead() {
     let life = LIVES.refresh_token.as_secs();
     assert!(refreshes(&world, &client, refresh, after(life - 1)).await);
     assert!(!refreshes(&world, &client, refresh, after(life)).await);
-    world.beside().execute("UPDATE server SET generation = generation + 1", []).unwrap();
+    world.beside().run("UPDATE server SET generation = generation + 1", &[]);
     let world = world.reopened().await;
     assert!(world.store.live_access_token(&token, NOW).await.unwrap().is_none());
     assert!(!refreshes(&world, &client, refresh, NOW).await);

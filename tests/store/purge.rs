@@ -11,8 +11,9 @@ use rescind::service::purge::catch_up;
 use rescind::service::revoke::{self, Token};
 use rescind::service::{issue, moderate};
 use rescind::store::purges::Slice;
-use rusqlite::Connection;
+use rusqlite::types::{FromSql, Value};
 
+use crate::engine::connection::Connection;
 use crate::world::{LIVES, NOW, World, after, opaque, operator};
 
 /// The tally's columns, and the rows that carry a stamp.
@@ -30,16 +31,18 @@ fn rows(connection: &Connection, condition: impl Fn(&str) -> Option<String>) -> 
     for (place, (name, all)) in COUNTED.iter().enumerate() {
         let key = if *name == "families" { "id" } else { "digest" };
         let Some(condition) = condition(name) else { continue };
-        let sql = format!("SELECT CAST({key} AS BLOB) FROM {all} {condition}");
-        let mut statement = connection.prepare(&sql).unwrap();
-        let keys = statement.query_map([], |row| row.get(0)).unwrap();
-        rows.extend(keys.map(|key| (place, key.unwrap())));
+        let keys = connection.column(&format!("SELECT {key} FROM {all} {condition}"), &[]);
+        rows.extend(keys.into_iter().map(|key| match key {
+            Value::Text(text) => (place, text.into_bytes()),
+            Value::Blob(bytes) => (place, bytes),
+            other => panic!("{other:?}"),
+        }));
     }
     rows
 }
 
 fn all_rows(connection: &Connection) -> BTreeSet<(usize, Vec<u8>)> {
-    rows(connection, |_| Some("1".to_owned()))
+    rows(connection, |_| Some("TRUE".to_owned()))
 }
 
 /// Two users with two clients each; every pair has two devices, one refreshed, and an open code.
@@ -76,8 +79,8 @@ impl Crowd {
         world.session("ben").await;
     }
 
-    fn one(&self, sql: &str) -> String {
-        self.world.beside().query_row(sql, [], |row| row.get(0)).unwrap()
+    fn one<T: FromSql>(&self, sql: &str) -> T {
+        self.world.beside().value(sql, &[])
     }
 }
 
@@ -96,17 +99,17 @@ impl Crowd {
         let (column, id) = match act {
             Act::Family => {
                 // One that has refreshed, so that there is something of every kind.
-                let family = self
+                let family: String = self
                     .one("SELECT 'fam_' || family_id FROM tokens WHERE superseded_at IS NOT NULL LIMIT 1");
-                let grant = self.one(&format!("SELECT grant_id FROM families WHERE id = '{family}'"));
-                let user = self.one(&format!("SELECT user_id FROM families WHERE id = '{family}'"));
+                let grant: String = self.one(&format!("SELECT grant_id FROM families WHERE id = '{family}'"));
+                let user: String = self.one(&format!("SELECT user_id FROM families WHERE id = '{family}'"));
                 let (user, grant) = (UserId::parse(&user).unwrap(), grant.parse_id());
                 let id = rescind::model::id::FamilyId::parse(&family).unwrap();
                 revoke::device(store, user, grant, id, by).await.unwrap();
                 ("family_id", family)
             }
             Act::Grant => {
-                let grant = self.one("SELECT id FROM grants LIMIT 1");
+                let grant: String = self.one("SELECT id FROM grants LIMIT 1");
                 revoke::any_grant(store, grant.parse_id(), by).await.unwrap();
                 ("grant_id", grant)
             }
@@ -173,13 +176,12 @@ async fn a_purge_deletes_only_dead_rows_and_counts_them_exactly_despite_crashes(
         let beside = crowd.world.beside();
         assert_eq!(all_rows(&beside), live, "{act:?}");
         for (place, (name, _)) in COUNTED.iter().enumerate() {
-            let tally: i64 =
-                beside.query_row(&format!("SELECT {name} FROM purges"), [], |row| row.get(0)).unwrap();
+            let tally: i64 = beside.value(&format!("SELECT {name} FROM purges"), &[]);
             let gone = dead.iter().filter(|(of, _)| *of == place).count();
             assert_eq!(tally, i64::try_from(gone).unwrap(), "{act:?} {name}");
         }
         let finished = "SELECT count(*) FROM purges WHERE finished_at IS NOT NULL AND step = 'done'";
-        assert_eq!(beside.query_row(finished, [], |row| row.get::<_, i64>(0)).unwrap(), 1, "{act:?}");
+        assert_eq!(beside.value::<i64>(finished, &[]), 1, "{act:?}");
     }
 }
 
@@ -195,9 +197,9 @@ async fn overlapping_acts_are_purged_together() {
     let clock = Clock::fixed(NOW);
     catch_up(&crowd.world.store, &clock, LIVES.refresh_grace).await.unwrap();
     assert_eq!(all_rows(&crowd.world.beside()), live);
-    let tally =
-        "SELECT sum(access_tokens + refresh_tokens + authorization_codes + families + sessions) FROM purges";
-    let tally: i64 = crowd.world.beside().query_row(tally, [], |row| row.get(0)).unwrap();
+    let tally = "SELECT CAST(sum(access_tokens + refresh_tokens + authorization_codes + families + sessions) AS BIGINT) \
+        FROM purges";
+    let tally: i64 = crowd.one(tally);
     assert_eq!(tally, i64::try_from(dead.len()).unwrap());
 }
 
@@ -211,7 +213,7 @@ async fn a_revoked_access_token_is_in_the_tally_of_its_own_act() {
         .unwrap();
     assert_eq!(all_rows(&crowd.world.beside()).len(), before - 1);
     assert!(!slice(&crowd.world, 500).await);
-    assert_eq!(crowd.one("SELECT CAST(access_tokens AS TEXT) FROM purges WHERE step = 'done'"), "1");
+    assert_eq!(crowd.one::<i64>("SELECT access_tokens FROM purges WHERE step = 'done'"), 1);
 }
 
 #[tokio::test]
@@ -221,22 +223,18 @@ async fn a_small_purge_does_not_wait_for_the_end_of_a_large_one() {
         crowd.mint().await;
     }
     let _ = crowd.revoke(Act::Client).await;
-    let large = crowd.one("SELECT CAST(max(ledger_sequence) AS TEXT) FROM purges");
+    let large: i64 = crowd.one("SELECT max(ledger_sequence) FROM purges");
     let _ = crowd.revoke(Act::User).await;
-    let small = crowd.one("SELECT CAST(max(ledger_sequence) AS TEXT) FROM purges");
-    let finished = |which: &str| {
-        let sql = format!(
-            "SELECT CAST(finished_at IS NOT NULL AS TEXT) FROM purges WHERE ledger_sequence = {which}"
-        );
-        crowd.one(&sql) == "1"
+    let small: i64 = crowd.one("SELECT max(ledger_sequence) FROM purges");
+    let finished = |which: i64| -> bool {
+        crowd.one(&format!("SELECT finished_at IS NOT NULL FROM purges WHERE ledger_sequence = {which}"))
     };
     let mut at = NOW;
-    while !finished(&small) && !finished(&large) {
+    while !finished(small) && !finished(large) {
         at = at.plus(Duration::from_millis(1));
         crowd.world.store.write(move |tx| tx.purge_dead_slice(5, at)).await.unwrap();
     }
-    let turns = "SELECT CAST(min(access_tokens) AS TEXT) FROM purges";
-    assert_ne!(crowd.one(turns), "0", "they take turns");
+    assert_ne!(crowd.one::<i64>("SELECT min(access_tokens) FROM purges"), 0, "they take turns");
 }
 
 #[tokio::test]
@@ -279,7 +277,7 @@ async fn a_used_code_and_a_superseded_refresh_token_stay_until_they_expire() {
     let clock = Clock::fixed(NOW);
     let count = |table| -> i64 {
         let sql = format!("SELECT count(*) FROM {table}");
-        world.beside().query_row(&sql, [], |row| row.get(0)).unwrap()
+        world.beside().value(&sql, &[])
     };
     let tables = [
         "authorization_codes",
@@ -322,7 +320,7 @@ async fn a_family_row_is_deleted_after_its_tokens_and_codes() {
     let mut slices = 0;
     while sweep().await.unwrap() == Slice::Worked {
         slices += 1;
-        let left: i64 = crowd.world.beside().query_row(found_by_nobody, [], |row| row.get(0)).unwrap();
+        let left: i64 = crowd.one(found_by_nobody);
         assert_eq!(left, 0, "after {slices} slices");
     }
     assert!(slices > 10);
@@ -352,7 +350,7 @@ async fn a_family_outlives_its_access_tokens_even_where_refresh_tokens_are_short
         let live = world.store.live_access_token(&token.digest(), clock.now()).await.unwrap();
         let family = live.unwrap_or_else(|| panic!("token {seconds}")).stamp.family.unwrap();
         let kept = "SELECT count(*) FROM families WHERE id = ?1";
-        let kept: i64 = world.beside().query_row(kept, [family.as_str()], |row| row.get(0)).unwrap();
+        let kept: i64 = world.beside().value(kept, &[family.to_string().into()]);
         assert_eq!(kept, 1, "the family of token {seconds}");
     }
 }

@@ -45,7 +45,7 @@ fn before(seconds: u64) -> Timestamp {
 }
 
 fn number(world: &World, sql: &str) -> i64 {
-    world.beside().query_row(sql, [], |row| row.get(0)).unwrap()
+    world.beside().value(sql, &[])
 }
 
 fn keys(world: &World) -> i64 {
@@ -139,7 +139,7 @@ async fn without_its_key_a_repeated_refresh_is_refused_in_the_grace_and_is_reuse
     let world = World::new().await;
     let (client, first) = device(&world).await;
     let second = show(&world, &client, &first, NOW).await.unwrap();
-    world.beside().execute("DELETE FROM successor_keys", []).unwrap();
+    world.beside().run("DELETE FROM successor_keys", &[]);
     assert_eq!(show(&world, &client, &first, after(9)).await, None);
     assert!(is_open(&world));
     let third = show(&world, &client, &second, after(9)).await.unwrap();
@@ -174,7 +174,7 @@ async fn refresh_tokens_whose_places_were_taken_are_exchanged_repeated_and_purge
     let displace = || {
         let current =
             "UPDATE tokens SET place = place + 7 WHERE place / 1048576 % 2 = 1 AND superseded_at IS NULL";
-        assert_eq!(world.beside().execute(current, []).unwrap(), 1);
+        assert_eq!(world.beside().run(current, &[]), 1);
     };
     displace();
     let second = show(&world, &client, &first, after(1)).await.unwrap();

@@ -53,7 +53,7 @@ async fn names_of_earlier_versions_are_searched_and_compared_after_the_next_star
     let (ana, ben) =
         (user(&world, "ana", "ÄNNE@example.org").await, user(&world, "ben", "ben@example.org").await);
     client(&world, &ana, "Фотоальбом").await.unwrap();
-    world.beside().execute_batch("DELETE FROM client_texts; DELETE FROM user_texts").unwrap();
+    world.beside().batch("DELETE FROM client_texts; DELETE FROM user_texts");
     let world = world.reopened().await;
     assert_eq!(apps(&world, "ФОТО").await, ["Фотоальбом"]);
     assert_eq!(people(&world, "änne").await, ["ana"]);
@@ -81,7 +81,6 @@ async fn a_deleted_account_leaves_no_address_behind() {
     let world = World::new().await;
     let ana = user(&world, "ana", "anne@example.org").await;
     revoke::delete_user(&world.store, ana, operator()).await.unwrap();
-    let left: i64 =
-        world.beside().query_row("SELECT count(*) FROM user_texts", [], |row| row.get(0)).unwrap();
+    let left: i64 = world.beside().value("SELECT count(*) FROM user_texts", &[]);
     assert_eq!(left, 0);
 }

@@ -1,7 +1,6 @@
 //! A database in a folder of its own, and the short words in which tests speak to it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rescind::clock::Timestamp;
@@ -21,6 +20,9 @@ use rescind::service::resource_servers;
 use rescind::store::sessions::NewSession;
 use rescind::store::users::Credentials;
 use rescind::store::{self, Store};
+
+use crate::engine::connection::Connection;
+use crate::engine::database::Database;
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -43,13 +45,13 @@ pub fn scope() -> Scope {
 
 pub struct World {
     pub store: Store,
-    folder: tempfile::TempDir,
+    pub database: Database,
 }
 
 impl World {
     pub async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
+        let database = Database::new();
+        let store = database.open().await;
         let photos = NewResourceServer {
             name: "Photos".to_owned(),
             audience: "https://photos.example".to_owned(),
@@ -57,7 +59,7 @@ impl World {
             guarding: Guarding::default(),
         };
         register::resource_server(&store, photos, By::operator(NOW)).await.unwrap();
-        Self { store, folder }
+        Self { store, database }
     }
 
     /// The API gets another secret; the first works for an hour more.
@@ -67,21 +69,17 @@ impl World {
         resource_servers::rotate_secret(&self.store, id, hour, By::operator(NOW)).await.unwrap();
     }
 
-    pub fn path(&self) -> PathBuf {
-        self.folder.path().join("rescind.db")
-    }
-
     /// A connection beside the store's, as another program would have one.
-    pub fn beside(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.path()).unwrap()
+    pub fn beside(&self) -> Connection {
+        self.database.connect()
     }
 
     /// What a crash leaves: the store goes without being closed, and is opened anew.
     pub async fn reopened(self) -> Self {
-        let Self { store, folder } = self;
+        let Self { store, database } = self;
         drop(store);
-        let store = Store::open(&folder.path().join("rescind.db")).await.unwrap();
-        Self { store, folder }
+        let store = database.open().await;
+        Self { store, database }
     }
 
     pub async fn user(&self, name: &str) -> UserId {

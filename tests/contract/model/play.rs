@@ -368,7 +368,7 @@ impl Play {
         let expected = self.sets.authorize(user, client, session, page, bits);
         same("consent", &(expected == Answer::Done), &given.is_ok())?;
         if let Ok(code) = given {
-            let (family, grant) = self.world.family_of(&self.world.beside(), &code);
+            let (family, grant) = self.world.family_of(&self.world.beside(), &code).unwrap();
             let index = self.sets.families.last().unwrap().grant;
             if index == self.grants.len() {
                 self.grants.push(grant.clone());

@@ -12,24 +12,25 @@ const SERVER: &str = "RESCIND_TEST_POSTGRES";
 /// The server of this process, while anybody uses it.
 static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
 
-/// An empty database, and its end: what is still connected then is sent away.
+/// A database, and its end: what is still connected then is sent away.
 pub struct Database {
     pub url: String,
-    maintenance: String,
-    /// Keeps the server of this process, if it is on that.
+    server: Server,
+}
+
+/// A server that many tests share.
+#[derive(Clone)]
+pub struct Server {
+    /// Of its maintenance database.
+    pub url: String,
+    /// Keeps the server of this process, if it is that.
     _cluster: Option<Arc<Cluster>>,
 }
 
 /// An empty database on the server that `RESCIND_TEST_POSTGRES` names, or else on one that this process starts.
 pub fn shared_database() -> Database {
-    let (maintenance, cluster) = match std::env::var(SERVER) {
-        Ok(maintenance) => (maintenance, None),
-        Err(_) => {
-            let cluster = shared_cluster();
-            (cluster.url("postgres"), Some(cluster))
-        }
-    };
-    Database { url: create(&maintenance), maintenance, _cluster: cluster }
+    let server = Server::shared();
+    Database { url: server.create(), server }
 }
 
 fn shared_cluster() -> Arc<Cluster> {
@@ -42,16 +43,62 @@ fn shared_cluster() -> Arc<Cluster> {
     })
 }
 
+impl Server {
+    pub fn shared() -> Self {
+        match std::env::var(SERVER) {
+            Ok(url) => Self { url, _cluster: None },
+            Err(_) => {
+                let cluster = shared_cluster();
+                Self { url: cluster.url("postgres"), _cluster: Some(cluster) }
+            }
+        }
+    }
+
+    /// An empty database, which lasts as long as the server.
+    pub fn create(&self) -> String {
+        create(&self.url)
+    }
+
+    /// A copy of a database that nobody has open; `None` if there is none of that name.
+    pub fn copy_of(&self, template: &str) -> Option<Database> {
+        match create_from(&self.url, Some(template)) {
+            Ok(url) => Some(Database { url, server: self.clone() }),
+            Err(error) if error.contains("does not exist") => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub fn rename(&self, url: &str, name: &str) {
+        let sql = format!("ALTER DATABASE {} RENAME TO {name}", name_in(url));
+        query(&self.url, &sql).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 /// Creates a database, and gives its URL.
 pub fn create(maintenance: &str) -> String {
+    create_from(maintenance, None).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn create_from(maintenance: &str, template: Option<&str>) -> Result<String, String> {
     let name = format!("rescind_{:016x}", rand::random::<u64>());
-    query(maintenance, &format!("CREATE DATABASE {name}")).unwrap_or_else(|error| panic!("{error}"));
+    let template = template.map(|template| format!(" TEMPLATE {template}")).unwrap_or_default();
+    query(maintenance, &format!("CREATE DATABASE {name}{template}"))?;
     let mut url = Url::parse(maintenance).unwrap();
     url.set_path(&name);
-    url.into()
+    Ok(url.into())
+}
+
+/// The database that a URL names.
+fn name_in(url: &str) -> &str {
+    url.rsplit('/').next().unwrap().split('?').next().unwrap()
 }
 
 impl Database {
+    /// What this one holds, in another one. Nobody may have this one open.
+    pub fn copied(&self) -> Self {
+        self.server.copy_of(name_in(&self.url)).expect("it is there")
+    }
+
     pub fn query(&self, sql: &str) -> String {
         query(&self.url, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
@@ -59,9 +106,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let name = self.url.rsplit('/').next().unwrap().split('?').next().unwrap();
+        let name = name_in(&self.url);
         // A failed test may have lost its server, and has said so already.
-        if let Err(error) = query(&self.maintenance, &format!("DROP DATABASE {name} WITH (FORCE)")) {
+        if let Err(error) = query(&self.server.url, &format!("DROP DATABASE {name} WITH (FORCE)")) {
             eprintln!("{name} stays: {error}");
         }
     }

@@ -1,0 +1,115 @@
+//! A fresh database for each test: SQLite, or PostgreSQL if `RESCIND_TEST_ENGINE` is `postgres`.
+
+use std::path::{Path, PathBuf};
+
+use rescind::store::Store;
+use rescind::store::postgres::connect::{self, Address};
+use rescind::store::sqlite::lock::beside;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use super::connection::Connection;
+use super::postgres::cluster::database as shared;
+
+/// The database that others are copies of: it holds the schema and nothing else.
+const TEMPLATE: &str = "rescind_template";
+
+pub fn is_postgres() -> bool {
+    match std::env::var("RESCIND_TEST_ENGINE").as_deref() {
+        Ok("postgres") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("RESCIND_TEST_ENGINE is {other}, and neither sqlite nor postgres"),
+    }
+}
+
+/// Whether a test has to be left out on PostgreSQL, and why.
+pub fn skips_on_postgres(why: &str) -> bool {
+    if is_postgres() {
+        eprintln!("skipped on PostgreSQL: {why}");
+    }
+    is_postgres()
+}
+
+/// The tables of one test, and a folder of its own.
+pub struct Database {
+    postgres: Option<shared::Database>,
+    folder: TempDir,
+}
+
+impl Database {
+    pub fn new() -> Self {
+        let postgres = is_postgres().then(migrated);
+        Self { postgres, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// What this one holds, in another one. Nobody may have this one open.
+    pub fn copied(&self) -> Self {
+        let copy = Self {
+            postgres: self.postgres.as_ref().map(shared::Database::copied),
+            folder: tempfile::tempdir().unwrap(),
+        };
+        if self.postgres.is_none() {
+            self.connect().run("VACUUM INTO ?1", &[copy.path().display().to_string().into()]);
+        }
+        std::fs::copy(self.key_file(), copy.key_file()).unwrap();
+        copy
+    }
+
+    pub async fn open(&self) -> Store {
+        match &self.postgres {
+            Some(database) => Store::connect(&Address::parse(&database.url).unwrap()).await.unwrap(),
+            None => Store::open(&self.path()).await.unwrap(),
+        }
+    }
+
+    /// A connection beside the store's, as another program would have one.
+    pub fn connect(&self) -> Connection {
+        match &self.postgres {
+            Some(database) => Connection::postgres(&database.url),
+            None => Connection::sqlite(&self.path()),
+        }
+    }
+
+    /// `RESCIND_DATABASE_URL`
+    pub fn url(&self) -> String {
+        match &self.postgres {
+            Some(database) => database.url.clone(),
+            None => format!("sqlite://{}", self.path().display()),
+        }
+    }
+
+    /// `RESCIND_KEY_FILE`
+    pub fn key_file(&self) -> PathBuf {
+        beside(&self.path(), "key")
+    }
+
+    /// The file of SQLite.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("rescind.db")
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// A copy of the template, which is faster than a migration. The first test makes the template.
+fn migrated() -> shared::Database {
+    let server = shared::Server::shared();
+    if let Some(database) = server.copy_of(TEMPLATE) {
+        return database;
+    }
+    // One test makes it, and the others wait.
+    let lock = Connection::postgres(&server.url);
+    lock.batch("SELECT pg_advisory_lock(1)");
+    if let Some(database) = server.copy_of(TEMPLATE) {
+        return database;
+    }
+    let template = server.create();
+    // On a runtime that ends then, and closes its connections: nobody may have the template open.
+    let address = Address::parse(&template).unwrap();
+    let migrating = move || Runtime::new().unwrap().block_on(connect::migrate(&address)).unwrap();
+    std::thread::spawn(migrating).join().unwrap();
+    server.rename(&template, TEMPLATE);
+    server.copy_of(TEMPLATE).unwrap()
+}
