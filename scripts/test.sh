@@ -107,6 +107,11 @@ install_python_packages
 export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
 export no_proxy="$NO_PROXY"
 
+# With fewer rounds: each takes several times as long as on SQLite, and the rules are the same.
+on_postgres() {
+    RESCIND_TEST_ENGINE=postgres RESCIND_MODEL_STEPS=360 RESCIND_RACE_ROUNDS=100 scripts/postgres.sh run "$@"
+}
+
 step "format"
 cargo fmt --all --check
 
@@ -120,6 +125,8 @@ RUSTDOCFLAGS=-Dwarnings cargo doc --quiet --no-deps --workspace --locked --docum
 if have cargo-nextest; then
     step "tests (cargo nextest)"
     cargo nextest run --workspace --locked
+    step "tests on PostgreSQL (cargo nextest)"
+    on_postgres cargo nextest run --locked --test http --test contract --test store
     # Fail points are in no other build: the program is built once more, and nothing else is.
     step "crashes (cargo nextest)"
     cargo nextest run --locked --features fail-points --test crash
@@ -128,6 +135,8 @@ if have cargo-nextest; then
 else
     step "tests (cargo test)"
     cargo test --quiet --workspace --locked --no-fail-fast
+    step "tests on PostgreSQL (cargo test)"
+    on_postgres cargo test --quiet --locked --no-fail-fast --test http --test contract --test store
     step "crashes (cargo test)"
     cargo test --quiet --locked --features fail-points --test crash
 fi

@@ -42,7 +42,7 @@ impl Database {
         Self { postgres, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// What this one holds, in another one. Nobody may have this one open.
+    /// What this one holds, in another one. No store may have this one open.
     pub fn copied(&self) -> Self {
         let copy = Self {
             postgres: self.postgres.as_ref().map(shared::Database::copied),

@@ -69,7 +69,7 @@ async fn an_app_registered_before_a_ban_no_longer_redirects_to_the_banned_host()
     let evil = world.client_with_redirects(&["https://evil.example/cb"]).await;
     // As earlier versions registered it.
     let older = world.client_with_redirects(&["https://older.example/cb", "https://good.example/cb"]).await;
-    let stored = "https://EVIL.example./older' || char(10) || 'https://good.example/cb";
+    let stored = "https://EVIL.example./older\nhttps://good.example/cb";
     world.forces(&format!("UPDATE clients SET redirect_uris = '{stored}' WHERE id = '{}'", older.id));
     let twin = world.client_with_redirects(&["https://sub.evil.example/twin"]).await;
     let twin_request = twin.request();

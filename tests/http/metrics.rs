@@ -8,6 +8,7 @@ use rescind::service::drill;
 use serde_json::{Value, json};
 
 use crate::harness::api::Api;
+use crate::harness::engine::database::is_postgres;
 use crate::harness::listener::acknowledgement;
 use crate::harness::{Scene, World, scene};
 
@@ -284,7 +285,8 @@ async fn drills_and_pages_change_their_metrics() {
     let now = world.app.clock.now().millis() as f64 / 1000.0;
     assert_eq!(value(&after, "rescind_drill_timestamp_seconds", &[]), now);
     let waits = |found| value(found, "rescind_page_wait_seconds_count", &[]);
-    assert!(waits(&after) > waits(&before));
+    // On PostgreSQL, pages share connections and wait for none.
+    assert!(is_postgres() || waits(&after) > waits(&before));
     ends_drill(world, Outcome::Failed { rounds: 3 }).await;
     let failed = families(world).await;
     assert_eq!(value(&failed, "rescind_drill_passed", &[]), 0.0);

@@ -99,7 +99,7 @@ async fn a_typed_confirmation_matches_in_any_normal_form_and_with_any_spaces() {
 #[tokio::test]
 async fn an_app_whose_name_shows_nothing_is_deleted_by_its_id_and_not_by_an_empty_field() {
     let Desk { world, dana, app, .. } = desk().await;
-    world.forces(&format!("UPDATE clients SET name = char(119155) WHERE id = '{}'", app.id));
+    world.forces(&format!("UPDATE clients SET name = '\u{1d173}' WHERE id = '{}'", app.id));
     let delete = format!("/apps/{}/delete", app.id);
     dana.posts(&delete, &Fields::default()).await.page(422);
     dana.posts(&delete, &Fields::new(&[("name", &app.id)])).await.is(303);

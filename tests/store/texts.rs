@@ -10,6 +10,7 @@ use rescind::store;
 use rescind::store::client_lists::{ClientOrder, ClientSearch};
 use rescind::store::user_lists::UserSearch;
 
+use crate::engine::database::skips_on_postgres;
 use crate::world::{NOW, World, operator};
 
 async fn client(world: &World, owner: &UserId, name: &str) -> register::Result<ClientId> {
@@ -49,6 +50,9 @@ async fn people(world: &World, text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn names_of_earlier_versions_are_searched_and_compared_after_the_next_start() {
+    if skips_on_postgres("it has had these texts from its first version on") {
+        return;
+    }
     let world = World::new().await;
     let (ana, ben) =
         (user(&world, "ana", "ÄNNE@example.org").await, user(&world, "ben", "ben@example.org").await);

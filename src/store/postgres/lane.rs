@@ -5,6 +5,7 @@
 //! order of commits.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::fail;
 use crate::metrics::StoreMetrics;
@@ -23,6 +24,9 @@ const TAKE_NUMBERS: &str =
 const LANES: usize = 3;
 /// How often a group runs again that lost against another server's transaction.
 const ATTEMPTS: usize = 5;
+
+/// A group that failed after this long has waited for a database that does not answer, or for somebody's lock.
+const LONG: Duration = Duration::from_secs(1);
 
 pub(in crate::store) fn start(
     address: Address,
@@ -53,12 +57,20 @@ impl Lane {
         let mut group = Vec::new();
         while jobs.take(&mut group) {
             metrics.groups.add(1);
+            let began = Instant::now();
             let failure = match self.commit(&mut group) {
                 Ok(effects) => {
                     self.published.publish(effects);
                     None
                 }
                 Err(error) => {
+                    if began.elapsed() >= LONG {
+                        // Queued requests have waited for the same database, so they fail too. If each group waited
+                        // again, the last request would wait for minutes.
+                        while let Ok(job) = jobs.try_recv() {
+                            group.push(job);
+                        }
+                    }
                     let why = error.to_string();
                     tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
                     Some(why)

@@ -94,8 +94,11 @@ fn name_in(url: &str) -> &str {
 }
 
 impl Database {
-    /// What this one holds, in another one. Nobody may have this one open.
+    /// What this one holds, in another one. Whoever is connected to this one is sent away.
     pub fn copied(&self) -> Self {
+        let connected = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+            WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        self.query(connected);
         self.server.copy_of(name_in(&self.url)).expect("it is there")
     }
 
