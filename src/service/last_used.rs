@@ -113,7 +113,11 @@ impl LastUsed {
     }
 
     async fn write(&self, store: &Store, most: usize) -> store::Result<usize> {
-        let batch = self.notes().take(most);
+        let mut batch = self.notes().take(most);
+        // Servers that note the same devices lock their rows in the same order: a grant, then its devices.
+        batch.sort_unstable_by(|(family, grant, _), (other, its, _)| {
+            (grant.as_str(), family.as_str()).cmp(&(its.as_str(), other.as_str()))
+        });
         let written = batch.len();
         if written > 0 {
             store

@@ -100,7 +100,12 @@ impl Leases {
             });
             settled.take(BATCH).collect::<Vec<_>>()
         };
-        self.servers.iter().flat_map(of).take(BATCH).collect()
+        let mut settled: Vec<_> = self.servers.iter().flat_map(of).take(BATCH).collect();
+        // Servers that write the same rows lock them in the same order.
+        settled.sort_unstable_by(|one, other| {
+            (one.sequence, one.server.as_str()).cmp(&(other.sequence, other.server.as_str()))
+        });
+        settled
     }
 
     pub fn remove(&mut self, written: &[Settled]) {
@@ -129,7 +134,11 @@ impl Leases {
             };
             near.map(lease).take(BATCH).collect::<Vec<_>>()
         };
-        self.servers.iter().flat_map(of).take(BATCH).collect()
+        let mut due: Vec<_> = self.servers.iter().flat_map(of).take(BATCH).collect();
+        due.sort_unstable_by(|one, other| {
+            (one.server.as_str(), &one.instance).cmp(&(other.server.as_str(), &other.instance))
+        });
+        due
     }
 
     pub fn written(&mut self, leases: &[Leased]) {

@@ -80,8 +80,8 @@ impl Tx<'_> {
 
     /// Notes the newest use of a device and of its app.
     pub fn note_used(&self, family: &FamilyId, grant: &GrantId, at: Timestamp) -> Result<()> {
-        self.run(FAMILY_USED, params![family, at])?;
         self.run(GRANT_USED, params![grant, at])?;
+        self.run(FAMILY_USED, params![family, at])?;
         Ok(())
     }
 
