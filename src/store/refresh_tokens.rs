@@ -109,7 +109,7 @@ impl Tx<'_> {
         })
     }
 
-    /// HashedTokenIds a refresh token as superseded. `false` if it is already.
+    /// Marks a refresh token as superseded. `false` if it is already.
     pub fn supersede_refresh_token(&self, token: &Current, now: Timestamp) -> Result<bool> {
         Ok(self.run(SUPERSEDE, params![token.place, now])? == 1)
     }

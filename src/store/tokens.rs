@@ -95,7 +95,8 @@ impl Tx<'_> {
                 return Ok(true);
             }
             if !self.any(IS_TAKEN, params![place])? {
-                return Ok(false);
+                // On PostgreSQL, what was there may have been deleted since.
+                return Ok(insert(place)? == 1);
             }
         }
         Err(Error::Unavailable("no place is free for a token".to_owned()))
