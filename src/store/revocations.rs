@@ -144,11 +144,11 @@ impl Tx<'_> {
             Target::User(id, status) => self.shut_user(id, status)?.map(|generation| user(id, generation)),
             Target::AccessToken(token, of) => {
                 let rows = self.delete_access_token(token)?;
-                Some(Ended::token(token.token_id(), of, rows))
+                (rows > 0).then(|| Ended::token(token.token_id(), of, rows))
             }
             Target::Jwt(id, expires_at, of) => {
-                self.insert_revoked_token(id, &of.client, expires_at)?;
-                Some(Ended::token(id.to_owned(), of, 0))
+                let is_new = self.insert_revoked_token(id, &of.client, expires_at)?;
+                is_new.then(|| Ended::token(id.to_owned(), of, 0))
             }
         })
     }
