@@ -307,8 +307,8 @@ CREATE TRIGGER ledger_rows_never_change BEFORE UPDATE ON ledger
 CREATE TRIGGER ledger_rows_never_leave BEFORE DELETE ON ledger
     FOR EACH ROW EXECUTE FUNCTION refuse('ledger rows never leave');
 
--- What a ledger row still has to delete, and what it has deleted. `act_xid` is the transaction of the revocation: a row that is
--- older than it may still appear until all transactions that were running then are over.
+-- What a ledger row still has to delete, and what it has deleted. A dead row may still appear until the transactions are
+-- over that began before the revocation was committed: they are all below `waits_for`, which the purge's first slice sets.
 CREATE TABLE purges (
     ledger_sequence     BIGINT PRIMARY KEY REFERENCES ledger (sequence),
     step                TEXT COLLATE "C" NOT NULL,
@@ -319,7 +319,7 @@ CREATE TABLE purges (
     sessions            BIGINT NOT NULL,
     updated_at          BIGINT NOT NULL,
     finished_at         BIGINT,
-    act_xid             xid8 NOT NULL DEFAULT pg_current_xact_id()
+    waits_for           xid8
 );
 CREATE INDEX purges_in_turn ON purges (updated_at, ledger_sequence) WHERE finished_at IS NULL;
 

@@ -1,4 +1,11 @@
 //! The `purges` table, and the deletion of dead rows slice by slice.
+//!
+//! On PostgreSQL, another transaction may have read that something is live, and insert what depends on it after the
+//! revocation's commit. A purge that ended before would leave such rows, with nothing that covers them. So it begins only
+//! when these transactions are over:
+//! 1. Every transaction that may insert something gets its number before it reads anything.
+//! 2. A slice that began after the revocation's commit notes its own number in `waits_for`: all those are below it.
+//! 3. Rows are deleted once no transaction below it is running.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -15,7 +22,7 @@ use super::purge_statements::{
     AUTHORIZATION_CODES, DELETE_FAMILY, DeadFamiliesSql, DeadRowsSql, FamilyRowsSql, OF_CLIENT, OF_FAMILY,
     OF_GRANT, OF_USER, SESSIONS_OF_USER, TOKENS, TOKENS_OF_CLIENT,
 };
-use super::sql::{Value, from_row, params};
+use super::sql::{Connection, Value, from_row, params};
 use super::tokens::Kind;
 use super::{Result, Store, Tx, feed, tokens};
 
@@ -27,7 +34,8 @@ const INSERT: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, 
 const INSERT_FINISHED: &str = "INSERT INTO purges (ledger_sequence, step, access_tokens, refresh_tokens, \
     authorization_codes, families, sessions, updated_at, finished_at) VALUES (?1, 'done', ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
 /// The purge that has waited longest, so that a large purge does not hold up a small one.
-pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind, l.subject_id, l.generation FROM purges AS p \
+pub(super) const NEXT: &str = "SELECT p.ledger_sequence, p.step, l.subject_kind, l.subject_id, l.generation, \
+    /*sqlite*/1/*end*/ /*postgres coalesce(p.waits_for <= pg_snapshot_xmin(pg_current_snapshot()), false)*/ FROM purges AS p \
     JOIN ledger AS l ON l.sequence = p.ledger_sequence WHERE p.finished_at IS NULL \
     ORDER BY p.updated_at, p.ledger_sequence LIMIT 1 /*postgres FOR UPDATE OF p SKIP LOCKED*/";
 
@@ -38,6 +46,12 @@ const STEPS: usize = 64;
 const PROGRESS: &str = "UPDATE purges SET access_tokens = access_tokens + ?2, refresh_tokens = refresh_tokens + ?3, \
     authorization_codes = authorization_codes + ?4, families = families + ?5, sessions = sessions + ?6, step = ?7, \
     updated_at = ?8, finished_at = CASE WHEN ?7 = 'done' THEN CAST(?8 AS BIGINT) END WHERE ledger_sequence = ?1";
+
+/// On PostgreSQL, lets a purge wait for the transaction's own number, if that is above all that matter. ?3 is the sequence
+/// up to which ledger rows were committed before the transaction began. Returns whether the purge begins to wait.
+const WAIT: &str = "UPDATE purges SET updated_at = ?2 /*postgres , waits_for = coalesce(waits_for, \
+    CASE WHEN ledger_sequence <= ?3 THEN pg_current_xact_id() END)*/ WHERE ledger_sequence = ?1 \
+    RETURNING /*sqlite*/0/*end*/ /*postgres coalesce(waits_for = pg_current_xact_id(), false)*/";
 
 impl PurgeStep {
     /// The step after this one, for the purge of a `subject`.
@@ -121,6 +135,25 @@ pub enum Slice {
     Idle,
 }
 
+/// The purge whose turn it is.
+struct Next {
+    sequence: i64,
+    step: PurgeStep,
+    subject: SubjectKind,
+    id: String,
+    generation: Option<i64>,
+    /// Whether nothing dead can appear any more.
+    may_begin: bool,
+}
+
+enum Step {
+    Worked {
+        deleted: i64,
+    },
+    /// It has nothing to do until other transactions are over.
+    Waits,
+}
+
 /// What a purge still has to delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Remaining {
@@ -199,10 +232,21 @@ impl Tx<'_> {
     pub fn purge_dead_slice(&self, rows: i64, now: Timestamp) -> Result<Slice> {
         let mut left = rows;
         let mut worked = Slice::Idle;
+        let mut first_waiting = None;
         for _ in 0..STEPS {
-            let Some(deleted) = self.purge_step(left, now)? else { break };
-            worked = Slice::Worked;
-            left -= deleted;
+            let Some(next) = self.next_purge()? else { break };
+            // All purges that are left wait.
+            if first_waiting == Some(next.sequence) {
+                break;
+            }
+            let sequence = next.sequence;
+            match self.purge_step(next, left, now)? {
+                Step::Waits => first_waiting = first_waiting.or(Some(sequence)),
+                Step::Worked { deleted } => {
+                    worked = Slice::Worked;
+                    left -= deleted;
+                }
+            }
             if left <= 0 {
                 break;
             }
@@ -210,13 +254,26 @@ impl Tx<'_> {
         Ok(worked)
     }
 
-    /// Does one step of the next purge. `None` if no purge is queued.
-    fn purge_step(&self, rows: i64, now: Timestamp) -> Result<Option<i64>> {
-        type Row = (i64, PurgeStep, SubjectKind, String, Option<i64>);
-        let next: Option<Row> = self.one(NEXT, params![], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        })?;
-        let Some((sequence, step, subject, id, generation)) = next else { return Ok(None) };
+    fn next_purge(&self) -> Result<Option<Next>> {
+        self.one(NEXT, params![], |row| {
+            Ok(Next {
+                sequence: row.get(0)?,
+                step: row.get(1)?,
+                subject: row.get(2)?,
+                id: row.get(3)?,
+                generation: row.get(4)?,
+                may_begin: row.get(5)?,
+            })
+        })
+    }
+
+    fn purge_step(&self, next: Next, rows: i64, now: Timestamp) -> Result<Step> {
+        let Next { sequence, step, subject, id, generation, may_begin } = next;
+        if !may_begin {
+            let begins_to_wait: bool =
+                self.only(WAIT, params![sequence, now, self.began_after], |row| row.get(0))?;
+            return Ok(if begins_to_wait { Step::Worked { deleted: 0 } } else { Step::Waits });
+        }
         let take = |doomed: &DeadRowsSql| self.delete(doomed.delete, params![id, generation, rows]);
         let tally = match step {
             PurgeStep::Families => self.take_families(subject, &id, generation, rows)?,
@@ -230,7 +287,8 @@ impl Tx<'_> {
         };
         fail::point("purge.after_deletion");
         let deleted = tally.rows();
-        let after = if deleted < rows { step.next(subject) } else { step };
+        let is_done = deleted < rows && !self.skipped_rows(step, &id, generation)?;
+        let after = if is_done { step.next(subject) } else { step };
         let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = tally;
         self.run(
             PROGRESS,
@@ -250,7 +308,19 @@ impl Tx<'_> {
             let subject = self.dead.hash_subject(&feed::subject(subject, id, generation));
             self.effects.borrow_mut().dead.push(Change::Purged(subject, now));
         }
-        Ok(Some(deleted))
+        // Otherwise only rows are left that another transaction has locked.
+        let worked = after != step || deleted > 0;
+        Ok(if worked { Step::Worked { deleted } } else { Step::Waits })
+    }
+
+    /// Whether a step has left rows that another transaction has locked.
+    fn skipped_rows(&self, step: PurgeStep, id: &str, generation: Option<i64>) -> Result<bool> {
+        if matches!(self.connection(), Connection::Sqlite(_)) || step != PurgeStep::ClientTokens {
+            return Ok(false);
+        }
+        let left: i64 =
+            self.only(TOKENS_OF_CLIENT.count, params![id, generation, 1_i64], |row| row.get(0))?;
+        Ok(left > 0)
     }
 
     /// Deletes dead families one after another, each with all its rows. Deletes fewer than `rows` rows only if none is

@@ -16,11 +16,13 @@ pub struct Tx<'c> {
     pub(super) dead: &'c DeadSet,
     /// What is published if this is committed.
     pub(super) effects: RefCell<Effects>,
+    /// All ledger rows up to this one were committed before the transaction began.
+    pub(super) began_after: i64,
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(connection: Connection<'c>, dead: &'c DeadSet) -> Self {
-        Self { connection, dead, effects: RefCell::default() }
+    pub(super) fn new(connection: Connection<'c>, dead: &'c DeadSet, began_after: i64) -> Self {
+        Self { connection, dead, effects: RefCell::default(), began_after }
     }
 
     pub(super) const fn connection(&self) -> Connection<'c> {

@@ -4,6 +4,7 @@
 //! are locked before they are read, and the row `head`, which every act updates last: so the ledger's sequence is the
 //! order of commits.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use crate::store::postgres::tail::Tail;
 use crate::store::sql::{Connection, params};
 use crate::store::{Error, Result, Tx};
 
+/// A transaction has its number before it reads anything, so that a purge can wait for it (`store::purges`).
+const BEGIN: &str = "BEGIN; SELECT pg_current_xact_id()";
 const TAKE_NUMBERS: &str =
     "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence";
 
@@ -36,7 +39,7 @@ pub(in crate::store) fn start(
 ) -> Result<Queue> {
     let lane = |_| {
         let (address, published, tail) = (address.clone(), published.clone(), tail.clone());
-        let lane = Lane { address, published, tail, session: None, has_asked_to_commit: false };
+        let lane = Lane { address, published, tail, session: None, has_asked_to_commit: Cell::new(false) };
         let metrics = metrics.clone();
         move |jobs: Jobs| lane.work_off(&jobs, &metrics)
     };
@@ -49,7 +52,7 @@ struct Lane {
     tail: Tail,
     session: Option<Session>,
     /// Whether the commit was asked for: if there is no answer then, nobody knows what became of it.
-    has_asked_to_commit: bool,
+    has_asked_to_commit: Cell<bool>,
 }
 
 impl Lane {
@@ -95,7 +98,7 @@ impl Lane {
             // A connection that broke before the commit has changed nothing, and a new one may be there at once.
             let again = match trouble {
                 Trouble::Conflict => attempts < ATTEMPTS,
-                Trouble::Lost => attempts == 1 && !self.has_asked_to_commit,
+                Trouble::Lost => attempts == 1 && !self.has_asked_to_commit.get(),
                 Trouble::None | Trouble::Failed => false,
             };
             if done.is_err() && trouble != Trouble::Lost {
@@ -110,26 +113,30 @@ impl Lane {
         }
     }
 
-    fn attempt(&mut self, session: &Session, group: &mut [Box<dyn Job>]) -> Result<Effects> {
+    fn begin<'c>(&'c self, session: &'c Session) -> Result<Tx<'c>> {
+        let began_after = *self.published.ledger_head.borrow();
+        session.control(BEGIN)?;
         // What other servers revoked before these requests arrived counts for them.
-        self.has_asked_to_commit = false;
         self.tail.current_now()?;
-        session.control("BEGIN")?;
-        let mut tx = Tx::new(Connection::Postgres(session), &self.published.dead);
+        Ok(Tx::new(Connection::Postgres(session), &self.published.dead, began_after))
+    }
+
+    fn attempt(&self, session: &Session, group: &mut [Box<dyn Job>]) -> Result<Effects> {
+        self.has_asked_to_commit.set(false);
+        let mut tx = self.begin(session)?;
         if !group.iter_mut().all(|job| leaves_nothing_to_undo(session, &tx, job.as_mut())) {
             if session.trouble() >= Trouble::Conflict {
                 return Err(Error::Unavailable("the transaction was undone".to_owned()));
             }
             session.control("ROLLBACK")?;
-            session.control("BEGIN")?;
-            tx = Tx::new(Connection::Postgres(session), &self.published.dead);
+            tx = self.begin(session)?;
             for job in group {
                 run_apart(session, &tx, job.as_mut())?;
             }
         }
         number_ledger_rows(&tx)?;
         fail::point("writer.before_commit");
-        self.has_asked_to_commit = true;
+        self.has_asked_to_commit.set(true);
         session.commit()?;
         fail::point("writer.after_commit");
         Ok(tx.into_effects())
@@ -171,7 +178,11 @@ fn run_apart(session: &Session, tx: &Tx<'_>, job: &mut dyn Job) -> Result<()> {
     if session.trouble() >= Trouble::Conflict {
         return Err(Error::Unavailable("the transaction was undone".to_owned()));
     }
-    if outcome == Outcome::Undo || session.trouble() == Trouble::Failed {
+    if outcome == Outcome::Keep && session.trouble() == Trouble::Failed {
+        // It would be told that it succeeded.
+        return Err(Error::Unavailable("a request went on after a statement had failed".to_owned()));
+    }
+    if outcome == Outcome::Undo {
         tx.effects.replace(before);
         session.control("ROLLBACK TO request")?;
     }
