@@ -23,6 +23,7 @@ pub mod guards;
 pub mod held;
 mod jobs;
 pub mod ledger;
+mod locks;
 pub mod memory;
 mod pages;
 pub mod postgres;

@@ -193,7 +193,9 @@ fn consented_grant(
                 None => {
                     let id = GrantId::generate(now);
                     let consented = Consented { scope, audiences: &audiences, generations };
-                    tx.insert_grant(&id, user, client, &consented, now)?;
+                    if !tx.insert_grant(&id, user, client, &consented, now)? {
+                        return Err(Error::Ask);
+                    }
                     id
                 }
             };
@@ -212,13 +214,13 @@ fn renew(
     audiences: &Audiences,
     generations: Generations,
     now: Timestamp,
-) -> store::Result<GrantId> {
+) -> Result<GrantId, Error> {
     // What an outdated consent allowed was revoked with it, so only the scope of a current one is kept.
     let scope = if grant.generations == generations { scope.union(&grant.scope) } else { scope.clone() };
     // Audiences only grow, because somebody may still hold tokens of an outdated consent.
     let audiences = grant.audiences.union(audiences);
-    tx.renew_grant(&grant.id, &Consented { scope: &scope, audiences: &audiences, generations }, now)?;
-    Ok(grant.id)
+    let consented = Consented { scope: &scope, audiences: &audiences, generations };
+    if tx.renew_grant(&grant.id, &consented, now)? { Ok(grant.id) } else { Err(Error::Ask) }
 }
 
 fn insert_code(

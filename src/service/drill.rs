@@ -44,6 +44,7 @@ pub async fn begin(store: &Store, now: Timestamp) -> Result<PreparedCanary, Erro
     let (client_secret, server_secret) = (ClientSecret::generate(), ResourceServerSecret::generate());
     let (client_digest, server_digest) = (client_secret.digest(), server_secret.digest());
     let made = store.write(move |tx| {
+        tx.lock_server()?;
         let server = guarded(tx, &server_digest, now)?;
         let client = client(tx, now)?;
         tx.delete_client_secrets(&client.id)?;

@@ -37,7 +37,8 @@ pub async fn client(store: &Store, id: ClientId, to: Username, by: By) -> Result
     let owner = found.clone();
     store
         .act(by, move |tx, by| {
-            let client = tx.client(&id)?.ok_or(Error::NotFound)?;
+            tx.lock_user(&owner)?;
+            let client = tx.locked_client(&id)?.ok_or(Error::NotFound)?;
             if matches!(client.status, ClientStatus::Deleted { .. }) {
                 return Err(Error::NotFound);
             }

@@ -315,6 +315,7 @@ fn is_outdated(row: &KeyRow, now: Timestamp) -> bool {
 
 fn rotate_in(tx: &Tx<'_>, key: &SealedKey, by: &By) -> Result<(KeyId, bool)> {
     let now = by.at;
+    tx.lock_server()?;
     let usable = tx.usable_keys()?;
     if let Some(waiting) = usable.iter().find(|row| row.key.state(now) == Use::Published) {
         return Ok((waiting.key.public.id.clone(), false));
@@ -334,6 +335,7 @@ fn succeed(tx: &Tx<'_>, key: &SealedKey, now: Timestamp, active_from: Timestamp)
 
 fn withdraw_in(tx: &Tx<'_>, id: &KeyId, successor: &SealedKey, by: &By) -> Result<bool> {
     let now = by.at;
+    tx.lock_server()?;
     let state = tx.signing_key(id)?.ok_or(Error::NotFound)?.key.state(now);
     if !tx.withdraw_signing_key(id, now)? {
         return Ok(false);

@@ -13,7 +13,7 @@ use crate::model::password::Password;
 use crate::model::resource_server::{Guarding, ResourceServer};
 use crate::model::scope::Scope;
 use crate::model::secret::{ClientSecret, ResourceServerSecret};
-use crate::model::user::{Role, Username};
+use crate::model::user::{Role, UserStatus, Username};
 use crate::service::audit;
 use crate::service::sign_in::{HashError, Passwords};
 use crate::store::{self, Store, Tx};
@@ -32,6 +32,9 @@ pub enum Error {
     LooksLikeAnother,
     #[error("there is no such app of yours")]
     NotFound,
+    /// The account was deleted meanwhile.
+    #[error("the owner's account has been deleted")]
+    NoOwner,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -108,10 +111,19 @@ fn refuse_look_alike(tx: &Tx<'_>, client: &Client) -> Result<()> {
     if tx.looks_like_another(client)? { Err(Error::LooksLikeAnother) } else { Ok(()) }
 }
 
+/// Locks the owner's account, so that it does not end before the app is there.
+fn lock_owner(tx: &Tx<'_>, owner: &UserId, by: &By) -> Result<()> {
+    tx.lock_user(owner)?;
+    // It may have ended while this waited for the lock.
+    tx.check(by)?;
+    let known = tx.user(owner)?.filter(|owner| !matches!(owner.status, UserStatus::Deleted { .. }));
+    known.map(drop).ok_or(Error::NoOwner)
+}
+
 /// Registers a client. A confidential one gets a secret, which can't be read again later.
 ///
 /// # Errors
-/// `BannedRedirect`; `LooksLikeAnother`.
+/// `NoOwner`; `BannedRedirect`; `LooksLikeAnother`.
 pub async fn client(store: &Store, new: NewClient, by: By) -> Result<(ClientId, Option<ClientSecret>)> {
     let now = by.at;
     let client = Client {
@@ -134,6 +146,8 @@ pub async fn client(store: &Store, new: NewClient, by: By) -> Result<(ClientId, 
     let digest = secret.as_ref().map(ClientSecret::digest);
     store
         .act(by, move |tx, by| {
+            tx.lock_server()?;
+            lock_owner(tx, &client.owner, by)?;
             refuse_banned(tx, &client.redirect_uris)?;
             refuse_look_alike(tx, &client)?;
             tx.insert_client(&client)?;
@@ -171,8 +185,9 @@ pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: Clien
     store
         .act(by, move |tx, by| {
             let now = by.at;
+            tx.lock_server()?;
             refuse_banned(tx, &edit.redirect_uris)?;
-            let before = tx.client(&id)?.ok_or(Error::NotFound)?;
+            let before = tx.locked_client(&id)?.ok_or(Error::NotFound)?;
             let after = Client {
                 name: edit.name.clone(),
                 publisher: edit.publisher.clone(),
@@ -240,7 +255,8 @@ pub async fn rotate_secret(
     let digest = secret.digest();
     let rotated = store.act(by, move |tx, by| {
         let now = by.at;
-        let client = tx.client(&id)?.filter(|client| client.owner == owner && client.status.is_active());
+        let client =
+            tx.locked_client(&id)?.filter(|client| client.owner == owner && client.status.is_active());
         client.filter(|client| client.kind == ClientKind::Confidential).ok_or(Error::NotFound)?;
         tx.expire_client_secrets(&id, now.plus(overlap))?;
         tx.insert_client_secret(&ClientSecretId::generate(now), &id, &digest, now)?;
@@ -271,6 +287,7 @@ pub async fn resource_server(
     let id = server.id.clone();
     store
         .act(by, move |tx, by| {
+            tx.lock_server()?;
             tx.insert_resource_server(&server, by.at)?;
             let mut scopes = new.scopes.iter();
             scopes.try_for_each(|(name, description)| tx.insert_scope(name, &server.id, description))?;

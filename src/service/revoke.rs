@@ -127,6 +127,7 @@ pub async fn grants(
 ) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
+            tx.lock_user(&owner)?;
             for grant in &grants {
                 let client = tx.grant_client(grant, &owner)?.ok_or(Error::NotFound)?;
                 if asking == Asking::Blocked && tx.insert_block(&owner, &client, by.at)? {
@@ -144,10 +145,15 @@ pub async fn grants(
 /// # Errors
 /// When the store fails.
 pub async fn all_grants(store: &Store, owner: UserId, by: By) -> Result<Receipt> {
-    store.act(by, move |tx, by| Ok(all_grants_in(tx, &owner, by)?)).await
+    store
+        .act(by, move |tx, by| {
+            tx.lock_user(&owner)?;
+            Ok(all_grants_in(tx, &owner, by)?)
+        })
+        .await
 }
 
-/// The same, in the transaction of another act.
+/// The same, in the transaction of another act, which has locked or changed the user's row.
 ///
 /// # Errors
 /// When the store fails.
@@ -162,9 +168,7 @@ pub fn all_grants_in(tx: &Tx<'_>, owner: &UserId, by: &By) -> store::Result<Rece
 pub async fn any_grant(store: &Store, grant: GrantId, by: By) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
-            if !tx.grant_exists(&grant)? {
-                return Err(Error::NotFound);
-            }
+            tx.lock_user(&tx.grant_owner(&grant)?.ok_or(Error::NotFound)?)?;
             Ok(act(tx, Act::AppRevoked, Target::Grant(&grant), by)?)
         })
         .await
@@ -275,7 +279,8 @@ pub(super) fn ban_domains(tx: &Tx<'_>, banned: &Client, at: Timestamp) -> store:
 pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By) -> Result<Receipt> {
     store
         .act(by.because(reason), move |tx, by| {
-            let banned = tx.client(&client)?.ok_or(Error::NotFound)?;
+            tx.lock_server()?;
+            let banned = tx.locked_client(&client)?.ok_or(Error::NotFound)?;
             let reason = by.reason.clone().unwrap_or_default();
             let status = ClientStatus::Banned { at: by.at, reason };
             let receipt = act(tx, Act::ClientBanned, Target::Client(&client, &status), by)?;
@@ -371,6 +376,8 @@ pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt>
             if tx.is_last_admin(&user)? {
                 return Err(Error::LastAdmin);
             }
+            // After the admins, who are locked in the order of their ids.
+            tx.lock_user(&user)?;
             if tx.owns_clients(&user)? {
                 return Err(Error::HasApps);
             }

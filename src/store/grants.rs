@@ -11,8 +11,19 @@ use crate::model::stamp::Generations;
 use super::sql::{Row, from_row, params};
 use super::{Result, Store, Tx};
 
-const CURRENT: &str = "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u \
-    WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'";
+macro_rules! current {
+    ($lock:literal) => {
+        concat!(
+            "SELECT s.generation, c.generation, u.generation FROM server AS s, clients AS c, users AS u ",
+            "WHERE s.id = 1 AND c.id = ?1 AND c.status = 'active' AND u.id = ?2 AND u.status = 'active'",
+            $lock
+        )
+    };
+}
+
+const CURRENT: &str = current!("");
+/// It locks the user as `Tx::lock_user` does, in the same statement.
+const CURRENT_LOCKED: &str = current!(" /*postgres FOR NO KEY UPDATE OF u*/");
 const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user_generation, authorized_at, audiences \
     FROM grants WHERE client_id = ?1 AND user_id = ?2 AND status = 'open'";
 /// In the ledger's order: `ended_at` may go back with the clock, and two grants may end in the same millisecond.
@@ -21,7 +32,7 @@ const LAST_ENDED: &str = "SELECT g.id FROM grants AS g JOIN ledger AS l ON l.gra
     ORDER BY l.sequence DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, \
     client_generation, user_generation, first_authorized_at, authorized_at, audiences) \
-    VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8, ?9)";
+    VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8, ?9) ON CONFLICT DO NOTHING";
 const RENEW: &str = "UPDATE grants SET scope = ?2, server_generation = ?3, client_generation = ?4, \
     user_generation = ?5, authorized_at = ?6, audiences = ?7 WHERE id = ?1 AND status = 'open'";
 const END: &str = "UPDATE grants SET status = 'ended', ended_at = ?2 WHERE id = ?1 AND status = 'open' \
@@ -30,7 +41,7 @@ const OPEN_OF_USER: &str = "SELECT id FROM grants WHERE user_id = ?1 AND status 
 const CLIENT_OF: &str = "SELECT client_id FROM grants WHERE id = ?1 AND user_id = ?2";
 const AUDIENCES: &str = "SELECT audiences FROM grants WHERE id = ?1";
 const TERMS: &str = "SELECT generation, scope FROM grants WHERE id = ?1";
-const EXISTS: &str = "SELECT 1 FROM grants WHERE id = ?1";
+const OWNER: &str = "SELECT user_id FROM grants WHERE id = ?1";
 
 /// One row for each grant: the app, and what can still be live under it.
 macro_rules! card {
@@ -179,8 +190,10 @@ impl Store {
 }
 
 impl Tx<'_> {
+    /// The current generations, or `None` if the client or the user may not act. Until the commit, no other server
+    /// changes the user or the user's grants.
     pub fn generations(&self, client: &ClientId, user: &UserId) -> Result<Option<Generations>> {
-        self.one(CURRENT, params![client, user], |row| generations(row, 0))
+        self.one(CURRENT_LOCKED, params![client, user], |row| generations(row, 0))
     }
 
     pub fn open_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<OpenGrant>> {
@@ -191,6 +204,7 @@ impl Tx<'_> {
         self.one(LAST_ENDED, params![client, user], |row| row.get(0))
     }
 
+    /// `false` if they have an open grant already.
     pub fn insert_grant(
         &self,
         id: &GrantId,
@@ -198,13 +212,13 @@ impl Tx<'_> {
         client: &ClientId,
         consented: &Consented<'_>,
         now: Timestamp,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Consented { scope, audiences, generations: at } = consented;
-        self.run(INSERT, params![id, user, client, scope, at.server, at.client, at.user, now, audiences])?;
-        Ok(())
+        let columns = params![id, user, client, scope, at.server, at.client, at.user, now, audiences];
+        Ok(self.run(INSERT, columns)? == 1)
     }
 
-    /// A new consent to an open grant.
+    /// A new consent to an open grant. `false` if it has ended.
     pub fn renew_grant(&self, id: &GrantId, consented: &Consented<'_>, now: Timestamp) -> Result<bool> {
         let Consented { scope, audiences, generations: at } = consented;
         let rows = self.run(RENEW, params![id, scope, at.server, at.client, at.user, now, audiences])?;
@@ -236,7 +250,8 @@ impl Tx<'_> {
         self.one(TERMS, params![grant], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
-    pub fn grant_exists(&self, id: &GrantId) -> Result<bool> {
-        self.any(EXISTS, params![id])
+    /// Whose grant it is, open or ended.
+    pub fn grant_owner(&self, id: &GrantId) -> Result<Option<UserId>> {
+        self.one(OWNER, params![id], |row| row.get(0))
     }
 }

@@ -73,7 +73,7 @@ impl From<register::Error> for Error {
     fn from(error: register::Error) -> Self {
         match error {
             register::Error::Store(error) => error.into(),
-            register::Error::NotFound => Self::NotFound,
+            register::Error::NotFound | register::Error::NoOwner => Self::NotFound,
             // Forms say these beside their fields.
             register::Error::BannedRedirect
             | register::Error::LooksLikeAnother

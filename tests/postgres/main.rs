@@ -1,4 +1,5 @@
-//! The PostgreSQL servers that other tests use: that they are durable, replicated, and break as they should.
+//! PostgreSQL: the servers that tests use are durable, replicated, and break as they should; several servers of Rescind on
+//! one database.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
@@ -10,5 +11,6 @@ mod failover;
 mod line;
 mod moving;
 mod node;
+mod nodes;
 mod servers;
 mod standbys;
