@@ -29,6 +29,8 @@ pub(in crate::store) struct Effects {
     pub(in crate::store) keys_version: Option<i64>,
     /// Whether a client, a resource server or a scope changed.
     pub(in crate::store) moves_version: bool,
+    /// The version after that, where the database counts it.
+    pub(in crate::store) version: Option<u64>,
 }
 
 /// What others read or watch, as of the last commit. Cheap to clone.
@@ -66,21 +68,27 @@ impl Published {
         self.version.subscribe()
     }
 
-    pub(in crate::store) fn set_version(&self, version: u64) {
-        self.version_now.store(version, Ordering::SeqCst);
-        self.version.send_if_modified(|held| std::mem::replace(held, version) != version);
+    /// It never falls, and never runs ahead of the database's. Otherwise a cache could be taken for one that was made
+    /// after a later change.
+    pub(in crate::store) fn raise_version(&self, version: u64) {
+        self.version_now.fetch_max(version, Ordering::SeqCst);
+        self.version.send_if_modified(|held| {
+            let rises = version > *held;
+            *held = version.max(*held);
+            rises
+        });
     }
 
     /// Called after a commit, before its requests are answered.
     pub(in crate::store) fn publish(&self, effects: Effects) {
-        let Effects { dead, expired, ledger_head, keys_version, moves_version, .. } = effects;
+        let Effects { dead, expired, ledger_head, keys_version, moves_version, version, .. } = effects;
         // First, because tasks that are woken below may look.
         self.dead.apply(dead);
         if let Some(expired) = expired {
             self.dead.expired(expired);
         }
-        if moves_version {
-            self.set_version(self.version() + 1);
+        if let Some(version) = version.or_else(|| moves_version.then(|| self.version() + 1)) {
+            self.raise_version(version);
         }
         for (newest, published) in [(ledger_head, &self.ledger_head), (keys_version, &self.keys_version)] {
             if let Some(newest) = newest {

@@ -15,13 +15,13 @@ use crate::store::memory::effects::{Effects, Published};
 use crate::store::postgres::address::Address;
 use crate::store::postgres::session::{Session, Trouble};
 use crate::store::postgres::tail::Tail;
-use crate::store::sql::{Connection, params};
+use crate::store::sql::{Connection, Row, params};
 use crate::store::{Error, Result, Tx};
 
 /// A transaction has its number before it reads anything, so that a purge can wait for it (`store::purges`).
 const BEGIN: &str = "BEGIN; SELECT pg_current_xact_id()";
 const TAKE_NUMBERS: &str =
-    "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence";
+    "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence, config";
 
 /// Threads of one server that commit. While one waits for the database, another one's statements run.
 const LANES: usize = 3;
@@ -157,7 +157,9 @@ fn number_ledger_rows(tx: &Tx<'_>) -> Result<()> {
         return Ok(());
     }
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    let last: i64 = tx.only(TAKE_NUMBERS, params![count, moves_version], |row| row.get(0))?;
+    let numbers = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?));
+    let (last, version) = tx.only(TAKE_NUMBERS, params![count, moves_version], numbers)?;
+    tx.effects.borrow_mut().version = Some(version.unsigned_abs());
     for (sequence, row) in (last - count + 1..).zip(&rows) {
         tx.insert_numbered(row, Some(sequence))?;
     }

@@ -10,10 +10,11 @@ use crate::store::{Error, Result};
 
 /// The number of the history that the server writes. It grows with each promotion of a standby.
 const TIMELINE: &str = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint";
-/// The first server that sees a new timeline leaves a gap in the ledger's numbers. So no number of the earlier history
-/// that a guard may have seen is given out again.
+/// The first server that sees a new timeline leaves a gap in the ledger's numbers and in the versions. So none that a
+/// guard or a server may have seen in the earlier history is given out again.
 const LEAP: &str = "UPDATE head SET timeline = $1, sequence = CASE timeline WHEN 0 THEN sequence \
-    ELSE sequence + 1048576 END WHERE id = 1 AND timeline < $1";
+    ELSE sequence + 1048576 END, config = CASE timeline WHEN 0 THEN config ELSE config + 1048576 END \
+    WHERE id = 1 AND timeline < $1";
 const KNOWN: &str = "SELECT timeline FROM head WHERE id = 1";
 const STANDBYS: &str = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')";
 

@@ -94,7 +94,7 @@ impl Tail {
         let timeline = timeline(&connect(&address).await?.client).await?;
         let read = |connection: Connection<'_>| Ok((head(connection)?, Published::load(connection)?));
         let ((through, config), published) = apart(&address, read).await?;
-        published.set_version(config.unsigned_abs());
+        published.raise_version(config.unsigned_abs());
         let (requests, waiting) = mpsc::unbounded_channel();
         let stop = Arc::new(Notify::new());
         let asking = Asking {
@@ -229,7 +229,7 @@ fn apply(published: &Published, through: &mut i64, row: &Row<'_>) -> Result<()> 
         *through = sequence;
         published.ledger_head.send_replace(sequence);
     }
-    published.set_version(row.get::<i64>(0)?.unsigned_abs());
+    published.raise_version(row.get::<i64>(0)?.unsigned_abs());
     let keys_version = row.get(1)?;
     published.keys_version.send_if_modified(|held| std::mem::replace(held, keys_version) != keys_version);
     Ok(())

@@ -42,7 +42,7 @@ async fn end(node: Node, how: End, admin: rescind::model::id::UserId) -> bool {
 async fn one_admin_is_left() {
     let (world, [one, other]) = World::with().await;
     let ways = [End::Disabled, End::Demoted, End::Deleted];
-    for round in 0..60 {
+    for round in 0..45 {
         let admins = [
             one.user(&format!("a{round}"), Role::Admin).await,
             one.user(&format!("b{round}"), Role::Admin).await,

@@ -1,5 +1,7 @@
 //! Apps that are registered and changed while another server bans, gives away or registers.
 
+use std::time::Duration;
+
 use rescind::model::by::By;
 use rescind::model::client::{AppName, RedirectUri, TokenFormat};
 use rescind::model::user::Role;
@@ -119,5 +121,32 @@ async fn two_resource_servers_do_not_share_an_audience() {
         let registered = [&both.0, &both.1].iter().filter(|result| result.is_ok()).count();
         assert_eq!(registered, 1, "{round}: {both:?}");
     }
+    world.close().await;
+}
+
+/// A cache that was made at one version is used until there is a higher one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_of_apps_does_not_run_ahead_of_the_database() {
+    let (world, [one, _]) = World::with::<2>().await;
+    let owner = one.user("dev", Role::Developer).await;
+    let client = one.client(&owner, "app.example").await;
+    let token = one.own_token(&client).await;
+    // Somebody always asks, so the version is read from the database all the while.
+    let asking = tokio::spawn({
+        let node = one.clone();
+        async move {
+            loop {
+                node.accepts(&token).await;
+            }
+        }
+    });
+    for round in 0..40 {
+        let by = By::operator(NOW);
+        register::rotate_secret(&one.store, client.clone(), owner.clone(), Duration::ZERO, by).await.unwrap();
+        let version = *one.store.version_moved().borrow();
+        let stored = world.number("SELECT config FROM head");
+        assert_eq!(version, stored.unsigned_abs(), "{round}");
+    }
+    asking.abort();
     world.close().await;
 }

@@ -18,7 +18,7 @@ use rescind::service::issue::{
 };
 use rescind::service::keys::{KeySettings, Keys};
 use rescind::service::register::{self, NewClient, NewResourceServer};
-use rescind::service::sign_in;
+use rescind::service::{revoke, sign_in};
 use rescind::store::postgres::connect::Address;
 use rescind::store::sessions::NewSession;
 use rescind::store::{self, Store};
@@ -103,10 +103,15 @@ impl World {
         (Self { database, nodes, _key_file: key_file }, own)
     }
 
+    /// Ends the servers, which must not have waited for each other: PostgreSQL notices that only after a second.
     pub async fn close(self) {
         for node in &self.nodes {
             node.store.close().await;
         }
+        // Connections tell their numbers when they end.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        assert_eq!(self.number(deadlocks), 0);
     }
 
     /// The whole number that a statement gives.
@@ -234,6 +239,20 @@ impl Node {
         let issued = issue::for_client(&self.store, scope("a"), self.terms(client).await).await.unwrap();
         let Access::Opaque(token) = issued.access_token else { unreachable!() };
         token
+    }
+
+    /// The same as a JWT, as an RFC 7009 request carries it.
+    pub async fn own_jwt(&self, client: &ClientId) -> String {
+        let signing = self.keys.signing(&self.store).await.unwrap();
+        let kind = AccessTokenKind::Jwt { issuer: "http://127.0.0.1:8080".into(), signing };
+        let terms = IssueContext { kind, ..self.terms(client).await };
+        issue::for_client(&self.store, scope("a"), terms).await.unwrap().access_token.expose().to_owned()
+    }
+
+    /// Revokes a token of either format for its client.
+    pub async fn revoke(&self, client: &ClientId, token: &str) -> revoke::TokenRevocation {
+        let token = revoke::Token::read(token, &self.keys.reader(&self.store).await.unwrap()).unwrap();
+        revoke::token(&self.store, token, Some(client.clone()), By::operator(NOW)).await.unwrap()
     }
 
     /// As introspection decides it.
