@@ -443,17 +443,20 @@ impl TokenRevocation {
 /// `TooMany`, or when the store fails. The caller must then assume that the token still works.
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
     store
-        .act(by, move |tx, by| match &token {
-            Token::Access(token) => access_token(tx, token, client.as_ref(), by),
-            Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), by),
-            Token::Refresh(token) => {
-                let Some((owner, family)) = tx.refresh_token_owner(&token.digest())? else {
-                    return Ok(TokenRevocation::Nothing);
-                };
-                if client.as_ref().is_some_and(|client| *client != owner) {
-                    return Ok(TokenRevocation::NotYours);
+        .act(by, move |tx, by| {
+            tx.waits_for_earlier_acts();
+            match &token {
+                Token::Access(token) => access_token(tx, token, client.as_ref(), by),
+                Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), by),
+                Token::Refresh(token) => {
+                    let Some((owner, family)) = tx.refresh_token_owner(&token.digest())? else {
+                        return Ok(TokenRevocation::Nothing);
+                    };
+                    if client.as_ref().is_some_and(|client| *client != owner) {
+                        return Ok(TokenRevocation::NotYours);
+                    }
+                    Ok(TokenRevocation::of(close_family(tx, &family, Act::RefreshTokenRevoked, by)?))
                 }
-                Ok(TokenRevocation::of(close_family(tx, &family, Act::RefreshTokenRevoked, by)?))
             }
         })
         .await

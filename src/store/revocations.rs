@@ -69,7 +69,7 @@ impl Ended {
 impl Tx<'_> {
     /// Takes access away, and makes sure that everybody is told after the commit. `false` if there was nothing to take.
     pub fn revoke(&self, target: Target<'_>, act: Act, receipt: &ReceiptId, by: &By) -> Result<bool> {
-        self.effects.borrow_mut().has_acted = true;
+        self.waits_for_earlier_acts();
         let Some(Ended { subject, grant, client, user, token }) = self.end(target, by.at)? else {
             return Ok(false);
         };
@@ -102,6 +102,12 @@ impl Tx<'_> {
         self.insert_ledger(&entry, &Audiences::Everyone, Leaves::Deleted(deleted), by)?;
         self.dies(&entry.subject, true, by.at);
         Ok(deleted)
+    }
+
+    /// To be called where a missing row means that there is nothing to do. An earlier act may have deleted it whose
+    /// commit is not durable yet; this one is answered only when that is.
+    pub fn waits_for_earlier_acts(&self) {
+        self.effects.borrow_mut().has_acted = true;
     }
 
     /// Ends something without a ledger row. For an account that never had anything, and for a copy of the database that

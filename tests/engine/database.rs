@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use rescind::model::standby::Standby;
 use rescind::store::Store;
-use rescind::store::postgres::connect::{self, Address};
+use rescind::store::postgres::address::Address;
+use rescind::store::postgres::migrate::migrate;
 use rescind::store::sqlite::lock::beside;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -57,7 +59,9 @@ impl Database {
 
     pub async fn open(&self) -> Store {
         match &self.postgres {
-            Some(database) => Store::connect(&Address::parse(&database.url).unwrap()).await.unwrap(),
+            Some(database) => {
+                Store::connect(&Address::parse(&database.url, Standby::Any).unwrap()).await.unwrap()
+            }
             None => Store::open(&self.path()).await.unwrap(),
         }
     }
@@ -107,8 +111,8 @@ fn migrated() -> shared::Database {
     }
     let template = server.create();
     // On a runtime that ends then, and closes its connections: nobody may have the template open.
-    let address = Address::parse(&template).unwrap();
-    let migrating = move || Runtime::new().unwrap().block_on(connect::migrate(&address)).unwrap();
+    let address = Address::parse(&template, Standby::Any).unwrap();
+    let migrating = move || Runtime::new().unwrap().block_on(migrate(&address)).unwrap();
     std::thread::spawn(migrating).join().unwrap();
     server.rename(&template, TEMPLATE);
     server.copy_of(TEMPLATE).unwrap()

@@ -92,7 +92,8 @@ impl Published {
         }
         for (newest, published) in [(ledger_head, &self.ledger_head), (keys_version, &self.keys_version)] {
             if let Some(newest) = newest {
-                published.send_if_modified(|held| std::mem::replace(held, newest) != newest);
+                // It never falls: on PostgreSQL another thread may have published a later one.
+                published.send_if_modified(|held| newest > std::mem::replace(held, newest.max(*held)));
             }
         }
     }

@@ -70,9 +70,7 @@ impl Lane {
                     if began.elapsed() >= LONG {
                         // Queued requests have waited for the same database, so they fail too. If each group waited
                         // again, the last request would wait for minutes.
-                        while let Ok(job) = jobs.try_recv() {
-                            group.push(job);
-                        }
+                        jobs.take_all(&mut group);
                     }
                     let why = error.to_string();
                     tracing::error!(error = %why, requests = group.len(), "store.commit_failed");

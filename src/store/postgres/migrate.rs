@@ -25,7 +25,7 @@ const INSERT: &str = "INSERT INTO migrations (version, checksum) VALUES ($1, $2)
 /// # Errors
 /// [`Error::Unusable`] when the server is too old, and when the database belongs to another program or to a newer
 /// version of this one. Nothing has been changed then.
-pub(in crate::store) async fn migrate(address: &Address) -> Result<()> {
+pub async fn migrate(address: &Address) -> Result<()> {
     let Connected { mut client, .. } = connect(address).await.map_err(Error::unreachable)?;
     if number(&client, VERSION).await? < OLDEST {
         return Err(Error::Unusable("PostgreSQL 15 or newer is needed".to_owned()));

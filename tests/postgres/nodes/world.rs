@@ -11,6 +11,7 @@ use rescind::model::id::{ClientId, SessionId, UserId};
 use rescind::model::key::Algorithm;
 use rescind::model::scope::Scope;
 use rescind::model::secret::{AccessToken, AuthorizationCode, Digest, RefreshToken};
+use rescind::model::standby::Standby;
 use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Authorization, Basis, ConsentState};
 use rescind::service::issue::{
@@ -19,7 +20,7 @@ use rescind::service::issue::{
 use rescind::service::keys::{KeySettings, Keys};
 use rescind::service::register::{self, NewClient, NewResourceServer};
 use rescind::service::{revoke, sign_in};
-use rescind::store::postgres::connect::Address;
+use rescind::store::postgres::address::Address;
 use rescind::store::sessions::NewSession;
 use rescind::store::{self, Store};
 use tempfile::TempDir;
@@ -86,7 +87,7 @@ impl World {
         let key_file = tempfile::tempdir().unwrap();
         let mut nodes = Vec::new();
         for _ in 0..N {
-            let store = Store::connect(&Address::parse(&database.url).unwrap()).await.unwrap();
+            let store = Store::connect(&Address::parse(&database.url, Standby::Any).unwrap()).await.unwrap();
             let settings = KeySettings { algorithm: Algorithm::EdDsa, rotation: Duration::from_secs(86_400) };
             let keys = Keys::new(key_file.path().join("key"), settings);
             keys.prepare(&store, NOW).await.unwrap();
