@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::service::counts::Counts;
 use crate::service::feed::Feed;
-use crate::service::guards::Guards;
+use crate::service::guards::{Guards, Servers};
 use crate::service::keys::Keys;
 use crate::service::last_used::LastUsed;
 use crate::service::readings::Readings;
@@ -62,7 +62,7 @@ impl App {
         let key_file = key_file.unwrap_or_default();
         Ok(Self(Arc::new(OfThread(Arc::new(Shared {
             keys: Keys::new(key_file, config.keys),
-            guards: Guards::new(config.lives.jwt),
+            guards: Guards::new(config.lives.jwt, Servers::of(&store)),
             readings: Readings::since_now(&store),
             config,
             store,

@@ -21,6 +21,7 @@ pub mod register;
 pub mod resource_servers;
 pub mod restore;
 pub mod revoke;
+pub mod shared_guards;
 pub mod sign_in;
 pub mod sign_in_limit;
 pub mod snapshots;

@@ -325,6 +325,11 @@ impl Store {
         }
     }
 
+    /// Whether other servers may use the database too.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.engine, Engine::Postgres(_))
+    }
+
     /// The file of an SQLite database.
     pub fn path(&self) -> Option<&Path> {
         match &self.engine {

@@ -176,6 +176,7 @@ fn only_listed_sideways_imports_exist() {
                 "service/resource_servers.rs",
                 "service/restore.rs",
                 "service/revoke.rs",
+                "service/shared_guards.rs",
                 "service/sign_in.rs",
                 "service/snapshots.rs",
             ][..],

@@ -35,6 +35,10 @@ pub async fn acknowledge(
     if ack.incarnation != app.feed.incarnation(&app.store).await? {
         return Ok(gap(StatusCode::CONFLICT));
     }
+    if i64::try_from(ack.through).is_ok_and(|through| through > *app.feed.position().borrow()) {
+        // The guard is connected to a server that is ahead of this one.
+        app.feed.reached(&app.store).await?;
+    }
     lease(&app, &caller, &ack, now).await?;
     note_uses(&app, &caller, ack.seen, now).await?;
     // Read after the request arrived. If the database can't be read, the guard gets no answer, so it does not become
@@ -49,28 +53,25 @@ pub async fn acknowledge(
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
-/// Lets the guard go on. A new lease is written before the answer, because the server must know it after a restart.
+/// Lets the guard go on. A new lease is written before the answer, because the server must know it after a restart, and
+/// other servers must know it at once.
 async fn lease(app: &App, caller: &ResourceServer, ack: &Ack, now: Timestamp) -> Result<(), Error> {
     let acknowledged = Acknowledgement {
         through: i64::try_from(ack.through).unwrap_or(i64::MAX),
         keys_version: ack.keys_version,
         at: now,
     };
+    guards::look_up(&app.guards, &app.store, caller, &ack.instance, now).await?;
     let lease = app.guards.acknowledged(caller, &ack.instance, acknowledged);
     if ack.leaving {
         return Ok(guards::leave(&app.guards, &app.store, caller, &ack.instance, now).await?);
     }
-    match lease {
-        Lease::Known => Ok(()),
-        Lease::New(leased) => Ok(guards::write_lease(&app.store, leased, now).await?),
-        Lease::TooMany => {
-            tracing::warn!(resource_server.id = %caller.id, "guards.too_many");
-            Err(Error::new(
-                Code::TemporarilyUnavailable,
-                "instance: this resource server has too many; try again",
-            ))
-        }
+    if matches!(lease, Lease::TooMany) {
+        tracing::warn!(resource_server.id = %caller.id, "guards.too_many");
+        let why = "instance: this resource server has too many; try again";
+        return Err(Error::new(Code::TemporarilyUnavailable, why));
     }
+    Ok(guards::write_lease(&app.guards, &app.store, lease, now).await?)
 }
 
 /// Notes which grants' tokens the guard's API has accepted. Reports about grants that allow nothing there are ignored.

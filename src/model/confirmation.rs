@@ -64,6 +64,11 @@ impl Confirmation {
         }
     }
 
+    /// How long the last guard took, in milliseconds.
+    pub fn last_ms(&self) -> Option<i64> {
+        self.last.map(|last| i64::try_from(last.as_millis()).unwrap_or(i64::MAX))
+    }
+
     /// Guards that have not confirmed.
     pub const fn silent(&self) -> u32 {
         self.instances.saturating_sub(self.confirmed)

@@ -4,24 +4,30 @@
 //! something was revoked may still accept it until the lease ends, unless it confirms earlier. So each ledger row has,
 //! for each resource server, a number of guards to wait for and a time when the wait is over. This is counted in
 //! memory. Once a row is settled, it is written in a batch. No revocation waits for that.
+//!
+//! Where several servers share a database, their leases and confirmations meet there: see `shared_guards`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
 
 use crate::clock::{Clock, Timestamp};
 use crate::metrics::FeedMetrics;
 use crate::model::confirmation::{Confirmation, Guarded};
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::ResourceServer;
-pub use crate::service::leases::Acknowledgement;
-use crate::service::leases::{AHEAD, Instance, Leases, Pending, SHOWN, Watched};
+pub use crate::service::leases::{Acknowledgement, Servers};
+use crate::service::leases::{AHEAD, Instance, Leases, Pending, SHOWN, Times, Watched, Written};
 use crate::store::feed::FeedRow;
-use crate::store::guards::{Leased, Settled};
+use crate::store::guards::{EVERYTHING, Leased, Settled};
 use crate::store::{self, Store};
 
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Rows that were not settled when the server stopped are settled if it starts again within this time.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
+/// Rows that were not settled when this server started are left to the others for this time: they know more of them.
+const FOR_OTHERS: Duration = Duration::from_secs(3);
 /// A row is settled and written within this time: the longest lease, and time to write it.
 const SETTLING: Duration = Duration::from_secs(330);
 /// At most this many guards of one resource server have a lease. Every revocation looks at all of them, so a stolen
@@ -31,7 +37,12 @@ pub const MOST_GUARDS: usize = 5_000;
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Guards {
+    pub(super) kind: Servers,
     leases: Arc<Mutex<Leases>>,
+    /// Notifies when there is something that other servers have to know, or know.
+    pub(super) news: Arc<Notify>,
+    /// The newest row that waits for the guards of all servers.
+    pub(super) complete: watch::Sender<i64>,
     /// The longest life of a JWT.
     longest_life: Duration,
     metrics: Arc<FeedMetrics>,
@@ -51,20 +62,29 @@ pub struct GuardStatus {
 pub enum Lease {
     Known,
     New(Leased),
+    /// It is longer than what other servers know of it.
+    Extended(Leased),
     /// There are [`MOST_GUARDS`] already: this guard may not go on.
     TooMany,
 }
 
 impl Guards {
-    pub fn new(longest_life: Duration) -> Self {
-        Self { leases: Arc::default(), longest_life, metrics: Arc::default() }
+    pub fn new(longest_life: Duration, kind: Servers) -> Self {
+        Self {
+            kind,
+            leases: Arc::new(Mutex::new(Leases::new(kind))),
+            news: Arc::default(),
+            complete: watch::Sender::new(0),
+            longest_life,
+            metrics: Arc::default(),
+        }
     }
 
     pub fn metrics(&self) -> &FeedMetrics {
         &self.metrics
     }
 
-    fn leases(&self) -> MutexGuard<'_, Leases> {
+    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -79,17 +99,19 @@ impl Guards {
         let rows = store.unsettled_rows(since, SETTLING).await?;
         let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence)).await?;
         let servers = store.resource_servers_ever().await?;
-        let mut leases = Leases { position, ..Leases::default() };
-        for Leased { server, instance, through, until } in store.leased_guards(since).await? {
-            let acknowledged = Acknowledgement { through, keys_version: 0, at: until.minus(AHEAD) };
-            let restored = Instance { through, lease: until, written: until, acknowledged };
-            leases.servers.entry(server).or_default().instances.insert(instance, restored);
+        let mut leases = Leases::new(self.kind);
+        (leases.position, leases.complete, leases.restored) = (position, position, position);
+        leases.restored_until = now.plus(FOR_OTHERS);
+        for leased in store.leased_guards(since).await? {
+            let restored = Instance::stored(self.kind, &leased);
+            leases.servers.entry(leased.server).or_default().instances.insert(leased.instance, restored);
         }
         for row in rows.iter().filter(|row| row.sequence <= position) {
             let is_open = |server: &&ResourceServer| !settled.contains(&(row.sequence, server.id.clone()));
-            self.await_at(&mut leases, row, servers.iter().filter(is_open));
+            self.await_at(&mut leases, row, servers.iter().filter(is_open), Times::Lost);
         }
         *self.leases() = leases;
+        self.complete.send_replace(position);
         Ok(())
     }
 
@@ -98,9 +120,10 @@ impl Guards {
         let mut leases = self.leases();
         let position = leases.position;
         for row in rows.iter().filter(|row| row.sequence > position) {
-            self.await_at(&mut leases, row, servers.iter());
+            self.await_at(&mut leases, row, servers.iter(), Times::Known);
             leases.position = row.sequence;
         }
+        self.news.notify_one();
     }
 
     fn await_at<'a>(
@@ -108,13 +131,14 @@ impl Guards {
         leases: &mut Leases,
         row: &FeedRow,
         servers: impl Iterator<Item = &'a ResourceServer>,
+        times: Times,
     ) {
         // A resource server that was deleted before the row was written accepts nothing.
         let is_there = |server: &&ResourceServer| server.deleted_at.is_none_or(|at| row.at < at);
         for server in servers.filter(|server| row.audiences.concern(&server.audience)).filter(is_there) {
             let watched = leases.servers.entry(server.id.clone()).or_default();
             if server.is_guarded() {
-                watched.await_row(row.sequence, row.at);
+                watched.await_row(self.kind, row.sequence, row.at, times);
             } else {
                 let confirmation = Confirmation::unguarded(row.at, self.longest_life);
                 watched.pending.push_back(Pending { sequence: row.sequence, at: row.at, confirmation });
@@ -133,46 +157,85 @@ impl Guards {
         acknowledged: Acknowledgement,
     ) -> Lease {
         let mut leases = self.leases();
-        let position = leases.position;
+        let (position, complete) = (leases.position, leases.complete);
         let now = acknowledged.at;
         let lease = now.plus(server.guarding.max_staleness.duration());
         let watched = leases.servers.entry(server.id.clone()).or_default();
-        if let Some(known) = watched.instances.get_mut(instance).filter(|known| known.lease > now) {
-            let before = known.through;
-            known.through = before.max(acknowledged.through.min(position));
-            let through = known.through;
-            known.lease = lease;
-            known.acknowledged = acknowledged;
-            watched.confirm(before, through, now, &self.metrics);
-            return Lease::Known;
+        let runs = |known: &Instance| known.end(self.kind) > now;
+        if let Some(known) = watched.instances.get(instance).copied().filter(runs) {
+            let through = known.through.max(acknowledged.through.min(position));
+            let extended = Instance { through, lease, acknowledged, ..known };
+            return match self.kind {
+                Servers::One => {
+                    watched.instances.insert(instance.to_owned(), extended);
+                    watched.confirm(known.through, through, now, &self.metrics);
+                    Lease::Known
+                }
+                Servers::Several => {
+                    watched.replace(instance, extended, complete, &self.metrics);
+                    if through > known.through {
+                        self.news.notify_one();
+                    }
+                    let is_known = lease <= known.written.until;
+                    if is_known { Lease::Known } else { Lease::Extended(extended.leased(&server.id, instance)) }
+                }
+            };
         }
         if watched.instances.len() >= MOST_GUARDS {
-            watched.instances.retain(|_, known| known.lease > now);
+            watched.instances.retain(|_, known| runs(known));
             if watched.instances.len() >= MOST_GUARDS {
                 return Lease::TooMany;
             }
         }
         // It accepted nothing until now, so it need not confirm what ended earlier.
-        let written = lease.plus(AHEAD);
-        let begun = Instance { through: position, lease, written, acknowledged };
+        let until = match self.kind {
+            Servers::One => lease.plus(AHEAD),
+            // Other servers do not know it yet.
+            Servers::Several => now,
+        };
+        let written = Written { until, through: position, keys_version: acknowledged.keys_version };
+        let begun = Instance { since: position, through: position, lease, acknowledged, written };
         watched.instances.insert(instance.to_owned(), begun);
-        Lease::New(Leased {
-            server: server.id.clone(),
-            instance: instance.to_owned(),
-            through: position,
-            until: written,
-        })
+        Lease::New(begun.leased(&server.id, instance))
+    }
+
+    /// Takes what is stored of a lease.
+    fn stored(&self, leased: &Leased) {
+        let mut leases = self.leases();
+        let complete = leases.complete;
+        let watched = leases.servers.entry(leased.server.clone()).or_default();
+        let stored = Instance::stored(Servers::Several, leased);
+        let lease = watched.instances.get(&leased.instance).map_or(stored.lease, |known| known.lease);
+        watched.replace(&leased.instance, Instance { lease, ..stored }, complete, &self.metrics);
+    }
+
+    fn is_running(&self, server: &ResourceServerId, instance: &str, now: Timestamp) -> bool {
+        let leases = self.leases();
+        let known = leases.servers.get(server).and_then(|watched| watched.instances.get(instance));
+        known.is_some_and(|known| known.end(self.kind) > now)
     }
 
     /// Removes a guard that accepts nothing any more, so that nobody waits for it.
     pub fn left(&self, server: &ResourceServer, instance: &str, now: Timestamp) -> Option<Leased> {
         let mut leases = self.leases();
-        let position = leases.position;
+        let (position, complete) = (leases.position, leases.complete);
         let watched = leases.servers.get_mut(&server.id)?;
-        let gone = watched.instances.remove(instance)?;
-        watched.confirm(gone.through, position, now, &self.metrics);
-        let (server, instance) = (server.id.clone(), instance.to_owned());
-        Some(Leased { server, instance, through: position, until: now })
+        let gone = watched.instances.get(instance).copied()?;
+        let left = match self.kind {
+            Servers::One => {
+                watched.instances.remove(instance);
+                watched.confirm(gone.through, position, now, &self.metrics);
+                Instance { through: position, ..gone }
+            }
+            Servers::Several => {
+                let written = Written { until: now, ..gone.written };
+                let left = Instance { through: EVERYTHING, lease: now, written, ..gone };
+                watched.replace(instance, left, complete, &self.metrics);
+                self.news.notify_one();
+                left
+            }
+        };
+        Some(Leased { until: now, ..left.leased(&server.id, instance) })
     }
 
     /// What is known of those of these rows that are not settled yet.
@@ -197,7 +260,7 @@ impl Guards {
             .map(|(instance, known)| GuardStatus {
                 instance: instance.clone(),
                 acknowledged: known.acknowledged,
-                lease: known.lease,
+                lease: known.end(self.kind),
             })
             .collect();
         seen.sort_by(|one, other| one.instance.cmp(&other.instance));
@@ -209,13 +272,13 @@ impl Guards {
     pub fn lag(&self, server: &ResourceServerId, now: Timestamp) -> (u64, Duration) {
         let leases = self.leases();
         let Some(watched) = leases.servers.get(server) else { return (0, Duration::ZERO) };
-        let running = watched.instances.values().filter(|known| known.lease > now).count();
+        let running = watched.instances.values().filter(|known| known.end(self.kind) > now).count();
         let is_awaited = |row: &&Pending| row.confirmation.silent() > 0 && row.confirmation.is_open(now);
         let oldest = watched.pending.iter().find(is_awaited);
         (running as u64, oldest.map_or(Duration::ZERO, |row| now.since(row.at)))
     }
 
-    fn count(&self, settled: &[Settled]) {
+    fn count<'s>(&self, settled: impl Iterator<Item = &'s Settled>) {
         for Settled { confirmation, .. } in settled {
             let counter = match confirmation {
                 Confirmation { guarded: Guarded::None, .. } => &self.metrics.unguarded,
@@ -232,39 +295,54 @@ impl Guards {
         self.longest_life
     }
 
-    /// Writes what is settled, and leases that are near the end that the database has.
+    /// Writes what is settled, and what has to be known of leases.
     ///
     /// # Errors
     /// When the store fails. What was not written is written next time.
     pub async fn flush(&self, store: &Store, now: Timestamp) -> store::Result<()> {
+        self.settle(store, now).await?;
+        self.write_leases(store, now).await
+    }
+
+    pub(super) async fn settle(&self, store: &Store, now: Timestamp) -> store::Result<()> {
         loop {
             let settled = self.leases().settled(now);
             if settled.is_empty() {
-                break;
+                return Ok(());
             }
             let written = settled.clone();
-            store.write(move |tx| settled.iter().try_for_each(|settled| tx.settle(settled))).await?;
+            let new = store.write(move |tx| tx.settle(&settled)).await?;
             self.leases().remove(&written);
-            self.count(&written);
+            // Another server may have been first: then it has counted the row, and receipts show what it wrote.
+            let is_new = |settled: &&Settled| new.contains(&(settled.sequence, settled.server.clone()));
+            self.count(written.iter().filter(is_new));
         }
+    }
+
+    pub(super) async fn write_leases(&self, store: &Store, now: Timestamp) -> store::Result<()> {
         loop {
             let leases = self.leases().due(now);
             if leases.is_empty() {
                 return Ok(());
             }
             let written = leases.clone();
-            store.write(move |tx| leases.iter().try_for_each(|leased| tx.lease_guard(leased))).await?;
-            self.leases().written(&written);
+            store.write(move |tx| tx.lease_guards(&leases)).await?;
+            self.leases().written(&written, &self.metrics);
         }
     }
 
-    /// Flushes every second. Never returns.
+    /// Flushes every second, or more often if there are several servers. Never returns.
     pub async fn run(self, store: Store, clock: Clock) {
         let mut forgotten = clock.now();
         loop {
-            tokio::time::sleep(FLUSH_EVERY).await;
+            let mut result = match self.kind {
+                Servers::One => {
+                    tokio::time::sleep(FLUSH_EVERY).await;
+                    self.flush(&store, clock.now()).await
+                }
+                Servers::Several => self.share(&store, &clock).await,
+            };
             let now = clock.now();
-            let mut result = self.flush(&store, now).await;
             self.leases().drop_silent(now);
             if now.since(forgotten) > SHOWN && result.is_ok() {
                 forgotten = now;
@@ -277,16 +355,36 @@ impl Guards {
     }
 }
 
-/// Makes a new lease durable.
+/// Makes a lease durable, and known to other servers.
 ///
 /// # Errors
 /// When the store fails. Then the guard may not go on.
-pub async fn write_lease(store: &Store, leased: Leased, now: Timestamp) -> store::Result<()> {
-    let write = move |tx: &store::Tx<'_>| {
-        tx.note_guard(&leased.server, now)?;
-        tx.lease_guard(&leased)
-    };
-    store.write(write).await
+pub async fn write_lease(
+    guards: &Guards,
+    store: &Store,
+    lease: Lease,
+    now: Timestamp,
+) -> store::Result<()> {
+    match lease {
+        Lease::Known | Lease::TooMany => Ok(()),
+        Lease::New(leased) => {
+            let begin = move |tx: &store::Tx<'_>| {
+                tx.note_guard(&leased.server, now)?;
+                tx.begin_lease(&leased)
+            };
+            let stored = store.write(begin).await?;
+            if guards.kind == Servers::Several {
+                guards.stored(&stored);
+            }
+            Ok(())
+        }
+        Lease::Extended(leased) => {
+            let written = [leased.clone()];
+            store.write(move |tx| tx.lease_guards(std::slice::from_ref(&leased))).await?;
+            guards.leases().written(&written, &guards.metrics);
+            Ok(())
+        }
+    }
 }
 
 /// Ends the lease of a guard that accepts nothing any more.
@@ -301,5 +399,25 @@ pub async fn leave(
     now: Timestamp,
 ) -> store::Result<()> {
     let Some(leased) = guards.left(server, instance, now) else { return Ok(()) };
-    store.write(move |tx| tx.lease_guard(&leased)).await
+    store.write(move |tx| tx.lease_guards(std::slice::from_ref(&leased))).await
+}
+
+/// Learns of a guard that has its lease from another server.
+///
+/// # Errors
+/// When the database can't be read.
+pub async fn look_up(
+    guards: &Guards,
+    store: &Store,
+    server: &ResourceServer,
+    instance: &str,
+    now: Timestamp,
+) -> store::Result<()> {
+    if guards.kind == Servers::One || guards.is_running(&server.id, instance, now) {
+        return Ok(());
+    }
+    if let Some(leased) = store.leased_guard(&server.id, instance).await?.filter(|leased| leased.until > now) {
+        guards.stored(&leased);
+    }
+    Ok(())
 }

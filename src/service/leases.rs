@@ -7,7 +7,8 @@ use crate::clock::Timestamp;
 use crate::metrics::FeedMetrics;
 use crate::model::confirmation::Confirmation;
 use crate::model::id::ResourceServerId;
-use crate::store::guards::{Leased, Settled};
+use crate::store::Store;
+use crate::store::guards::{EVERYTHING, Leased, Settled};
 
 /// The database gets an end of the lease that is this much later than the real one. It is written again once it is less
 /// than `NEAR` later.
@@ -18,12 +19,34 @@ const BATCH: usize = 200;
 /// How long a guard is still shown after its lease ended.
 pub const SHOWN: Duration = Duration::from_secs(600);
 
+/// Who writes leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// This one alone. A lease is what is in its memory.
+    One,
+    /// Several, on one database. A lease is what is in the database, so that it is the same for all of them.
+    Several,
+}
+
+impl Servers {
+    pub fn of(store: &Store) -> Self {
+        if store.is_shared() { Self::Several } else { Self::One }
+    }
+}
+
 /// The guards of all resource servers.
-#[derive(Default)]
 pub struct Leases {
+    pub kind: Servers,
     pub servers: HashMap<ResourceServerId, Watched>,
     /// The newest ledger row known here.
     pub position: i64,
+    /// Rows up to this one wait for all guards that had a lease when they were committed, at whichever server. Newer
+    /// ones may wait for more than is known here.
+    pub complete: i64,
+    /// Rows up to this one were there when this server started. Another one may know more of them.
+    pub restored: i64,
+    /// Until then, another server has the time to settle these.
+    pub restored_until: Timestamp,
 }
 
 /// A resource server's guards, and the rows that are not settled, oldest first.
@@ -41,13 +64,104 @@ pub struct Pending {
 }
 
 /// A guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// It has confirmed the rows up to this one, or they were written before its lease began.
+    /// The newest row when its lease began: it need not confirm the rows up to this one.
+    pub since: i64,
+    /// It has confirmed the rows up to this one.
     pub through: i64,
+    /// Its end, as far as this server has extended it.
     pub lease: Timestamp,
-    /// The end of the lease as the database has it.
-    pub written: Timestamp,
     pub acknowledged: Acknowledgement,
+    pub written: Written,
+}
+
+/// What the database has of a guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub until: Timestamp,
+    pub through: i64,
+    pub keys_version: u64,
+}
+
+impl Instance {
+    /// As it is read from the database.
+    pub fn stored(kind: Servers, leased: &Leased) -> Self {
+        let Leased { since, through, keys_version, at, until, .. } = *leased;
+        let lease = match kind {
+            Servers::One => until,
+            // The server that gave it knows its real end. Until it writes another one, this one holds.
+            Servers::Several => until.minus(AHEAD),
+        };
+        Self {
+            since,
+            through,
+            lease,
+            acknowledged: Acknowledgement { through, keys_version, at },
+            written: Written { until, through, keys_version },
+        }
+    }
+
+    /// As it is to be written.
+    pub fn leased(&self, server: &ResourceServerId, instance: &str) -> Leased {
+        Leased {
+            server: server.clone(),
+            instance: instance.to_owned(),
+            since: self.since,
+            through: self.through,
+            keys_version: self.acknowledged.keys_version,
+            at: self.acknowledged.at,
+            until: self.lease.plus(AHEAD),
+        }
+    }
+
+    /// Until when it may accept what it has not confirmed. What several servers have to agree on is in the database.
+    pub fn end(&self, kind: Servers) -> Timestamp {
+        match kind {
+            Servers::One => self.lease,
+            Servers::Several => self.lease.max(self.written.until),
+        }
+    }
+
+    /// Whether a row waits for it.
+    fn is_awaited_by(&self, kind: Servers, sequence: i64, at: Timestamp) -> bool {
+        self.since < sequence && self.end(kind) > at
+    }
+
+    /// What is known here, and what is stored, of one lease.
+    fn merged(&self, stored: &Self) -> Self {
+        // A guard that left has no lease any more.
+        match (self.through, stored.through) {
+            (EVERYTHING, _) => return *self,
+            (_, EVERYTHING) => return *stored,
+            _ => {}
+        }
+        let acknowledged = if stored.acknowledged.at > self.acknowledged.at {
+            stored.acknowledged
+        } else {
+            self.acknowledged
+        };
+        Self {
+            since: self.since,
+            through: self.through.max(stored.through),
+            lease: self.lease.max(stored.lease),
+            acknowledged,
+            // More may have been written since that was read.
+            written: Written {
+                until: self.written.until.max(stored.written.until),
+                through: self.written.through.max(stored.written.through),
+                keys_version: stored.written.keys_version,
+            },
+        }
+    }
+
+    /// Whether the database has to be told.
+    fn is_due(&self, kind: Servers) -> bool {
+        let is_near = self.written.until < self.lease.plus(NEAR);
+        let has_news = self.through > self.written.through
+            || self.acknowledged.keys_version != self.written.keys_version;
+        is_near || kind == Servers::Several && has_news
+    }
 }
 
 /// What a guard said last.
@@ -64,35 +178,110 @@ impl Watched {
         for row in self.pending.iter_mut().skip(first).take_while(|row| row.sequence <= through) {
             let was_silent = row.confirmation.silent() > 0;
             row.confirmation.confirm(Some(now.since(row.at)));
-            if let (true, 0, Some(last)) = (was_silent, row.confirmation.silent(), row.confirmation.last) {
-                metrics.confirmation.note(last);
-            }
+            note(was_silent, &row.confirmation, metrics);
         }
     }
 
     /// Adds a row that waits for all guards whose lease was running at `at` and that have not confirmed `sequence` yet.
-    pub fn await_row(&mut self, sequence: i64, at: Timestamp) {
-        let open = self.instances.values().filter(|instance| instance.lease > at);
-        let (mut instances, mut confirmed, mut until) = (0, 0, None);
-        for instance in open {
-            instances += 1;
-            if instance.through >= sequence {
-                confirmed += 1;
-            } else {
-                until = until.max(Some(instance.lease));
-            }
+    pub fn await_row(&mut self, kind: Servers, sequence: i64, at: Timestamp, times: Times) {
+        let open = self.instances.values().filter(|known| known.is_awaited_by(kind, sequence, at));
+        let mut confirmation = Confirmation::awaited(0, None);
+        for known in open {
+            join(&mut confirmation, kind, known, sequence, at, times);
         }
-        let mut confirmation = Confirmation::awaited(instances, until);
-        // Such a confirmation is from before a restart, so its time is unknown.
-        (0..confirmed).for_each(|_| confirmation.confirm(None));
         self.pending.push_back(Pending { sequence, at, confirmation });
+    }
+
+    /// Takes what another server knows of a guard, or what changed about a lease that several servers know. Rows up to
+    /// `complete` wait no longer than they did.
+    pub fn replace(&mut self, instance: &str, new: Instance, complete: i64, metrics: &FeedMetrics) {
+        let kind = Servers::Several;
+        let old = self.instances.insert(instance.to_owned(), new);
+        // Mostly nothing but the newest confirmed row has changed, and few rows are between the old one and the new one.
+        let same = old.filter(|old| old.since == new.since && old.end(kind) == new.end(kind));
+        let (after, through) = same.map_or((i64::MIN, i64::MAX), |old| (old.through, new.through));
+        let first = self.pending.partition_point(|row| row.sequence <= after);
+        let concerned = self.pending.iter_mut().skip(first).take_while(|row| row.sequence <= through);
+        for Pending { sequence, at, confirmation } in concerned {
+            let was_awaited = old.is_some_and(|old| old.is_awaited_by(kind, *sequence, *at));
+            let before = old.filter(|old| was_awaited && old.since == new.since).map(|old| old.through);
+            let was_silent = confirmation.silent() > 0;
+            match before {
+                Some(before) if before < *sequence && *sequence <= new.through => {
+                    confirmation.confirm(Some(new.acknowledged.at.since(*at)));
+                }
+                // What was read first may have been older than the row.
+                Some(before) if before < *sequence && *sequence > complete => {
+                    confirmation.open_until = confirmation.open_until.max(Some(new.end(kind)));
+                }
+                None if !was_awaited && new.is_awaited_by(kind, *sequence, *at) => {
+                    join(confirmation, kind, &new, *sequence, *at, Times::Known);
+                }
+                _ => {}
+            }
+            note(was_silent, confirmation, metrics);
+        }
+    }
+}
+
+/// Whether it is known when a guard confirmed a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    Known,
+    /// It was before a restart.
+    Lost,
+}
+
+/// One more guard, which a row waits for, unless it has confirmed it already.
+fn join(
+    confirmation: &mut Confirmation,
+    kind: Servers,
+    known: &Instance,
+    sequence: i64,
+    at: Timestamp,
+    times: Times,
+) {
+    confirmation.instances += 1;
+    if known.through >= sequence {
+        confirmation.confirm((times == Times::Known).then(|| known.acknowledged.at.since(at)));
+    } else {
+        confirmation.open_until = confirmation.open_until.max(Some(known.end(kind)));
+    }
+}
+
+/// Counts a row that the last guard has just confirmed.
+fn note(was_silent: bool, confirmation: &Confirmation, metrics: &FeedMetrics) {
+    if let (true, 0, Some(last)) = (was_silent, confirmation.silent(), confirmation.last) {
+        metrics.confirmation.note(last);
     }
 }
 
 impl Leases {
+    pub fn new(kind: Servers) -> Self {
+        Self {
+            kind,
+            servers: HashMap::new(),
+            position: 0,
+            complete: 0,
+            restored: 0,
+            restored_until: Timestamp::from_millis(0),
+        }
+    }
+
+    fn can_settle(&self, row: &Pending, now: Timestamp) -> bool {
+        let is_for_others = row.sequence <= self.restored && now < self.restored_until;
+        let is_complete = row.sequence <= self.complete && !is_for_others;
+        row.confirmation.is_settled(now) && (self.kind == Servers::One || is_complete)
+    }
+
+    /// Whether there are rows that are not settled.
+    pub fn is_waiting(&self) -> bool {
+        self.servers.values().any(|watched| !watched.pending.is_empty())
+    }
+
     pub fn settled(&self, now: Timestamp) -> Vec<Settled> {
         let of = |(server, watched): (&ResourceServerId, &Watched)| {
-            let settled = watched.pending.iter().filter(|row| row.confirmation.is_settled(now));
+            let settled = watched.pending.iter().filter(|row| self.can_settle(row, now));
             let settled = settled.map(|row| Settled {
                 sequence: row.sequence,
                 server: server.clone(),
@@ -122,32 +311,44 @@ impl Leases {
 
     pub fn due(&self, now: Timestamp) -> Vec<Leased> {
         let of = |(server, watched): (&ResourceServerId, &Watched)| {
-            let near = watched
-                .instances
-                .iter()
-                .filter(|(_, known)| known.lease > now && known.written < known.lease.plus(NEAR));
-            let lease = |(instance, known): (&String, &Instance)| Leased {
-                server: server.clone(),
-                instance: instance.clone(),
-                through: known.through,
-                until: known.lease.plus(AHEAD),
-            };
-            near.map(lease).take(BATCH).collect::<Vec<_>>()
+            let due = watched.instances.iter().filter(|(_, known)| known.lease > now && known.is_due(self.kind));
+            due.map(|(instance, known)| known.leased(server, instance)).take(BATCH).collect::<Vec<_>>()
         };
         let mut due: Vec<_> = self.servers.iter().flat_map(of).take(BATCH).collect();
-        due.sort_unstable_by(|one, other| {
-            (one.server.as_str(), &one.instance).cmp(&(other.server.as_str(), &other.instance))
-        });
+        due.sort_by(|one, other| (&one.server, &one.instance).cmp(&(&other.server, &other.instance)));
         due
     }
 
-    pub fn written(&mut self, leases: &[Leased]) {
-        for Leased { server, instance, until, .. } in leases {
-            let watched = self.servers.get_mut(server);
-            if let Some(known) = watched.and_then(|watched| watched.instances.get_mut(instance)) {
-                known.written = *until;
+    pub fn written(&mut self, leases: &[Leased], metrics: &FeedMetrics) {
+        for Leased { server, instance, through, keys_version, until, .. } in leases {
+            let Some(watched) = self.servers.get_mut(server) else { continue };
+            let Some(known) = watched.instances.get_mut(instance) else { continue };
+            let written = Written { until: *until, through: *through, keys_version: *keys_version };
+            match self.kind {
+                Servers::One => known.written = written,
+                Servers::Several => {
+                    let new = Instance { written, ..*known };
+                    watched.replace(instance, new, self.complete, metrics);
+                }
             }
         }
+    }
+
+    /// Takes what the database says of guards: what this server does not know, others have written. `position` is the
+    /// newest row that was known here before that was read.
+    pub fn merge(&mut self, stored: &[Leased], position: i64, metrics: &FeedMetrics) {
+        for leased in stored {
+            let watched = self.servers.entry(leased.server.clone()).or_default();
+            let stored = Instance::stored(Servers::Several, leased);
+            let new = match watched.instances.get(&leased.instance) {
+                Some(known) if known.since == stored.since => known.merged(&stored),
+                // What is known here is of a later lease, which is not written yet.
+                Some(known) if known.since > stored.since => continue,
+                _ => stored,
+            };
+            watched.replace(&leased.instance, new, self.complete, metrics);
+        }
+        self.complete = self.complete.max(position);
     }
 
     pub fn drop_silent(&mut self, now: Timestamp) {

@@ -9,14 +9,25 @@ use crate::model::confirmation::Confirmation;
 use crate::model::id::{ReceiptId, ResourceServerId};
 
 use super::feed::{self, FeedRow};
-use super::sql::{Row, params};
-use super::{Result, Store, Tx};
+use super::sql::{Connection, Row, params};
+use super::{Result, Store, Tx, postgres};
 
-const LEASED: &str = "SELECT resource_server_id, instance, through, leased_until FROM guard_instances \
-    WHERE leased_until > ?1 LIMIT 100000";
-const LEASE: &str = "INSERT INTO guard_instances (resource_server_id, instance, through, leased_until) \
-    VALUES (?1, ?2, ?3, ?4) ON CONFLICT (resource_server_id, instance) \
-    DO UPDATE SET through = excluded.through, leased_until = excluded.leased_until";
+const LEASED: &str = "SELECT resource_server_id, instance, since, through, keys_version, acknowledged_at, leased_until \
+    FROM guard_instances WHERE leased_until > ?1 LIMIT 100000";
+const LEASED_ONE: &str = "SELECT resource_server_id, instance, since, through, keys_version, acknowledged_at, \
+    leased_until FROM guard_instances WHERE resource_server_id = ?1 AND instance = ?2";
+/// A lease that begins. Where another server has begun it at the same time, it stays what it is, and lasts longer.
+const BEGIN: &str = "INSERT INTO guard_instances AS g (resource_server_id, instance, since, through, keys_version, \
+    acknowledged_at, leased_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (resource_server_id, instance) \
+    DO UPDATE SET since = CASE WHEN g.leased_until > ?6 THEN g.since ELSE excluded.since END, \
+    through = CASE WHEN g.leased_until > ?6 THEN g.through ELSE excluded.through END, \
+    keys_version = excluded.keys_version, acknowledged_at = excluded.acknowledged_at, \
+    leased_until = CASE WHEN g.leased_until > ?7 THEN g.leased_until ELSE ?7 END \
+    RETURNING resource_server_id, instance, since, through, keys_version, acknowledged_at, leased_until";
+const LEASE: &str = "INSERT INTO guard_instances (resource_server_id, instance, since, through, keys_version, \
+    acknowledged_at, leased_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (resource_server_id, instance) \
+    DO UPDATE SET since = excluded.since, through = excluded.through, keys_version = excluded.keys_version, \
+    acknowledged_at = excluded.acknowledged_at, leased_until = excluded.leased_until";
 const FORGET: &str = "DELETE FROM guard_instances WHERE leased_until <= ?1";
 const SEEN: &str = "UPDATE resource_servers SET guard_seen_at = ?2 WHERE id = ?1 AND guard_seen_at IS NULL";
 /// Rows that may not be settled for every resource server: the newest ones, and those that are settled for none.
@@ -38,10 +49,18 @@ const OF_RECEIPT: &str = "SELECT x.ledger_sequence, x.resource_server_id, x.guar
 pub struct Leased {
     pub server: ResourceServerId,
     pub instance: String,
+    /// The newest row when the lease began. The guard accepted nothing until then, so it need not confirm earlier ones.
+    pub since: i64,
     /// It has confirmed all rows up to this sequence, perhaps more.
     pub through: i64,
+    pub keys_version: u64,
+    /// When it acknowledged that.
+    pub at: Timestamp,
     pub until: Timestamp,
 }
+
+/// What a guard that left has confirmed: it accepts nothing any more.
+pub const EVERYTHING: i64 = i64::MAX;
 
 /// How far a resource server's guards confirmed a ledger row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,18 +82,27 @@ fn settled(row: &Row<'_>) -> Result<Settled> {
     Ok(Settled { sequence: row.get(0)?, server: row.get(1)?, confirmation })
 }
 
+fn leased(row: &Row<'_>) -> Result<Leased> {
+    Ok(Leased {
+        server: row.get(0)?,
+        instance: row.get(1)?,
+        since: row.get(2)?,
+        through: row.get(3)?,
+        keys_version: row.get::<i64>(4)?.unsigned_abs(),
+        at: row.get(5)?,
+        until: row.get(6)?,
+    })
+}
+
 impl Store {
     /// Guards whose lease ends after `since`.
     pub async fn leased_guards(&self, since: Timestamp) -> Result<Vec<Leased>> {
-        let leased = |row: &Row<'_>| {
-            Ok(Leased {
-                server: row.get(0)?,
-                instance: row.get(1)?,
-                through: row.get(2)?,
-                until: row.get(3)?,
-            })
-        };
-        self.all(LEASED, params![since], leased).await
+        self.rows_read(LEASED, params![since], leased).await
+    }
+
+    /// A guard, even if its lease has ended.
+    pub async fn leased_guard(&self, server: &ResourceServerId, instance: &str) -> Result<Option<Leased>> {
+        self.one(LEASED_ONE, params![server, instance], leased).await
     }
 
     /// Rows written after `since` that may not be settled for every resource server, oldest first. They include all
@@ -97,10 +125,24 @@ impl Store {
 }
 
 impl Tx<'_> {
-    pub fn lease_guard(&self, leased: &Leased) -> Result<()> {
-        let Leased { server, instance, through, until } = leased;
-        self.run(LEASE, params![server, instance, through, until])?;
-        Ok(())
+    /// Writes a lease that begins, and returns it as it is stored: it may run already, by way of another server.
+    pub fn begin_lease(&self, leased: &Leased) -> Result<Leased> {
+        let Leased { server, instance, since, through, at, until, .. } = leased;
+        let keys_version = leased.keys_version.cast_signed();
+        self.only(BEGIN, params![server, instance, since, through, keys_version, at, until], self::leased)
+    }
+
+    /// Writes leases that run on.
+    pub fn lease_guards(&self, leases: &[Leased]) -> Result<()> {
+        if let Connection::Postgres(session) = self.connection() {
+            return postgres::guards::lease(session, leases);
+        }
+        leases.iter().try_for_each(|leased| {
+            let Leased { server, instance, since, through, at, until, .. } = leased;
+            let keys_version = leased.keys_version.cast_signed();
+            self.run(LEASE, params![server, instance, since, through, keys_version, at, until])?;
+            Ok(())
+        })
     }
 
     /// Deletes guards whose lease has ended by `until`.
@@ -117,22 +159,20 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Stores what is settled. Does nothing if it is stored already.
-    pub fn settle(&self, settled: &Settled) -> Result<()> {
-        let Settled { sequence, server, confirmation } = settled;
-        let last = confirmation.last.map(|last| i64::try_from(last.as_millis()).unwrap_or(i64::MAX));
-        self.run(
-            SETTLE,
-            params![
-                sequence,
-                server,
-                confirmation.guarded,
-                confirmation.instances,
-                confirmation.confirmed,
-                last,
-                confirmation.open_until,
-            ],
-        )?;
-        Ok(())
+    /// Stores what is settled, except what is stored already. Returns which rows were new.
+    pub fn settle(&self, settled: &[Settled]) -> Result<Vec<(i64, ResourceServerId)>> {
+        if let Connection::Postgres(session) = self.connection() {
+            return postgres::guards::settle(session, settled);
+        }
+        let mut new = Vec::new();
+        for Settled { sequence, server, confirmation } in settled {
+            let last = confirmation.last_ms();
+            let Confirmation { guarded, instances, confirmed, open_until, .. } = confirmation;
+            let values = params![sequence, server, guarded, instances, confirmed, last, open_until];
+            if self.run(SETTLE, values)? > 0 {
+                new.push((*sequence, server.clone()));
+            }
+        }
+        Ok(new)
     }
 }

@@ -3,12 +3,14 @@
 //! - [`lane`]: one thread of this server commits the work of many requests at once, as the writer does on SQLite.
 //! - [`lookups`]: look-ups by key, many of them under way on one connection.
 //! - [`tail`]: asks the database whether what is kept in memory is current, once for all requests that wait.
+//! - [`guards`]: leases and confirmations, in batches.
 //! - [`session`]: a connection with a thread of its own, for transactions and for reads that take long.
 
 pub mod address;
 pub mod connect;
 pub mod import;
 mod issuer;
+pub mod guards;
 pub mod lane;
 pub mod lookups;
 pub mod migrate;

@@ -173,6 +173,7 @@ impl Reach {
         app.feed.reached(&app.store).await?;
         let sequences: BTreeSet<i64> = rows.iter().map(|row| row.sequence).collect();
         let jwts = Jwts::of(&app.store, rows.iter().map(|row| row.client_id.as_ref()), first.at).await?;
+        app.guards.knows_all(*sequences.iter().next_back().unwrap_or(&0)).await?;
         // In this order, a row that is settled in between is found twice, and not missed.
         let unsettled = app.guards.unsettled(&sequences.iter().copied().collect::<Vec<_>>());
         let settled = app.store.settled_of(&first.receipt_id).await?;

@@ -11,6 +11,8 @@ use serde_json::Value;
 /// A database's folder, and the commands on it.
 pub struct Place {
     pub folder: tempfile::TempDir,
+    /// Settings of all programs besides the usual ones.
+    settings: Vec<(&'static str, String)>,
 }
 
 /// How a command ended.
@@ -33,7 +35,11 @@ impl Ended {
 
 impl Place {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new() }
+    }
+
+    pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.settings.push((name, value.into()));
     }
 
     pub fn database(&self) -> PathBuf {
@@ -57,6 +63,7 @@ impl Place {
             .env_clear()
             .env("RESCIND_DATABASE_URL", format!("sqlite://{}", self.database().display()))
             .env("RESCIND_LISTEN", "127.0.0.1:0")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -9,7 +9,7 @@ use rescind::model::id::ResourceServerId;
 use rescind::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use rescind::model::secret::Digest;
 use rescind::model::user::Role;
-use rescind::service::guards::{Acknowledgement, Guards, Lease, MOST_GUARDS};
+use rescind::service::guards::{Acknowledgement, Guards, Lease, MOST_GUARDS, Servers};
 use rescind::store::guards::Settled;
 use serde_json::{Value, json};
 
@@ -186,7 +186,7 @@ async fn leases_and_their_missing_confirmations_survive_a_restart() {
     let sequence = revokes(&scene).await;
     confirms(api, ONE, sequence).await;
     let restored = async || {
-        let guards = Guards::new(Duration::from_secs(600));
+        let guards = Guards::new(Duration::from_secs(600), Servers::One);
         guards.restore(&world.app.store, world.app.clock.now()).await.unwrap();
         guards
     };
@@ -324,7 +324,7 @@ fn one_guard_too_many_is_refused_and_known_ones_continue() {
     let now = Timestamp::from_millis(1_790_000_000_000);
     let (id, secret) = (ResourceServerId::generate(now), Digest::of(b""));
     let server = ResourceServer::new(id, "Photos", "https://photos.example", secret, Guarding::default());
-    let guards = Guards::new(Duration::from_secs(600));
+    let guards = Guards::new(Duration::from_secs(600), Servers::One);
     let acknowledges = |instance: &str, at: Timestamp| {
         guards.acknowledged(&server, instance, Acknowledgement { through: 0, keys_version: 1, at })
     };

@@ -12,5 +12,15 @@ mod line;
 mod moving;
 mod node;
 mod nodes;
+mod guards;
+#[path = "../cli/program.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
+mod program;
 mod servers;
 mod standbys;
+#[path = "../cli/visitor.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
+mod visitor;
+#[path = "../guard/line.rs"]
+#[allow(dead_code, reason = "shared with the guard's tests, which use all of it")]
+mod wire;
