@@ -354,6 +354,7 @@ CREATE TABLE guard_instances (
     since INTEGER NOT NULL DEFAULT 0,
     keys_version INTEGER NOT NULL DEFAULT 0,
     acknowledged_at INTEGER NOT NULL DEFAULT 0,
+    confirmed_at INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (resource_server_id, instance)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX guard_instances_by_lease ON guard_instances (leased_until);

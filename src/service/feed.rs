@@ -186,6 +186,10 @@ impl Feed {
         }
         let tip = store.feed_tip().await?;
         let mut position = self.0.position.subscribe();
+        if *position.borrow() < tip.sequence {
+            // Another server's rows are found at once, and not when they are next looked for.
+            store.current().await?;
+        }
         let read = position.wait_for(|position| *position >= tip.sequence);
         match tokio::time::timeout(PATIENCE, read).await {
             Ok(Ok(_)) => Ok(tip),

@@ -17,8 +17,8 @@ use crate::metrics::FeedMetrics;
 use crate::model::confirmation::{Confirmation, Guarded};
 use crate::model::id::ResourceServerId;
 use crate::model::resource_server::ResourceServer;
-pub use crate::service::leases::{Acknowledgement, Servers};
 use crate::service::leases::{AHEAD, Instance, Leases, Pending, SHOWN, Times, Watched, Written};
+pub use crate::service::leases::{Acknowledgement, Servers};
 use crate::store::feed::FeedRow;
 use crate::store::guards::{EVERYTHING, Leased, Settled};
 use crate::store::{self, Store};
@@ -26,8 +26,6 @@ use crate::store::{self, Store};
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Rows that were not settled when the server stopped are settled if it starts again within this time.
 const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
-/// Rows that were not settled when this server started are left to the others for this time: they know more of them.
-const FOR_OTHERS: Duration = Duration::from_secs(3);
 /// A row is settled and written within this time: the longest lease, and time to write it.
 const SETTLING: Duration = Duration::from_secs(330);
 /// At most this many guards of one resource server have a lease. Every revocation looks at all of them, so a stolen
@@ -100,8 +98,7 @@ impl Guards {
         let settled = store.settled_from(rows.first().map_or(i64::MAX, |row| row.sequence)).await?;
         let servers = store.resource_servers_ever().await?;
         let mut leases = Leases::new(self.kind);
-        (leases.position, leases.complete, leases.restored) = (position, position, position);
-        leases.restored_until = now.plus(FOR_OTHERS);
+        (leases.position, leases.complete) = (position, position);
         for leased in store.leased_guards(since).await? {
             let restored = Instance::stored(self.kind, &leased);
             leases.servers.entry(leased.server).or_default().instances.insert(leased.instance, restored);
@@ -164,7 +161,8 @@ impl Guards {
         let runs = |known: &Instance| known.end(self.kind) > now;
         if let Some(known) = watched.instances.get(instance).copied().filter(runs) {
             let through = known.through.max(acknowledged.through.min(position));
-            let extended = Instance { through, lease, acknowledged, ..known };
+            let confirmed_at = if through > known.through { now } else { known.confirmed_at };
+            let extended = Instance { through, lease, acknowledged, confirmed_at, ..known };
             return match self.kind {
                 Servers::One => {
                     watched.instances.insert(instance.to_owned(), extended);
@@ -177,7 +175,11 @@ impl Guards {
                         self.news.notify_one();
                     }
                     let is_known = lease <= known.written.until;
-                    if is_known { Lease::Known } else { Lease::Extended(extended.leased(&server.id, instance)) }
+                    if is_known {
+                        Lease::Known
+                    } else {
+                        Lease::Extended(extended.leased(&server.id, instance))
+                    }
                 }
             };
         }
@@ -194,7 +196,8 @@ impl Guards {
             Servers::Several => now,
         };
         let written = Written { until, through: position, keys_version: acknowledged.keys_version };
-        let begun = Instance { since: position, through: position, lease, acknowledged, written };
+        let begun =
+            Instance { since: position, through: position, lease, acknowledged, confirmed_at: now, written };
         watched.instances.insert(instance.to_owned(), begun);
         Lease::New(begun.leased(&server.id, instance))
     }
@@ -228,8 +231,8 @@ impl Guards {
                 Instance { through: position, ..gone }
             }
             Servers::Several => {
-                let written = Written { until: now, ..gone.written };
-                let left = Instance { through: EVERYTHING, lease: now, written, ..gone };
+                let written = Written { until: now, through: EVERYTHING, ..gone.written };
+                let left = Instance { through: EVERYTHING, lease: now, confirmed_at: now, written, ..gone };
                 watched.replace(instance, left, complete, &self.metrics);
                 self.news.notify_one();
                 left
@@ -359,12 +362,7 @@ impl Guards {
 ///
 /// # Errors
 /// When the store fails. Then the guard may not go on.
-pub async fn write_lease(
-    guards: &Guards,
-    store: &Store,
-    lease: Lease,
-    now: Timestamp,
-) -> store::Result<()> {
+pub async fn write_lease(guards: &Guards, store: &Store, lease: Lease, now: Timestamp) -> store::Result<()> {
     match lease {
         Lease::Known | Lease::TooMany => Ok(()),
         Lease::New(leased) => {
@@ -416,7 +414,8 @@ pub async fn look_up(
     if guards.kind == Servers::One || guards.is_running(&server.id, instance, now) {
         return Ok(());
     }
-    if let Some(leased) = store.leased_guard(&server.id, instance).await?.filter(|leased| leased.until > now) {
+    if let Some(leased) = store.leased_guard(&server.id, instance).await?.filter(|leased| leased.until > now)
+    {
         guards.stored(&leased);
     }
     Ok(())

@@ -14,6 +14,9 @@ use crate::store::guards::{EVERYTHING, Leased, Settled};
 /// than `NEAR` later.
 pub const AHEAD: Duration = Duration::from_secs(20);
 const NEAR: Duration = Duration::from_secs(10);
+/// A server that had no answer from the database for this long leaves rows to others for a while.
+const MISSED: Duration = Duration::from_secs(5);
+const FOR_OTHERS: Duration = Duration::from_secs(3);
 /// Rows written in one transaction: about two milliseconds.
 const BATCH: usize = 200;
 /// How long a guard is still shown after its lease ended.
@@ -43,10 +46,10 @@ pub struct Leases {
     /// Rows up to this one wait for all guards that had a lease when they were committed, at whichever server. Newer
     /// ones may wait for more than is known here.
     pub complete: i64,
-    /// Rows up to this one were there when this server started. Another one may know more of them.
-    pub restored: i64,
-    /// Until then, another server has the time to settle these.
-    pub restored_until: Timestamp,
+    /// When the database was last told, and asked, of leases.
+    exchanged: Timestamp,
+    /// Rows up to this one are for other servers to settle, until this time: they know more of them.
+    for_others: (i64, Timestamp),
 }
 
 /// A resource server's guards, and the rows that are not settled, oldest first.
@@ -73,6 +76,8 @@ pub struct Instance {
     /// Its end, as far as this server has extended it.
     pub lease: Timestamp,
     pub acknowledged: Acknowledgement,
+    /// When it said that it has confirmed `through`, or a little later.
+    pub confirmed_at: Timestamp,
     pub written: Written,
 }
 
@@ -87,7 +92,7 @@ pub struct Written {
 impl Instance {
     /// As it is read from the database.
     pub fn stored(kind: Servers, leased: &Leased) -> Self {
-        let Leased { since, through, keys_version, at, until, .. } = *leased;
+        let Leased { since, through, keys_version, at, confirmed_at, until, .. } = *leased;
         let lease = match kind {
             Servers::One => until,
             // The server that gave it knows its real end. Until it writes another one, this one holds.
@@ -98,6 +103,7 @@ impl Instance {
             through,
             lease,
             acknowledged: Acknowledgement { through, keys_version, at },
+            confirmed_at,
             written: Written { until, through, keys_version },
         }
     }
@@ -111,6 +117,7 @@ impl Instance {
             through: self.through,
             keys_version: self.acknowledged.keys_version,
             at: self.acknowledged.at,
+            confirmed_at: self.confirmed_at,
             until: self.lease.plus(AHEAD),
         }
     }
@@ -146,6 +153,7 @@ impl Instance {
             through: self.through.max(stored.through),
             lease: self.lease.max(stored.lease),
             acknowledged,
+            confirmed_at: if stored.through > self.through { stored.confirmed_at } else { self.confirmed_at },
             // More may have been written since that was read.
             written: Written {
                 until: self.written.until.max(stored.written.until),
@@ -156,11 +164,12 @@ impl Instance {
     }
 
     /// Whether the database has to be told.
-    fn is_due(&self, kind: Servers) -> bool {
-        let is_near = self.written.until < self.lease.plus(NEAR);
+    fn is_due(&self, kind: Servers, now: Timestamp) -> bool {
+        let is_near = self.lease > now && self.written.until < self.lease.plus(NEAR);
         let has_news = self.through > self.written.through
             || self.acknowledged.keys_version != self.written.keys_version;
-        is_near || kind == Servers::Several && has_news
+        // A guard that left was written when it left.
+        is_near || kind == Servers::Several && has_news && self.through != EVERYTHING
     }
 }
 
@@ -208,7 +217,7 @@ impl Watched {
             let was_silent = confirmation.silent() > 0;
             match before {
                 Some(before) if before < *sequence && *sequence <= new.through => {
-                    confirmation.confirm(Some(new.acknowledged.at.since(*at)));
+                    confirmation.confirm(Some(new.confirmed_at.since(*at)));
                 }
                 // What was read first may have been older than the row.
                 Some(before) if before < *sequence && *sequence > complete => {
@@ -243,7 +252,7 @@ fn join(
 ) {
     confirmation.instances += 1;
     if known.through >= sequence {
-        confirmation.confirm((times == Times::Known).then(|| known.acknowledged.at.since(at)));
+        confirmation.confirm((times == Times::Known).then(|| known.confirmed_at.since(at)));
     } else {
         confirmation.open_until = confirmation.open_until.max(Some(known.end(kind)));
     }
@@ -263,15 +272,25 @@ impl Leases {
             servers: HashMap::new(),
             position: 0,
             complete: 0,
-            restored: 0,
-            restored_until: Timestamp::from_millis(0),
+            exchanged: Timestamp::from_millis(0),
+            for_others: (0, Timestamp::from_millis(0)),
         }
     }
 
     fn can_settle(&self, row: &Pending, now: Timestamp) -> bool {
-        let is_for_others = row.sequence <= self.restored && now < self.restored_until;
+        let (sequence, until) = self.for_others;
+        let is_for_others = row.sequence <= sequence && now < until;
         let is_complete = row.sequence <= self.complete && !is_for_others;
         row.confirmation.is_settled(now) && (self.kind == Servers::One || is_complete)
+    }
+
+    /// Notes that the database is about to be told and asked, and returns when that was done before. What this server
+    /// has missed for a while, others have seen; and what they have missed, it has to tell them first.
+    pub fn exchanging(&mut self, now: Timestamp) -> Timestamp {
+        if now.since(self.exchanged) > MISSED {
+            self.for_others = (self.position, now.plus(FOR_OTHERS));
+        }
+        self.exchanged.min(now)
     }
 
     /// Whether there are rows that are not settled.
@@ -311,7 +330,7 @@ impl Leases {
 
     pub fn due(&self, now: Timestamp) -> Vec<Leased> {
         let of = |(server, watched): (&ResourceServerId, &Watched)| {
-            let due = watched.instances.iter().filter(|(_, known)| known.lease > now && known.is_due(self.kind));
+            let due = watched.instances.iter().filter(|(_, known)| known.is_due(self.kind, now));
             due.map(|(instance, known)| known.leased(server, instance)).take(BATCH).collect::<Vec<_>>()
         };
         let mut due: Vec<_> = self.servers.iter().flat_map(of).take(BATCH).collect();
@@ -334,9 +353,9 @@ impl Leases {
         }
     }
 
-    /// Takes what the database says of guards: what this server does not know, others have written. `position` is the
-    /// newest row that was known here before that was read.
-    pub fn merge(&mut self, stored: &[Leased], position: i64, metrics: &FeedMetrics) {
+    /// Takes what the database says of guards, and said at `now` or later: what this server does not know, others have
+    /// written. `position` is the newest row that was known here before that was read.
+    pub fn merge(&mut self, stored: &[Leased], position: i64, now: Timestamp, metrics: &FeedMetrics) {
         for leased in stored {
             let watched = self.servers.entry(leased.server.clone()).or_default();
             let stored = Instance::stored(Servers::Several, leased);
@@ -349,11 +368,169 @@ impl Leases {
             watched.replace(&leased.instance, new, self.complete, metrics);
         }
         self.complete = self.complete.max(position);
+        self.exchanged = now;
     }
 
     pub fn drop_silent(&mut self, now: Timestamp) {
         for watched in self.servers.values_mut() {
             watched.instances.retain(|_, known| known.lease.plus(SHOWN) > now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+    fn after(ms: u64) -> Timestamp {
+        AT.plus(Duration::from_millis(ms))
+    }
+
+    /// A lease as another server has written it.
+    fn stored(instance: &str, since: i64, through: i64, confirmed_at: Timestamp, until: Timestamp) -> Leased {
+        let server = ResourceServerId::generate(Timestamp::from_millis(0));
+        let instance = instance.to_owned();
+        Leased { server, instance, since, through, keys_version: 1, at: confirmed_at, confirmed_at, until }
+    }
+
+    struct Scene {
+        leases: Leases,
+        server: ResourceServerId,
+        metrics: FeedMetrics,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let mut leases = Leases::new(Servers::Several);
+            leases.exchanged = AT;
+            let server = ResourceServerId::generate(AT);
+            Self { leases, server, metrics: FeedMetrics::default() }
+        }
+
+        /// A row that this server reads now, committed at `at`.
+        fn row(&mut self, sequence: i64, at: Timestamp) {
+            let watched = self.leases.servers.entry(self.server.clone()).or_default();
+            watched.await_row(Servers::Several, sequence, at, Times::Known);
+            self.leases.position = sequence;
+        }
+
+        fn reads(&mut self, stored: Leased) {
+            let stored = Leased { server: self.server.clone(), ..stored };
+            let position = self.leases.position;
+            self.leases.merge(&[stored], position, AT, &self.metrics);
+        }
+
+        fn confirmation(&self) -> Confirmation {
+            self.leases.servers[&self.server].pending[0].confirmation
+        }
+
+        fn settles(&self, now: Timestamp) -> bool {
+            !self.leases.settled(now).is_empty()
+        }
+    }
+
+    #[test]
+    fn a_row_is_not_settled_before_the_leases_of_other_servers_were_read() {
+        let mut scene = Scene::new();
+        scene.row(5, AT);
+        // Nobody is known who has to confirm it, but nobody was looked for.
+        assert_eq!(scene.confirmation().instances, 0);
+        assert!(!scene.settles(after(1_000)));
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        assert_eq!(scene.confirmation(), Confirmation::awaited(1, Some(after(9_000))));
+        assert!(!scene.settles(after(8_999)));
+        assert!(scene.settles(after(9_000)));
+    }
+
+    #[test]
+    fn a_confirmation_at_another_server_counts_with_the_time_it_had_there() {
+        let mut scene = Scene::new();
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        scene.row(5, AT);
+        scene.reads(stored("one", 3, 5, after(7), after(29_000)));
+        let confirmation = scene.confirmation();
+        assert_eq!((confirmation.instances, confirmation.confirmed), (1, 1));
+        assert_eq!((confirmation.last, confirmation.open_until), (Some(Duration::from_millis(7)), None));
+        assert!(scene.settles(after(8)));
+        // The same once more changes nothing.
+        scene.reads(stored("one", 3, 9, after(90), after(29_000)));
+        assert_eq!(scene.confirmation(), confirmation);
+    }
+
+    #[test]
+    fn a_confirmation_that_is_read_before_the_row_counts_too() {
+        let mut scene = Scene::new();
+        scene.reads(stored("one", 3, 5, after(7), after(9_000)));
+        scene.row(5, AT);
+        let confirmation = scene.confirmation();
+        assert_eq!((confirmation.instances, confirmation.confirmed), (1, 1));
+        assert_eq!((confirmation.last, confirmation.open_until), (Some(Duration::from_millis(7)), None));
+    }
+
+    #[test]
+    fn a_lease_that_began_after_the_row_is_not_waited_for() {
+        let mut scene = Scene::new();
+        scene.row(5, AT);
+        scene.reads(stored("one", 5, 5, after(7), after(9_000)));
+        assert_eq!(scene.confirmation(), Confirmation::awaited(0, None));
+        // Nor is a later lease of a guard whose earlier one had ended.
+        scene.reads(stored("two", 3, 3, after(0), AT));
+        scene.reads(stored("two", 6, 6, after(9), after(9_000)));
+        assert_eq!(scene.confirmation(), Confirmation::awaited(0, None));
+    }
+
+    #[test]
+    fn a_later_lease_confirms_nothing_for_an_earlier_one() {
+        let mut scene = Scene::new();
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        scene.row(5, AT);
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        scene.reads(stored("one", 6, 6, after(10_000), after(19_000)));
+        assert_eq!(scene.confirmation(), Confirmation::awaited(1, Some(after(9_000))));
+        assert!(scene.settles(after(9_000)));
+    }
+
+    #[test]
+    fn a_lease_that_is_found_to_be_longer_is_waited_for_as_long_as_it_may_have_run() {
+        let mut scene = Scene::new();
+        scene.reads(stored("one", 3, 3, after(0), after(1_000)));
+        scene.row(5, AT);
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        assert_eq!(scene.confirmation().open_until, Some(after(9_000)));
+        // By now every lease is known that the guard had when the row was committed.
+        scene.reads(stored("one", 3, 3, after(0), after(30_000)));
+        assert_eq!(scene.confirmation().open_until, Some(after(9_000)));
+        // A lease that had ended, as far as was known, and had not.
+        let mut scene = Scene::new();
+        scene.reads(stored("one", 3, 3, after(0), AT));
+        scene.row(5, AT);
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        assert_eq!(scene.confirmation(), Confirmation::awaited(1, Some(after(9_000))));
+        scene.reads(stored("one", 3, 5, after(7), after(9_000)));
+        let confirmation = scene.confirmation();
+        assert_eq!((confirmation.instances, confirmation.confirmed), (1, 1));
+    }
+
+    #[test]
+    fn a_guard_that_left_at_another_server_is_not_waited_for_any_more() {
+        let mut scene = Scene::new();
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        scene.row(5, AT);
+        scene.reads(stored("one", 3, EVERYTHING, after(40), after(40)));
+        let confirmation = scene.confirmation();
+        assert_eq!((confirmation.silent(), confirmation.open_until), (0, None));
+        assert!(scene.leases.due(after(50)).is_empty());
+    }
+
+    #[test]
+    fn a_server_that_heard_nothing_for_a_while_lets_others_settle_first() {
+        let mut scene = Scene::new();
+        scene.row(5, AT);
+        assert_eq!(scene.leases.exchanging(after(60_000)), AT);
+        scene.reads(stored("one", 3, 3, after(0), after(9_000)));
+        assert!(!scene.settles(after(60_000)));
+        assert!(scene.settles(after(63_000)));
     }
 }

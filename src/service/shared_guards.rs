@@ -25,8 +25,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const WAITING: Duration = Duration::from_millis(250);
 /// The least time between two reads. Confirmations of that time are written together.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Reads take at most this share of the time.
-const SHARE: u32 = 20;
+/// The pause after a read is at least this many times as long as the read took.
+const SHARE: u32 = 5;
 /// A lease that ended this long ago is still read: its guard may have confirmed something, or left, since the last read.
 const ENDED: Duration = Duration::from_secs(60);
 /// How long a receipt waits until it is known which guards have to confirm.
@@ -38,22 +38,26 @@ impl Guards {
         let longest = if self.leases().is_waiting() { WAITING } else { IDLE };
         // An error means that there is nothing new.
         let _ = tokio::time::timeout(longest, self.news.notified()).await;
-        let began = Instant::now();
-        let shared = self.exchange(store, clock.now()).await;
-        let rest = if shared.is_ok() { PAUSE.max(began.elapsed() * SHARE).min(IDLE) } else { IDLE };
-        tokio::time::sleep(rest).await;
-        shared
+        let exchanged = self.exchange(store, clock.now()).await;
+        let pause = exchanged.as_ref().map_or(IDLE, |reading| (*reading * SHARE).clamp(PAUSE, IDLE));
+        tokio::time::sleep(pause).await;
+        exchanged.map(|_| ())
     }
 
-    /// Writes what other servers have to know, reads what they have written, and settles what is complete.
-    async fn exchange(&self, store: &Store, now: Timestamp) -> store::Result<()> {
+    /// Writes what other servers have to know, reads what they have written, and settles what is complete. Returns how
+    /// long the reading took.
+    async fn exchange(&self, store: &Store, now: Timestamp) -> store::Result<Duration> {
+        let before = self.leases().exchanging(now);
         self.write_leases(store, now).await?;
         // First: the leases that are read then are those of all rows up to this one.
         let position = self.leases().position;
-        let stored = store.leased_guards(now.minus(ENDED)).await?;
-        self.leases().merge(&stored, position, self.metrics());
+        let began = Instant::now();
+        let stored = store.leased_guards(before.minus(ENDED)).await?;
+        let reading = began.elapsed();
+        self.leases().merge(&stored, position, now, self.metrics());
         self.complete.send_replace(position);
-        self.settle(store, now).await
+        self.settle(store, now).await?;
+        Ok(reading)
     }
 
     /// Waits until all guards are known that the rows up to `sequence` wait for.

@@ -12,22 +12,15 @@ use super::feed::{self, FeedRow};
 use super::sql::{Connection, Row, params};
 use super::{Result, Store, Tx, postgres};
 
-const LEASED: &str = "SELECT resource_server_id, instance, since, through, keys_version, acknowledged_at, leased_until \
-    FROM guard_instances WHERE leased_until > ?1 LIMIT 100000";
+const LEASED: &str = "SELECT resource_server_id, instance, since, through, keys_version, acknowledged_at, confirmed_at, \
+    leased_until FROM guard_instances WHERE leased_until > ?1 LIMIT 100000";
 const LEASED_ONE: &str = "SELECT resource_server_id, instance, since, through, keys_version, acknowledged_at, \
-    leased_until FROM guard_instances WHERE resource_server_id = ?1 AND instance = ?2";
-/// A lease that begins. Where another server has begun it at the same time, it stays what it is, and lasts longer.
-const BEGIN: &str = "INSERT INTO guard_instances AS g (resource_server_id, instance, since, through, keys_version, \
-    acknowledged_at, leased_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (resource_server_id, instance) \
-    DO UPDATE SET since = CASE WHEN g.leased_until > ?6 THEN g.since ELSE excluded.since END, \
-    through = CASE WHEN g.leased_until > ?6 THEN g.through ELSE excluded.through END, \
-    keys_version = excluded.keys_version, acknowledged_at = excluded.acknowledged_at, \
-    leased_until = CASE WHEN g.leased_until > ?7 THEN g.leased_until ELSE ?7 END \
-    RETURNING resource_server_id, instance, since, through, keys_version, acknowledged_at, leased_until";
+    confirmed_at, leased_until FROM guard_instances WHERE resource_server_id = ?1 AND instance = ?2";
 const LEASE: &str = "INSERT INTO guard_instances (resource_server_id, instance, since, through, keys_version, \
-    acknowledged_at, leased_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (resource_server_id, instance) \
-    DO UPDATE SET since = excluded.since, through = excluded.through, keys_version = excluded.keys_version, \
-    acknowledged_at = excluded.acknowledged_at, leased_until = excluded.leased_until";
+    acknowledged_at, confirmed_at, leased_until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+    ON CONFLICT (resource_server_id, instance) DO UPDATE SET since = excluded.since, through = excluded.through, \
+    keys_version = excluded.keys_version, acknowledged_at = excluded.acknowledged_at, \
+    confirmed_at = excluded.confirmed_at, leased_until = excluded.leased_until";
 const FORGET: &str = "DELETE FROM guard_instances WHERE leased_until <= ?1";
 const SEEN: &str = "UPDATE resource_servers SET guard_seen_at = ?2 WHERE id = ?1 AND guard_seen_at IS NULL";
 /// Rows that may not be settled for every resource server: the newest ones, and those that are settled for none.
@@ -54,8 +47,10 @@ pub struct Leased {
     /// It has confirmed all rows up to this sequence, perhaps more.
     pub through: i64,
     pub keys_version: u64,
-    /// When it acknowledged that.
+    /// When it said something last.
     pub at: Timestamp,
+    /// When it said that it has confirmed `through`, or a little later.
+    pub confirmed_at: Timestamp,
     pub until: Timestamp,
 }
 
@@ -90,7 +85,8 @@ fn leased(row: &Row<'_>) -> Result<Leased> {
         through: row.get(3)?,
         keys_version: row.get::<i64>(4)?.unsigned_abs(),
         at: row.get(5)?,
-        until: row.get(6)?,
+        confirmed_at: row.get(6)?,
+        until: row.get(7)?,
     })
 }
 
@@ -127,9 +123,13 @@ impl Store {
 impl Tx<'_> {
     /// Writes a lease that begins, and returns it as it is stored: it may run already, by way of another server.
     pub fn begin_lease(&self, leased: &Leased) -> Result<Leased> {
-        let Leased { server, instance, since, through, at, until, .. } = leased;
-        let keys_version = leased.keys_version.cast_signed();
-        self.only(BEGIN, params![server, instance, since, through, keys_version, at, until], self::leased)
+        match self.connection() {
+            Connection::Postgres(session) => postgres::guards::begin(session, leased, self::leased),
+            Connection::Sqlite(_) => {
+                self.lease_guards(std::slice::from_ref(leased))?;
+                Ok(leased.clone())
+            }
+        }
     }
 
     /// Writes leases that run on.
@@ -138,9 +138,12 @@ impl Tx<'_> {
             return postgres::guards::lease(session, leases);
         }
         leases.iter().try_for_each(|leased| {
-            let Leased { server, instance, since, through, at, until, .. } = leased;
-            let keys_version = leased.keys_version.cast_signed();
-            self.run(LEASE, params![server, instance, since, through, keys_version, at, until])?;
+            let Leased { server, instance, since, through, keys_version, at, confirmed_at, until } = leased;
+            let keys_version = keys_version.cast_signed();
+            self.run(
+                LEASE,
+                params![server, instance, since, through, keys_version, at, confirmed_at, until],
+            )?;
             Ok(())
         })
     }
