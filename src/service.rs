@@ -6,6 +6,7 @@ pub mod authorize;
 pub mod counts;
 pub mod drill;
 pub mod feed;
+pub mod guard_instance;
 pub mod guards;
 pub mod hand_over;
 pub mod issue;

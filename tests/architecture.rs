@@ -170,6 +170,7 @@ fn only_listed_sideways_imports_exist() {
                 "service/issue.rs",
                 "service/issue_context.rs",
                 "service/keys.rs",
+                "service/leases.rs",
                 "service/moderate.rs",
                 "service/readings.rs",
                 "service/register.rs",

@@ -11,12 +11,16 @@
 //!   reads the leases once more after it has read the ledger row knows all guards that the row waits for. It settles no
 //!   row earlier.
 //! - The first server that settles a row decides what receipts say.
+//!
+//! A time to confirmation is from the revocation, by the clock of the server where it was, to the acknowledgement, by the
+//! clock of another one perhaps: it is as exact as these clocks agree. Which guards a row waits for, and how long, is right
+//! as long as they differ by less than ten seconds, because leases are written that far ahead.
 
 use std::time::{Duration, Instant};
 
 use crate::clock::{Clock, Timestamp};
+use crate::service::guard_instance::Servers;
 use crate::service::guards::Guards;
-use crate::service::leases::Servers;
 use crate::store::{self, Store};
 
 /// Leases are read this often when nothing waits for a confirmation.

@@ -15,6 +15,8 @@ use crate::wire::Line;
 
 const ISSUER: &str = "http://localhost:18080";
 const AUDIENCE: &str = "urn:photos";
+/// An instance of a guard.
+const ONE: &str = "instance-number-one";
 /// Longer than anything here should take.
 const HANG: Duration = Duration::from_secs(60);
 
@@ -94,13 +96,21 @@ impl Nodes {
         told.split("</section>").next().unwrap().to_owned()
     }
 
-    async fn acknowledges(&self, server: &Server) -> StatusCode {
+    /// What a guard says that has applied everything up to `through`.
+    async fn acknowledges(&self, server: &Server, instance: &str, through: i64) -> StatusCode {
         let (id, secret) = &self.world.resource_server;
         let incarnation: u64 = self.query("SELECT incarnation FROM server").parse().unwrap();
-        let body = json!({ "instance": "0123456789abcdef", "incarnation": incarnation, "through": 0,
-            "keys_version": 1, "leaving": true });
+        let body = json!({ "instance": instance, "incarnation": incarnation, "through": through, "keys_version": 1 });
         let request = reqwest::Client::new().post(format!("http://{}/revocations/ack", server.address));
         request.basic_auth(id, Some(secret)).json(&body).send().await.unwrap().status()
+    }
+
+    fn newest(&self) -> i64 {
+        self.query("SELECT coalesce(max(sequence), 0) FROM ledger").parse().unwrap()
+    }
+
+    fn confirmations(&self) -> String {
+        self.query("SELECT string_agg(confirmed || ' of ' || instances, ', ' ORDER BY ledger_sequence) FROM confirmations")
     }
 
     async fn introspects(&self, server: &Server, token: &str) -> StatusCode {
@@ -250,11 +260,11 @@ async fn a_server_without_its_database_answers_503_and_its_guard_goes_stale() {
     let receipt = nodes.ends(&one, &device).await;
     until(|| is_revoked(&at_one, &device.access)).await;
     assert_eq!(nodes.introspects(&two, &device.access).await, 503);
-    assert_eq!(nodes.acknowledges(&two).await, 503);
+    assert_eq!(nodes.acknowledges(&two, ONE, 0).await, 503);
     until(|| at_two.verify(&other.access) == Err(Refusal::Stale)).await;
     println!("stale after {:?}", from.elapsed());
     assert_eq!(at_two.verify(&device.access), Err(Refusal::Stale));
-    assert_eq!(nodes.acknowledges(&two).await, 503);
+    assert_eq!(nodes.acknowledges(&two, ONE, 0).await, 503);
     assert!(accepts(&at_one, &other.access));
     let cookie = nodes.world.at(&one).sign_in().await;
     let told = nodes.told(&one, &cookie, &receipt).await;
@@ -302,6 +312,69 @@ async fn a_guard_goes_on_at_another_server_without_a_snapshot() {
             == "1 of 1 1 of 1"
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_may_acknowledge_at_any_server() {
+    let nodes = Nodes::new();
+    let servers = [nodes.serve(), nodes.serve(), nodes.serve()];
+    let cookie = nodes.world.at(&servers[0]).sign_in().await;
+    let mut expected = Vec::new();
+    for round in 0..9 {
+        // Its lease, the revocation and its confirmation are at three servers, in all orders.
+        let [lease, act, confirmation] =
+            [round, round + 1 + round / 3 % 2, round + 2 - round / 3 % 2].map(|place| &servers[place % 3]);
+        let device = nodes.device(act).await;
+        assert_eq!(nodes.acknowledges(lease, ONE, nodes.newest()).await, 200);
+        let receipt = nodes.ends(act, &device).await;
+        let sequence = nodes.newest();
+        for server in &servers {
+            let told = nodes.told(server, &cookie, &receipt).await;
+            assert!(told.contains("Its guard has not confirmed this yet"), "round {round}: {told}");
+            // Nobody takes it for a guard that begins.
+            assert_eq!(nodes.acknowledges(server, ONE, sequence - 1).await, 200);
+        }
+        assert_eq!(nodes.acknowledges(confirmation, ONE, sequence).await, 200);
+        let told = nodes.told(confirmation, &cookie, &receipt).await;
+        assert!(told.contains("Its guard confirmed this after"), "round {round}: {told}");
+        expected.push("1 of 1");
+        until(|| nodes.confirmations() == expected.join(", ")).await;
+    }
+    assert_eq!(nodes.query("SELECT count(*) FROM guard_instances"), "1");
+}
+
+/// The guard had its lease from a server that is gone, together with what the guard may have told it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_settles_a_revocation_before_the_last_lease_is_over() {
+    let nodes = Nodes::new();
+    let (one, two) = (nodes.serve(), nodes.serve());
+    nodes.guard(&one).await.shutdown().await;
+    let device = nodes.device(&one).await;
+    let cookie = nodes.world.at(&two).sign_in().await;
+    let now = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+    let until_when: u64 = nodes
+        .query(&format!(
+            "INSERT INTO guard_instances (resource_server_id, instance, through, leased_until) \
+             SELECT id, '{ONE}', 0, {now} + 5000 FROM resource_servers RETURNING leased_until"
+        ))
+        .lines()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let receipt = nodes.ends(&one, &device).await;
+    for server in [&two, &one] {
+        let told = nodes.told(server, &cookie, &receipt).await;
+        assert!(told.contains("Its guard has not confirmed this yet"), "{told}");
+    }
+    until(|| nodes.confirmations() == "0 of 1").await;
+    let settled: u64 = nodes.query(&format!("SELECT {now}")).parse().unwrap();
+    assert!(settled >= until_when, "{settled} {until_when}");
+    println!("settled {} ms after the lease", settled - until_when);
+    for server in [&two, &one] {
+        let told = nodes.told(server, &cookie, &receipt).await;
+        assert!(told.contains("Its guard never confirmed this"), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
