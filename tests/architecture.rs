@@ -197,7 +197,7 @@ fn only_listed_sideways_imports_exist() {
 
 #[test]
 fn each_outer_library_stays_where_it_belongs() {
-    let homes: [(&str, &[&str]); 4] = [
+    let homes: [(&str, &[&str]); 5] = [
         ("sqlx", &["store"]),
         ("rusqlite", &["store"]),
         ("tokio_postgres", &["store"]),

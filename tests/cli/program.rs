@@ -38,6 +38,7 @@ impl Place {
         Self { folder: tempfile::tempdir().unwrap(), settings: Vec::new() }
     }
 
+    #[allow(dead_code, reason = "only tests with several servers have settings in common")]
     pub fn set(&mut self, name: &'static str, value: impl Into<String>) {
         self.settings.push((name, value.into()));
     }
