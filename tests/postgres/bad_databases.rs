@@ -93,5 +93,5 @@ fn servers_that_start_at_the_same_time_migrate_once() {
             });
         }
     });
-    assert_eq!(database.query("SELECT count(*) FROM migrations"), "1");
+    assert_eq!(database.query("SELECT count(*) = count(DISTINCT version) FROM migrations"), "t");
 }
