@@ -237,3 +237,34 @@ async fn a_token_is_revoked_once() {
     }
     world.close().await;
 }
+
+/// Requests that share a commit lock rows in any order, so two servers may wait for each other. One of them begins again.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_share_commits_succeed_on_both_servers() {
+    let (world, [one, other]) = World::with().await;
+    let alice = one.user("alice", Role::Developer).await;
+    let bob = one.user("bob", Role::Developer).await;
+    let client = one.client(&alice, "app.example").await;
+    let sessions = [one.session("alice").await, one.session("bob").await];
+    for round in 0..40 {
+        let seen = [one.look(&client, &alice).await, one.look(&client, &bob).await];
+        let [mine, yours] = [(&one, [0, 1]), (&other, [1, 0])].map(|(node, order)| {
+            let (node, client, seen, sessions) =
+                (node.clone(), client.clone(), seen.clone(), sessions.clone());
+            async move {
+                let approve =
+                    |person: usize| node.approve(&client, seen[person].clone(), &sessions[person], NOW);
+                tokio::join!(approve(order[0]), approve(order[1]))
+            }
+        });
+        let (mine, yours) = at_once(mine, yours).await;
+        for code in [mine.0, mine.1, yours.0, yours.1] {
+            assert!(one.redeem(&client, &code.unwrap()).await.is_ok(), "{round}");
+        }
+    }
+    world.end().await;
+    println!(
+        "deadlocks {}",
+        world.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    );
+}
