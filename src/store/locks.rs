@@ -3,7 +3,8 @@
 //! On SQLite there is one writer, so nothing is locked. On PostgreSQL, a transaction sees what others committed before
 //! each of its statements. So a verb that reads first and then writes begins with a lock, and verbs that must not
 //! overlap lock the same row. Rows are locked in this order, so that no two verbs wait for each other: `server`, users
-//! by id, clients, everything else, and `head` at the end of the transaction (`ledger`).
+//! by id, clients, everything else, and `head` at the end of the transaction (`ledger`). Requests that share a commit may
+//! still do that (`postgres::lane`).
 //!
 //! Nobody takes a shared lock for this: there is always somebody who holds one, and a revocation would wait for them all.
 

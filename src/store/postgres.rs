@@ -8,9 +8,9 @@
 
 pub mod address;
 pub mod connect;
+pub mod guards;
 pub mod import;
 mod issuer;
-pub mod guards;
 pub mod lane;
 pub mod lookups;
 pub mod migrate;

@@ -8,11 +8,11 @@ mod bad_databases;
 mod cluster;
 mod databases;
 mod failover;
+mod guards;
 mod line;
 mod moving;
 mod node;
 mod nodes;
-mod guards;
 #[path = "../cli/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 mod program;

@@ -20,12 +20,16 @@ use crate::store::{Error, Result, Tx};
 
 /// A transaction has its number before it reads anything, so that a purge can wait for it (`store::purges`).
 const BEGIN: &str = "BEGIN; SELECT pg_current_xact_id()";
+/// Two groups may wait for each other, which PostgreSQL notices only after a second. A single request has its locks in an
+/// order in which this can't happen (`store::locks`).
+const BEGIN_GROUP: &str = "BEGIN; SET LOCAL lock_timeout = 100; SELECT pg_current_xact_id()";
+const WAIT_AS_LONG_AS_NEEDED: &str = "SET LOCAL lock_timeout = 0";
 const TAKE_NUMBERS: &str =
     "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence, config";
 
 /// Threads of one server that commit. While one waits for the database, another one's statements run.
 const LANES: usize = 3;
-/// How often a group runs again that lost against another server's transaction.
+/// How often a request runs that lost against another server's transaction.
 const ATTEMPTS: usize = 5;
 
 /// A group that failed after this long has waited for a database that does not answer, or for somebody's lock.
@@ -61,29 +65,49 @@ impl Lane {
         while jobs.take(&mut group) {
             metrics.groups.add(1);
             let began = Instant::now();
-            let failure = match self.commit(&mut group) {
-                Ok(effects) => {
-                    self.published.publish(effects);
-                    None
+            let done = self.commit(&mut group);
+            if matches!(done, Err(Failure::Conflict(_))) && group.len() > 1 {
+                for job in group.drain(..) {
+                    let mut alone = [job];
+                    let done = self.commit(&mut alone);
+                    self.answer(done, alone);
                 }
-                Err(error) => {
-                    if began.elapsed() >= LONG {
-                        // Queued requests have waited for the same database, so they fail too. If each group waited
-                        // again, the last request would wait for minutes.
-                        jobs.take_all(&mut group);
-                    }
-                    let why = error.to_string();
-                    tracing::error!(error = %why, requests = group.len(), "store.commit_failed");
-                    Some(why)
+            } else {
+                if done.is_err() && began.elapsed() >= LONG {
+                    // Queued requests have waited for the same database, so they fail too. If each group waited again,
+                    // the last request would wait for minutes.
+                    jobs.take_all(&mut group);
                 }
-            };
-            for job in group.drain(..) {
-                job.answer(failure.as_deref());
+                self.answer(done, group.drain(..));
             }
         }
     }
 
-    fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<Effects> {
+    fn answer(
+        &self,
+        done: std::result::Result<Effects, Failure>,
+        jobs: impl IntoIterator<Item = Box<dyn Job>, IntoIter: ExactSizeIterator>,
+    ) {
+        let jobs = jobs.into_iter();
+        let failure = match done {
+            Ok(effects) => {
+                self.published.publish(effects);
+                None
+            }
+            Err(Failure::Conflict(error) | Failure::Other(error)) => {
+                let why = error.to_string();
+                tracing::error!(error = %why, requests = jobs.len(), "store.commit_failed");
+                Some(why)
+            }
+        };
+        for job in jobs {
+            job.answer(failure.as_deref());
+        }
+    }
+
+    /// Requests that lost as a group against another server's transaction are not run again here: the group locks rows
+    /// in the order of the requests, and the other one may do it the other way round each time.
+    fn commit(&mut self, group: &mut [Box<dyn Job>]) -> std::result::Result<Effects, Failure> {
         let mut attempts = 0;
         loop {
             attempts += 1;
@@ -93,27 +117,28 @@ impl Lane {
             };
             let done = self.attempt(&session, group);
             let trouble = session.trouble();
-            // A connection that broke before the commit has changed nothing, and a new one may be there at once.
-            let again = match trouble {
-                Trouble::Conflict => attempts < ATTEMPTS,
-                Trouble::Lost => attempts == 1 && !self.has_asked_to_commit.get(),
-                Trouble::None | Trouble::Failed => false,
-            };
             if done.is_err() && trouble != Trouble::Lost {
                 session.control("ROLLBACK")?;
             }
             if trouble != Trouble::Lost {
                 self.session = Some(session);
             }
-            if done.is_ok() || !again {
-                return done;
+            match done {
+                Ok(effects) => return Ok(effects),
+                // A connection that broke before the commit has changed nothing, and a new one may be there at once.
+                Err(_) if trouble == Trouble::Lost && attempts == 1 && !self.has_asked_to_commit.get() => {}
+                Err(error) if trouble != Trouble::Conflict => return Err(Failure::Other(error)),
+                Err(error) if group.len() > 1 || attempts == ATTEMPTS => {
+                    return Err(Failure::Conflict(error));
+                }
+                Err(_) => {}
             }
         }
     }
 
-    fn begin<'c>(&'c self, session: &'c Session) -> Result<Tx<'c>> {
+    fn begin<'c>(&'c self, session: &'c Session, requests: usize) -> Result<Tx<'c>> {
         let began_after = *self.published.ledger_head.borrow();
-        session.control(BEGIN)?;
+        session.control(if requests > 1 { BEGIN_GROUP } else { BEGIN })?;
         // What other servers revoked before these requests arrived counts for them.
         self.tail.current_now()?;
         Ok(Tx::new(Connection::Postgres(session), &self.published.dead, began_after))
@@ -121,16 +146,20 @@ impl Lane {
 
     fn attempt(&self, session: &Session, group: &mut [Box<dyn Job>]) -> Result<Effects> {
         self.has_asked_to_commit.set(false);
-        let mut tx = self.begin(session)?;
+        let mut tx = self.begin(session, group.len())?;
         if !group.iter_mut().all(|job| leaves_nothing_to_undo(session, &tx, job.as_mut())) {
             if session.trouble() >= Trouble::Conflict {
                 return Err(Error::Unavailable("the transaction was undone".to_owned()));
             }
             session.control("ROLLBACK")?;
-            tx = self.begin(session)?;
-            for job in group {
+            tx = self.begin(session, group.len())?;
+            for job in group.iter_mut() {
                 run_apart(session, &tx, job.as_mut())?;
             }
+        }
+        if group.len() > 1 && has_numbers(&tx) {
+            // Whoever has the row `head` has all its other locks, and is done as soon as its commit is durable.
+            session.control(WAIT_AS_LONG_AS_NEEDED)?;
         }
         number_ledger_rows(&tx)?;
         fail::point("writer.before_commit");
@@ -141,19 +170,40 @@ impl Lane {
     }
 }
 
+/// Why nothing was committed.
+enum Failure {
+    /// Another server's transaction was in the way, and another attempt may succeed.
+    Conflict(Error),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Whether the row `head` is to be moved, or at least waited for.
+fn has_numbers(tx: &Tx<'_>) -> bool {
+    let effects = tx.effects.borrow();
+    // An act that found nothing to end waits for all commits before its own: it must not tell of one that is not
+    // durable yet.
+    !effects.unnumbered.is_empty()
+        || effects.moves_version
+        || effects.keys_version.is_some()
+        || effects.has_acted
+}
+
 /// Numbers the rows of a transaction that has nothing else to write. The row `head` stays locked until the commit, so
 /// nobody sees a number while one below it may still come.
 fn number_ledger_rows(tx: &Tx<'_>) -> Result<()> {
-    let (rows, moves_version, has_acted) = {
-        let effects = tx.effects.borrow();
-        let moves = effects.moves_version || effects.keys_version.is_some();
-        (effects.unnumbered.clone(), moves, effects.has_acted)
-    };
-    // An act that found nothing to end waits for all commits before its own: it must not tell of one that is not
-    // durable yet.
-    if rows.is_empty() && !moves_version && !has_acted {
+    if !has_numbers(tx) {
         return Ok(());
     }
+    let (rows, moves_version) = {
+        let effects = tx.effects.borrow();
+        (effects.unnumbered.clone(), effects.moves_version || effects.keys_version.is_some())
+    };
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let numbers = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?));
     let (last, version) = tx.only(TAKE_NUMBERS, params![count, moves_version], numbers)?;

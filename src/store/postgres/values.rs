@@ -72,6 +72,7 @@ impl From<tokio_postgres::Error> for Error {
 
 /// Whether the same transaction may succeed if it runs once more: it lost against another one.
 pub fn is_conflict(error: &tokio_postgres::Error) -> bool {
-    let conflicts = [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED];
+    let conflicts =
+        [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED, SqlState::LOCK_NOT_AVAILABLE];
     error.code().is_some_and(|code| conflicts.contains(code))
 }

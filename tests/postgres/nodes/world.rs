@@ -104,18 +104,13 @@ impl World {
         (Self { database, nodes, _key_file: key_file }, own)
     }
 
-    /// Ends the servers.
-    pub async fn end(&self) {
+    /// Ends the servers, which must not have waited for each other: PostgreSQL notices that only after a second.
+    pub async fn close(self) {
         for node in &self.nodes {
             node.store.close().await;
         }
         // Connections tell their numbers when they end.
         tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-
-    /// The same for servers that must not have waited for each other: PostgreSQL notices that only after a second.
-    pub async fn close(self) {
-        self.end().await;
         let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         assert_eq!(self.number(deadlocks), 0);
     }
