@@ -466,21 +466,21 @@ impl Estate {
             }
         }
         let beside = self.world.beside();
-        let columns = beside.tables().into_iter().flat_map(|table| {
-            let columns = beside.columns(&table).into_iter();
-            columns.map(move |(column, holds_bytes)| (table.clone(), column, holds_bytes))
-        });
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (table, column, holds_bytes) in columns.collect::<Vec<_>>() {
-            // A signing key is nobody's credential: it is public in one column, and sealed in the other. Nor is a salt from
-            // which keys of successors are derived: it says nothing without the key file.
+        for table in beside.tables() {
+            // A signing key is nobody's credential: it is public in one column, and sealed in the other. Nor is a salt
+            // from which keys of successors are derived: it says nothing without the key file.
             let is_no_credential = ["signing_keys", "successor_keys"].contains(&table.as_str());
-            let holds_digests = (holds_bytes || column.contains("digest")) && !is_no_credential;
-            let place = format!("{table}.{column}");
-            if holds_digests {
+            let columns = beside.columns(&table).into_iter().map(|(column, holds_bytes)| {
+                let holds_digests = (holds_bytes || column.contains("digest")) && !is_no_credential;
+                (format!("{table}.{column}"), holds_digests)
+            });
+            let columns: Vec<(String, bool)> = columns.collect();
+            for (place, _) in columns.iter().filter(|(_, holds_digests)| *holds_digests) {
                 found.entry(place.clone()).or_default();
             }
-            for value in beside.column::<Value>(&format!("SELECT \"{column}\" FROM {table}"), &[]) {
+            let rows = beside.contents(&table);
+            for ((place, holds_digests), value) in rows.into_iter().flat_map(|row| columns.iter().zip(row)) {
                 let bytes = match value {
                     Value::Blob(bytes) => bytes,
                     Value::Text(text) => text.into_bytes(),

@@ -101,20 +101,20 @@ impl Connection {
         self.column(sql, &[])
     }
 
-    /// The columns of a table, and whether each holds bytes.
+    /// The columns of a table in their order, and whether each holds bytes.
     pub fn columns(&self, table: &str) -> Vec<(String, bool)> {
         let sql = match self {
             Self::Sqlite(_) => "SELECT name, type = 'BLOB' FROM pragma_table_info(?1)",
             Self::Postgres(_) => {
                 "SELECT column_name::text, data_type = 'bytea' FROM information_schema.columns \
-                 WHERE table_schema = 'public' AND table_name = ?1"
+                 WHERE table_schema = 'public' AND table_name = ?1 ORDER BY ordinal_position"
             }
         };
         let rows = self.rows(sql, &[Value::from(table.to_owned())]);
         rows.iter().map(|row| (read(&row[0]), read(&row[1]))).collect()
     }
 
-    /// Every row of a table, in no order.
+    /// Every row of a table, with all its columns, in no order.
     pub fn contents(&self, table: &str) -> Vec<Vec<Value>> {
         self.rows(&format!("SELECT * FROM {table}"), &[])
     }
