@@ -30,6 +30,8 @@ const OPEN: &str = "SELECT id, scope, server_generation, client_generation, user
 const LAST_ENDED: &str = "SELECT g.id FROM grants AS g JOIN ledger AS l ON l.grant_id = g.id \
     WHERE g.client_id = ?1 AND g.user_id = ?2 AND g.status = 'ended' AND l.subject_kind = 'grant' \
     ORDER BY l.sequence DESC LIMIT 1";
+const HAS_ENDED: &str =
+    "SELECT 1 FROM grants WHERE id = ?1 AND client_id = ?2 AND user_id = ?3 AND status = 'ended'";
 const INSERT: &str = "INSERT INTO grants (id, user_id, client_id, scope, status, generation, server_generation, \
     client_generation, user_generation, first_authorized_at, authorized_at, audiences) \
     VALUES (?1, ?2, ?3, ?4, 'open', 1, ?5, ?6, ?7, ?8, ?8, ?9) ON CONFLICT DO NOTHING";
@@ -201,6 +203,12 @@ impl Tx<'_> {
     }
 
     pub fn last_ended_grant(&self, client: &ClientId, user: &UserId) -> Result<Option<GrantId>> {
+        // A request that shares the commit may have ended it.
+        for grant in self.unnumbered_grants() {
+            if self.any(HAS_ENDED, params![grant, client, user])? {
+                return Ok(Some(grant));
+            }
+        }
         self.one(LAST_ENDED, params![client, user], |row| row.get(0))
     }
 

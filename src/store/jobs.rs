@@ -57,6 +57,8 @@ where
     }
 }
 
+type Sender = mpsc::Sender<Box<dyn Job>>;
+
 /// Jobs as their writers take them. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Jobs(Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>);
@@ -83,7 +85,7 @@ impl Jobs {
 /// The queue to a writer's thread. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Queue {
-    jobs: Arc<RwLock<Option<mpsc::Sender<Box<dyn Job>>>>>,
+    jobs: Arc<RwLock<Option<Sender>>>,
     /// Closed once all writers have ended.
     ended: watch::Receiver<()>,
 }

@@ -7,8 +7,9 @@
 
 use crate::clock::Timestamp;
 use crate::fail;
-use crate::model::act::Entry;
+use crate::model::act::{Entry, SubjectKind};
 use crate::model::by::By;
+use crate::model::id::GrantId;
 use crate::model::resource_server::Audiences;
 
 use super::purges::DeletedRows;
@@ -31,6 +32,8 @@ pub(super) enum Leaves {
 #[derive(Clone)]
 pub(super) struct Unnumbered {
     columns: Vec<Value<'static>>,
+    /// The grant that the act ended.
+    ended: Option<GrantId>,
     leaves: Leaves,
     at: Timestamp,
 }
@@ -56,7 +59,8 @@ impl Unnumbered {
         .cloned()
         .map(Value::into_owned)
         .collect();
-        Self { columns, leaves, at: by.at }
+        let ended = entry.grant.clone().filter(|_| entry.subject.kind() == SubjectKind::Grant);
+        Self { columns, ended, leaves, at: by.at }
     }
 }
 
@@ -85,6 +89,11 @@ impl Tx<'_> {
             Connection::Postgres(_) => self.effects.borrow_mut().unnumbered.push(row),
         }
         self.insert_note(&entry.receipt, by, None)
+    }
+
+    /// Grants that ended in this transaction and whose rows are not in the table yet, the last one first.
+    pub(super) fn unnumbered_grants(&self) -> Vec<GrantId> {
+        self.effects.borrow().unnumbered.iter().rev().filter_map(|row| row.ended.clone()).collect()
     }
 
     pub(super) fn insert_numbered(&self, row: &Unnumbered, sequence: Option<i64>) -> Result<i64> {

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use rescind::model::act::Act;
-use rescind::model::id::{FamilyId, UserId};
+use rescind::model::id::{FamilyId, GrantId, ReceiptId, UserId};
 use rescind::model::secret::Digest;
 use rescind::model::user::{Role, Username};
 use rescind::service::revoke::close_family;
+use rescind::store::revocations::Target;
 use rescind::store::{Error, Store, Tx};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -296,5 +297,33 @@ async fn a_refresh_sees_earlier_revocations_of_its_commit_unless_they_were_undon
     assert!(revoked.await.unwrap().is_ok());
     assert!(undone.await.unwrap().is_err());
     refreshed.await.unwrap().unwrap();
+    assert_eq!(world.store.metrics().groups.get(), before + 1, "they did not share a commit");
+}
+
+#[tokio::test]
+async fn a_consent_sees_an_earlier_revocation_of_its_commit() {
+    let world = World::new().await;
+    let ana = world.user("ana").await;
+    let client = world.client(&ana).await;
+    world.device(&client, &ana, NOW).await;
+    let grant: String = world.beside().value("SELECT id FROM grants", &[]);
+    let grant = GrantId::parse(&grant).unwrap();
+    let gate = Gate::shut(&world.store).await;
+    let before = world.store.metrics().groups.get();
+    let ended = grant.clone();
+    let revoked = queue(&world.store, move |tx| {
+        let receipt = ReceiptId::generate(NOW);
+        assert!(tx.revoke(Target::Grant(&ended), Act::AppRevoked, &receipt, &operator())?);
+        Ok(())
+    })
+    .await;
+    let consented = queue(&world.store, move |tx| {
+        assert_eq!(tx.last_ended_grant(&client, &ana)?, Some(grant.clone()));
+        Ok(())
+    })
+    .await;
+    gate.open().await;
+    revoked.await.unwrap().unwrap();
+    consented.await.unwrap().unwrap();
     assert_eq!(world.store.metrics().groups.get(), before + 1, "they did not share a commit");
 }
