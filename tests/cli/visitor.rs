@@ -46,7 +46,7 @@ impl World {
             "--owner",
             "alice",
             "--name",
-            "IdHasher",
+            "Prints",
             "--redirect-uri",
             REDIRECT,
             "--token-format",

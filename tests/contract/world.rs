@@ -190,7 +190,7 @@ impl World {
         let new = NewClient {
             owner: owner.clone(),
             name: AppName::parse("Fotowerk").unwrap(),
-            publisher: "Fotowerk IdHasher".to_owned(),
+            publisher: "Fotowerk Prints".to_owned(),
             kind: ClientKind::Confidential,
             token_format,
             grant_types: GrantTypes::new(GrantType::ALL.to_vec()),

@@ -52,12 +52,12 @@ async fn the_list_is_searched_filtered_and_sorted() {
     max.gets("/admin").await.leads_to("/admin/apps");
     alice.connects(app).await;
     world.client(ClientKind::Public, |new| new.name = AppName::parse("Ämter & Co").unwrap()).await;
-    let page = max.gets("/admin/apps").await.page(200).shows("IdHasher").shows("Ämter &#38; Co");
-    assert!(page.body.find("IdHasher") < page.body.find("Ämter"), "most people first");
+    let page = max.gets("/admin/apps").await.page(200).shows("Prints").shows("Ämter &#38; Co");
+    assert!(page.body.find("Prints") < page.body.find("Ämter"), "most people first");
     let page = max.gets("/admin/apps?sort=name&q=").await.page(200);
-    assert!(page.body.contains("IdHasher"));
-    max.gets(&format!("/admin/apps?q={}", app.id)).await.page(200).shows("IdHasher").hides("Ämter");
-    max.gets("/admin/apps?status=banned").await.page(200).shows("No app matches").hides("IdHasher");
+    assert!(page.body.contains("Prints"));
+    max.gets(&format!("/admin/apps?q={}", app.id)).await.page(200).shows("Prints").hides("Ämter");
+    max.gets("/admin/apps?status=banned").await.page(200).shows("No app matches").hides("Prints");
     // Nonsense is no fault.
     for query in ["page=0", "page=-1", "page=4294967295", "page=x", "sort=x&status=x", "q=%25%27%22%3Cb%3E"] {
         max.gets(&format!("/admin/apps?{query}")).await.page(200).hides("<b>");
@@ -100,7 +100,7 @@ async fn suspending_an_app_ends_its_tokens_and_reinstating_revives_none() {
     let answer = bob.answers(&consent, "approve").await;
     assert!(answer.status != 303, "a page that stood open gives nothing: {}", answer.location());
     alice.gets("/authorizations").await.page(200).shows("We suspended this app").shows(REASON);
-    max.gets(&receipt).await.page(200).shows("IdHasher was suspended").shows(REASON);
+    max.gets(&receipt).await.page(200).shows("Prints was suspended").shows(REASON);
 
     // Twice: success without effect.
     let before = world.contents();
@@ -134,12 +134,12 @@ async fn a_ban_is_final_and_its_hosts_are_refused() {
     let path = format!("{}/ban", page_of(app));
     max.gets(&path).await.page(200).shows("A ban can’t be undone").shows("<strong>app.example</strong>");
     let receipt = max.posts(&path, &reason(REASON)).await.is(303).location().to_owned();
-    max.gets(&receipt).await.page(200).shows("IdHasher was banned");
+    max.gets(&receipt).await.page(200).shows("Prints was banned");
     held.is_dead(&scene).await;
     alice.gets("/authorizations").await.page(200).shows("We banned this app").shows(REASON);
     let new = NewClient {
         owner: max.id.clone(),
-        name: AppName::parse("IdHasher again").unwrap(),
+        name: AppName::parse("Prints again").unwrap(),
         publisher: "Paper Ltd".to_owned(),
         kind: ClientKind::Public,
         token_format: TokenFormat::Opaque,

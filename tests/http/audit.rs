@@ -140,7 +140,7 @@ async fn people_concerned_read_the_audit_and_only_admins_and_the_actor_see_addre
     alice.authorizes(&app).await;
     let grant = alice.grant_of(&app).await;
     let page = alice.gets("/account").await.page(200).shows("alice signed in, by you").shows("0.0.0.0");
-    page.shows("alice allowed IdHasher to use the account");
+    page.shows("alice allowed Prints to use the account");
     let page = alice.gets(&format!("/authorizations/{grant}")).await.page(200);
     page.shows("The app was allowed to use the account").hides("0.0.0.0");
     let page = max.gets("/admin/audit?q=alice").await.page(200).shows("alice signed in").shows("0.0.0.0");

@@ -32,7 +32,7 @@ async fn the_list_says_what_each_app_can_do_and_when_it_was_last_used() {
     let tokens = alice.connects(&app).await;
     let grant = alice.grant_of(&app).await;
     let page = alice.gets("/authorizations").await.page(200).shows("1 app has access.").shows("Never used");
-    let page = page.shows("IdHasher").shows("by Paper Ltd · app.example").shows("May read · May write");
+    let page = page.shows("Prints").shows("by Paper Ltd · app.example").shows("May read · May write");
     page.shows("1 sign-in").shows("1 active access token").shows(&format!("/authorizations/{grant}\""));
     world.advances(300);
     api.introspects(&tokens.access).await;
@@ -51,7 +51,7 @@ async fn the_list_shows_only_your_own_apps() {
     let Scene { world, app, alice, .. } = scene().await;
     alice.connects(&app).await;
     let bob = world.signed_in("bob").await;
-    bob.gets("/authorizations").await.page(200).hides("IdHasher");
+    bob.gets("/authorizations").await.page(200).hides("Prints");
     world.gets("/authorizations").await.asks_to_sign_in("/authorizations");
 }
 
@@ -73,11 +73,11 @@ async fn one_app_is_shown_with_its_devices() {
     alice.connects(&app).await;
     let grant = alice.grant_of(&app).await;
     let path = format!("/authorizations/{grant}");
-    let page = alice.gets(&path).await.page(200).shows("<h1>IdHasher</h1>").shows("Firefox on Linux");
+    let page = alice.gets(&path).await.page(200).shows("<h1>Prints</h1>").shows("Firefox on Linux");
     page.shows("May read").shows("1 active access token").shows(&format!("{path}/revoke"));
     world.gets(&path).await.asks_to_sign_in(&path);
     let bob = world.signed_in("bob").await;
-    bob.gets(&path).await.page(404).hides("IdHasher");
+    bob.gets(&path).await.page(404).hides("Prints");
     for id in [&grant[..23], "grt_00000000000000000000", alice.id.as_str(), &app.id, "x", "revoked"] {
         alice.gets(&format!("/authorizations/{id}")).await.page(404);
     }
@@ -90,7 +90,7 @@ async fn revoking_an_app_ends_it_and_says_so() {
     let unused = alice.authorizes(&app).await;
     let grant = alice.grant_of(&app).await;
     let path = format!("/authorizations/{grant}/revoke");
-    let page = alice.gets(&path).await.page(200).shows("Revoke IdHasher’s access?").shows("All 3 sign-ins");
+    let page = alice.gets(&path).await.page(200).shows("Revoke Prints’s access?").shows("All 3 sign-ins");
     assert_eq!(page.attribute("<form method=\"post\"", "action"), path);
     for tokens in &tokens {
         assert!(api.accepts(&tokens.access).await, "looking at the page ends nothing");
@@ -103,14 +103,14 @@ async fn revoking_an_app_ends_it_and_says_so() {
     }
     app.presents_code(&unused).await.refuses(400, "invalid_grant");
     assert!(answer.location().starts_with("/authorizations?receipt=rcp_"), "{}", answer.location());
-    let page = alice.gets(answer.location()).await.page(200).shows("IdHasher’s access ended at");
+    let page = alice.gets(answer.location()).await.page(200).shows("Prints’s access ended at");
     page.shows("No app has access to your account");
-    alice.gets("/authorizations?ended=1").await.page(200).shows("IdHasher");
+    alice.gets("/authorizations?ended=1").await.page(200).shows("Prints");
     let page = alice.gets(&format!("/authorizations/{grant}")).await.page(200);
     page.shows("Access ended at").shows("The app’s access was revoked, by you").hides("Revoke access");
     // The receipt is Alice's.
     let bob = world.signed_in("bob").await;
-    bob.gets(answer.location()).await.page(200).hides("IdHasher");
+    bob.gets(answer.location()).await.page(200).hides("Prints");
 
     // Twice: success without effect.
     let before = world.contents();

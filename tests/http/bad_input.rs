@@ -217,7 +217,7 @@ async fn every_path_refuses_thousands_of_parameters() {
     // The request inside `next` is no request then, and the page is an ordinary one.
     let next =
         Fields::new(&[("next", &format!("/oauth/authorize?{}&{names}", scene.app.request().encode()))]);
-    visitor.gets(&format!("/login?{}", next.encode())).await.page(200).hides("IdHasher");
+    visitor.gets(&format!("/login?{}", next.encode())).await.page(200).hides("Prints");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn the_page_names_the_publisher_the_domain_and_the_scopes_in_words() {
     let page = scene.alice.is_asked(&scene.app.request()).await.answer;
     assert_eq!(page.header("cache-control"), Some("no-store"));
     assert_eq!(page.form_targets(), [""; 0]);
-    let page = page.shows("IdHasher").shows("Paper Ltd").shows("<strong>app.example</strong>");
+    let page = page.shows("Prints").shows("Paper Ltd").shows("<strong>app.example</strong>");
     page.shows("May read").shows("May write").shows("<strong>alice</strong>");
     let page = scene.alice.is_asked(&scene.app.request().with("scope", "read")).await.answer;
     page.shows("May read").hides("May write");
@@ -56,7 +56,7 @@ async fn a_page_leads_the_browser_on_to_the_app() {
     let scene = scene().await;
     let page = scene.alice.is_asked(&scene.app.request()).await;
     let allowed = scene.alice.submits(&page.action, &page.form("approve")).await.page(200);
-    let url = url::Url::parse(&allowed.shows("Continue to IdHasher").goes_on_to()).unwrap();
+    let url = url::Url::parse(&allowed.shows("Continue to Prints").goes_on_to()).unwrap();
     let params: HashMap<_, _> = url.query_pairs().into_owned().collect();
     assert!(url.as_str().starts_with(CALLBACK), "{url}");
     assert_eq!((params["state"].as_str(), params["iss"].as_str()), (STATE.unwrap(), ISSUER));
@@ -448,7 +448,7 @@ async fn a_page_is_shown_again_if_the_app_was_edited_meanwhile() {
         let owner = format!("UPDATE clients SET owner_id = '{}', redirect_uris = '{CALLBACK}'", dana.id);
         scene.world.forces(&owner);
         let page = scene.alice.is_asked(&scene.app.request()).await;
-        let form = [("name", "IdHasher"), ("publisher", "Paper Ltd"), ("redirect_uri", CALLBACK)];
+        let form = [("name", "Prints"), ("publisher", "Paper Ltd"), ("redirect_uri", CALLBACK)];
         let form = Fields::new(&form).and("token_format", "opaque").with(field, value);
         dana.posts(&format!("/apps/{}", scene.app.id), &form).await.is(303);
         let fresh = gives_nothing(&scene.alice, &page).await;

@@ -86,7 +86,7 @@ fn form_of(path: &str) -> Fields {
         "/apps/new" | "/apps/{client_id}" | "/apps/{client_id}/edit" => registration(),
         "/apps/{client_id}/revoke-tokens" => Fields::new(&[("generation", "1")]),
         "/apps/{client_id}/rotate-secret" => Fields::new(&[("overlap_hours", "1")]),
-        "/apps/{client_id}/delete" => Fields::new(&[("name", "IdHasher")]),
+        "/apps/{client_id}/delete" => Fields::new(&[("name", "Prints")]),
         _ => panic!("no rule for {path}"),
     }
 }
@@ -109,10 +109,10 @@ async fn every_app_route_is_only_for_developers_who_own_the_app() {
             _ => browser.posts(&path, &form).await,
         };
         sends(&visitor).await.asks_to_sign_in(&path);
-        sends(alice).await.page(403).hides("IdHasher");
+        sends(alice).await.page(403).hides("Prints");
         if route.path.contains("{client_id}") {
-            sends(&eve).await.page(404).hides("IdHasher");
-            sends(&max).await.page(404).hides("IdHasher");
+            sends(&eve).await.page(404).hides("Prints");
+            sends(&max).await.page(404).hides("Prints");
         }
         if route.method == "post" {
             for from in From::OTHERS {
@@ -131,11 +131,11 @@ async fn the_list_shows_only_your_own_apps_and_their_number_of_users() {
     let Desk { world, dana, app, alice, .. } = &desk;
     alice.connects(app).await;
     alice.connects(app).await;
-    let page = dana.gets("/apps").await.page(200).shows("IdHasher").shows("Active");
+    let page = dana.gets("/apps").await.page(200).shows("Prints").shows("Active");
     assert_eq!(page.body.matches("<tr>").count(), 2, "a head and one app: {}", page.body);
     assert!(page.body.contains(">1</td>") && page.body.contains(">2</td>"), "{}", page.body);
     let eve = developer(world, "eve").await;
-    eve.gets("/apps").await.page(200).shows("You have not registered an app yet").hides("IdHasher");
+    eve.gets("/apps").await.page(200).shows("You have not registered an app yet").hides("Prints");
     alice.gets("/authorizations").await.page(200).hides("Your apps");
     dana.gets("/authorizations").await.page(200).shows("Your apps");
 }

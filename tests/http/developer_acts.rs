@@ -44,7 +44,7 @@ impl Desk {
     }
 
     async fn deletes(&self) -> Answer {
-        self.dana.posts(&self.path("/delete"), &Fields::new(&[("name", " IdHasher ")])).await
+        self.dana.posts(&self.path("/delete"), &Fields::new(&[("name", " Prints ")])).await
     }
 
     async fn rotates(&self, hours: &str) -> Answer {
@@ -117,7 +117,7 @@ async fn the_revocation_page_says_beforehand_how_many_users_it_signs_out() {
     world.signed_in("bob").await.connects(app).await;
     desk.own_token().await;
     let before = world.contents();
-    let page = dana.gets(&path).await.page(200).shows("Revoke all user tokens of IdHasher?");
+    let page = dana.gets(&path).await.page(200).shows("Revoke all user tokens of Prints?");
     let page = page.shows("This signs out 2 users. 3 sign-ins end.").shows("Sign out 2 users");
     let page = page.shows("<dt>active access tokens</dt><dd>4</dd>");
     page.shows("(client_credentials) stop working too").shows("a client secret");
@@ -175,7 +175,7 @@ async fn rotating_keeps_user_tokens_and_the_old_secret_until_the_overlap_ends() 
     let Desk { world, api, dana, app, .. } = &desk;
     let held = desk.holds().await;
     dana.gets(&desk.path("/rotate-secret")).await.page(200).shows("user tokens stay");
-    let page = desk.rotated("2").await.shows("IdHasher: new secret").shows("at the latest");
+    let page = desk.rotated("2").await.shows("Prints: new secret").shows("at the latest");
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let secret = shown_secret(&page);
     let new = with_secret(app, &secret);
@@ -251,7 +251,7 @@ async fn deleting_an_app_ends_all_of_it_for_good() {
     for act in ["", "/edit", "/revoke-tokens", "/rotate-secret", "/delete"] {
         dana.gets(&desk.path(act)).await.page(404);
     }
-    dana.gets("/apps").await.page(200).hides("IdHasher");
+    dana.gets("/apps").await.page(200).hides("Prints");
     let before = world.contents();
     desk.deletes().await.leads_to(&receipt);
     dana.posts(&desk.path("/delete"), &NONE).await.leads_to(&receipt);
@@ -260,7 +260,7 @@ async fn deleting_an_app_ends_all_of_it_for_good() {
     dana.posts(&desk.path(""), &registration()).await.page(404);
     let eve = developer(world, "eve").await;
     let before_eve = world.contents();
-    eve.posts(&desk.path("/delete"), &Fields::new(&[("name", "IdHasher")])).await.page(404);
+    eve.posts(&desk.path("/delete"), &Fields::new(&[("name", "Prints")])).await.page(404);
     assert_eq!(world.contents(), before_eve);
     assert_eq!(world.contents()["clients"], before["clients"]);
     assert_eq!(world.ledger().len(), 1);
@@ -271,9 +271,9 @@ async fn an_app_is_deleted_only_by_its_exact_name() {
     let desk = desk().await;
     let held = desk.holds().await;
     let before = desk.world.contents();
-    for name in ["", "  ", "prints", "Print", "IdHasher!", "IdHasher\u{200b}", "<b>IdHasher</b>", "cli_x"] {
+    for name in ["", "  ", "prints", "Print", "Prints!", "Prints\u{200b}", "<b>Prints</b>", "cli_x"] {
         let page = desk.dana.posts(&desk.path("/delete"), &Fields::new(&[("name", name)])).await;
-        let page = page.page(422).shows("IdHasher was not deleted").shows("id=\"name-error\"").hides("<b>");
+        let page = page.page(422).shows("Prints was not deleted").shows("id=\"name-error\"").hides("<b>");
         page.shows("1 user loses access now");
     }
     assert_eq!(desk.world.contents(), before);
@@ -287,7 +287,7 @@ async fn a_suspended_app_says_why_and_can_be_deleted() {
     let desk = desk().await;
     let Desk { world, dana, .. } = &desk;
     world.forces("UPDATE clients SET status = 'suspended', status_reason = 'It <b>leaked</b>.'");
-    let page = dana.gets(&desk.path("")).await.page(200).shows("An admin suspended IdHasher on");
+    let page = dana.gets(&desk.path("")).await.page(200).shows("An admin suspended Prints on");
     let page = page.hides("<b>leaked").shows("leaked").hides("/rotate-secret").hides("/revoke-tokens");
     page.hides("<dl class=\"figures\">").shows("/delete");
     desk.rotates("1").await.leads_to(&desk.path("?notice=refused"));
@@ -303,7 +303,7 @@ async fn a_banned_app_can_only_be_viewed() {
     let Desk { world, dana, .. } = &desk;
     world.forces("UPDATE clients SET status = 'banned', status_reason = 'It lied.'");
     let page =
-        dana.gets(&desk.path("")).await.page(200).shows("An admin banned IdHasher on").shows("It lied.");
+        dana.gets(&desk.path("")).await.page(200).shows("An admin banned Prints on").shows("It lied.");
     page.hides("/edit").hides("/rotate-secret").hides("/revoke-tokens").hides("/delete");
     let before = world.contents();
     for act in ["/edit", "/rotate-secret", "/delete"] {
@@ -348,7 +348,7 @@ async fn the_next_consent_page_says_what_changed_since_the_last_consent() {
     let shown = page.answer.body.clone();
     for sentence in [
         "Changed since you last allowed it",
-        "The name was “IdHasher”.",
+        "The name was “Prints”.",
         "The publisher was “Paper Ltd”.",
         "Access could go to app.example.",
     ] {
@@ -383,7 +383,7 @@ async fn the_edit_form_shows_current_values_and_can_remove_scopes() {
         .gets(&desk.path("/edit"))
         .await
         .page(200)
-        .shows("value=\"IdHasher\"")
+        .shows("value=\"Prints\"")
         .shows("value=\"Paper Ltd\"");
     let page = page.shows(&format!("value=\"{}\"", app.redirect_uri)).hides("name=\"type\"");
     assert_eq!(page.attribute("<form method=\"post\"", "action"), desk.path(""));

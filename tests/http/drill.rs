@@ -115,11 +115,11 @@ async fn the_canary_is_shown_only_in_the_list_of_apps_for_admins() {
         .await
         .page(200)
         .hides("A drill revoked")
-        .shows("All user tokens of IdHasher were revoked");
+        .shows("All user tokens of Prints were revoked");
     for query in ["act=canary_revoked".to_owned(), format!("q={}", canary.client)] {
         let page =
             max.gets(&format!("/admin/ledger?{query}")).await.page(200).shows("A drill revoked its own app");
-        page.hides("All user tokens of IdHasher were revoked");
+        page.hides("All user tokens of Prints were revoked");
     }
 }
 

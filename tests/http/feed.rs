@@ -122,7 +122,7 @@ async fn every_act_adds_its_entry_to_the_feed() {
     max.posts(&admin("reinstate"), &Fields::reason()).await.is(303);
     max.posts(&admin("ban"), &reason).await.is(303);
     assert_eq!(listener.hears().await, ("client".to_owned(), client.clone()));
-    dana.posts(&format!("/apps/{}/delete", own.id), &Fields::new(&[("name", "IdHasher")])).await.is(303);
+    dana.posts(&format!("/apps/{}/delete", own.id), &Fields::new(&[("name", "Prints")])).await.is(303);
     assert_eq!(listener.hears().await, ("client".to_owned(), own.id.clone()));
 
     world.ends_everything_of(alice).await;

@@ -269,7 +269,7 @@ impl World {
     pub async fn client(&self, kind: ClientKind, change: impl FnOnce(&mut NewClient)) -> Client {
         let mut new = NewClient {
             owner: self.developer().await,
-            name: AppName::parse("IdHasher").unwrap(),
+            name: AppName::parse("Prints").unwrap(),
             publisher: "Paper Ltd".to_owned(),
             kind,
             token_format: TokenFormat::Opaque,

@@ -32,7 +32,7 @@ async fn the_state_parameter_survives_the_sign_in_with_any_character() {
             continue;
         };
         let login = world.sends(request).await.location().to_owned();
-        let page = bob.gets(&login).await.page(200).shows("IdHasher");
+        let page = bob.gets(&login).await.page(200).shows("Prints");
         let next = page.attribute("name=\"next\"", "value");
         let answer = bob.types(PASSWORD, &next).await;
         assert!(answer.location().starts_with("/oauth/authorize?"), "{sent}: {}", answer.location());

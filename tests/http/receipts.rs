@@ -28,7 +28,7 @@ async fn a_receipt_is_shown_only_to_people_concerned() {
         .gets(&own)
         .await
         .page(200)
-        .shows("IdHasher’s access was revoked")
+        .shows("Prints’s access was revoked")
         .shows("by you")
         .shows("On a page");
     max.gets(&own).await.page(200).shows("by the user, alice");
@@ -42,7 +42,7 @@ async fn a_receipt_is_shown_only_to_people_concerned() {
     let path = format!("/admin/apps/{}/suspend", app.id);
     let shared = max.posts(&path, &reason).await.is(303).location().to_owned();
     for concerned in [&alice, &dev] {
-        let page = concerned.gets(&shared).await.page(200).shows("IdHasher was suspended").shows("It lied.");
+        let page = concerned.gets(&shared).await.page(200).shows("Prints was suspended").shows("It lied.");
         page.shows("by an admin").hides("by an admin, ").hides("/admin/");
     }
     bob.gets(&shared).await.page(404);
@@ -124,7 +124,7 @@ async fn a_long_receipt_lists_each_app() {
     let receipt = format!("/receipts/{}", list.split_once("receipt=").unwrap().1);
     let page = alice.gets(&receipt).await.page(200).shows("The access of 3 apps ended");
     let page = page.hides("The app’s access was revoked");
-    for name in ["IdHasher", "Frames", "Albums"] {
+    for name in ["Prints", "Frames", "Albums"] {
         let item = format!("<li>{name}’s access was revoked</li>");
         assert!(page.body.contains(&item), "{item} in {}", page.body);
     }
@@ -141,7 +141,7 @@ async fn a_reinstatement_shows_no_deleted_rows() {
     max.posts(&format!("{page}/suspend"), &Fields::new(&[("reason", "It lied.")])).await.is(303);
     max.posts(&format!("{page}/reinstate"), &Fields::reason()).await.is(303);
     let receipt: String = world.value("SELECT receipt_id FROM ledger WHERE act = 'client_reinstated'");
-    let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("IdHasher was reinstated");
+    let shown = max.gets(&format!("/receipts/{receipt}")).await.page(200).shows("Prints was reinstated");
     shown.hides("Deleted for good");
 }
 
@@ -155,7 +155,7 @@ async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
     let result = alice.posts(&path, &Fields::default()).await.is(303).location().to_owned();
     let receipt = newest(&world);
     assert_eq!(result, format!("/authorizations/{grant}?receipt={}", receipt.rsplit_once('/').unwrap().1));
-    let page = alice.gets(&result).await.page(200).shows("A sign-in to IdHasher ended at");
+    let page = alice.gets(&result).await.page(200).shows("A sign-in to Prints ended at");
     page.shows("Your other sign-ins are not affected.").shows(&format!("href=\"{receipt}\""));
     // It had ended before: there is no other receipt.
     alice.posts(&path, &Fields::default()).await.is(303).leads_to(&format!("/authorizations/{grant}"));
@@ -166,11 +166,11 @@ async fn acts_beside_the_list_of_apps_lead_to_their_receipts() {
     let result = result.location().to_owned();
     let receipt = newest(&world);
     let page = alice.gets(&result).await.page(200).shows("Your password is changed");
-    page.shows("IdHasher’s access ended at").shows(&format!("href=\"{receipt}\""));
-    alice.gets(&receipt).await.page(200).shows("IdHasher’s access was revoked");
+    page.shows("Prints’s access ended at").shows(&format!("href=\"{receipt}\""));
+    alice.gets(&receipt).await.page(200).shows("Prints’s access was revoked");
     let bob = world.signed_in("bob").await;
     let shown = bob.gets(&result.replace("done=password&", "")).await.page(200);
-    shown.hides("IdHasher").hides(&receipt);
+    shown.hides("Prints").hides(&receipt);
 }
 
 // Where it is refused
@@ -237,7 +237,7 @@ async fn the_revocation_page_remembers_that_an_app_had_jwts() {
         .await;
     alice.connects(&app).await;
     let fields =
-        Fields::new(&[("name", "IdHasher"), ("publisher", "Paper Ltd"), ("redirect_uri", &app.redirect_uri)]);
+        Fields::new(&[("name", "Prints"), ("publisher", "Paper Ltd"), ("redirect_uri", &app.redirect_uri)]);
     dana.posts(&format!("/apps/{}", app.id), &fields.and("token_format", "opaque")).await.is(303);
     let revoke = format!("/apps/{}/revoke-tokens", app.id);
     dana.gets(&revoke).await.page(200).shows("may work there for up to 10 minutes");
@@ -252,7 +252,7 @@ async fn a_receipt_stays_the_same_when_the_app_changes_its_token_format() {
     let app = world.client(ClientKind::Confidential, |new| new.owner = dana.id.clone()).await;
     let becomes = async |format: &str| {
         let fields = Fields::new(&[
-            ("name", "IdHasher"),
+            ("name", "Prints"),
             ("publisher", "Paper Ltd"),
             ("redirect_uri", &app.redirect_uri),
         ]);

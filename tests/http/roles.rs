@@ -68,7 +68,7 @@ async fn other_sites_are_refused() {
     for route in guarded().into_iter().filter(|route| route.method == "post") {
         let path = path_of(&scene, route).await;
         for from in From::OTHERS {
-            let fields = Fields::new(&[("reason", "It lied."), ("role", "admin"), ("name", "IdHasher")]);
+            let fields = Fields::new(&[("reason", "It lied."), ("role", "admin"), ("name", "Prints")]);
             max.posts_from(from, &path, &fields).await.page(403).shows("another site");
         }
     }

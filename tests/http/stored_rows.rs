@@ -105,8 +105,8 @@ async fn values_that_forms_refuse_today_are_shown_as_they_are() {
     let tokens = alice.connects(&app).await;
     let max = world.with_role("max", Role::Admin).await;
     for sql in [
-        &format!("UPDATE clients SET name = '\u{1d173}IdHasher{}'", "\u{300}".repeat(6)),
-        &format!("UPDATE clients SET name = '{}', publisher = '\u{200b}'", "IdHasher ".repeat(40)),
+        &format!("UPDATE clients SET name = '\u{1d173}Prints{}'", "\u{300}".repeat(6)),
+        &format!("UPDATE clients SET name = '{}', publisher = '\u{200b}'", "Prints ".repeat(40)),
         "UPDATE clients SET redirect_uris = 'https:evil.example/cb\nno address at all'",
         "UPDATE clients SET grant_types = 'authorization_code refresh_token password'",
         "UPDATE clients SET scope = 'read write \"quoted\" \u{fc}mlaut'",
@@ -117,7 +117,7 @@ async fn values_that_forms_refuse_today_are_shown_as_they_are() {
         "UPDATE users SET username = 'Alice Ü' WHERE username = 'alice'",
     ] {
         forces(&world, sql);
-        alice.gets("/authorizations").await.page(200).shows("IdHasher");
+        alice.gets("/authorizations").await.page(200).shows("Prints");
         alice.gets("/account").await.page(200);
         alice.gets("/account/export").await.is(200);
         alice.gets("/account/delete").await.page(200);
@@ -146,10 +146,10 @@ async fn one_row_that_cannot_be_read_takes_no_list_down() {
         &world,
         &format!("UPDATE grants SET scope = CAST(x'ff' AS TEXT) WHERE client_id = '{}'", other.id),
     );
-    alice.gets("/authorizations").await.page(200).shows("IdHasher");
+    alice.gets("/authorizations").await.page(200).shows("Prints");
     alice.gets("/account/export").await.is(200);
     forces(&world, &format!("UPDATE clients SET publisher = CAST(x'ff' AS TEXT) WHERE id = '{}'", other.id));
-    max.gets("/admin/apps").await.page(200).shows("IdHasher");
+    max.gets("/admin/apps").await.page(200).shows("Prints");
     world.person("bob").await;
     forces(&world, "UPDATE users SET email = CAST(x'ff' AS TEXT) WHERE username = 'bob'");
     max.gets("/admin/users").await.page(200).shows(">alice<");

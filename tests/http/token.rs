@@ -295,7 +295,7 @@ async fn a_suspended_banned_or_deleted_client_is_an_invalid_client() {
         if act == "delete" {
             let developer = world.with_role("developer", Role::Developer).await;
             developer
-                .posts(&format!("/apps/{}/delete", app.id), &Fields::new(&[("name", "IdHasher")]))
+                .posts(&format!("/apps/{}/delete", app.id), &Fields::new(&[("name", "Prints")]))
                 .await
                 .is(303);
         } else {

@@ -66,7 +66,7 @@ async fn every_thread_sees_at_once_a_change_answered_on_another() {
     assert_eq!(everywhere(registered), ("Fotowerk".to_owned(), TokenFormat::Opaque, true));
     let edit = ClientEdit {
         name: AppName::parse("Album").unwrap(),
-        publisher: "Fotowerk IdHasher".to_owned(),
+        publisher: "Fotowerk Prints".to_owned(),
         redirect_uris: vec![RedirectUri::parse("https://app.example/cb").unwrap()],
         scope: None,
         token_format: TokenFormat::Jwt,

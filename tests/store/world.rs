@@ -94,7 +94,7 @@ impl World {
         let new = NewClient {
             owner: owner.clone(),
             name: AppName::parse("Fotowerk").unwrap(),
-            publisher: "Fotowerk IdHasher".to_owned(),
+            publisher: "Fotowerk Prints".to_owned(),
             kind: ClientKind::Confidential,
             token_format: TokenFormat::Opaque,
             grant_types: GrantTypes::default(),
