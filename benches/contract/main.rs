@@ -3,6 +3,7 @@
 //! Every throughput is given as a share of a bare axum server that answers a static JSON, the two alternating in the
 //! same run (few tokens and many, too), medians of three. `cargo bench -- 500000` makes fewer than a million tokens (of too
 //! few, those that are used once run out),
+//! `cargo bench -- 1000000 introspection postgres://…` measures on an empty PostgreSQL database, which is filled for it.
 //! `cargo bench -- 1000000 refresh` measures the rows alone whose name holds that word; `cargo bench -- 1000000 guards` needs
 //! no million and makes none.
 
@@ -11,6 +12,7 @@ mod fleet;
 mod guards;
 mod jwt;
 mod load;
+mod postgres;
 mod seed;
 mod tokens;
 mod verify;
@@ -35,7 +37,9 @@ const FEW_TOKENS: usize = 10_000;
 const JWT_INTROSPECTION: &str = "JWT introspection";
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let mut arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let on_postgres = arguments.pop_if(|last| last.starts_with("postgres://"));
     match arguments.first().map(String::as_str) {
         Some(BARE) => return load::serve_bare(BARE_PORT),
         Some(fleet::WORD) => return fleet::run(),
@@ -45,6 +49,10 @@ fn main() -> Result<()> {
     let many = arguments.first().map_or(Ok(1_000_000), |text| text.parse()).context("a number of tokens")?;
     let rows = Rows { named: arguments.get(1).cloned().unwrap_or_default() };
     let runtime = tokio::runtime::Runtime::new()?;
+    if let Some(url) = on_postgres {
+        let _bare = Running::start(Command::new(std::env::current_exe()?).arg(BARE), BARE_PORT)?;
+        return postgres::measure(&runtime, &rows, many, &url);
+    }
     checks::measure(&runtime, &rows)?;
     guards::measure(&runtime, &rows)?;
     if rows.named.starts_with("guards") {

@@ -302,8 +302,7 @@ async fn a_banned_app_can_only_be_viewed() {
     let desk = desk().await;
     let Desk { world, dana, .. } = &desk;
     world.forces("UPDATE clients SET status = 'banned', status_reason = 'It lied.'");
-    let page =
-        dana.gets(&desk.path("")).await.page(200).shows("An admin banned Prints on").shows("It lied.");
+    let page = dana.gets(&desk.path("")).await.page(200).shows("An admin banned Prints on").shows("It lied.");
     page.hides("/edit").hides("/rotate-secret").hides("/revoke-tokens").hides("/delete");
     let before = world.contents();
     for act in ["/edit", "/rotate-secret", "/delete"] {
@@ -379,12 +378,8 @@ async fn the_edit_form_shows_current_values_and_can_remove_scopes() {
     let desk = desk().await;
     let Desk { world, dana, app, alice, .. } = &desk;
     let tokens = world.signed_in("bob").await.connects(app).await;
-    let page = dana
-        .gets(&desk.path("/edit"))
-        .await
-        .page(200)
-        .shows("value=\"Prints\"")
-        .shows("value=\"Paper Ltd\"");
+    let page =
+        dana.gets(&desk.path("/edit")).await.page(200).shows("value=\"Prints\"").shows("value=\"Paper Ltd\"");
     let page = page.shows(&format!("value=\"{}\"", app.redirect_uri)).hides("name=\"type\"");
     assert_eq!(page.attribute("<form method=\"post\"", "action"), desk.path(""));
     dana.posts(&desk.path(""), &registration()).await.is(303);

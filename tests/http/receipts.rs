@@ -24,13 +24,7 @@ async fn a_receipt_is_shown_only_to_people_concerned() {
     let list = alice.revokes(&app).await.location().to_owned();
     let own = format!("/receipts/{}", list.split_once("receipt=").unwrap().1);
     world.gets(&own).await.asks_to_sign_in(&own);
-    alice
-        .gets(&own)
-        .await
-        .page(200)
-        .shows("Prints’s access was revoked")
-        .shows("by you")
-        .shows("On a page");
+    alice.gets(&own).await.page(200).shows("Prints’s access was revoked").shows("by you").shows("On a page");
     max.gets(&own).await.page(200).shows("by the user, alice");
     bob.gets(&own).await.page(404);
     dev.gets(&own).await.page(404).hides("alice");
