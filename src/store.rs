@@ -5,7 +5,7 @@
 //! - Look-ups by key for the protocol endpoints, on connections that serve nothing else.
 //! - Pages, which may take longer.
 //!
-//! Tables' files know neither database: they call what [`sql`] offers. [`sqlite`] and [`postgres`] are the engines.
+//! Tables' files know neither database: they call what `sql` offers. [`sqlite`] and [`postgres`] are the engines.
 
 pub mod access_tokens;
 pub mod audit;
