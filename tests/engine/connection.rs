@@ -95,7 +95,7 @@ impl Connection {
             }
             Self::Postgres(_) => {
                 "SELECT tablename FROM pg_tables WHERE schemaname = 'public' \
-                 AND tablename <> '_sqlx_migrations' ORDER BY tablename"
+                 AND tablename <> 'migrations' ORDER BY tablename"
             }
         };
         self.column(sql, &[])

@@ -13,7 +13,9 @@ use rescind::service::guards::{Acknowledgement, Guards, Lease, MOST_GUARDS, Serv
 use rescind::store::guards::Settled;
 use serde_json::{Value, json};
 
+use crate::harness::ONE_SERVER;
 use crate::harness::api::Api;
+use crate::harness::engine::database::skips_on_postgres;
 use crate::harness::fields::Fields;
 use crate::harness::listener::acknowledgement;
 use crate::harness::{Scene, World, scene};
@@ -65,6 +67,9 @@ fn kept(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn a_receipt_waits_for_every_guard_whose_lease_runs() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     confirms(api, ONE, 0).await;
@@ -97,6 +102,9 @@ async fn a_receipt_waits_for_every_guard_whose_lease_runs() {
 
 #[tokio::test]
 async fn a_silent_guard_is_open_until_its_lease_ends() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     confirms(api, ONE, 0).await;
@@ -126,6 +134,9 @@ async fn a_silent_guard_is_open_until_its_lease_ends() {
 
 #[tokio::test]
 async fn a_receipt_does_not_wait_for_guards_that_accept_nothing() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     confirms(api, ONE, 0).await;
@@ -149,6 +160,9 @@ async fn a_receipt_does_not_wait_for_guards_that_accept_nothing() {
 
 #[tokio::test]
 async fn without_a_guard_it_is_open_until_tokens_expire() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     let mail = world.api("https://mail.example", &["mail"]).await;
@@ -175,6 +189,9 @@ fn receipt(world: &World) -> rescind::model::id::ReceiptId {
 
 #[tokio::test]
 async fn leases_and_their_missing_confirmations_survive_a_restart() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     confirms(api, ONE, 0).await;
@@ -206,6 +223,9 @@ async fn leases_and_their_missing_confirmations_survive_a_restart() {
 
 #[tokio::test]
 async fn a_lease_lasts_as_long_as_the_registration_says() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, app, .. } = &scene;
     let new = rescind::service::register::NewResourceServer {
@@ -260,6 +280,9 @@ async fn guards_report_uses_only_of_grants_for_their_api() {
 
 #[tokio::test]
 async fn admins_see_how_fresh_each_guard_is() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, api, alice, .. } = &scene;
     let max = world.with_role("max", Role::Admin).await;

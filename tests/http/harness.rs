@@ -54,8 +54,12 @@ use browser::Browser;
 use client::Client;
 use described::Given;
 use engine::connection::Connection;
-use engine::database::Database;
+use engine::database::{Database, is_postgres};
 use fields::Fields;
+
+/// Why a test of leases and confirmations is for SQLite: it moves the clock, and several servers settle them in their own
+/// time. `tests/postgres/guards.rs` tests these.
+pub const ONE_SERVER: &str = "several servers share leases in their own time";
 
 pub const ISSUER: &str = "http://127.0.0.1:8080";
 pub const CALLBACK: &str = "https://app.example/callback";
@@ -124,6 +128,10 @@ impl World {
         let app = App::new(config, store, clock).unwrap();
         app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
         tokio::spawn(app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone()));
+        if is_postgres() {
+            // Receipts wait until the leases of all servers were read.
+            tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone()));
+        }
         let router = router(app.clone());
         Self { router, app, database: Arc::new(database), wire: Arc::default(), given: Arc::default() }
     }

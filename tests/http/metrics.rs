@@ -7,8 +7,9 @@ use rescind::model::canary::{Outcome, Times};
 use rescind::service::drill;
 use serde_json::{Value, json};
 
+use crate::harness::ONE_SERVER;
 use crate::harness::api::Api;
-use crate::harness::engine::database::is_postgres;
+use crate::harness::engine::database::{is_postgres, skips_on_postgres};
 use crate::harness::listener::acknowledgement;
 use crate::harness::{Scene, World, scene};
 
@@ -224,6 +225,9 @@ fn the_parser_of_these_tests_refuses_bad_metrics() {
 
 #[tokio::test]
 async fn metrics_show_confirmation_times_and_the_lag_of_guards() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let scene = scene().await;
     let Scene { world, api, .. } = &scene;
     let other = world.api("https://music.example", &["listen"]).await;

@@ -7,9 +7,11 @@ use rescind::model::client::{ClientKind, TokenFormat};
 use rescind::model::user::Role;
 use serde_json::{Value, json};
 
+use crate::harness::ONE_SERVER;
 use crate::harness::api::Api;
 use crate::harness::client::Client;
 use crate::harness::described::is_a;
+use crate::harness::engine::database::skips_on_postgres;
 use crate::harness::fields::Fields;
 use crate::harness::listener::acknowledgement;
 use crate::harness::{ISSUER, PASSWORD, Scene, World, scene};
@@ -309,6 +311,9 @@ async fn a_receipt_of_a_whole_account_counts_only_remaining_apps() {
 
 #[tokio::test]
 async fn guards_confirm_on_the_receipt() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let Scene { world, api, alice, .. } = scene().await;
     let app = app_with_jwts(&world).await;
     alice.connects(&app).await;
@@ -358,6 +363,9 @@ async fn a_confirmation_is_timed_when_its_whole_body_has_arrived() {
 
 #[tokio::test]
 async fn a_receipt_says_when_a_silent_guard_stops_accepting() {
+    if skips_on_postgres(ONE_SERVER) {
+        return;
+    }
     let Scene { world, api, app, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     acknowledges(&api, GUARD, 0).await;
