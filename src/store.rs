@@ -1,7 +1,7 @@
 //! All SQL. Reads are methods of [`Store`], writes of [`Tx`]: the type says what needs a transaction.
 //!
 //! There are three ways to a database:
-//! - [`Store::write`]: few threads do all writing, and commit the work of many requests at once.
+//! - [`Store::write`]: one thread does all writing, and commits the work of many requests at once.
 //! - Look-ups by key for the protocol endpoints, on connections that serve nothing else.
 //! - Pages, which may take longer.
 //!
@@ -258,7 +258,7 @@ impl Store {
 
     /// Runs `work` in a write transaction and returns once it is durable.
     ///
-    /// On SQLite work runs in the order of its arrival. If it returns an `Err`, all that it did is undone. If the commit fails,
+    /// Work runs in the order of its arrival. If it returns an `Err`, all that it did is undone. If the commit fails,
     /// all is undone too, and the failure is returned. Work that has been queued runs to its end, even if the caller no
     /// longer waits. It may run twice: then all that the first run did has been undone.
     ///

@@ -1,7 +1,7 @@
 //! Work that waits for a writer: requests' closures, each with the place that waits for its answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -59,24 +59,18 @@ where
 
 type Sender = mpsc::Sender<Box<dyn Job>>;
 
-/// Jobs as their writers take them. Cheap to clone.
-#[derive(Clone)]
-pub(super) struct Jobs(Arc<Mutex<mpsc::Receiver<Box<dyn Job>>>>);
+/// Jobs as their writer takes them.
+pub(super) struct Jobs(mpsc::Receiver<Box<dyn Job>>);
 
 impl Jobs {
-    fn lock(&self) -> MutexGuard<'_, mpsc::Receiver<Box<dyn Job>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for jobs, and adds a group of them to `group`. `false` if there will be none any more.
-    pub(super) fn take(&self, group: &mut Vec<Box<dyn Job>>) -> bool {
-        self.lock().blocking_recv_many(group, GROUP) > 0
+    pub(super) fn take(&mut self, group: &mut Vec<Box<dyn Job>>) -> bool {
+        self.0.blocking_recv_many(group, GROUP) > 0
     }
 
     /// Adds all that wait to `group`.
-    pub(super) fn take_all(&self, group: &mut Vec<Box<dyn Job>>) {
-        let mut jobs = self.lock();
-        while let Ok(job) = jobs.try_recv() {
+    pub(super) fn take_all(&mut self, group: &mut Vec<Box<dyn Job>>) {
+        while let Ok(job) = self.0.try_recv() {
             group.push(job);
         }
     }
@@ -86,26 +80,19 @@ impl Jobs {
 #[derive(Clone)]
 pub(super) struct Queue {
     jobs: Arc<RwLock<Option<Sender>>>,
-    /// Closed once all writers have ended.
+    /// Closed once the writer has ended.
     ended: watch::Receiver<()>,
 }
 
 impl Queue {
-    /// Starts a thread for each of `writers`. They do all work that is queued from now on, until the queue is closed.
-    pub(super) fn start<W: FnOnce(Jobs) + Send + 'static>(
-        writers: impl IntoIterator<Item = W>,
-    ) -> std::io::Result<Self> {
+    /// Starts a thread that does all work that is queued from now on, until the queue is closed.
+    pub(super) fn start(work_off: impl FnOnce(Jobs) + Send + 'static) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let jobs = Jobs(Arc::new(Mutex::new(jobs)));
         let (running, ended) = watch::channel(());
-        let running = Arc::new(running);
-        for work_off in writers {
-            let (jobs, running) = (jobs.clone(), running.clone());
-            std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
-                work_off(jobs);
-                drop(running);
-            })?;
-        }
+        std::thread::Builder::new().name("writer".to_owned()).spawn(move || {
+            work_off(Jobs(jobs));
+            drop(running);
+        })?;
         Ok(Self { jobs: Arc::new(RwLock::new(Some(queue))), ended })
     }
 
@@ -134,7 +121,7 @@ impl Queue {
         queue.map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
-    /// Waits until all queued work is done and the threads have ended, for ten seconds at most.
+    /// Waits until all queued work is done and the thread has ended, for ten seconds at most.
     pub(super) async fn close(&self) {
         if let Ok(mut queue) = self.jobs.write() {
             queue.take();

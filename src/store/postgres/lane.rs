@@ -1,6 +1,6 @@
-//! Threads that each commit the work of many requests at once.
+//! The thread that commits the work of many requests of this server at once.
 //!
-//! Other servers have lanes too. What keeps all of them apart is in the statements: conditional updates, rows that
+//! Other servers have lanes of their own. What keeps them apart is in the statements: conditional updates, rows that
 //! are locked before they are read, and the row `head`, which every act updates last: so the ledger's sequence is the
 //! order of commits.
 
@@ -27,8 +27,6 @@ const WAIT_AS_LONG_AS_NEEDED: &str = "SET LOCAL lock_timeout = 0";
 const TAKE_NUMBERS: &str =
     "UPDATE head SET sequence = sequence + ?1, config = config + ?2 WHERE id = 1 RETURNING sequence, config";
 
-/// Threads of one server that commit. While one waits for the database, another one's statements run.
-const LANES: usize = 3;
 /// How often a request runs that lost against another server's transaction.
 const ATTEMPTS: usize = 5;
 
@@ -41,13 +39,8 @@ pub(in crate::store) fn start(
     tail: Tail,
     metrics: Arc<StoreMetrics>,
 ) -> Result<Queue> {
-    let lane = |_| {
-        let (address, published, tail) = (address.clone(), published.clone(), tail.clone());
-        let lane = Lane { address, published, tail, session: None, has_asked_to_commit: Cell::new(false) };
-        let metrics = metrics.clone();
-        move |jobs: Jobs| lane.work_off(&jobs, &metrics)
-    };
-    Ok(Queue::start((0..LANES).map(lane))?)
+    let lane = Lane { address, published, tail, session: None, has_asked_to_commit: Cell::new(false) };
+    Ok(Queue::start(move |jobs| lane.work_off(jobs, &metrics))?)
 }
 
 struct Lane {
@@ -60,7 +53,7 @@ struct Lane {
 }
 
 impl Lane {
-    fn work_off(mut self, jobs: &Jobs, metrics: &StoreMetrics) {
+    fn work_off(mut self, mut jobs: Jobs, metrics: &StoreMetrics) {
         let mut group = Vec::new();
         while jobs.take(&mut group) {
             metrics.groups.add(1);

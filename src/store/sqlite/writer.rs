@@ -47,12 +47,12 @@ impl Writer {
         let files = Arc::new(Files::of(path)?);
         let published = Published::load(sql::Connection::Sqlite(&connection))?;
         let (watched, publishes) = (files.clone(), published.clone());
-        let queue = Queue::start([move |jobs| {
-            work_off(&connection, &watched, &jobs, &publishes, &checkpoints, &metrics);
+        let queue = Queue::start(move |jobs| {
+            work_off(&connection, &watched, jobs, &publishes, &checkpoints, &metrics);
             checkpoints.stop();
             // A caller that waits for the end may need the file for itself.
             drop(connection);
-        }])?;
+        })?;
         Ok(Self { queue, published, files })
     }
 
@@ -120,7 +120,7 @@ fn begin<'c>(connection: &'c Connection, published: &'c Published) -> rusqlite::
 fn work_off(
     connection: &Connection,
     files: &Files,
-    jobs: &Jobs,
+    mut jobs: Jobs,
     published: &Published,
     checkpoints: &Checkpoints,
     metrics: &StoreMetrics,
