@@ -21,7 +21,7 @@ use rescind::routes::router;
 use rescind::service::issue::IssueContext;
 use rescind::service::register::{self, NewResourceServer};
 use rescind::service::revoke::{self, Apps, Authority, Token};
-use rescind::service::{issue, moderate, purge, resource_servers};
+use rescind::service::{issue, moderate, resource_servers};
 use rescind::store::tokens::stored_digest;
 use rusqlite::types::Value;
 use tower::ServiceExt as _;
@@ -385,7 +385,9 @@ impl Estate {
                 let key = store.accepted_keys().await.unwrap().keys.remove(0).id;
                 assert!(self.app.keys.withdraw(store, key, By::operator(now)).await.unwrap());
             }
-            "purge" => purge::catch_up(store, &self.app.clock, LIVES.refresh_grace).await.unwrap(),
+            "purge" => {
+                crate::engine::database::catch_up(store, &self.app.clock, LIVES.refresh_grace).await.unwrap()
+            }
             _ => panic!("nobody can {verb}"),
         }
     }

@@ -1,8 +1,11 @@
 //! A fresh database for each test: SQLite, or PostgreSQL if `RESCIND_TEST_ENGINE` is `postgres`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rescind::clock::Clock;
 use rescind::model::standby::Standby;
+use rescind::service::purge;
 use rescind::store::Store;
 use rescind::store::postgres::address::Address;
 use rescind::store::postgres::migrate::migrate;
@@ -95,6 +98,20 @@ impl Database {
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// Purges until nothing dead is left. On PostgreSQL a purge waits for older transactions of the whole database server, those of
+/// other tests included.
+#[allow(dead_code, reason = "not every suite purges")]
+pub async fn catch_up(store: &Store, clock: &Clock, grace: Duration) -> rescind::store::Result<()> {
+    for _ in 0..500 {
+        purge::catch_up(store, clock, grace).await?;
+        if store.unfinished_purges().await?.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// A copy of the template, which is faster than a migration. The first test makes the template.

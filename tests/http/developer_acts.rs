@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rescind::model::client::ClientKind;
-use rescind::service::purge;
 
 use crate::developer::{Desk, app_of, desk, developer, registration};
 use crate::harness::answer::Answer;
@@ -163,7 +162,9 @@ async fn the_app_page_leads_to_a_purge_that_is_under_way() {
     let receipt = is_receipt(&desk.revokes_tokens().await);
     let page = dana.gets(&desk.path("")).await.page(200).shows("Revoked data is being deleted");
     page.shows(&format!("<a href=\"{receipt}\">Progress and receipt</a>"));
-    purge::catch_up(&world.app.store, &world.app.clock, Duration::from_secs(10)).await.unwrap();
+    crate::harness::engine::database::catch_up(&world.app.store, &world.app.clock, Duration::from_secs(10))
+        .await
+        .unwrap();
     dana.gets(&desk.path("")).await.page(200).hides("Revoked data").shows(&receipt);
 }
 

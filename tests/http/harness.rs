@@ -42,7 +42,6 @@ use rescind::model::resource_server::Guarding;
 use rescind::model::scope::Scope;
 use rescind::model::user::{Role, Username};
 use rescind::routes::router;
-use rescind::service::purge;
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::service::revoke::{self, Apps, Authority};
 use rusqlite::types::{FromSql, Value};
@@ -302,7 +301,7 @@ impl World {
 
     /// Deletes all that is dead or expired, as the worker does.
     pub async fn purges(&self) {
-        purge::catch_up(&self.app.store, &self.app.clock, Duration::ZERO).await.unwrap();
+        engine::database::catch_up(&self.app.store, &self.app.clock, Duration::ZERO).await.unwrap();
     }
 
     // What operators do

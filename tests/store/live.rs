@@ -4,13 +4,13 @@ use rescind::clock::{Clock, Timestamp};
 use rescind::model::id::{ClientId, FamilyId, GrantId, UserId};
 use rescind::model::secret::{AccessToken, Digest, RefreshToken};
 use rescind::service::issue::{self, Access, Issued};
-use rescind::service::purge::catch_up;
 use rescind::service::revoke::{self, Authority, Token};
 use rescind::store::Error;
 use rescind::store::authorization_codes::Redemption;
 use rusqlite::types::Value;
 
 use crate::engine::connection::Connection;
+use crate::engine::database::catch_up;
 use crate::world::{LIVES, NOW, World, after, operator};
 
 /// The current generation of everything; stamps have one below, this and one above.

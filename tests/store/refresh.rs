@@ -6,8 +6,8 @@ use rescind::clock::{Clock, Timestamp};
 use rescind::model::id::ClientId;
 use rescind::model::secret::{RefreshToken, SuccessorSecret};
 use rescind::service::issue;
-use rescind::service::purge::catch_up;
 
+use crate::engine::database::catch_up;
 use crate::world::{LIVES, NOW, World, after};
 
 /// A client with one device, and the device's refresh token.

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 
 use rescind::clock::Clock;
 use rescind::model::secret::{AccessToken, Digest, RefreshToken};
-use rescind::service::purge::catch_up;
 use rescind::store::tokens::{Kind, first_place, stored_digest};
 
+use crate::engine::database::catch_up;
 use crate::engine::database::skips_on_postgres;
 use crate::world::{LIVES, NOW, World, after};
 

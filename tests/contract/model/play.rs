@@ -11,7 +11,7 @@ use rescind::model::user::{Role, Username};
 use rescind::service::authorize::{self, Basis, ConsentState};
 use rescind::service::issue::{self, CodeRequest, Issued, Refreshing};
 use rescind::service::revoke::{self, Apps, Asking, Authority, Token, TokenRevocation};
-use rescind::service::{account, moderate, purge, register, sign_in};
+use rescind::service::{account, moderate, register, sign_in};
 use rescind::store::users::Credentials;
 
 use super::sets::{Answer, Client, Look, Of, Refreshed, SESSION_LIFE, Secret, Session, Sets, Standing};
@@ -275,7 +275,9 @@ impl Play {
             Kind::PurgeSlice => self.purge_slice(a, c).await,
             Kind::PurgeAll => {
                 let clock = rescind::clock::Clock::fixed(self.now());
-                purge::catch_up(&self.world.store, &clock, LIVES.refresh_grace).await.unwrap();
+                crate::engine::database::catch_up(&self.world.store, &clock, LIVES.refresh_grace)
+                    .await
+                    .unwrap();
                 self.sets.forget_expired();
                 Ok(())
             }
