@@ -72,11 +72,15 @@ impl Published {
     /// after a later change.
     pub(in crate::store) fn raise_version(&self, version: u64) {
         self.version_now.fetch_max(version, Ordering::SeqCst);
-        self.version.send_if_modified(|held| {
-            let rises = version > *held;
-            *held = version.max(*held);
-            rises
-        });
+        raise(&self.version, version);
+    }
+
+    pub(in crate::store) fn raise_ledger_head(&self, sequence: i64) {
+        raise(&self.ledger_head, sequence);
+    }
+
+    pub(in crate::store) fn raise_keys_version(&self, version: i64) {
+        raise(&self.keys_version, version);
     }
 
     /// Called after a commit, before its requests are answered.
@@ -90,11 +94,16 @@ impl Published {
         if let Some(version) = version.or_else(|| moves_version.then(|| self.version() + 1)) {
             self.raise_version(version);
         }
-        for (newest, published) in [(ledger_head, &self.ledger_head), (keys_version, &self.keys_version)] {
-            if let Some(newest) = newest {
-                // It never falls: on PostgreSQL another thread may have published a later one.
-                published.send_if_modified(|held| newest > std::mem::replace(held, newest.max(*held)));
-            }
+        if let Some(sequence) = ledger_head {
+            self.raise_ledger_head(sequence);
+        }
+        if let Some(version) = keys_version {
+            self.raise_keys_version(version);
         }
     }
+}
+
+/// Publishes a number, unless a higher one was published: on PostgreSQL, answers may overtake each other.
+fn raise<T: Ord + Copy>(published: &watch::Sender<T>, newest: T) {
+    published.send_if_modified(|held| newest > std::mem::replace(held, newest.max(*held)));
 }

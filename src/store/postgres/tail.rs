@@ -227,10 +227,9 @@ fn apply(published: &Published, through: &mut i64, row: &Row<'_>) -> Result<()> 
         let subject = feed::subject(kind, id, row.get(6)?);
         published.dead.apply(vec![Change::Heard(published.dead.hash_subject(&subject), kind, at)]);
         *through = sequence;
-        published.ledger_head.send_replace(sequence);
+        published.raise_ledger_head(sequence);
     }
     published.raise_version(row.get::<i64>(0)?.unsigned_abs());
-    let keys_version = row.get(1)?;
-    published.keys_version.send_if_modified(|held| std::mem::replace(held, keys_version) != keys_version);
+    published.raise_keys_version(row.get(1)?);
     Ok(())
 }
