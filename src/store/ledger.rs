@@ -19,6 +19,7 @@ use super::{Result, Tx};
 const INSERT: &str = "INSERT INTO ledger (sequence, receipt_id, at, act, actor_kind, actor_id, origin, subject_kind, \
     subject_id, grant_id, client_id, user_id, generation, audiences) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) RETURNING sequence";
+
 /// What a ledger row leaves to the purge.
 #[derive(Clone, Copy)]
 pub(super) enum Leaves {

@@ -14,6 +14,7 @@ mod issuer;
 pub mod lane;
 pub mod lookups;
 pub mod migrate;
+pub mod prepared;
 pub mod primary;
 pub mod session;
 pub mod tail;

@@ -1,36 +1,20 @@
 //! Look-ups by key: few connections, on which many statements are under way at the same time.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::Client;
 
 use crate::store::Result;
 use crate::store::postgres::address::Address;
 use crate::store::postgres::connect::{connect, soon};
-use crate::store::postgres::text::translated;
+use crate::store::postgres::prepared::Prepared;
 use crate::store::postgres::values::parameters;
 use crate::store::sql::Value;
 use crate::thread::PerThread;
 
 struct Connection {
     client: Client,
-    prepared: Mutex<HashMap<&'static str, Statement>>,
-}
-
-impl Connection {
-    fn known(&self) -> MutexGuard<'_, HashMap<&'static str, Statement>> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn prepared(&self, statement: &'static str) -> Result<Statement> {
-        if let Some(prepared) = self.known().get(statement) {
-            return Ok(prepared.clone());
-        }
-        let prepared = soon(self.client.prepare(&translated(statement))).await?;
-        self.known().insert(statement, prepared.clone());
-        Ok(prepared)
-    }
+    prepared: Prepared,
 }
 
 /// A connection for each thread that serves requests, opened when it is first needed and again when it was lost.
@@ -51,7 +35,7 @@ impl Lookups {
             return Ok(connection.clone());
         }
         let client = connect(&self.address).await?.client;
-        let connection = Arc::new(Connection { client, prepared: Mutex::default() });
+        let connection = Arc::new(Connection { client, prepared: Prepared::default() });
         *held() = Some(connection.clone());
         Ok(connection)
     }
@@ -62,7 +46,7 @@ impl Lookups {
         values: &[Value<'_>],
     ) -> Result<Vec<tokio_postgres::Row>> {
         let connection = self.connection().await?;
-        let prepared = connection.prepared(statement).await?;
+        let prepared = soon(connection.prepared.get(&connection.client, statement)).await?;
         soon(connection.client.query(&prepared, &parameters(values))).await
     }
 

@@ -1,8 +1,7 @@
 //! A connection with statements that wait for their answers: for transactions, and for reads that take long. It belongs
 //! to a thread that serves no requests.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ use tokio_postgres::{Client, Statement};
 use crate::store::pages::Reader;
 use crate::store::postgres::address::Address;
 use crate::store::postgres::connect::{Connected, PATIENCE, connect};
-use crate::store::postgres::text::translated;
+use crate::store::postgres::prepared::Prepared;
 use crate::store::postgres::values::{is_conflict, parameters};
 use crate::store::sql::{Connection, Row, Value};
 use crate::store::{Error, Result};
@@ -23,7 +22,7 @@ pub struct Session {
     runtime: Option<Runtime>,
     client: Client,
     noticed: Arc<AtomicBool>,
-    prepared: RefCell<HashMap<&'static str, Statement>>,
+    prepared: Prepared,
     /// Statements that have changed something.
     changes: Cell<u64>,
     /// The worst that has happened since the transaction began.
@@ -50,7 +49,7 @@ impl Session {
             runtime: Some(runtime),
             client,
             noticed,
-            prepared: RefCell::default(),
+            prepared: Prepared::default(),
             changes: Cell::new(0),
             trouble: Cell::new(Trouble::None),
         })
@@ -88,12 +87,7 @@ impl Session {
     }
 
     fn prepared(&self, statement: &'static str) -> Result<Statement> {
-        if let Some(prepared) = self.prepared.borrow().get(statement) {
-            return Ok(prepared.clone());
-        }
-        let prepared = self.wait(self.client.prepare(&translated(statement)))?;
-        self.prepared.borrow_mut().insert(statement, prepared.clone());
-        Ok(prepared)
+        self.wait(self.prepared.get(&self.client, statement))
     }
 
     /// Begins, ends or marks a transaction.
