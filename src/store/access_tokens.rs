@@ -9,12 +9,9 @@ use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
 use super::sql::{Row, params};
-use super::tokens::{self, Kind, Unprefixed, first_place, stored_digest};
+use super::tokens::{self, Kind, TokenColumns, Unprefixed, first_place, stored_digest};
 use super::{Result, Store, Tx};
 
-const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
-    client_generation, user_generation, grant_generation, scope, audience, created_at, expires_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (place) DO NOTHING";
 const INSERT_FOR_CLIENT: &str = "INSERT INTO tokens (place, digest, client_id, server_generation, client_generation, \
     scope, audience, created_at, expires_at) \
     SELECT ?1, ?2, substr(c.id, 5), s.generation, c.generation, ?4, ?5, ?6, ?7 FROM clients AS c, server AS s \
@@ -110,29 +107,14 @@ impl Tx<'_> {
         allows: &Allowance<'_>,
         now: Timestamp,
     ) -> Result<()> {
-        let Exchanged { stamp, grant_generation, .. } = of;
-        self.insert_in_place(token, Kind::Access, |place| {
-            self.run(
-                INSERT,
-                params![
-                    place,
-                    stored_digest(token),
-                    stamp.family.as_ref().map(Unprefixed),
-                    stamp.grant.as_ref().map(Unprefixed),
-                    Unprefixed(&stamp.client),
-                    stamp.user.as_ref().map(Unprefixed),
-                    stamp.generations.server,
-                    stamp.generations.client,
-                    stamp.generations.user,
-                    grant_generation,
-                    allows.scope,
-                    allows.audiences,
-                    now,
-                    allows.expires_at,
-                ],
-            )
-        })?;
-        Ok(())
+        let columns = TokenColumns {
+            scope: allows.scope,
+            audiences: Some(allows.audiences),
+            kept_until: None,
+            created_at: Some(now),
+            expires_at: allows.expires_at,
+        };
+        self.insert_token(token, Kind::Access, of, &columns)
     }
 
     /// For client_credentials. One statement checks the client's status and stamps the token with the current

@@ -8,12 +8,9 @@ use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 
 use super::authorization_codes::Exchanged;
 use super::sql::{Row, params};
-use super::tokens::{self, Kind, Unprefixed, first_place, stored_digest};
+use super::tokens::{self, Kind, TokenColumns, Unprefixed, first_place, stored_digest};
 use super::{Result, Tx};
 
-const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
-    client_generation, user_generation, grant_generation, scope, kept_until, expires_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (place) DO NOTHING";
 const SHOWN: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, \
      grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE place >= ?1 AND place < ?1 \
      + 8 AND digest = ?2 /*postgres FOR UPDATE*/";
@@ -47,28 +44,14 @@ pub enum Repetition {
 
 impl Tx<'_> {
     pub fn insert_refresh_token(&self, token: &Digest, of: &Exchanged, expires_at: Timestamp) -> Result<()> {
-        let Exchanged { stamp, scope, grant_generation, kept_until } = of;
-        self.insert_in_place(token, Kind::Refresh, |place| {
-            self.run(
-                INSERT,
-                params![
-                    place,
-                    stored_digest(token),
-                    stamp.family.as_ref().map(Unprefixed),
-                    stamp.grant.as_ref().map(Unprefixed),
-                    Unprefixed(&stamp.client),
-                    stamp.user.as_ref().map(Unprefixed),
-                    stamp.generations.server,
-                    stamp.generations.client,
-                    stamp.generations.user,
-                    grant_generation,
-                    scope,
-                    kept_until,
-                    expires_at,
-                ],
-            )
-        })?;
-        Ok(())
+        let columns = TokenColumns {
+            scope: &of.scope,
+            audiences: None,
+            kept_until: Some(of.kept_until),
+            created_at: None,
+            expires_at,
+        };
+        self.insert_token(token, Kind::Refresh, of, &columns)
     }
 
     fn shown_refresh_token(

@@ -8,9 +8,12 @@ use std::ops::Range;
 
 use crate::clock::Timestamp;
 use crate::model::id::Id;
+use crate::model::resource_server::AudienceSet;
+use crate::model::scope::Scope;
 use crate::model::secret::Digest;
 use crate::model::stamp::{Generations, Stamp};
 
+use super::authorization_codes::Exchanged;
 use super::sql::{FromColumn, Row, ToColumn, Value, params};
 use super::{Error, Result, Tx};
 
@@ -21,6 +24,9 @@ pub const NEIGHBOURS: i64 = 8;
 /// From the year 2109 on, milliseconds and places together no longer fit into an i64.
 const LAST_BIRTH: i64 = (1 << 42) - 2;
 
+const INSERT: &str = "INSERT INTO tokens (place, digest, family_id, grant_id, client_id, user_id, server_generation, \
+    client_generation, user_generation, grant_generation, scope, audience, kept_until, created_at, expires_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (place) DO NOTHING";
 const IS_TAKEN: &str = "SELECT 1 FROM tokens WHERE place = ?1";
 
 /// Access tokens have the lower half of a birth's places, refresh tokens the upper half.
@@ -80,7 +86,51 @@ pub(super) fn stamp(row: &Row<'_>) -> Result<Stamp> {
     })
 }
 
+/// The columns in which an access token and a refresh token differ.
+pub(super) struct TokenColumns<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) audiences: Option<&'a AudienceSet>,
+    pub(super) kept_until: Option<Timestamp>,
+    pub(super) created_at: Option<Timestamp>,
+    pub(super) expires_at: Timestamp,
+}
+
 impl Tx<'_> {
+    /// Inserts a token of a family, with the stamp of what it was exchanged for.
+    pub(super) fn insert_token(
+        &self,
+        token: &Digest,
+        kind: Kind,
+        of: &Exchanged,
+        columns: &TokenColumns<'_>,
+    ) -> Result<()> {
+        let Exchanged { stamp, grant_generation, .. } = of;
+        let TokenColumns { scope, audiences, kept_until, created_at, expires_at } = columns;
+        self.insert_in_place(token, kind, |place| {
+            self.run(
+                INSERT,
+                params![
+                    place,
+                    stored_digest(token),
+                    stamp.family.as_ref().map(Unprefixed),
+                    stamp.grant.as_ref().map(Unprefixed),
+                    Unprefixed(&stamp.client),
+                    stamp.user.as_ref().map(Unprefixed),
+                    stamp.generations.server,
+                    stamp.generations.client,
+                    stamp.generations.user,
+                    grant_generation,
+                    scope,
+                    audiences,
+                    kept_until,
+                    created_at,
+                    expires_at,
+                ],
+            )
+        })?;
+        Ok(())
+    }
+
     /// Calls `insert` with one place after another until it has inserted a row. `false` if it inserts nothing although
     /// the place is free.
     pub(super) fn insert_in_place(

@@ -1,7 +1,7 @@
 //! What is dead, in memory. The structure is the one that guards use (`guard/src/dead.rs`): the server checks tokens as
 //! a guard does.
 //!
-//! [`Store::live_access_token`] and [`Store::is_dead`] depend on three invariants:
+//! Every check of a token ([`Store::is_dead_here`], [`Tx::is_dead`]) depends on three invariants:
 //! 1. What a transaction revoked is in here after its commit and before anybody is told of it.
 //! 2. An entry stays until its purge has deleted every row that it covers, *and* for the longest life of an access
 //!    token after that. So whatever is cached of a token (its facts, its signature) expires before the entry is
@@ -9,7 +9,8 @@
 //! 3. A token's facts never change. So a cached token and a JWT are live if they are not expired and not covered. An
 //!    opaque token that is not cached needs its row as well.
 //!
-//! A look-up first finds the facts and then asks whether they are covered, never the other way round.
+//! A look-up first finds the facts, then asks whether this set is current ([`Store::current`]), then whether the facts are
+//! covered, never in another order.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
