@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::load::{Latencies, Sent};
 use crate::seed::World;
-use crate::{JWT_INTROSPECTION, PORT, ROUNDS, Rows, Running, alternate, jwt, rescind};
+use crate::{PORT, ROUNDS, Rows, Running, alternate, jwt, other_endpoints, rescind, revoke_again};
 
 /// Fills the empty database at `url`, and measures a server on it.
 pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize, url: &str) -> Result<()> {
@@ -27,11 +27,7 @@ pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize, ur
         }
         alternate(&[(&name, &again)])?;
     }
-    rows.measure(JWT_INTROSPECTION, &world.jwt_introspection(PORT))?;
-    rows.measure("client_credentials, durable", &world.client_credentials(PORT))?;
-    rows.measure("refresh with rotation, durable", &world.refresh(PORT))?;
-    rows.measure("RFC 7009 revocation, durable", &world.revocation(PORT))?;
-    println!("| memory after load, MiB | {:.1} |", server.memory()?);
+    other_endpoints(rows, &world, &server)?;
     if rows.hold("revoke all") {
         runtime.block_on(revoke_all(&world))?;
     }
@@ -40,12 +36,7 @@ pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize, ur
 
 async fn revoke_all(world: &World) -> Result<()> {
     let developer = world.developer(PORT).await?;
-    let (mut large, mut small) = (Latencies::default(), Latencies::default());
-    for _ in 0..200 {
-        small.add(developer.revoke_all(&world.small).await?);
-        large.add(developer.revoke_all(&world.large).await?);
-    }
-    println!("| revoke all of the large client, 200 rounds, ms | {large} |");
-    println!("| revoke all of a client with ten tokens, ms | {small} |");
-    Ok(())
+    let mut large = Latencies::default();
+    large.add(developer.revoke_all(&world.large).await?);
+    revoke_again(&developer, world, large).await
 }
