@@ -15,6 +15,7 @@ pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// Who is registered: a user, a client with all grant types, and a resource server.
+#[derive(Clone)]
 pub struct World {
     pub client: (String, String),
     pub resource_server: (String, String),

@@ -1,21 +1,19 @@
 //! Databases that can't be used: one clear sentence, exit code 2, and nothing is changed.
 
-use std::path::Path;
-
 use crate::cluster::database::shared_database;
 use crate::cluster::{Cluster, Storage, query};
-use crate::node::{Site, run, run_with};
+use crate::node::{Site, place_at};
+use crate::program::Place;
 
 const TABLES: &str =
     "SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'";
 
 fn refused(url: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    refused_with(url, &[], folder.path())
+    refused_at(&place_at(url))
 }
 
-fn refused_with(url: &str, settings: &[(&str, &str)], folder: &Path) -> String {
-    let ended = run_with(folder, url, settings, &["serve"], "");
+fn refused_at(place: &Place) -> String {
+    let ended = place.run(&["serve"]);
     assert_eq!((ended.exit, ended.out.as_str()), (2, ""), "{}", ended.err);
     let lines: Vec<_> = ended.err.lines().filter(|line| line.starts_with("rescind: ")).collect();
     assert_eq!(lines.len(), 1, "{}", ended.err);
@@ -55,8 +53,7 @@ fn a_database_of_another_program_is_left_alone() {
 #[test]
 fn a_database_of_a_newer_version_is_left_alone() {
     let database = shared_database();
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(run(folder.path(), &database.url, &["user", "list", "--json"], "").exit, 0);
+    assert_eq!(place_at(&database.url).run(&["user", "list", "--json"]).exit, 0);
     database.query("INSERT INTO migrations VALUES (9999, 'x')");
     assert!(refused(&database.url).contains("newer version"));
 }
@@ -66,7 +63,9 @@ fn a_database_of_another_issuer_is_left_alone() {
     let database = shared_database();
     let site = Site::new(&database.url);
     drop(site.serve());
-    let said = refused_with(&site.url, &[("RESCIND_ISSUER", "https://other.example")], site.folder());
+    let mut other = place_at(&site.url);
+    other.set("RESCIND_ISSUER", "https://other.example");
+    let said = refused_at(&other);
     assert!(said.contains("belongs to the issuer http://127.0.0.1:8080"), "{said}");
     drop(site.serve());
 }
@@ -84,11 +83,11 @@ fn a_user_without_rights_is_told_so() {
 #[test]
 fn servers_that_start_at_the_same_time_migrate_once() {
     let database = shared_database();
-    let folder = tempfile::tempdir().unwrap();
+    let place = place_at(&database.url);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let ended = run(folder.path(), &database.url, &["user", "list", "--json"], "");
+                let ended = place.run(&["user", "list", "--json"]);
                 assert_eq!(ended.exit, 0, "{}", ended.err);
             });
         }

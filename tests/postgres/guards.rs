@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cluster::relay::Relay;
 use crate::cluster::{Cluster, Storage, query};
+use crate::node::place_at;
 use crate::program::{Place, Server};
 use crate::visitor::{Tokens, World};
 use crate::wire::Line;
@@ -32,10 +33,8 @@ impl Nodes {
     fn new() -> Self {
         let cluster = Cluster::start(Storage::Memory);
         let database = cluster.create_database();
-        let mut place = Place::new();
-        place.set("RESCIND_DATABASE_URL", &database);
+        let mut place = place_at(&database);
         place.set("RESCIND_ISSUER", ISSUER);
-        place.set("RESCIND_KEY_FILE", place.folder.path().join("key").to_str().unwrap());
         let world = World::register_for(&place, "jwt");
         Self { cluster, database, place, world }
     }

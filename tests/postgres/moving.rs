@@ -1,7 +1,7 @@
 //! `rescind migrate --to`: from one file to a database that several servers share.
 
 use crate::cluster::database::shared_database;
-use crate::node::{Site, run};
+use crate::node::{Site, place_at};
 
 const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
     AND name <> '_sqlx_migrations' ORDER BY name";
@@ -60,7 +60,7 @@ async fn a_database_in_use_is_not_copied_over() {
     assert!(again.err.contains("is not empty"), "{}", again.err);
     assert_eq!(database.query("SELECT count(*) FROM users"), users);
     // The other way round there is no way.
-    let back = run(folder.path(), &database.url, &["migrate", "--to", "postgres://u@127.0.0.1/d"], "");
+    let back = place_at(&database.url).run(&["migrate", "--to", "postgres://u@127.0.0.1/d"]);
     assert_eq!(back.exit, 2, "{}", back.err);
 }
 
