@@ -66,6 +66,7 @@ use postgres::address::Address;
 use postgres::session::Session;
 use postgres::tail::Tail;
 use resource_servers::Registered;
+use sql::Lookup;
 use sqlite::writer::Writer;
 pub use tx::Tx;
 
@@ -272,12 +273,28 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        self.write_after(None, work).await
+    }
+
+    /// The same for work that begins with a look-up, which is faster if it is known before the work runs.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn write_after<T, E>(
+        &self,
+        first_lookup: Option<Lookup>,
+        work: impl Fn(&Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
         let began = Instant::now();
         let queue = match &self.engine {
             Engine::Sqlite(engine) => &engine.writer.queue,
             Engine::Postgres(engine) => &engine.lane,
         };
-        let result = queue.write(work).await;
+        let result = queue.write(first_lookup, work).await;
         self.metrics.write.note(began.elapsed());
         result
     }

@@ -18,6 +18,11 @@ pub fn number() -> usize {
     NUMBER.get()
 }
 
+/// Whether this thread answers requests.
+pub fn serves_requests() -> bool {
+    number() > 0
+}
+
 /// A value for each thread. If there are fewer values than threads, several threads share one.
 #[derive(Debug)]
 pub struct PerThread<T>(Box<[Padded<T>]>);

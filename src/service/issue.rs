@@ -21,7 +21,7 @@ pub use crate::service::issue_context::{AccessTokenKind, IssueContext, Lives};
 use crate::service::revoke;
 use crate::store::access_tokens::Allowance;
 use crate::store::authorization_codes::{Exchanged, Redemption};
-use crate::store::refresh_tokens::Repetition;
+use crate::store::refresh_tokens::{Repetition, shown_refresh_token};
 use crate::store::{self, Store, Tx};
 
 /// An access token that was just made.
@@ -216,7 +216,8 @@ pub struct RefreshRequest {
 /// `InvalidGrant`. Any other second use of a token by its own client also closes the family.
 pub async fn refresh(store: &Store, request: RefreshRequest, context: IssueContext) -> Result<Issued> {
     let after = context.clone();
-    let minted = store.write(move |tx| refresh_in(tx, &request, &context)).await?;
+    let lookup = shown_refresh_token(&request.token.digest());
+    let minted = store.write_after(Some(lookup), move |tx| refresh_in(tx, &request, &context)).await?;
     minted.ok_or(Error::InvalidGrant)?.sign(&after)
 }
 

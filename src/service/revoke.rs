@@ -25,7 +25,7 @@ use crate::model::resource_server::AudienceSet;
 use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
 use crate::service::audit;
-use crate::store::access_tokens::OwnedToken;
+use crate::store::access_tokens::{OwnedToken, owned_access_token};
 use crate::store::purges::DeletedRows;
 use crate::store::revocations::Target;
 use crate::store::users::Credentials;
@@ -442,12 +442,17 @@ impl TokenRevocation {
 /// # Errors
 /// `TooMany`, or when the store fails. The caller must then assume that the token still works.
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
+    let lookup = match &token {
+        Token::Access(token) => Some(owned_access_token(&token.digest())),
+        Token::Jwt(_) | Token::Refresh(_) => None,
+    };
     store
-        .act(by, move |tx, by| {
+        .write_after(lookup, move |tx| {
+            tx.check(&by)?;
             tx.waits_for_earlier_acts();
             match &token {
-                Token::Access(token) => access_token(tx, token, client.as_ref(), by),
-                Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), by),
+                Token::Access(token) => access_token(tx, token, client.as_ref(), &by),
+                Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), &by),
                 Token::Refresh(token) => {
                     let Some((owner, family)) = tx.refresh_token_owner(&token.digest())? else {
                         return Ok(TokenRevocation::Nothing);
@@ -455,7 +460,7 @@ pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By
                     if client.as_ref().is_some_and(|client| *client != owner) {
                         return Ok(TokenRevocation::NotYours);
                     }
-                    Ok(TokenRevocation::of(close_family(tx, &family, Act::RefreshTokenRevoked, by)?))
+                    Ok(TokenRevocation::of(close_family(tx, &family, Act::RefreshTokenRevoked, &by)?))
                 }
             }
         })

@@ -8,7 +8,7 @@ use crate::model::secret::Digest;
 use crate::model::stamp::Stamp;
 
 use super::authorization_codes::Exchanged;
-use super::sql::{Row, params};
+use super::sql::{Lookup, Row, params};
 use super::tokens::{self, Kind, TokenColumns, Unprefixed, first_place, stored_digest};
 use super::{Result, Store, Tx};
 
@@ -48,6 +48,11 @@ impl AccessTokenFacts {
             grant_generation: row.get(11)?,
         })
     }
+}
+
+/// What [`Tx::owned_access_token`] looks up.
+pub fn owned_access_token(token: &Digest) -> Lookup {
+    Lookup::new(OWNED, params![first_place(token, Kind::Access), stored_digest(token)])
 }
 
 impl Store {
@@ -127,12 +132,11 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<bool> {
         let Allowance { scope, audiences, expires_at } = allows;
-        self.insert_in_place(token, Kind::Access, |place| {
-            self.run(
-                INSERT_FOR_CLIENT,
-                params![place, stored_digest(token), client, scope, audiences, now, expires_at],
-            )
-        })
+        let place = first_place(token, Kind::Access);
+        self.insert_in_place(
+            INSERT_FOR_CLIENT,
+            params![place, stored_digest(token), client, scope, audiences, now, expires_at],
+        )
     }
 
     pub fn owned_access_token(&self, token: &Digest) -> Result<Option<OwnedToken>> {
@@ -145,11 +149,12 @@ impl Tx<'_> {
                 audiences: row.get(3)?,
             })
         };
-        self.one(OWNED, params![first_place(token, Kind::Access), stored_digest(token)], owned)
+        let Lookup { statement, values } = owned_access_token(token);
+        self.one(statement, &values, owned)
     }
 
-    /// The number of deleted rows: 1, or 0 if there was no such token.
-    pub(super) fn delete_access_token(&self, token: &Digest) -> Result<i64> {
-        self.delete(DELETE, params![first_place(token, Kind::Access), stored_digest(token)])
+    /// For whoever has looked the token up in this transaction. `false` if there was no such token.
+    pub(super) fn delete_access_token(&self, token: &Digest) -> Result<bool> {
+        self.run_for_one(DELETE, params![first_place(token, Kind::Access), stored_digest(token)])
     }
 }

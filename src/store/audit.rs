@@ -44,7 +44,7 @@ impl Tx<'_> {
             return Ok(());
         }
         let address = by.address.map(|address| address.to_string());
-        self.run(INSERT_NOTE, params![receipt, by.reason, detail, address, by.actor.id()])?;
+        self.run_for_one(INSERT_NOTE, params![receipt, by.reason, detail, address, by.actor.id()])?;
         Ok(())
     }
 

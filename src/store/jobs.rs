@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::sql::Lookup;
 use super::{BUSY, Error, Tx};
 
 /// At most this many requests share one commit.
@@ -14,6 +15,8 @@ const GROUP: usize = 64;
 const QUEUE: usize = 1024;
 
 pub(super) trait Job: Send {
+    /// What its run looks up first.
+    fn first_lookup(&mut self) -> Option<Lookup>;
     /// Returns whether to keep what it did. May run again after that was undone.
     fn run(&mut self, tx: &Tx<'_>) -> Outcome;
     fn answer(self: Box<Self>, failure: Option<&str>);
@@ -26,6 +29,7 @@ pub(super) enum Outcome {
 }
 
 struct Request<F, T, E> {
+    first_lookup: Option<Lookup>,
     work: F,
     result: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
@@ -37,6 +41,10 @@ where
     T: Send,
     E: From<Error> + Send,
 {
+    fn first_lookup(&mut self) -> Option<Lookup> {
+        self.first_lookup.take()
+    }
+
     fn run(&mut self, tx: &Tx<'_>) -> Outcome {
         let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)))
             .unwrap_or_else(|_| Err(Error::Unavailable("a write panicked".to_owned()).into()));
@@ -98,6 +106,7 @@ impl Queue {
 
     pub(super) async fn write<T, E>(
         &self,
+        first_lookup: Option<Lookup>,
         work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -111,7 +120,7 @@ impl Queue {
             .await
             .map_err(|_| E::from(Error::Unavailable("too many writes are waiting".to_owned())))?
             .map_err(|_| closed())?;
-        place.send(Box::new(Request { work, result: None, answer }));
+        place.send(Box::new(Request { first_lookup, work, result: None, answer }));
         answered.await.unwrap_or_else(|_| Err(closed()))
     }
 

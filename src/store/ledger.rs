@@ -100,7 +100,10 @@ impl Tx<'_> {
     pub(super) fn insert_numbered(&self, row: &Unnumbered, sequence: Option<i64>) -> Result<i64> {
         let mut columns = vec![sequence.map_or(Value::Null, Value::from)];
         columns.extend(row.columns.iter().cloned());
-        let sequence = self.only(INSERT, &columns, |row| row.get(0))?;
+        let sequence = match sequence {
+            Some(sequence) if self.defer(INSERT, &columns) => sequence,
+            _ => self.only(INSERT, &columns, |row| row.get(0))?,
+        };
         fail::point("revoke.after_ledger");
         match &row.leaves {
             Leaves::Nothing => {}

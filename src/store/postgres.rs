@@ -1,12 +1,14 @@
 //! The PostgreSQL engine: many servers on one database.
 //!
 //! - [`lane`]: one thread of this server commits the work of many requests at once, as the writer does on SQLite.
+//! - [`batch`]: what that thread asks of the database at once.
 //! - [`lookups`]: look-ups by key, many of them under way on one connection.
-//! - [`tail`]: asks the database whether what is kept in memory is current, once for all requests that wait.
+//! - [`tail`]: asks the database whether what is kept in memory is current, once for all requests of a thread that wait.
 //! - [`guards`]: leases and confirmations, in batches.
 //! - [`session`]: a connection with a thread of its own, for transactions and for reads that take long.
 
 pub mod address;
+mod batch;
 pub mod connect;
 pub mod guards;
 pub mod import;

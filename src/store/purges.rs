@@ -197,7 +197,7 @@ impl Tx<'_> {
 
     /// Queues the purge of what a ledger row revoked.
     pub(super) fn insert_purge(&self, ledger_sequence: i64, now: Timestamp) -> Result<()> {
-        self.run(INSERT, params![ledger_sequence, now])?;
+        self.run_for_one(INSERT, params![ledger_sequence, now])?;
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<()> {
         let DeletedRows { access_tokens, refresh_tokens, authorization_codes, families, sessions } = *deleted;
-        self.run(
+        self.run_for_one(
             INSERT_FINISHED,
             params![
                 ledger_sequence,

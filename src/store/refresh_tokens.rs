@@ -7,7 +7,7 @@ use crate::model::id::{ClientId, FamilyId};
 use crate::model::secret::{Digest, RefreshToken, SuccessorSecret};
 
 use super::authorization_codes::Exchanged;
-use super::sql::{Row, params};
+use super::sql::{Lookup, Row, params};
 use super::tokens::{self, Kind, TokenColumns, Unprefixed, first_place, stored_digest};
 use super::{Result, Tx};
 
@@ -42,6 +42,11 @@ pub enum Repetition {
     Unknown,
 }
 
+/// What [`Tx::current_refresh_token`] looks up.
+pub fn shown_refresh_token(token: &Digest) -> Lookup {
+    Lookup::new(SHOWN, params![first_place(token, Kind::Refresh), stored_digest(token)])
+}
+
 impl Tx<'_> {
     pub fn insert_refresh_token(&self, token: &Digest, of: &Exchanged, expires_at: Timestamp) -> Result<()> {
         let columns = TokenColumns {
@@ -74,9 +79,8 @@ impl Tx<'_> {
             let token = Current { exchanged, place: row.get(12)? };
             Ok(Some(Shown::Current { token, is_live }))
         };
-        Ok(self
-            .one(SHOWN, params![first_place(token, Kind::Refresh), stored_digest(token)], shown)?
-            .flatten())
+        let Lookup { statement, values } = shown_refresh_token(token);
+        Ok(self.one(statement, &values, shown)?.flatten())
     }
 
     /// `None` unless it is the client's, live, and not yet superseded.
@@ -94,7 +98,7 @@ impl Tx<'_> {
 
     /// Marks a refresh token as superseded. `false` if it is already.
     pub fn supersede_refresh_token(&self, token: &Current, now: Timestamp) -> Result<bool> {
-        Ok(self.run(SUPERSEDE, params![token.place, now])? == 1)
+        self.run_for_one(SUPERSEDE, params![token.place, now])
     }
 
     /// What it means that `client` shows a superseded token again, within `grace` or later. `None` unless the token is

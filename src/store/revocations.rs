@@ -149,8 +149,7 @@ impl Tx<'_> {
             }
             Target::User(id, status) => self.shut_user(id, status)?.map(|generation| user(id, generation)),
             Target::AccessToken(token, of) => {
-                let rows = self.delete_access_token(token)?;
-                (rows > 0).then(|| Ended::token(token.token_id(), of, rows))
+                self.delete_access_token(token)?.then(|| Ended::token(token.token_id(), of, 1))
             }
             Target::Jwt(id, expires_at, of) => {
                 let is_new = self.insert_revoked_token(id, &of.client, expires_at)?;

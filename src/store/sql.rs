@@ -12,7 +12,7 @@ use super::postgres::session::Session;
 use super::{Engine, Error, Result, Store};
 
 /// A value as a database has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value<'a> {
     Null,
     Integer(i64),
@@ -175,6 +175,19 @@ impl Row<'_> {
     }
 }
 
+/// A look-up that a request's work begins with. PostgreSQL is asked for those of many requests at once.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lookup {
+    pub(super) statement: &'static str,
+    pub(super) values: Vec<Value<'static>>,
+}
+
+impl Lookup {
+    pub(super) fn new(statement: &'static str, values: &[Value<'_>]) -> Self {
+        Self { statement, values: values.iter().cloned().map(Value::into_owned).collect() }
+    }
+}
+
 /// A connection to the database, with or without a transaction.
 #[derive(Clone, Copy)]
 pub enum Connection<'c> {
@@ -247,6 +260,21 @@ impl Connection<'_> {
     /// Whether there is a row.
     pub(super) fn any(self, statement: &'static str, values: &[Value<'_>]) -> Result<bool> {
         Ok(self.one(statement, values, |_| Ok(()))?.is_some())
+    }
+
+    /// Leaves a statement for later, where that is faster: it is run at the end of the transaction, or before the next
+    /// one that is not left for later. It has to change exactly one row; otherwise the transaction is undone, and its
+    /// requests run one by one. `false` if the statement is to be run at once.
+    pub(super) fn defer(self, statement: &'static str, values: &[Value<'_>]) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(session) => session.defer(statement, values),
+        }
+    }
+
+    /// Changes a row that is known to be there, or inserts one, perhaps later. `false` if it was not there after all.
+    pub(super) fn run_for_one(self, statement: &'static str, values: &[Value<'_>]) -> Result<bool> {
+        Ok(self.defer(statement, values) || self.run(statement, values)? == 1)
     }
 
     /// The number of rows that were inserted, updated or deleted.

@@ -13,14 +13,17 @@ use super::sql::{Row, params};
 use super::{Result, Tx};
 
 const NEWEST: &str =
-    "SELECT salt FROM successor_keys WHERE made_at > ?1 AND made_at <= ?2 ORDER BY id DESC LIMIT 1";
+    "SELECT salt, made_at FROM successor_keys WHERE made_at > ?1 AND made_at <= ?2 ORDER BY id DESC LIMIT 1";
 const INSERT: &str = "INSERT INTO successor_keys (salt, made_at) VALUES (?1, ?2)";
 /// Usually two or three. More if the clock is set back or requests come late.
 const ALL: &str = "SELECT salt FROM successor_keys ORDER BY id DESC LIMIT 100";
 const FORGET: &str = "DELETE FROM successor_keys WHERE made_at <= ?1";
 
-fn salt(row: &Row<'_>) -> Result<[u8; 32]> {
-    row.get(0)
+/// A row, which never changes.
+#[derive(Clone, Copy)]
+pub(super) struct SuccessorKey {
+    salt: [u8; 32],
+    made_at: Timestamp,
 }
 
 impl Tx<'_> {
@@ -35,17 +38,24 @@ impl Tx<'_> {
         if grace.is_zero() {
             return Ok(RefreshToken::generate(predecessor.born()));
         }
+        let known = self.effects.borrow().successor_key.or(self.known_successor_key);
         // Not one from the future, which a clock that was set back leaves: it would be used for longer than the grace.
-        let newest = self.one(NEWEST, params![now.minus(grace), now], salt)?;
-        let salt = match newest {
-            Some(salt) => salt,
-            None => {
-                let salt = rand::random();
-                self.run(INSERT, params![salt, now])?;
-                salt
-            }
+        let key = match known.filter(|key| now.minus(grace) < key.made_at && key.made_at <= now) {
+            Some(key) => key,
+            None => self.newest_successor_key(grace, now)?,
         };
-        Ok(secret.key(&salt).successor(predecessor))
+        self.effects.borrow_mut().successor_key = Some(key);
+        Ok(secret.key(&key.salt).successor(predecessor))
+    }
+
+    fn newest_successor_key(&self, grace: Duration, now: Timestamp) -> Result<SuccessorKey> {
+        let key = |row: &Row<'_>| Ok(SuccessorKey { salt: row.get(0)?, made_at: row.get(1)? });
+        if let Some(newest) = self.one(NEWEST, params![now.minus(grace), now], key)? {
+            return Ok(newest);
+        }
+        let key = SuccessorKey { salt: rand::random(), made_at: now };
+        self.run(INSERT, params![key.salt, key.made_at])?;
+        Ok(key)
     }
 
     /// The tokens that may have replaced a refresh token: one for each key that is left.
@@ -54,7 +64,11 @@ impl Tx<'_> {
         predecessor: &RefreshToken,
         secret: &SuccessorSecret,
     ) -> Result<Vec<RefreshToken>> {
-        self.all(ALL, params![], |row| Ok(secret.key(&salt(row)?).successor(predecessor)))
+        let successor = |row: &Row<'_>| {
+            let salt: [u8; 32] = row.get(0)?;
+            Ok(secret.key(&salt).successor(predecessor))
+        };
+        self.all(ALL, params![], successor)
     }
 
     /// Deletes the keys that no repetition needs any more.

@@ -106,40 +106,45 @@ impl Tx<'_> {
     ) -> Result<()> {
         let Exchanged { stamp, grant_generation, .. } = of;
         let TokenColumns { scope, audiences, kept_until, created_at, expires_at } = columns;
-        self.insert_in_place(token, kind, |place| {
-            self.run(
-                INSERT,
-                params![
-                    place,
-                    stored_digest(token),
-                    stamp.family.as_ref().map(Unprefixed),
-                    stamp.grant.as_ref().map(Unprefixed),
-                    Unprefixed(&stamp.client),
-                    stamp.user.as_ref().map(Unprefixed),
-                    stamp.generations.server,
-                    stamp.generations.client,
-                    stamp.generations.user,
-                    grant_generation,
-                    scope,
-                    audiences,
-                    kept_until,
-                    created_at,
-                    expires_at,
-                ],
-            )
-        })?;
+        let place = first_place(token, kind);
+        self.insert_in_place(
+            INSERT,
+            params![
+                place,
+                stored_digest(token),
+                stamp.family.as_ref().map(Unprefixed),
+                stamp.grant.as_ref().map(Unprefixed),
+                Unprefixed(&stamp.client),
+                stamp.user.as_ref().map(Unprefixed),
+                stamp.generations.server,
+                stamp.generations.client,
+                stamp.generations.user,
+                grant_generation,
+                scope,
+                audiences,
+                kept_until,
+                created_at,
+                expires_at,
+            ],
+        )?;
         Ok(())
     }
 
-    /// Calls `insert` with one place after another until it has inserted a row. `false` if it inserts nothing although
-    /// the place is free.
-    pub(super) fn insert_in_place(
-        &self,
-        token: &Digest,
-        kind: Kind,
-        mut insert: impl FnMut(i64) -> Result<usize>,
-    ) -> Result<bool> {
-        let first = first_place(token, kind);
+    /// Inserts a row whose first value is its place: the one that is given, or if that is taken, one of the next.
+    /// `false` if the statement inserts nothing although the place is free.
+    pub(super) fn insert_in_place(&self, statement: &'static str, values: &[Value<'_>]) -> Result<bool> {
+        if self.defer(statement, values) {
+            return Ok(true);
+        }
+        let [Value::Integer(first), rest @ ..] = values else {
+            return Err(Error::Unavailable("a token has no place".to_owned()));
+        };
+        let first = *first;
+        let mut values = [&[Value::from(first)], rest].concat();
+        let mut insert = |place: i64| {
+            values[0] = place.into();
+            self.run(statement, &values)
+        };
         for place in first..first + NEIGHBOURS {
             if insert(place)? == 1 {
                 return Ok(true);

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::ops::Deref;
 
 use super::memory::dead::DeadSet;
-use super::memory::effects::Effects;
+use super::memory::effects::{Effects, Published};
 use super::sql::Connection;
+use super::successor_keys::SuccessorKey;
 
 /// One write transaction. The tables' writes are its methods.
 ///
@@ -18,11 +19,19 @@ pub struct Tx<'c> {
     pub(super) effects: RefCell<Effects>,
     /// All ledger rows up to this one were committed before the transaction began.
     pub(super) began_after: i64,
+    /// One that was committed before.
+    pub(super) known_successor_key: Option<SuccessorKey>,
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(connection: Connection<'c>, dead: &'c DeadSet, began_after: i64) -> Self {
-        Self { connection, dead, effects: RefCell::default(), began_after }
+    pub(super) fn new(connection: Connection<'c>, published: &'c Published, began_after: i64) -> Self {
+        Self {
+            connection,
+            dead: &published.dead,
+            effects: RefCell::default(),
+            began_after,
+            known_successor_key: published.successor_key(),
+        }
     }
 
     pub(super) const fn connection(&self) -> Connection<'c> {

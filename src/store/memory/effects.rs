@@ -1,7 +1,7 @@
 //! What is told to others after a commit.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::store::ledger::Unnumbered;
 use crate::store::memory::dead::{Change, DeadSet};
 use crate::store::sql::{Connection, params};
+use crate::store::successor_keys::SuccessorKey;
 use crate::store::{Result, signing_keys};
 
 const HEAD: &str = "SELECT coalesce(max(sequence), 0) FROM ledger";
@@ -27,6 +28,8 @@ pub(in crate::store) struct Effects {
     /// The sequence of the newest ledger row.
     pub(in crate::store) ledger_head: Option<i64>,
     pub(in crate::store) keys_version: Option<i64>,
+    /// The newest one that it has read or made.
+    pub(in crate::store) successor_key: Option<SuccessorKey>,
     /// Whether a client, a resource server or a scope changed.
     pub(in crate::store) moves_version: bool,
     /// The version after that, where the database counts it.
@@ -39,6 +42,7 @@ pub(in crate::store) struct Published {
     pub(in crate::store) dead: Arc<DeadSet>,
     pub(in crate::store) ledger_head: Arc<watch::Sender<i64>>,
     pub(in crate::store) keys_version: Arc<watch::Sender<i64>>,
+    successor_key: Arc<Mutex<Option<SuccessorKey>>>,
     /// Moves with every change of a client, a resource server or a scope. Every cache of these says which version it
     /// was made from.
     version: Arc<watch::Sender<u64>>,
@@ -55,6 +59,7 @@ impl Published {
             dead: Arc::new(dead),
             ledger_head: Arc::new(watch::Sender::new(ledger_head)),
             keys_version: Arc::new(watch::Sender::new(keys_version)),
+            successor_key: Arc::default(),
             version: Arc::new(watch::Sender::new(1)),
             version_now: Arc::new(AtomicU64::new(1)),
         })
@@ -66,6 +71,14 @@ impl Published {
 
     pub(in crate::store) fn version_moved(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    pub(in crate::store) fn successor_key(&self) -> Option<SuccessorKey> {
+        *self.successor_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(in crate::store) fn keep_successor_key(&self, key: Option<SuccessorKey>) {
+        *self.successor_key.lock().unwrap_or_else(PoisonError::into_inner) = key;
     }
 
     /// It never falls, and never runs ahead of the database's. Otherwise a cache could be taken for one that was made
@@ -85,7 +98,9 @@ impl Published {
 
     /// Called after a commit, before its requests are answered.
     pub(in crate::store) fn publish(&self, effects: Effects) {
-        let Effects { dead, expired, ledger_head, keys_version, moves_version, version, .. } = effects;
+        let Effects {
+            dead, expired, ledger_head, keys_version, moves_version, version, successor_key, ..
+        } = effects;
         // First, because tasks that are woken below may look.
         self.dead.apply(dead);
         if let Some(expired) = expired {
@@ -99,6 +114,9 @@ impl Published {
         }
         if let Some(version) = keys_version {
             self.raise_keys_version(version);
+        }
+        if successor_key.is_some() {
+            self.keep_successor_key(successor_key);
         }
     }
 }

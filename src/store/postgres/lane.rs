@@ -129,23 +129,34 @@ impl Lane {
         }
     }
 
-    fn begin<'c>(&'c self, session: &'c Session, requests: usize) -> Result<Tx<'c>> {
+    fn begin<'c>(
+        &'c self,
+        session: &'c Session,
+        begin: impl FnOnce(&Session) -> Result<()>,
+    ) -> Result<Tx<'c>> {
         let began_after = *self.published.ledger_head.borrow();
-        session.control(if requests > 1 { BEGIN_GROUP } else { BEGIN })?;
         // What other servers revoked before these requests arrived counts for them.
-        self.tail.current_now()?;
-        Ok(Tx::new(Connection::Postgres(session), &self.published.dead, began_after))
+        let is_current = self.tail.ask()?;
+        begin(session)?;
+        is_current()?;
+        Ok(Tx::new(Connection::Postgres(session), &self.published, began_after))
     }
 
     fn attempt(&self, session: &Session, group: &mut [Box<dyn Job>]) -> Result<Effects> {
         self.has_asked_to_commit.set(false);
-        let mut tx = self.begin(session, group.len())?;
+        let mut tx = self.begin(session, |session| {
+            if group.len() == 1 {
+                return session.control(BEGIN);
+            }
+            let lookups = group.iter_mut().filter_map(|job| job.first_lookup()).collect();
+            session.begin_group(BEGIN_GROUP, lookups)
+        })?;
         if !group.iter_mut().all(|job| leaves_nothing_to_undo(session, &tx, job.as_mut())) {
             if session.trouble() >= Trouble::Conflict {
                 return Err(Error::Unavailable("the transaction was undone".to_owned()));
             }
             session.control("ROLLBACK")?;
-            tx = self.begin(session, group.len())?;
+            tx = self.begin(session, |session| session.control(BEGIN_GROUP))?;
             for job in group.iter_mut() {
                 run_apart(session, &tx, job.as_mut())?;
             }
@@ -155,6 +166,7 @@ impl Lane {
             session.control(WAIT_AS_LONG_AS_NEEDED)?;
         }
         number_ledger_rows(&tx)?;
+        session.run_deferred()?;
         fail::point("writer.before_commit");
         self.has_asked_to_commit.set(true);
         session.commit()?;

@@ -11,10 +11,11 @@ use tokio_postgres::{Client, Statement};
 
 use crate::store::pages::Reader;
 use crate::store::postgres::address::Address;
+use crate::store::postgres::batch::Batch;
 use crate::store::postgres::connect::{Connected, PATIENCE, connect};
 use crate::store::postgres::prepared::Prepared;
 use crate::store::postgres::values::{is_conflict, parameters};
-use crate::store::sql::{Connection, Row, Value};
+use crate::store::sql::{Connection, Lookup, Row, Value};
 use crate::store::{Error, Result};
 
 pub struct Session {
@@ -23,6 +24,7 @@ pub struct Session {
     client: Client,
     noticed: Arc<AtomicBool>,
     prepared: Prepared,
+    batch: Batch,
     /// Statements that have changed something.
     changes: Cell<u64>,
     /// The worst that has happened since the transaction began.
@@ -50,6 +52,7 @@ impl Session {
             client,
             noticed,
             prepared: Prepared::default(),
+            batch: Batch::default(),
             changes: Cell::new(0),
             trouble: Cell::new(Trouble::None),
         })
@@ -86,7 +89,9 @@ impl Session {
         Err(error)
     }
 
-    fn prepared(&self, statement: &'static str) -> Result<Statement> {
+    /// The statement, once what was deferred before it has been run.
+    fn ready(&self, statement: &'static str) -> Result<Statement> {
+        self.run_deferred()?;
         self.wait(self.prepared.get(&self.client, statement))
     }
 
@@ -94,8 +99,35 @@ impl Session {
     pub fn control(&self, statement: &str) -> Result<()> {
         if statement.starts_with("BEGIN") || statement.starts_with("ROLLBACK") {
             self.trouble.set(Trouble::None);
+            self.batch.close();
         }
         self.wait(self.client.batch_execute(statement))
+    }
+
+    /// Begins the transaction of a group, in which statements may be deferred, and reads what its requests begin with.
+    pub fn begin_group(&self, statement: &str, lookups: Vec<Lookup>) -> Result<()> {
+        self.trouble.set(Trouble::None);
+        self.batch.open();
+        let lookups = self.batch.look_up(&self.client, &self.prepared, lookups);
+        self.wait(async { tokio::try_join!(self.client.batch_execute(statement), lookups) }).map(|_| ())
+    }
+
+    pub fn defer(&self, statement: &'static str, values: &[Value<'_>]) -> bool {
+        let is_deferred = self.batch.defer(statement, values);
+        self.changes.set(self.changes.get() + u64::from(is_deferred));
+        is_deferred
+    }
+
+    /// Runs what was deferred.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses it, and when a statement did not change its one row.
+    pub fn run_deferred(&self) -> Result<()> {
+        if self.batch.has_deferred() && !self.wait(self.batch.run_deferred(&self.client, &self.prepared))? {
+            self.trouble.set(self.trouble.get().max(Trouble::Conflict));
+            return Err(Error::Unavailable("a row that was to change was not there".to_owned()));
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -116,8 +148,13 @@ impl Session {
         values: &[Value<'_>],
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let prepared = self.prepared(statement)?;
-        let rows = self.wait(self.client.query(&prepared, &parameters(values)))?;
+        let rows = match self.batch.take(statement, values) {
+            Some(rows) => rows,
+            None => {
+                let prepared = self.ready(statement)?;
+                self.wait(self.client.query(&prepared, &parameters(values)))?
+            }
+        };
         if !rows.is_empty() && !statement.starts_with("SELECT") {
             self.changes.set(self.changes.get() + 1);
         }
@@ -130,7 +167,7 @@ impl Session {
         values: &[Value<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
-        let prepared = self.prepared(statement)?;
+        let prepared = self.ready(statement)?;
         let rows = self.wait(self.client.query_raw(&prepared, parameters(values)))?;
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = self.wait(rows.try_next())? {
@@ -140,7 +177,7 @@ impl Session {
     }
 
     pub fn run(&self, statement: &'static str, values: &[Value<'_>]) -> Result<usize> {
-        let prepared = self.prepared(statement)?;
+        let prepared = self.ready(statement)?;
         let rows = self.wait(self.client.execute(&prepared, &parameters(values)))?;
         if rows > 0 {
             self.changes.set(self.changes.get() + 1);

@@ -1,9 +1,13 @@
 //! The read index: asks the database whether what is kept in memory is current, and catches up.
 //!
-//! One statement answers for all requests that wait. It begins after they arrived, so it sees every commit that was
-//! answered before them, and what it finds is applied before they go on. Nothing here depends on clocks.
+//! One statement answers for all requests of a thread that wait. It begins after they arrived, so it sees every commit
+//! that was answered before them, and what it finds is applied before they go on. Nothing here depends on clocks.
+//!
+//! Each thread that serves requests has an asker of its own, because to wake another thread costs more than the
+//! statement. One more asks for everybody else, and now and then even if nobody waits.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -23,6 +27,7 @@ use crate::store::postgres::session::Session;
 use crate::store::postgres::text::translated;
 use crate::store::sql::{Connection, Row, params};
 use crate::store::{Error, Result, feed};
+use crate::thread::{self, PerThread};
 
 /// How long a request waits for this answer. It is short, so that a server that is cut off from its database says so.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -37,34 +42,46 @@ const AFTER: &str = "SELECT h.config, s.keys_version, l.sequence, l.at, l.subjec
     ORDER BY l.sequence LIMIT ?2";
 const HEAD: &str = "SELECT sequence, config FROM head WHERE id = 1";
 
-type Waiting = oneshot::Sender<std::result::Result<(), String>>;
+type Asked = std::result::Result<(), String>;
+type Requests = mpsc::UnboundedSender<oneshot::Sender<Asked>>;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Tail {
-    requests: mpsc::UnboundedSender<Waiting>,
+    memory: Arc<Memory>,
+    /// By threads that serve requests, which start theirs when they first need one.
+    askers: Arc<PerThread<Mutex<Option<Requests>>>>,
+    /// For everybody else.
+    asker: Requests,
     stop: Arc<Notify>,
+}
+
+/// What all askers keep current together.
+struct Memory {
+    address: Address,
+    published: Published,
+    access_tokens: Arc<AccessTokenCache>,
+    metrics: Arc<StoreMetrics>,
+    /// All ledger rows up to this one have been applied.
+    through: AtomicI64,
+    /// The history that they belong to.
+    timeline: AtomicI64,
+    /// Held while what is dead is read again.
+    reading: tokio::sync::Mutex<()>,
 }
 
 /// A connection that has been found to lead to the primary.
 struct Primary {
     client: Client,
     after: Statement,
+    timeline: i64,
     fence: Fence,
 }
 
-/// The one task that asks.
-struct Asking {
-    address: Address,
-    published: Published,
-    access_tokens: Arc<AccessTokenCache>,
-    metrics: Arc<StoreMetrics>,
-    /// All ledger rows up to this one have been applied.
-    through: i64,
-    /// The history that they belong to.
-    timeline: i64,
+/// A task that asks for the requests that wait.
+struct Asker {
+    memory: Arc<Memory>,
     primary: Option<Primary>,
-    read_again: Instant,
 }
 
 fn head(connection: Connection<'_>) -> Result<(i64, i64)> {
@@ -81,6 +98,10 @@ async fn apart<T: Send + 'static>(
     tokio::task::spawn_blocking(read).await.map_err(|error| Error::Unavailable(error.to_string()))?
 }
 
+fn stopping() -> Error {
+    Error::Unavailable("the server is stopping".to_owned())
+}
+
 impl Tail {
     /// Reads what is dead, and keeps it current from now on.
     ///
@@ -95,26 +116,33 @@ impl Tail {
         let read = |connection: Connection<'_>| Ok((head(connection)?, Published::load(connection)?));
         let ((through, config), published) = apart(&address, read).await?;
         published.raise_version(config.unsigned_abs());
-        let (requests, waiting) = mpsc::unbounded_channel();
-        let stop = Arc::new(Notify::new());
-        let asking = Asking {
+        let memory = Arc::new(Memory {
             address,
             published: published.clone(),
             access_tokens,
             metrics,
-            through,
-            timeline,
-            primary: None,
-            read_again: Instant::now(),
-        };
-        tokio::spawn(asking.run(waiting, stop.clone()));
-        Ok((published, Self { requests, stop }))
+            through: through.into(),
+            timeline: timeline.into(),
+            reading: tokio::sync::Mutex::default(),
+        });
+        let (asker, waiting) = mpsc::unbounded_channel();
+        let stop = Arc::new(Notify::new());
+        tokio::spawn(Asker::new(memory.clone()).ask_steadily(waiting, stop.clone()));
+        Ok((published, Self { memory, askers: Arc::default(), asker, stop }))
     }
 
-    fn ask(&self) -> Result<oneshot::Receiver<std::result::Result<(), String>>> {
-        let (done, is_done) = oneshot::channel();
-        self.requests.send(done).map_err(|_| stopping())?;
-        Ok(is_done)
+    /// The asker of this thread. A thread whose runtime has ended starts another one.
+    fn of_thread(&self) -> Requests {
+        if !thread::serves_requests() {
+            return self.asker.clone();
+        }
+        let mut own = self.askers.own().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(asker) = own.as_ref().filter(|asker| !asker.is_closed()) {
+            return asker.clone();
+        }
+        let (asker, waiting) = mpsc::unbounded_channel();
+        tokio::spawn(Asker::new(self.memory.clone()).ask(waiting));
+        own.insert(asker).clone()
     }
 
     /// Waits until what is kept in memory is no older than this call.
@@ -122,114 +150,163 @@ impl Tail {
     /// # Errors
     /// When the database does not answer, or may not be believed.
     pub async fn current(&self) -> Result<()> {
-        self.ask()?.await.map_err(|_| stopping())?.map_err(Error::Unavailable)
+        let (done, is_done) = oneshot::channel();
+        self.of_thread().send(done).map_err(|_| stopping())?;
+        is_done.await.map_err(|_| stopping())?.map_err(Error::Unavailable)
     }
 
-    /// The same for a thread that serves no requests.
+    /// The same for a thread that serves no requests. What this returns waits, so the thread may do something else
+    /// meanwhile.
     ///
     /// # Errors
     /// As [`Tail::current`].
-    pub fn current_now(&self) -> Result<()> {
-        self.ask()?.blocking_recv().map_err(|_| stopping())?.map_err(Error::Unavailable)
+    pub fn ask(&self) -> Result<impl FnOnce() -> Result<()>> {
+        let (done, is_done) = oneshot::channel();
+        self.asker.send(done).map_err(|_| stopping())?;
+        Ok(|| is_done.blocking_recv().map_err(|_| stopping())?.map_err(Error::Unavailable))
     }
 
     pub fn close(&self) {
         self.stop.notify_one();
+        for own in self.askers.iter() {
+            own.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 }
 
-fn stopping() -> Error {
-    Error::Unavailable("the server is stopping".to_owned())
-}
+impl Asker {
+    const fn new(memory: Arc<Memory>) -> Self {
+        Self { memory, primary: None }
+    }
 
-impl Asking {
-    async fn run(mut self, mut waiting: mpsc::UnboundedReceiver<Waiting>, stop: Arc<Notify>) {
+    async fn ask(mut self, mut waiting: mpsc::UnboundedReceiver<oneshot::Sender<Asked>>) {
         let mut requests = Vec::new();
+        while waiting.recv_many(&mut requests, usize::MAX).await > 0 {
+            self.answer(&mut requests).await;
+        }
+    }
+
+    async fn ask_steadily(
+        mut self,
+        mut waiting: mpsc::UnboundedReceiver<oneshot::Sender<Asked>>,
+        stop: Arc<Notify>,
+    ) {
+        let mut requests = Vec::new();
+        let mut read_again = Instant::now();
         loop {
             let arrived = tokio::time::timeout(EVERY, waiting.recv_many(&mut requests, usize::MAX));
             tokio::select! {
                 () = stop.notified() => return,
                 arrived = arrived => if arrived == Ok(0) { return },
             }
-            let began = Instant::now();
-            let asked = match tokio::time::timeout(PATIENCE, self.catch_up()).await {
-                Ok(asked) => asked.map_err(|error| error.to_string()),
-                Err(_) => Err("the database does not answer in time".to_owned()),
-            };
-            self.metrics.read_index.note(began.elapsed());
-            self.metrics.read_index_requests.add(requests.len() as u64);
-            if asked.is_err() {
-                self.metrics.read_index_failures.add(1);
-                self.primary = None;
-            }
-            for request in requests.drain(..) {
-                // An error means that the request no longer waits.
-                let _ = request.send(asked.clone());
-            }
-            if self.read_again.elapsed() >= READ_AGAIN_EVERY {
-                self.read_again = Instant::now();
-                let (address, dead) = (self.address.clone(), self.published.dead.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = apart(&address, move |connection| dead.read_again(connection)).await {
-                        tracing::warn!(error = %error, "tail.not_read_again");
-                    }
-                });
+            self.answer(&mut requests).await;
+            if read_again.elapsed() >= READ_AGAIN_EVERY {
+                read_again = Instant::now();
+                tokio::spawn(self.memory.clone().forget_purged());
             }
         }
     }
 
+    /// Asks once, and tells all of these requests.
+    async fn answer(&mut self, requests: &mut Vec<oneshot::Sender<Asked>>) {
+        let began = Instant::now();
+        let asked = match tokio::time::timeout(PATIENCE, self.catch_up()).await {
+            Ok(asked) => asked.map_err(|error| error.to_string()),
+            Err(_) => Err("the database does not answer in time".to_owned()),
+        };
+        let metrics = &self.memory.metrics;
+        metrics.read_index.note(began.elapsed());
+        metrics.read_index_requests.add(requests.len() as u64);
+        if asked.is_err() {
+            metrics.read_index_failures.add(1);
+            self.primary = None;
+        }
+        for request in requests.drain(..) {
+            // An error means that the request no longer waits.
+            let _ = request.send(asked.clone());
+        }
+    }
+
     async fn catch_up(&mut self) -> Result<()> {
-        let Self { published, through, .. } = self;
+        let memory = &self.memory;
         let primary = match self.primary.take_if(|primary| !primary.client.is_closed()) {
             Some(primary) => self.primary.insert(primary),
-            None => return self.reconnect().await,
+            None => self.primary.insert(memory.connect().await?),
         };
         loop {
-            let (after, standby) = (&primary.after, self.address.standby);
-            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [through, &MOST];
+            let (after, standby) = (&primary.after, memory.address.standby);
+            let through = memory.through.load(Ordering::SeqCst);
+            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&through, &MOST];
             let rows = primary.client.query(after, &values);
             let (rows, fence) = tokio::join!(rows, primary.fence.look(&primary.client, standby));
             let rows = rows?;
-            for row in &rows {
-                apply(published, through, &Row::Postgres(row))?;
+            if primary.timeline != memory.timeline.load(Ordering::SeqCst) {
+                return Err(Error::Unavailable("the database server was replaced by another one".to_owned()));
             }
+            memory.apply(&rows)?;
             if i64::try_from(rows.len()).unwrap_or(i64::MAX) < MOST {
                 return fence;
             }
         }
     }
-
-    async fn reconnect(&mut self) -> Result<()> {
-        let client = connect(&self.address).await?.client;
-        let timeline = timeline(&client).await?;
-        if timeline != self.timeline {
-            // A standby has become the primary. What it holds counts, and nothing else.
-            let dead = self.published.dead.clone();
-            let read = move |connection: Connection<'_>| {
-                let (sequence, _) = head(connection)?;
-                dead.read_again(connection)?;
-                Ok(sequence)
-            };
-            self.through = apart(&self.address, read).await?;
-            self.access_tokens.clear();
-            self.timeline = timeline;
-            tracing::warn!(timeline, "tail.primary_changed");
-        }
-        let after = client.prepare(&translated(AFTER)).await?;
-        self.primary = Some(Primary { client, after, fence: Fence::default() });
-        Box::pin(self.catch_up()).await
-    }
 }
 
-fn apply(published: &Published, through: &mut i64, row: &Row<'_>) -> Result<()> {
-    if let Some(sequence) = row.get::<Option<i64>>(2)? {
-        let (at, kind, id) = (row.get::<Timestamp>(3)?, row.get::<SubjectKind>(4)?, row.get(5)?);
-        let subject = feed::subject(kind, id, row.get(6)?);
-        published.dead.apply(vec![Change::Heard(published.dead.hash_subject(&subject), kind, at)]);
-        *through = sequence;
-        published.raise_ledger_head(sequence);
+impl Memory {
+    async fn connect(&self) -> Result<Primary> {
+        let client = connect(&self.address).await?.client;
+        let timeline = timeline(&client).await?;
+        if timeline != self.timeline.load(Ordering::SeqCst) {
+            self.begin_anew(timeline).await?;
+        }
+        let after = client.prepare(&translated(AFTER)).await?;
+        Ok(Primary { client, after, timeline, fence: Fence::default() })
     }
-    published.raise_version(row.get::<i64>(0)?.unsigned_abs());
-    published.raise_keys_version(row.get(1)?);
-    Ok(())
+
+    /// A standby has become the primary. What it holds counts, and nothing else.
+    async fn begin_anew(&self, timeline: i64) -> Result<()> {
+        let _reading = self.reading.lock().await;
+        if timeline <= self.timeline.load(Ordering::SeqCst) {
+            // Another asker was first. If this one's server is the older one, its answers are refused.
+            return Ok(());
+        }
+        let dead = self.published.dead.clone();
+        let read = move |connection: Connection<'_>| {
+            let (sequence, _) = head(connection)?;
+            dead.read_again(connection)?;
+            Ok(sequence)
+        };
+        let through = apart(&self.address, read).await?;
+        self.access_tokens.clear();
+        self.published.keep_successor_key(None);
+        self.through.store(through, Ordering::SeqCst);
+        self.timeline.store(timeline, Ordering::SeqCst);
+        tracing::warn!(timeline, "tail.primary_changed");
+        Ok(())
+    }
+
+    /// Reads again what is dead, so that what other servers purged is forgotten.
+    async fn forget_purged(self: Arc<Self>) {
+        let _reading = self.reading.lock().await;
+        let dead = self.published.dead.clone();
+        if let Err(error) = apart(&self.address, move |connection| dead.read_again(connection)).await {
+            tracing::warn!(error = %error, "tail.not_read_again");
+        }
+    }
+
+    /// Several askers may apply the same rows: that changes nothing.
+    fn apply(&self, rows: &[tokio_postgres::Row]) -> Result<()> {
+        let published = &self.published;
+        for row in rows.iter().map(Row::Postgres) {
+            if let Some(sequence) = row.get::<Option<i64>>(2)? {
+                let (at, kind, id) = (row.get::<Timestamp>(3)?, row.get::<SubjectKind>(4)?, row.get(5)?);
+                let subject = feed::subject(kind, id, row.get(6)?);
+                published.dead.apply(vec![Change::Heard(published.dead.hash_subject(&subject), kind, at)]);
+                published.raise_ledger_head(sequence);
+                self.through.fetch_max(sequence, Ordering::SeqCst);
+            }
+            published.raise_version(row.get::<i64>(0)?.unsigned_abs());
+            published.raise_keys_version(row.get(1)?);
+        }
+        Ok(())
+    }
 }

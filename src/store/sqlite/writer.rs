@@ -114,7 +114,7 @@ fn identity(path: &Path) -> std::io::Result<Identity> {
 
 fn begin<'c>(connection: &'c Connection, published: &'c Published) -> rusqlite::Result<Tx<'c>> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    Ok(Tx::new(sql::Connection::Sqlite(connection), &published.dead, *published.ledger_head.borrow()))
+    Ok(Tx::new(sql::Connection::Sqlite(connection), published, *published.ledger_head.borrow()))
 }
 
 fn work_off(
