@@ -107,27 +107,27 @@ impl<'a> PresentedCredentials<'a> {
 /// `invalid_request` for two ways at once; `invalid_client` for everything that does not prove it,
 /// an inactive client included.
 pub async fn authenticate(
-    app: &App,
+    held: &Held<'_>,
     basic: Option<Basic>,
     form: &Params,
     now: Timestamp,
 ) -> Result<Arc<ClientAndSecrets>, Error> {
     let shown = PresentedCredentials::read(basic.as_ref(), form)?;
-    prove(app, shown.id, shown.secret, now).await.map_err(|error| match (shown.way, error.code) {
+    prove(held, shown.id, shown.secret, now).await.map_err(|error| match (shown.way, error.code) {
         (Way::Header, Code::InvalidClient) => error.challenged(),
         _ => error,
     })
 }
 
 async fn prove(
-    app: &App,
+    held: &Held<'_>,
     id: &str,
     secret: Option<&str>,
     now: Timestamp,
 ) -> Result<Arc<ClientAndSecrets>, Error> {
     let unknown = || Error::invalid_client("unknown client, wrong secret, or a client that may not act");
     let id = ClientId::parse(id).ok_or_else(unknown)?;
-    let client = app.store.client_and_secrets(&id, now).await?.ok_or_else(unknown)?;
+    let client = held.client_and_secrets(&id, now).await?.ok_or_else(unknown)?;
     if !client.status.is_active() {
         return Err(unknown());
     }
@@ -234,8 +234,8 @@ impl FromRequestParts<App> for ProvenServer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         let basic = Basic::from_headers(&parts.headers)?.ok_or_else(not_a_resource_server)?;
-        app.store.current().await?;
-        prove_resource_server(&app.store.held(), &basic.id, &basic.secret, app.clock.now()).await
+        let held = app.store.current_held().await?;
+        prove_resource_server(&held, &basic.id, &basic.secret, app.clock.now()).await
     }
 }
 

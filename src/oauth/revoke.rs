@@ -21,10 +21,11 @@ pub async fn revoke(
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let client = authenticate(&app, basic, &form, now).await?;
+    let held = app.store.current_held().await?;
+    let client = authenticate(&held, basic, &form, now).await?;
     let token = form.get("token").ok_or_else(|| Error::invalid_request("token is missing"))?;
     // The text tells the type, so a wrong token_type_hint can't hide a token (RFC 7009 §2.1).
-    let reader = app.keys.reader(&app.store).await?;
+    let reader = app.keys.reader_of(&app.store, &held).await?;
     let Some(token) = Token::read(token, &reader) else { return Ok(done()) };
     let by = By::client_by_protocol(&client.id, now).from_address(Some(address));
     let revoked = revoke::token(&app.store, token, Some(client.id.clone()), by).await.map_err(refused)?;

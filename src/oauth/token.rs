@@ -25,6 +25,7 @@ use crate::oauth::resource::resources;
 use crate::service::issue::{
     self, AccessTokenKind, CodeRequest, IssueContext, Issued, RefreshRequest, Refreshing,
 };
+use crate::store::held::Held;
 use crate::store::resource_servers::Scopes;
 
 pub async fn token(
@@ -34,7 +35,8 @@ pub async fn token(
     Form(form): Form,
 ) -> Result<Response, Error> {
     let now = app.clock.now();
-    let client = authenticate(&app, basic, &form, now).await?;
+    let held = app.store.current_held().await?;
+    let client = authenticate(&held, basic, &form, now).await?;
     let asked = form.get("grant_type").ok_or_else(|| Error::invalid_request("grant_type is missing"))?;
     let grant_type = GrantType::parse(asked).ok_or_else(|| {
         Error::new(
@@ -45,7 +47,7 @@ pub async fn token(
     if !client.grant_types.allow(grant_type) {
         return Err(Error::new(Code::UnauthorizedClient, "grant_type: the client is not registered for it"));
     }
-    let context = context(&app, &form, &client, address, now).await?;
+    let context = context(&app, &held, &form, &client, address, now).await?;
     let issued = match grant_type {
         GrantType::AuthorizationCode => {
             issue::redeem(&app.store, code_request(&form, &client)?, context).await?
@@ -61,18 +63,19 @@ pub async fn token(
 
 async fn context(
     app: &App,
+    held: &Held<'_>,
     form: &Params,
     client: &Client,
     address: IpAddr,
     now: Timestamp,
 ) -> Result<IssueContext, Error> {
-    let scopes = app.store.scopes().await?;
+    let scopes = held.scopes().await?;
     let kind = match client.token_format {
         TokenFormat::Opaque => AccessTokenKind::Opaque,
         // Fetched first, so that without a key no code or refresh token is used up.
         TokenFormat::Jwt => AccessTokenKind::Jwt {
             issuer: app.config.issuer.as_str().into(),
-            signing: app.keys.signing(&app.store).await?,
+            signing: app.keys.signing_of(&app.store, held).await?,
         },
     };
     let resources = resources(form, &scopes)?;

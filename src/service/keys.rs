@@ -117,8 +117,13 @@ impl Keys {
     /// # Errors
     /// When a key can't be read or opened.
     pub async fn signing(&self, store: &Store) -> Result<Arc<Signing>> {
-        store.current().await?;
-        self.signing_at(store, store.held().keys_version()).await
+        self.signing_of(store, &store.current_held().await?).await
+    }
+
+    /// # Errors
+    /// As [`Keys::signing`].
+    pub async fn signing_of(&self, store: &Store, held: &Held<'_>) -> Result<Arc<Signing>> {
+        self.signing_at(store, held.keys_version()).await
     }
 
     async fn signing_at(&self, store: &Store, version: i64) -> Result<Arc<Signing>> {
@@ -156,8 +161,13 @@ impl Keys {
     /// # Errors
     /// When the store fails.
     pub async fn reader(&self, store: &Store) -> store::Result<Arc<Reader>> {
-        store.current().await?;
-        self.reader_at(store, store.held().keys_version()).await
+        self.reader_of(store, &store.current_held().await?).await
+    }
+
+    /// # Errors
+    /// As [`Keys::reader`].
+    pub async fn reader_of(&self, store: &Store, held: &Held<'_>) -> store::Result<Arc<Reader>> {
+        self.reader_at(store, held.keys_version()).await
     }
 
     async fn reader_at(&self, store: &Store, version: i64) -> store::Result<Arc<Reader>> {

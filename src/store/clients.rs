@@ -183,9 +183,17 @@ impl Store {
         id: &ClientId,
         now: Timestamp,
     ) -> Result<Option<Arc<ClientAndSecrets>>> {
+        self.current_held().await?.client_and_secrets(id, now).await
+    }
+
+    pub(super) async fn client_and_secrets_at(
+        &self,
+        version: u64,
+        id: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<ClientAndSecrets>>> {
         let cached = self.cached_clients.own();
-        let cached =
-            cached.get(self.version().await?, async { Ok::<_, Error>(CachedClients::default()) }).await?;
+        let cached = cached.get(version, async { Ok::<_, Error>(CachedClients::default()) }).await?;
         if let Some(known) = cached.0.get(id) {
             return Ok(Some(known));
         }
@@ -196,10 +204,10 @@ impl Store {
         Ok(read)
     }
 
-    /// The generations that a client's own token is stamped with. `None` if the client may not act. A revocation that is
-    /// being committed meanwhile ends the token: it has the generation from before.
+    /// The generations that a client's own token is stamped with. `None` if the client may not act. Memory need not be
+    /// current: a revocation that it has not heard of ends the token, which has the generation from before.
     pub async fn client_generations(&self, id: &ClientId, now: Timestamp) -> Result<Option<Generations>> {
-        let client = self.client_and_secrets(id, now).await?.filter(|client| client.status.is_active());
+        let client = self.held().client_and_secrets(id, now).await?.filter(|client| client.status.is_active());
         let server = self.published.dead.server_generation();
         Ok(client.map(|client| Generations { server, client: client.generation, user: None }))
     }

@@ -1,17 +1,19 @@
 //! What is kept in memory, used before it is known to be current.
 //!
 //! On PostgreSQL other servers write too, so whoever uses memory has to ask the database whether it is current. Most
-//! callers ask first ([`Store::current`]). A request that needs several things takes them as they are, asks once at the
-//! end, and begins again if memory was behind ([`Held::was_current`]).
+//! callers ask first, and once for all that they need ([`Store::current_held`]). Introspection takes what it needs as it
+//! is, asks once at the end, and begins again if memory was behind ([`Held::was_current`]): rows that it read are then
+//! no older than what memory says of them.
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::model::id::ResourceServerId;
+use crate::model::id::{ClientId, ResourceServerId};
 use crate::model::resource_server::ResourceServer;
 use crate::model::secret::Digest;
 
 use super::access_tokens::AccessTokenFacts;
+use super::clients::ClientAndSecrets;
 use super::resource_servers::{Registered, Scopes};
 use super::{Result, Store};
 
@@ -24,6 +26,13 @@ pub struct Held<'s> {
 }
 
 impl Store {
+    /// # Errors
+    /// As [`Store::current`].
+    pub async fn current_held(&self) -> Result<Held<'_>> {
+        self.current().await?;
+        Ok(self.held())
+    }
+
     pub fn held(&self) -> Held<'_> {
         let keys_version = *self.published.keys_version.borrow();
         Held { store: self, version: self.published.version(), keys_version }
@@ -62,6 +71,18 @@ impl Held<'_> {
     /// When the store fails.
     pub async fn scopes(&self) -> Result<Scopes> {
         Ok(self.registered().await?.scopes.clone())
+    }
+
+    /// A client and its secrets that are valid at `now`.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn client_and_secrets(
+        &self,
+        id: &ClientId,
+        now: Timestamp,
+    ) -> Result<Option<Arc<ClientAndSecrets>>> {
+        self.store.client_and_secrets_at(self.version, id, now).await
     }
 
     /// An access token that has not expired. It may have been revoked: that is asked last, of
