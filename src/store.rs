@@ -377,13 +377,14 @@ impl Store {
         self.published.ledger_head.subscribe()
     }
 
-    /// The version of clients, resource servers and scopes. What is kept of them in memory is read again once it moves.
+    /// The version of clients, resource servers, scopes and signing keys. What is kept of them in memory is read again
+    /// once it moves.
     async fn version(&self) -> Result<u64> {
         self.current().await?;
         Ok(self.published.version())
     }
 
-    /// Notifies when a client, a resource server or a scope has changed.
+    /// Notifies when a client, a resource server, a scope or a signing key has changed.
     pub fn version_moved(&self) -> watch::Receiver<u64> {
         self.published.version_moved()
     }

@@ -83,6 +83,7 @@ impl Signing {
 pub struct Keys {
     file: Arc<std::path::Path>,
     settings: KeySettings,
+    keys_version: Arc<Versioned<u64>>,
     signing: Arc<Versioned<Signing>>,
     reader: Arc<Versioned<Reader>>,
     successors: Arc<OnceLock<SuccessorSecret>>,
@@ -93,6 +94,7 @@ impl Keys {
         Self {
             file: file.into(),
             settings,
+            keys_version: Arc::default(),
             signing: Arc::default(),
             reader: Arc::default(),
             successors: Arc::default(),
@@ -112,7 +114,7 @@ impl Keys {
         self.signing(store).await.map(drop)
     }
 
-    /// The keys that may sign. The private parts stay open in memory until `keys_version` moves.
+    /// The keys that may sign. The private parts stay open in memory until the keys change.
     ///
     /// # Errors
     /// When a key can't be read or opened.
@@ -123,10 +125,6 @@ impl Keys {
     /// # Errors
     /// As [`Keys::signing`].
     pub async fn signing_of(&self, store: &Store, held: &Held<'_>) -> Result<Arc<Signing>> {
-        self.signing_at(store, held.keys_version()).await
-    }
-
-    async fn signing_at(&self, store: &Store, version: i64) -> Result<Arc<Signing>> {
         let make = async {
             let rows = store.usable_keys().await?;
             if rows.is_empty() {
@@ -140,7 +138,7 @@ impl Keys {
             };
             Ok(Signing(rows.into_iter().map(open).collect::<Result<_>>()?))
         };
-        self.signing.get(version.cast_unsigned(), make).await
+        self.signing.get(self.keys_version_of(store, held).await?, make).await
     }
 
     /// The secret that successors of refresh tokens are derived with. The key file is read once; another file is used
@@ -167,12 +165,8 @@ impl Keys {
     /// # Errors
     /// As [`Keys::reader`].
     pub async fn reader_of(&self, store: &Store, held: &Held<'_>) -> store::Result<Arc<Reader>> {
-        self.reader_at(store, held.keys_version()).await
-    }
-
-    async fn reader_at(&self, store: &Store, version: i64) -> store::Result<Arc<Reader>> {
         let make = async {
-            let signing = self.signing_at(store, version).await.unwrap_or_else(|error| {
+            let signing = self.signing_of(store, held).await.unwrap_or_else(|error| {
                 // Signatures can be checked without private parts, only more slowly.
                 tracing::warn!(error = %error, "keys.private_parts_missing");
                 Arc::default()
@@ -180,7 +174,14 @@ impl Keys {
             let own: Vec<_> = signing.0.iter().map(|(_, key)| key.clone()).collect();
             Ok(Reader::new(&store.accepted_keys().await?.keys, &own))
         };
-        self.reader.get(version.cast_unsigned(), make).await
+        self.reader.get(self.keys_version_of(store, held).await?, make).await
+    }
+
+    /// The version of the keys. Keys are opened again only when it has moved, and not whenever the store's version has:
+    /// an edited app must not make the server read its key file and check all signatures again.
+    async fn keys_version_of(&self, store: &Store, held: &Held<'_>) -> store::Result<u64> {
+        let read = async { Ok::<_, store::Error>(store.read_keys_version().await?.cast_unsigned()) };
+        self.keys_version.get(held.version(), read).await.map(|keys_version| *keys_version)
     }
 
     /// Signs a statement of this server with the key that signs now.
@@ -211,7 +212,7 @@ impl Keys {
         now: Timestamp,
     ) -> store::Result<Option<AccessTokenFacts>> {
         // A server with a new issuer does not answer for tokens of its old one. Guards refuse these tokens too.
-        let reader = self.reader_at(store, held.keys_version()).await?;
+        let reader = self.reader_of(store, held).await?;
         let claims = reader.read(text).filter(|claims| claims.iss == issuer);
         let facts = claims.and_then(|claims| {
             Some(AccessTokenFacts {

@@ -207,7 +207,8 @@ impl Store {
     /// The generations that a client's own token is stamped with. `None` if the client may not act. Memory need not be
     /// current: a revocation that it has not heard of ends the token, which has the generation from before.
     pub async fn client_generations(&self, id: &ClientId, now: Timestamp) -> Result<Option<Generations>> {
-        let client = self.held().client_and_secrets(id, now).await?.filter(|client| client.status.is_active());
+        let client =
+            self.held().client_and_secrets(id, now).await?.filter(|client| client.status.is_active());
         let server = self.published.dead.server_generation();
         Ok(client.map(|client| Generations { server, client: client.generation, user: None }))
     }

@@ -17,12 +17,11 @@ use super::clients::ClientAndSecrets;
 use super::resource_servers::{Registered, Scopes};
 use super::{Result, Store};
 
-/// The memory of a store, and the versions that it had.
+/// The memory of a store, and the version that it had.
 #[derive(Clone, Copy)]
 pub struct Held<'s> {
     store: &'s Store,
     version: u64,
-    keys_version: i64,
 }
 
 impl Store {
@@ -34,8 +33,7 @@ impl Store {
     }
 
     pub fn held(&self) -> Held<'_> {
-        let keys_version = *self.published.keys_version.borrow();
-        Held { store: self, version: self.published.version(), keys_version }
+        Held { store: self, version: self.published.version() }
     }
 }
 
@@ -47,12 +45,11 @@ impl Held<'_> {
     /// When the database can't be asked.
     pub async fn was_current(&self) -> Result<bool> {
         self.store.current().await?;
-        let now = self.store.held();
-        Ok((now.version, now.keys_version) == (self.version, self.keys_version))
+        Ok(self.store.published.version() == self.version)
     }
 
-    pub const fn keys_version(&self) -> i64 {
-        self.keys_version
+    pub const fn version(&self) -> u64 {
+        self.version
     }
 
     async fn registered(&self) -> Result<Arc<Registered>> {

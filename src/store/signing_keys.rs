@@ -96,7 +96,8 @@ impl Store {
         self.all(USABLE, params![], row).await
     }
 
-    /// The version of the accepted keys. It moves after each commit that changed them, before the caller is answered.
+    /// The version of the accepted keys, for guards. It moves after each commit that changed them, before the caller is
+    /// answered.
     pub fn keys_version(&self) -> watch::Receiver<i64> {
         self.published.keys_version.subscribe()
     }
@@ -108,6 +109,11 @@ impl Store {
     pub async fn keys_version_now(&self) -> Result<i64> {
         self.current().await?;
         Ok(*self.published.keys_version.borrow())
+    }
+
+    /// The same, read from the database.
+    pub async fn read_keys_version(&self) -> Result<i64> {
+        self.only(VERSION, params![], |row| row.get(0)).await
     }
 }
 
@@ -163,6 +169,7 @@ impl Tx<'_> {
     fn move_keys_version(&self) -> Result<()> {
         let version = self.only(MOVE_VERSION, params![], |row| row.get(0))?;
         self.effects.borrow_mut().keys_version = Some(version);
+        self.version_moves();
         Ok(())
     }
 }

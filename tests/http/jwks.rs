@@ -1,5 +1,7 @@
 //! `GET /oauth/jwks`, and the course of a signing key.
 
+use std::sync::Arc;
+
 use rescind::model::by::By;
 use rescind::model::id::KeyId;
 use rescind::model::key::{SigningKey, Use};
@@ -171,6 +173,21 @@ async fn a_clock_that_goes_back_leaves_a_key_that_signs() {
     let signing = world.app.keys.signing(&world.app.store).await.unwrap();
     let hour_ago = world.app.clock.now().minus(std::time::Duration::from_secs(3600));
     assert!(signing.at(hour_ago).is_ok());
+}
+
+#[tokio::test]
+async fn an_edited_app_does_not_make_the_server_open_its_keys_again() {
+    let world = World::new().await;
+    let reader = async || world.app.keys.reader(&world.app.store).await.unwrap();
+    let (first, version) = (reader().await, world.app.store.held().version());
+    world.api("https://photos.example", &["read"]).await;
+    assert_ne!(world.app.store.held().version(), version);
+    assert!(Arc::ptr_eq(&first, &reader().await), "the keys are the same");
+    world.rotates_keys().await;
+    let second = reader().await;
+    assert!(!Arc::ptr_eq(&first, &second), "a key was published");
+    assert!(world.withdraws(&world.signing_key().await).await);
+    assert!(!Arc::ptr_eq(&second, &reader().await), "a key was withdrawn");
 }
 
 #[tokio::test]

@@ -27,10 +27,11 @@ pub(in crate::store) struct Effects {
     pub(in crate::store) has_acted: bool,
     /// The sequence of the newest ledger row.
     pub(in crate::store) ledger_head: Option<i64>,
+    /// The version of the signing keys that guards are told.
     pub(in crate::store) keys_version: Option<i64>,
     /// The newest one that it has read or made.
     pub(in crate::store) successor_key: Option<SuccessorKey>,
-    /// Whether a client, a resource server or a scope changed.
+    /// Whether a client, a resource server, a scope or a signing key changed.
     pub(in crate::store) moves_version: bool,
     /// The version after that, where the database counts it.
     pub(in crate::store) version: Option<u64>,
@@ -43,8 +44,8 @@ pub(in crate::store) struct Published {
     pub(in crate::store) ledger_head: Arc<watch::Sender<i64>>,
     pub(in crate::store) keys_version: Arc<watch::Sender<i64>>,
     successor_key: Arc<Mutex<Option<SuccessorKey>>>,
-    /// Moves with every change of a client, a resource server or a scope. Every cache of these says which version it
-    /// was made from.
+    /// Moves with every change of a client, a resource server, a scope or a signing key. Every cache of these says which
+    /// version it was made from.
     version: Arc<watch::Sender<u64>>,
     /// The same number, for readers that should not take a lock.
     version_now: Arc<AtomicU64>,
