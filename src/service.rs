@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod authority;
 pub mod authorize;
 pub mod counts;
 pub mod drill;
@@ -16,6 +17,7 @@ pub mod last_used;
 pub mod leases;
 pub mod ledger_file;
 pub mod moderate;
+pub mod presented_token;
 pub mod purge;
 pub mod readings;
 pub mod register;

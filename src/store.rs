@@ -66,7 +66,7 @@ use postgres::address::Address;
 use postgres::session::Session;
 use postgres::tail::Tail;
 use resource_servers::Registered;
-use sql::Lookup;
+pub use sql::Lookup;
 use sqlite::writer::Writer;
 pub use tx::Tx;
 

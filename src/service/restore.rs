@@ -86,7 +86,7 @@ pub async fn restore(store: &Store, keys: &Keys, since: Since, now: Timestamp) -
 
 fn ban_client(tx: &Tx<'_>, id: &ClientId, at: Timestamp, reason: String) -> store::Result<Option<i64>> {
     if let Some(banned) = tx.client(id)? {
-        revoke::ban_domains(tx, &banned, at)?;
+        tx.ban_domains_of(&banned, at)?;
     }
     tx.delete_client_secrets(id)?;
     tx.end_silently(Target::Client(id, &ClientStatus::Banned { at, reason }), at)

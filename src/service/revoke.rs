@@ -13,19 +13,16 @@
 //!   and when the password changes.
 //! - [`drill`](super::drill): secrets of the drill's app, and its owner's account, which nobody else uses.
 
-use crate::clock::Timestamp;
-use crate::jwt::claims::Claims;
-use crate::jwt::token::Reader;
-use crate::model::act::{ACCEPTED_AFTER_EXPIRY, Act};
+use crate::model::act::Act;
 use crate::model::audit::{Event, Object};
 use crate::model::by::By;
-use crate::model::client::{Client, ClientStatus};
+use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, FamilyId, GrantId, ReceiptId, UserId};
-use crate::model::resource_server::AudienceSet;
-use crate::model::secret::{AccessToken, RefreshToken};
 use crate::model::user::UserStatus;
 use crate::service::audit;
-use crate::store::access_tokens::{OwnedToken, owned_access_token};
+pub use crate::service::authority::Authority;
+use crate::service::presented_token::Found;
+pub use crate::service::presented_token::{Token, TokenRevocation};
 use crate::store::purges::DeletedRows;
 use crate::store::revocations::Target;
 use crate::store::users::Credentials;
@@ -52,9 +49,6 @@ pub enum Error {
     #[error("too many tokens of this client are revoked one by one: revoke all of its tokens instead")]
     TooMany,
 }
-
-/// At most this many JWTs of a client are revoked one by one, of those that a guard could still accept.
-const MOST_REVOKED_TOKENS: i64 = 1_000;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -154,10 +148,7 @@ pub async fn all_grants(store: &Store, owner: UserId, by: By) -> Result<Receipt>
 }
 
 /// The same, in the transaction of another act, which has locked or changed the user's row.
-///
-/// # Errors
-/// When the store fails.
-pub fn all_grants_in(tx: &Tx<'_>, owner: &UserId, by: &By) -> store::Result<Receipt> {
+pub(super) fn all_grants_in(tx: &Tx<'_>, owner: &UserId, by: &By) -> store::Result<Receipt> {
     end_grants(tx, &tx.open_grants_of(owner)?, by)
 }
 
@@ -172,25 +163,6 @@ pub async fn any_grant(store: &Store, grant: GrantId, by: By) -> Result<Receipt>
             Ok(act(tx, Act::AppRevoked, Target::Grant(&grant), by)?)
         })
         .await
-}
-
-/// Who may act on a client.
-#[derive(Clone, Debug)]
-pub enum Authority {
-    /// Only its own developer.
-    Owner(UserId),
-    /// An admin or operator, on any client.
-    Provider,
-}
-
-impl Authority {
-    fn check(&self, tx: &Tx<'_>, client: &ClientId) -> Result<()> {
-        let may_act = match self {
-            Self::Owner(owner) => tx.client_is_of(client, owner)?,
-            Self::Provider => tx.client_exists(client)?,
-        };
-        if may_act { Ok(()) } else { Err(Error::NotFound) }
-    }
 }
 
 /// Revokes all user tokens of a client, and the tokens that it got for itself. The client stays active.
@@ -208,7 +180,9 @@ pub async fn client_tokens(
 ) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
-            authority.check(tx, &client)?;
+            if !authority.may_act(tx, &client)? {
+                return Err(Error::NotFound);
+            }
             Ok(act(tx, Act::UserTokensRevoked, Target::TokensOfClient(&client, seen), by)?)
         })
         .await
@@ -237,7 +211,9 @@ pub async fn canary(store: &Store, client: ClientId, seen: i64, by: By) -> Resul
 pub async fn delete_client(store: &Store, client: ClientId, authority: Authority, by: By) -> Result<Receipt> {
     store
         .act(by, move |tx, by| {
-            authority.check(tx, &client)?;
+            if !authority.may_act(tx, &client)? {
+                return Err(Error::NotFound);
+            }
             let status = ClientStatus::Deleted { at: by.at };
             let deleted = act(tx, Act::ClientDeleted, Target::Client(&client, &status), by)?;
             let deleted = deleted.ok_or(Error::NotFound)?;
@@ -249,8 +225,7 @@ pub async fn delete_client(store: &Store, client: ClientId, authority: Authority
 
 /// `by.reason` is the reason that the app's users read.
 pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, by: &By) -> store::Result<Receipt> {
-    let reason = by.reason.clone().unwrap_or_default();
-    let status = ClientStatus::Suspended { at: by.at, reason };
+    let status = ClientStatus::Suspended { at: by.at, reason: by.reason.clone().unwrap_or_default() };
     act(tx, Act::ClientSuspended, Target::Client(client, &status), by)
 }
 
@@ -261,15 +236,12 @@ pub(super) fn suspend_in(tx: &Tx<'_>, client: &ClientId, by: &By) -> store::Resu
 pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by: By) -> Result<Receipt> {
     store
         .act(by.because(reason), move |tx, by| {
-            Authority::Provider.check(tx, &client)?;
+            if !tx.client_exists(&client)? {
+                return Err(Error::NotFound);
+            }
             Ok(suspend_in(tx, &client, by)?)
         })
         .await
-}
-
-/// Bans the domains that a banned app sent people to: registrations that use them are refused.
-pub(super) fn ban_domains(tx: &Tx<'_>, banned: &Client, at: Timestamp) -> store::Result<()> {
-    banned.redirect_uris.remote_domains().iter().try_for_each(|domain| tx.ban_domain(domain, &banned.id, at))
 }
 
 /// An admin bans an app for good. Registrations that use its redirect domains are refused from then on.
@@ -281,13 +253,12 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
         .act(by.because(reason), move |tx, by| {
             tx.lock_server()?;
             let banned = tx.locked_client(&client)?.ok_or(Error::NotFound)?;
-            let reason = by.reason.clone().unwrap_or_default();
-            let status = ClientStatus::Banned { at: by.at, reason };
+            let status = ClientStatus::Banned { at: by.at, reason: by.reason.clone().unwrap_or_default() };
             let receipt = act(tx, Act::ClientBanned, Target::Client(&client, &status), by)?;
             if receipt.is_some() {
                 // A ban is for good, so its secrets are never needed again.
                 tx.delete_client_secrets(&client)?;
-                ban_domains(tx, &banned, by.at)?;
+                tx.ban_domains_of(&banned, by.at)?;
             }
             Ok(receipt)
         })
@@ -400,117 +371,29 @@ pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, D
     Ok((receipt, deleted))
 }
 
-/// A token of an RFC 7009 request. Its text tells its type, whatever the hint says.
-pub enum Token {
-    Access(AccessToken),
-    /// An access token that was signed here.
-    Jwt(Box<Claims>),
-    Refresh(RefreshToken),
-}
-
-impl Token {
-    /// `None` if it is not a token of this server.
-    pub fn read(text: &str, reader: &Reader) -> Option<Self> {
-        AccessToken::parse(text)
-            .map(Self::Access)
-            .or_else(|| RefreshToken::parse(text).map(Self::Refresh))
-            .or_else(|| reader.read(text).map(|claims| Self::Jwt(Box::new(claims))))
-    }
-}
-
-/// The result of a token's revocation.
-#[derive(Debug, PartialEq, Eq)]
-pub enum TokenRevocation {
-    Revoked(ReceiptId),
-    /// Unknown, expired or revoked already: nothing to do (RFC 7009 §2.2).
-    Nothing,
-    /// It is another client's, and stays valid (RFC 7009 §2.1).
-    NotYours,
-}
-
-impl TokenRevocation {
-    fn of(receipt: Receipt) -> Self {
-        receipt.map_or(Self::Nothing, Self::Revoked)
-    }
-}
-
-/// Revokes a token, for its client or, if `client` is `None`, for any caller that shows it.
-///
-/// For an opaque access token, its row is deleted. For a JWT, a row with its id is added. A refresh token closes its
-/// family, access tokens included (RFC 7009 §2.1).
+/// Revokes a token, for its client or, if `client` is `None`, for any caller that shows it. An access token ends alone,
+/// a refresh token with its family, access tokens included (RFC 7009 §2.1).
 ///
 /// # Errors
 /// `TooMany`, or when the store fails. The caller must then assume that the token still works.
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
-    let lookup = match &token {
-        Token::Access(token) => Some(owned_access_token(&token.digest())),
-        Token::Jwt(_) | Token::Refresh(_) => None,
-    };
     store
-        .write_after(lookup, move |tx| {
+        .write_after(token.first_lookup(), move |tx| {
             tx.check(&by)?;
             tx.waits_for_earlier_acts();
-            match &token {
-                Token::Access(token) => access_token(tx, token, client.as_ref(), &by),
-                Token::Jwt(claims) => jwt(tx, claims, client.as_ref(), &by),
-                Token::Refresh(token) => {
-                    let Some((owner, family)) = tx.refresh_token_owner(&token.digest())? else {
-                        return Ok(TokenRevocation::Nothing);
-                    };
-                    if client.as_ref().is_some_and(|client| *client != owner) {
-                        return Ok(TokenRevocation::NotYours);
-                    }
-                    Ok(TokenRevocation::of(close_family(tx, &family, Act::RefreshTokenRevoked, &by)?))
+            let receipt = match token.find(tx, client.as_ref(), by.at)? {
+                Found::Nothing => None,
+                Found::NotYours => return Ok(TokenRevocation::NotYours),
+                Found::TooMany => return Err(Error::TooMany),
+                Found::AccessToken(digest, owned) => {
+                    act(tx, Act::AccessTokenRevoked, Target::AccessToken(&digest, owned), &by)?
                 }
-            }
+                Found::Jwt(id, expires_at, owned) => {
+                    act(tx, Act::AccessTokenRevoked, Target::Jwt(&id, expires_at, owned), &by)?
+                }
+                Found::Family(family, why) => close_family(tx, &family, why, &by)?,
+            };
+            Ok(receipt.map_or(TokenRevocation::Nothing, TokenRevocation::Revoked))
         })
         .await
-}
-
-fn access_token(
-    tx: &Tx<'_>,
-    token: &AccessToken,
-    client: Option<&ClientId>,
-    by: &By,
-) -> Result<TokenRevocation> {
-    let digest = token.digest();
-    let Some(owned) = tx.owned_access_token(&digest)? else { return Ok(TokenRevocation::Nothing) };
-    if client.is_some_and(|client| *client != owned.client) {
-        return Ok(TokenRevocation::NotYours);
-    }
-    let revoked = act(tx, Act::AccessTokenRevoked, Target::AccessToken(&digest, owned), by)?;
-    Ok(TokenRevocation::of(revoked))
-}
-
-/// A JWT has no row that could be deleted, so its id is stored as long as a guard may accept the token. Guards may
-/// accept it for a while after its `exp` (RFC 7519 §4.1.4), so an expired token is recorded during that time too.
-///
-/// Every guard has to hold each of these entries. So for a client that has [`MOST_REVOKED_TOKENS`], the token's family
-/// is closed instead. The client's own tokens (client_credentials) have no family: all else that they depend on is the
-/// client itself, and nobody has asked to end its users' access. So their revocation is refused. They expire within an
-/// hour.
-fn jwt(tx: &Tx<'_>, claims: &Claims, client: Option<&ClientId>, by: &By) -> Result<TokenRevocation> {
-    let Some(stamp) = claims.stamp().filter(|_| by.at < claims.expires_at().plus(ACCEPTED_AFTER_EXPIRY))
-    else {
-        return Ok(TokenRevocation::Nothing);
-    };
-    if client.is_some_and(|client| *client != stamp.client) {
-        return Ok(TokenRevocation::NotYours);
-    }
-    if tx.is_revoked_token(&claims.jti)? {
-        return Ok(TokenRevocation::Nothing);
-    }
-    let accepted_since = by.at.minus(ACCEPTED_AFTER_EXPIRY);
-    if tx.count_revoked_tokens(&stamp.client, accepted_since, MOST_REVOKED_TOKENS)? == MOST_REVOKED_TOKENS {
-        let family = stamp.family.as_ref().ok_or(Error::TooMany)?;
-        return Ok(TokenRevocation::of(close_family(tx, family, Act::AccessTokenRevoked, by)?));
-    }
-    let owned = OwnedToken {
-        client: stamp.client,
-        grant: stamp.grant,
-        user: stamp.user,
-        audiences: AudienceSet::stored(claims.aud.as_str()),
-    };
-    let token = Target::Jwt(&claims.jti, claims.expires_at(), owned);
-    Ok(TokenRevocation::of(act(tx, Act::AccessTokenRevoked, token, by)?))
 }

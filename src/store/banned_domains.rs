@@ -1,8 +1,7 @@
 //! The `banned_domains` table: hosts that banned apps sent people to.
 
 use crate::clock::Timestamp;
-use crate::model::client::RedirectUri;
-use crate::model::id::ClientId;
+use crate::model::client::{Client, RedirectUri};
 
 use super::sql::params;
 use super::{Result, Store, Tx};
@@ -24,8 +23,11 @@ impl Store {
 }
 
 impl Tx<'_> {
-    pub fn ban_domain(&self, domain: &str, because_of: &ClientId, now: Timestamp) -> Result<()> {
-        self.run(INSERT, params![domain, because_of, now])?;
+    /// Bans the domains that a banned app sent people to: registrations that use them are refused.
+    pub fn ban_domains_of(&self, banned: &Client, now: Timestamp) -> Result<()> {
+        for domain in banned.redirect_uris.remote_domains() {
+            self.run(INSERT, params![domain, banned.id, now])?;
+        }
         Ok(())
     }
 
