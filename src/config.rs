@@ -1,6 +1,7 @@
 //! Settings. They come only from the environment, and are all checked at the start.
 
 pub mod guard;
+mod issuer;
 mod reader;
 
 use std::fmt::Write as _;
@@ -9,15 +10,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
-use url::Url;
 
 use crate::model::act::LONGEST_ACCESS_TOKEN_LIFE;
 use crate::model::key::Algorithm;
-use crate::model::redirect_uri::is_loopback;
 use crate::model::secret::Digest;
 use crate::model::standby::Standby;
 use crate::service::issue::Lives;
 use crate::service::keys::KeySettings;
+pub use issuer::{Issuer, Transport};
 pub use reader::{Faults, Setting};
 use reader::{Reader, settings};
 
@@ -72,48 +72,6 @@ pub enum LogFormat {
 pub enum Registration {
     On,
     Off,
-}
-
-/// The address by which apps and users know this server.
-#[derive(Clone, Debug)]
-pub struct Issuer {
-    text: String,
-    secure: Transport,
-}
-
-/// Whether browsers reach the server through TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    Https,
-    /// Only on loopback.
-    Http,
-}
-
-impl Issuer {
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let url = Url::parse(text).map_err(|_| "is not an address such as https://id.example")?;
-        let secure = match url.scheme() {
-            "https" => Transport::Https,
-            "http" if is_loopback(&url) || url.host_str() == Some("localhost") => Transport::Http,
-            "http" => return Err("may use http only on a loopback address"),
-            _ => return Err("has to begin with https://"),
-        };
-        // Clients compare it byte by byte (RFC 8414 §3.3), so only the normal form of a URL is accepted.
-        if url.origin().ascii_serialization() != text {
-            return Err("may hold only scheme, host and port: no path, no slash at the end");
-        }
-        Ok(Self { text: text.to_owned(), secure })
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    pub const fn transport(&self) -> Transport {
-        self.secure
-    }
 }
 
 /// Everything that an operator can set.
@@ -379,21 +337,6 @@ mod tests {
         assert_eq!(read("3600").unwrap().lives.jwt.as_secs(), 3600);
         let faults = read("3601").unwrap_err().to_string();
         assert!(faults.starts_with("RESCIND_JWT_LIFE"), "{faults}");
-    }
-
-    #[test]
-    fn an_issuer_is_an_origin() {
-        assert!(Issuer::parse("https://id.example").is_ok());
-        assert!(Issuer::parse("http://localhost:8080").is_ok());
-        for text in [
-            "https://id.example/",
-            "https://id.example/x",
-            "https://ID.example",
-            "id.example",
-            "ftp://id.example",
-        ] {
-            assert!(Issuer::parse(text).is_err(), "{text}");
-        }
     }
 
     #[test]
