@@ -67,21 +67,9 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
             database.display()
         )));
     }
-    let mut compared = None;
-    let since = match &options.ledger {
-        Some(file) => {
-            let ledger = ledger_file::read(file);
-            let ledger = ledger.map_err(|error| Failure::refused(format!("--ledger {error}")))?;
-            if database.exists() && !copies::is_copy(&database) {
-                // What can't be read any more is what the ledger is for.
-                let taken_away = copies::taken_away(&database).ok();
-                compared = Some(taken_away.is_some());
-                let covered = ledger.covers(&taken_away.unwrap_or_default());
-                covered.map_err(|unfit| Failure::refused(format!("--ledger {}: {unfit}", file.display())))?;
-            }
-            Since::Ledger(ledger)
-        }
-        None => Since::Unknown { reason: t("restored-suspended") },
+    let (since, compared) = match &options.ledger {
+        Some(file) => read_ledger(file, &database)?,
+        None => (Since::Unknown { reason: t("restored-suspended") }, None),
     };
     let now = clock.now();
     let folder = database.parent().unwrap_or(Path::new("/"));
@@ -99,6 +87,21 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
         "passwords_to_set": restored.locked, "voided": restored.voided, "kept": kept,
         "compared": compared,
     }))
+}
+
+/// What is to be done again. And whether it was compared with the database that is there; `None` if none is there.
+fn read_ledger(file: &Path, database: &Path) -> Result<(Since, Option<bool>), Failure> {
+    let ledger = ledger_file::read(file);
+    let ledger = ledger.map_err(|error| Failure::refused(format!("--ledger {error}")))?;
+    let mut compared = None;
+    if database.exists() && !copies::is_copy(database) {
+        // What can't be read any more is what the ledger is for.
+        let taken_away = copies::taken_away(database).ok();
+        compared = Some(taken_away.is_some());
+        let covered = ledger.covers(&taken_away.unwrap_or_default());
+        covered.map_err(|unfit| Failure::refused(format!("--ledger {}: {unfit}", file.display())))?;
+    }
+    Ok((Since::Ledger(ledger), compared))
 }
 
 /// Makes of the backup, in a file of its own, what may be served.
