@@ -1,6 +1,7 @@
 //! The verbs: everything that changes state, each in one transaction.
 
 pub mod account;
+pub mod acknowledge;
 pub mod audit;
 pub mod authority;
 pub mod authorize;
@@ -29,3 +30,4 @@ pub mod sign_in;
 pub mod sign_in_limit;
 pub mod snapshots;
 pub mod streams;
+pub mod watched;

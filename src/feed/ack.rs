@@ -15,7 +15,8 @@ use crate::model::id::{FamilyId, GrantId};
 use crate::model::resource_server::ResourceServer;
 use crate::oauth::client_auth::ProvenServer;
 use crate::oauth::error::{Code, Error};
-use crate::service::guards::{self, Acknowledgement, Lease};
+use crate::service::acknowledge::{self, Lease};
+use crate::service::guards::Acknowledgement;
 
 /// Room for a thousand reports.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -61,17 +62,17 @@ async fn lease(app: &App, caller: &ResourceServer, ack: &Ack, now: Timestamp) ->
         keys_version: ack.keys_version,
         at: now,
     };
-    guards::look_up(&app.guards, &app.store, caller, &ack.instance, now).await?;
+    acknowledge::look_up(&app.guards, &app.store, caller, &ack.instance, now).await?;
     let lease = app.guards.acknowledged(caller, &ack.instance, acknowledged);
     if ack.leaving {
-        return Ok(guards::leave(&app.guards, &app.store, caller, &ack.instance, now).await?);
+        return Ok(acknowledge::leave(&app.guards, &app.store, caller, &ack.instance, now).await?);
     }
     if matches!(lease, Lease::TooMany) {
         tracing::warn!(resource_server.id = %caller.id, "guards.too_many");
         let why = "instance: this resource server has too many; try again";
         return Err(Error::new(Code::TemporarilyUnavailable, why));
     }
-    Ok(guards::write_lease(&app.guards, &app.store, lease, now).await?)
+    Ok(acknowledge::write_lease(&app.guards, &app.store, lease, now).await?)
 }
 
 /// Notes which grants' tokens the guard's API has accepted. Reports about grants that allow nothing there are ignored.

@@ -9,7 +9,8 @@ use rescind::model::id::ResourceServerId;
 use rescind::model::resource_server::{Guard, Guarding, MaxStaleness, ResourceServer};
 use rescind::model::secret::Digest;
 use rescind::model::user::Role;
-use rescind::service::guards::{Acknowledgement, Guards, Lease, MOST_GUARDS, Servers};
+use rescind::service::acknowledge::{Lease, MOST_GUARDS};
+use rescind::service::guards::{Acknowledgement, Guards, Servers};
 use rescind::store::guards::Settled;
 use serde_json::{Value, json};
 
