@@ -15,6 +15,7 @@ pub mod client_lists;
 pub mod clients;
 pub mod columns;
 pub mod drill;
+mod error;
 pub mod expired;
 pub mod families;
 pub mod feed;
@@ -57,6 +58,7 @@ use crate::model::by::By;
 use crate::thread::PerThread;
 
 use clients::CachedClients;
+pub use error::{Denial, Error, Result};
 use jobs::Queue;
 use memory::access_tokens::AccessTokenCache;
 use memory::effects::Published;
@@ -69,84 +71,6 @@ use resource_servers::Registered;
 pub use sql::Lookup;
 use sqlite::writer::Writer;
 pub use tx::Tx;
-
-/// Why the store did not do what it was asked. Absence is an `Option`, not an error.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The database is locked, full, read-only, damaged or shutting down. Nothing was changed.
-    #[error("the database did not answer: {0}")]
-    Unavailable(String),
-    /// A row says something that this version does not understand.
-    #[error("a row can't be read: {0}")]
-    Unreadable(String),
-    /// Something with this name exists already.
-    #[error("it exists already")]
-    Exists,
-    /// The file is a backup: what was revoked after it was made would work again.
-    #[error(
-        "{0} is a copy that rescind backup made, and nobody serves it as it is: rescind restore {0} ends what it \
-         would bring back"
-    )]
-    Copy(String),
-    /// This database can't be used as it is.
-    #[error("{0}")]
-    Unusable(String),
-    /// The person who acts on a page may no longer do so. Nothing was changed.
-    #[error("{0}")]
-    Denied(Denial),
-}
-
-/// What has changed about a person since their request arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Denial {
-    /// The session ended, or the account's status, its password or a generation has changed since it began.
-    #[error("the session has ended")]
-    SignedOut,
-    /// The role is lower than the page asks for.
-    #[error("the role does not allow it any more")]
-    RoleLowered,
-}
-
-pub type Result<T> = std::result::Result<T, Error>;
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error().map(|e| e.extended_code) {
-            Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
-                Self::Exists
-            }
-            _ => Self::Unavailable(error.to_string()),
-        }
-    }
-}
-
-impl Error {
-    /// For what has to be reached at the start.
-    fn unreachable(error: Self) -> Self {
-        match error {
-            Self::Unavailable(why) => Self::Unusable(format!("the database can't be used: {why}")),
-            error => error,
-        }
-    }
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
-
-impl From<sqlx::migrate::MigrateError> for Error {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
-        Self::Unavailable(error.to_string())
-    }
-}
 
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -315,7 +239,24 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.write(move |tx| {
+        self.act_after(None, by, work).await
+    }
+
+    /// The same for work that begins with a look-up, as [`Store::write_after`].
+    ///
+    /// # Errors
+    /// As [`Store::act`].
+    pub async fn act_after<T, E>(
+        &self,
+        first_lookup: Option<Lookup>,
+        by: By,
+        work: impl Fn(&Tx<'_>, &By) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.write_after(first_lookup, move |tx| {
             tx.check(&by)?;
             work(tx, &by)
         })

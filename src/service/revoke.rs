@@ -378,20 +378,19 @@ pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, D
 /// `TooMany`, or when the store fails. The caller must then assume that the token still works.
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
     store
-        .write_after(token.first_lookup(), move |tx| {
-            tx.check(&by)?;
+        .act_after(token.first_lookup(), by, move |tx, by| {
             tx.waits_for_earlier_acts();
             let receipt = match token.find(tx, client.as_ref(), by.at)? {
                 Found::Nothing => None,
                 Found::NotYours => return Ok(TokenRevocation::NotYours),
                 Found::TooMany => return Err(Error::TooMany),
                 Found::AccessToken(digest, owned) => {
-                    act(tx, Act::AccessTokenRevoked, Target::AccessToken(&digest, owned), &by)?
+                    act(tx, Act::AccessTokenRevoked, Target::AccessToken(&digest, owned), by)?
                 }
                 Found::Jwt(id, expires_at, owned) => {
-                    act(tx, Act::AccessTokenRevoked, Target::Jwt(&id, expires_at, owned), &by)?
+                    act(tx, Act::AccessTokenRevoked, Target::Jwt(&id, expires_at, owned), by)?
                 }
-                Found::Family(family, why) => close_family(tx, &family, why, &by)?,
+                Found::Family(family, why) => close_family(tx, &family, why, by)?,
             };
             Ok(receipt.map_or(TokenRevocation::Nothing, TokenRevocation::Revoked))
         })
