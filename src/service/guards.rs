@@ -1,9 +1,9 @@
 //! Guards' leases, and what they confirm.
 //!
-//! An acknowledgement (`acknowledge`) lets a guard go on for `max_staleness`: that is its lease. A guard whose lease was running when
-//! something was revoked may still accept it until the lease ends, unless it confirms earlier. So each ledger row has,
-//! for each resource server, a number of guards to wait for and a time when the wait is over. This is counted in
-//! memory. Once a row is settled, it is written in a batch. No revocation waits for that.
+//! An acknowledgement (`acknowledge`) lets a guard go on for `max_staleness`: that is its lease. A guard whose lease
+//! was running when something was revoked may still accept it until the lease ends, unless it confirms earlier. So
+//! each ledger row has, for each resource server, a number of guards to wait for and a time when the wait is over.
+//! This is counted in memory. Once a row is settled, it is written in a batch. No revocation waits for that.
 //!
 //! Where several servers share a database, their leases and confirmations meet there: see `shared_guards`.
 

@@ -46,7 +46,8 @@ impl Watched {
     pub fn replace(&mut self, instance: &str, new: Instance, complete: i64, metrics: &FeedMetrics) {
         let kind = Servers::Several;
         let old = self.instances.insert(instance.to_owned(), new);
-        // Mostly nothing but the newest confirmed row has changed, and few rows are between the old one and the new one.
+        // Mostly nothing but the newest confirmed row has changed, and few rows are between the old one and the new
+        // one.
         let same = old.filter(|old| old.since == new.since && old.end(kind) == new.end(kind));
         let (after, through) = same.map_or((i64::MIN, i64::MAX), |old| (old.through, new.through));
         let first = self.pending.partition_point(|row| row.sequence <= after);

@@ -42,8 +42,8 @@ impl<'c> Tx<'c> {
         self.effects.into_inner()
     }
 
-    /// Must be called when a client, a resource server, a scope or a signing key changes: caches of these are read again
-    /// after the commit.
+    /// Must be called when a client, a resource server, a scope or a signing key changes: caches of these are read
+    /// again after the commit.
     pub(super) fn version_moves(&self) {
         self.effects.borrow_mut().moves_version = true;
     }

@@ -44,8 +44,8 @@ pub(in crate::store) struct Published {
     pub(in crate::store) ledger_head: Arc<watch::Sender<i64>>,
     pub(in crate::store) keys_version: Arc<watch::Sender<i64>>,
     successor_key: Arc<Mutex<Option<SuccessorKey>>>,
-    /// Moves with every change of a client, a resource server, a scope or a signing key. Every cache of these says which
-    /// version it was made from.
+    /// Moves with every change of a client, a resource server, a scope or a signing key. Every cache of these says
+    /// which version it was made from.
     version: Arc<watch::Sender<u64>>,
     /// The same number, for readers that should not take a lock.
     version_now: Arc<AtomicU64>,
