@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::num::NonZeroUsize;
 
 thread_local! {
-    static NUMBER: Cell<usize> = const { Cell::new(0) };
+    static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 /// The number of threads that answer requests: one for each processor.
@@ -15,12 +15,12 @@ pub fn count() -> NonZeroUsize {
 
 /// The number of this thread. Threads that answer no requests have 0.
 pub fn number() -> usize {
-    NUMBER.get()
+    NUMBER.get().unwrap_or(0)
 }
 
 /// Whether this thread answers requests.
-pub fn serves_requests() -> bool {
-    number() > 0
+pub fn answers_requests() -> bool {
+    NUMBER.get().is_some()
 }
 
 /// A value for each thread. If there are fewer values than threads, several threads share one.
@@ -62,9 +62,9 @@ impl<T: Default> Default for PerThread<T> {
     }
 }
 
-/// Gives this thread a number.
+/// Gives a number to this thread, which answers requests.
 pub fn set_number(number: usize) {
-    NUMBER.set(number);
+    NUMBER.set(Some(number));
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Keys {
     /// # Errors
     /// As [`Keys::signing`].
     pub async fn signing_of(&self, store: &Store, held: &Held<'_>) -> Result<Arc<Signing>> {
-        let make = async {
+        let make = async || {
             let rows = store.usable_keys().await?;
             if rows.is_empty() {
                 return Ok(Signing(Vec::new()));
@@ -165,7 +165,7 @@ impl Keys {
     /// # Errors
     /// As [`Keys::reader`].
     pub async fn reader_of(&self, store: &Store, held: &Held<'_>) -> store::Result<Arc<Reader>> {
-        let make = async {
+        let make = async || {
             let signing = self.signing_of(store, held).await.unwrap_or_else(|error| {
                 // Signatures can be checked without private parts, only more slowly.
                 tracing::warn!(error = %error, "keys.private_parts_missing");
@@ -180,7 +180,7 @@ impl Keys {
     /// The version of the keys. Keys are opened again only when it has moved, and not whenever the store's version has:
     /// an edited app must not make the server read its key file and check all signatures again.
     async fn keys_version_of(&self, store: &Store, held: &Held<'_>) -> store::Result<u64> {
-        let read = async { Ok::<_, store::Error>(store.read_keys_version().await?.cast_unsigned()) };
+        let read = async || Ok::<_, store::Error>(store.read_keys_version().await?.cast_unsigned());
         self.keys_version.get(held.version(), read).await.map(|keys_version| *keys_version)
     }
 

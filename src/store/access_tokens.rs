@@ -78,7 +78,7 @@ impl Store {
             None => {
                 let first = first_place(token, Kind::Access);
                 let facts = |row: &Row<'_>| AccessTokenFacts::read(token, row);
-                let found = self.one(FACTS, params![first, stored_digest(token)], facts).await?;
+                let found = Box::pin(self.one(FACTS, params![first, stored_digest(token)], facts)).await?;
                 let Some(facts) = found else { return Ok(None) };
                 self.access_tokens.insert(token, &facts);
                 facts

@@ -193,11 +193,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Arc<ClientAndSecrets>>> {
         let cached = self.cached_clients.own();
-        let cached = cached.get(version, async { Ok::<_, Error>(CachedClients::default()) }).await?;
+        let cached = cached.get(version, async || Ok::<_, Error>(CachedClients::default())).await?;
         if let Some(known) = cached.0.get(id) {
             return Ok(Some(known));
         }
-        let read = self.read_client_and_secrets(id, now).await?.map(Arc::new);
+        let read = Box::pin(self.read_client_and_secrets(id, now)).await?.map(Arc::new);
         if let Some(read) = &read {
             cached.0.insert(id.clone(), read.clone());
         }

@@ -76,6 +76,15 @@ impl Jobs {
         self.0.blocking_recv_many(group, GROUP) > 0
     }
 
+    /// Adds more jobs to `group`, without waiting for any.
+    pub(super) fn take_more(&mut self, group: &mut Vec<Box<dyn Job>>) {
+        while group.len() < GROUP
+            && let Ok(job) = self.0.try_recv()
+        {
+            group.push(job);
+        }
+    }
+
     /// Adds all that wait to `group`.
     pub(super) fn take_all(&mut self, group: &mut Vec<Box<dyn Job>>) {
         while let Ok(job) = self.0.try_recv() {

@@ -206,7 +206,7 @@ impl Store {
     }
 
     pub(super) async fn registered_at(&self, version: u64) -> Result<Arc<Registered>> {
-        self.registry.own().get(version, self.read_registered()).await
+        self.registry.own().get(version, async || self.read_registered().await).await
     }
 
     async fn read_registered(&self) -> Result<Registered> {

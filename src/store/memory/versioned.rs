@@ -16,13 +16,14 @@ impl<T> Versioned<T> {
     ///
     /// # Errors
     /// What `make` returns.
-    pub async fn get<E>(&self, version: u64, make: impl Future<Output = Result<T, E>>) -> Result<Arc<T>, E> {
+    pub async fn get<E>(&self, version: u64, make: impl AsyncFnOnce() -> Result<T, E>) -> Result<Arc<T>, E> {
         let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = kept().as_ref().filter(|(at, _)| *at == version).map(|(_, made)| made.clone()) {
             return Ok(made);
         }
-        // Made outside the lock. The version was read earlier, so the rows are of this version or of a newer one.
-        let made = Arc::new(make.await?);
+        // Made outside the lock. The version was read earlier, so the rows are of this version or of a newer one. Boxed,
+        // because every request would have to move the room for it.
+        let made = Arc::new(Box::pin(make()).await?);
         *kept() = Some((version, made.clone()));
         Ok(made)
     }

@@ -30,6 +30,8 @@ const TAKE_NUMBERS: &str =
 /// How often a request runs that lost against another server's transaction.
 const ATTEMPTS: usize = 5;
 
+const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+
 /// A group that failed after this long has waited for a database that does not answer, or for somebody's lock.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -55,8 +57,17 @@ struct Lane {
 impl Lane {
     fn work_off(mut self, mut jobs: Jobs, metrics: &StoreMetrics) {
         let mut group = Vec::new();
+        // Of the last group.
+        let (mut requests, mut took) = (0, Duration::ZERO);
         while jobs.take(&mut group) {
+            if group.len() < requests / 2 {
+                // Its callers have their answers, and are about to send their next requests. Without a pause, the first
+                // of these would be a group of its own, for which all others wait.
+                std::thread::sleep(LONGEST_PAUSE.min(took / 4));
+                jobs.take_more(&mut group);
+            }
             metrics.groups.add(1);
+            requests = group.len();
             let began = Instant::now();
             let done = self.commit(&mut group);
             if matches!(done, Err(Failure::Conflict(_))) && group.len() > 1 {
@@ -73,6 +84,7 @@ impl Lane {
                 }
                 self.answer(done, group.drain(..));
             }
+            took = began.elapsed();
         }
     }
 

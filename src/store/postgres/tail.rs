@@ -133,7 +133,7 @@ impl Tail {
 
     /// The asker of this thread. A thread whose runtime has ended starts another one.
     fn of_thread(&self) -> Requests {
-        if !thread::serves_requests() {
+        if !thread::answers_requests() {
             return self.asker.clone();
         }
         let mut own = self.askers.own().lock().unwrap_or_else(PoisonError::into_inner);
