@@ -24,10 +24,12 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts the process and waits until all its guards know the newest revocations.
+    /// Starts the process and waits until all its guards, spread over the servers at these URLs, know the newest
+    /// revocations.
     pub fn start(
         guards: usize,
         issuer: &str,
+        servers: &[String],
         (id, secret): &(String, String),
         audience: &str,
     ) -> Result<Self> {
@@ -39,7 +41,8 @@ impl Fleet {
         let orders = child.stdin.take().context("a pipe")?;
         let reports = BufReader::new(child.stdout.take().context("a pipe")?);
         let mut fleet = Self { child, orders, reports };
-        let ready = fleet.ask(&format!("{guards} {issuer} {id} {secret} {audience}"))?;
+        let servers = servers.join(" ");
+        let ready = fleet.ask(&format!("{guards} {issuer} {id} {secret} {audience} {servers}"))?;
         ensure!(ready == "ready", "the guards did not start: {ready}");
         Ok(fleet)
     }
@@ -75,8 +78,11 @@ pub fn run() -> Result<()> {
     let mut orders = std::io::stdin().lines();
     let setup = orders.next().context("an order")??;
     let setup: Vec<&str> = setup.split(' ').collect();
-    let [count, issuer, id, secret, audience] = setup[..] else { bail!("five words are expected") };
-    let guards = runtime.block_on(start(count.parse()?, Settings::new(issuer, id, secret, audience)))?;
+    let [count, issuer, id, secret, audience, ref servers @ ..] = setup[..] else {
+        bail!("six words are expected, or more")
+    };
+    let settings = Settings::new(issuer, id, secret, audience);
+    let guards = runtime.block_on(start(count.parse()?, &settings, servers))?;
     println!("ready");
     for order in orders {
         let order = order?;
@@ -103,9 +109,11 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-async fn start(count: usize, settings: Settings) -> Result<Vec<Guard>> {
-    let guards =
-        (0..count).map(|_| Guard::start(settings.clone())).collect::<std::result::Result<Vec<_>, _>>()?;
+async fn start(count: usize, settings: &Settings, servers: &[&str]) -> Result<Vec<Guard>> {
+    let servers = servers.iter().cycle().take(count);
+    let guards = servers
+        .map(|server| Guard::start(settings.clone().server(*server)))
+        .collect::<std::result::Result<Vec<_>, _>>()?;
     for guard in &guards {
         guard.ready().await;
     }

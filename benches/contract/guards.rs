@@ -39,7 +39,8 @@ pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows) -> Result<()> {
     let mut storm = devices.split_off(LATENCY_ROUNDS);
     let unrevoked = storm.split_off(STORM);
     let _server = Running::rescind(&world.database, PORT)?;
-    let mut fleet = Fleet::start(GUARDS, &issuer, &world.server, "https://api.example")?;
+    let mut fleet =
+        Fleet::start(GUARDS, &issuer, std::slice::from_ref(&issuer), &world.server, "https://api.example")?;
     if rows.hold(ONE_BY_ONE) {
         runtime.block_on(one_by_one(&world, &issuer, &devices, &mut fleet))?;
     }
@@ -50,6 +51,21 @@ pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows) -> Result<()> {
         withdrawn(&world, &unrevoked[0], &mut fleet)?;
     }
     Ok(())
+}
+
+/// One by one, at the first of several servers on one database, with guards at all of them.
+pub fn measure_spread(
+    runtime: &tokio::runtime::Runtime,
+    rows: &Rows,
+    world: &World,
+    servers: &[String],
+) -> Result<()> {
+    if !rows.hold(ONE_BY_ONE) {
+        return Ok(());
+    }
+    let devices = runtime.block_on(jwt::devices(world, &servers[0], LATENCY_ROUNDS))?;
+    let mut fleet = Fleet::start(GUARDS, &servers[0], servers, &world.server, "https://api.example")?;
+    runtime.block_on(one_by_one(world, &servers[0], &devices, &mut fleet))
 }
 
 /// Once, since all that was signed with the one key dies with it.

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use load::{Latencies, Sent, Wrk};
-use seed::{Developer, World};
+use seed::World;
 
 const BARE: &str = "--bare";
 const BARE_PORT: u16 = 18_090;
@@ -167,7 +167,7 @@ fn endpoints(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize) -> R
     introspection(runtime, rows, &world, tokens)?;
     other_endpoints(rows, &world, &server)?;
     if rows.hold("revoke all") {
-        runtime.block_on(revoke_all(&world))?;
+        runtime.block_on(revoke_all(&world, async || world.purged().await))?;
     }
     Ok(())
 }
@@ -226,7 +226,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 /// The developer's page: "revoke all user tokens" of a client with all the tokens, beside one with ten.
-async fn revoke_all(world: &World) -> Result<()> {
+async fn revoke_all(world: &World, purged: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
     let developer = world.developer(PORT).await?;
     let control = world.others_waiting(PORT, async || Ok(())).await?;
     println!("| others waiting without a purge, ms | {control} |");
@@ -234,15 +234,10 @@ async fn revoke_all(world: &World) -> Result<()> {
     let beside = world
         .others_waiting(PORT, async || {
             large.add(developer.revoke_all(&world.large).await?);
-            world.purged().await
+            purged().await
         })
         .await?;
     println!("| others waiting while the rows are purged, ms | {beside} |");
-    revoke_again(&developer, world, large).await
-}
-
-/// The rest of 200 rounds, the large client beside the small one.
-async fn revoke_again(developer: &Developer, world: &World, mut large: Latencies) -> Result<()> {
     let mut small = Latencies::default();
     for _ in 1..200 {
         small.add(developer.revoke_all(&world.small).await?);
