@@ -130,6 +130,7 @@ if have cargo-nextest; then
     # Fail points are in no other build: the program is built once more, and nothing else is.
     step "crashes (cargo nextest)"
     cargo nextest run --locked --features fail-points --test crash
+    on_postgres cargo nextest run --locked --features fail-points --test crash
     step "tests in the documentation"
     cargo test --quiet --workspace --locked --doc
 else
@@ -139,6 +140,7 @@ else
     on_postgres cargo test --quiet --locked --no-fail-fast --test http --test contract
     step "crashes (cargo test)"
     cargo test --quiet --locked --features fail-points --test crash
+    on_postgres cargo test --quiet --locked --features fail-points --test crash
 fi
 
 step "docs/openapi.json, by schemathesis"

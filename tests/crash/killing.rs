@@ -1,20 +1,54 @@
 //! A server that can be made to die at a labelled point, and what lies in its database then.
 
+use std::ops::Deref;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::RequestBuilder;
-use rusqlite::Connection;
 
+use crate::engine::connection::Connection;
+use crate::engine::database::{Database, is_postgres};
 use crate::program::{Place, Server};
 use crate::visitor::{REDIRECT, VERIFIER, World};
 
 /// Around the commit of the group: nothing of it is durable, and then all of it is, unanswered.
 pub const COMMIT: [&str; 2] = ["writer.before_commit", "writer.after_commit"];
 
-impl Place {
+/// A database, and the programs on it, which can be made to die.
+pub struct CrashSite {
+    place: Place,
+    database: Database,
+}
+
+impl Deref for CrashSite {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+impl CrashSite {
+    pub fn new() -> Self {
+        Self::with(Database::new())
+    }
+
+    /// Where no program has been yet.
+    pub fn without_tables() -> Self {
+        Self::with(Database::without_tables())
+    }
+
+    fn with(database: Database) -> Self {
+        let mut place = Place::new();
+        place.set("RESCIND_DATABASE_URL", database.url());
+        place.set("RESCIND_KEY_FILE", database.key_file().to_str().unwrap());
+        // Servers and commands listen on different ports, and a database that they share has one issuer.
+        place.set("RESCIND_ISSUER", "http://127.0.0.1:8080");
+        Self { place, database }
+    }
+
     fn fail_point(&self) -> PathBuf {
         self.folder.path().join("fail-point")
     }
@@ -36,15 +70,15 @@ impl Place {
 
     /// Runs a command that may die at `label`; how it ended.
     pub fn dies_at(&self, label: &str, arguments: &[&str]) -> ExitStatus {
-        self.arms(label);
+        // A server that runs beside it does not die.
+        let fail_point = self.folder.path().join("fail-point-of-command");
+        std::fs::write(&fail_point, label).unwrap();
         let mut program = self.program(arguments);
-        program.env("RESCIND_FAIL_POINT", self.fail_point()).stdout(Stdio::null()).stderr(Stdio::null());
-        let status = program.status().unwrap();
-        self.disarms();
-        status
+        program.env("RESCIND_FAIL_POINT", fail_point).stdout(Stdio::null()).stderr(Stdio::null());
+        program.status().unwrap()
     }
 
-    /// The server is dead, by SIGKILL; another one on the same file.
+    /// The server is dead, by SIGKILL; another one on the same database.
     pub fn serve_again(&self, mut server: Server, label: &str) -> Server {
         let until = Instant::now() + Duration::from_secs(20);
         let status = loop {
@@ -61,31 +95,34 @@ impl Place {
 
     /// A connection of the test's own.
     pub fn open(&self) -> Connection {
-        let connection = Connection::open(self.database()).unwrap();
-        connection.busy_timeout(Duration::from_secs(10)).unwrap();
-        connection
+        self.database.connect()
     }
 
     pub fn number(&self, sql: &str) -> i64 {
-        self.open().query_row(sql, [], |row| row.get(0)).unwrap()
+        self.open().value(sql, &[])
     }
 
     /// Waits until nothing is left to purge.
     pub fn is_purged(&self) {
         let until = Instant::now() + Duration::from_secs(20);
-        while self.number("SELECT count(*) FROM purges WHERE finished_at IS NULL") > 0 {
+        let database = self.open();
+        while database.value::<i64>("SELECT count(*) FROM purges WHERE finished_at IS NULL", &[]) > 0 {
             assert!(Instant::now() < until, "the purge does not go on");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// What holds in every state of the file, whatever happened to the process.
+    /// What holds in every state of the database, whatever happened to the process.
     pub fn is_sound(&self, what: &str) {
         let database = self.open();
-        let verdict: String = database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        assert_eq!(verdict, "ok", "{what}");
-        let dangling = database.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap();
-        assert!(!dangling, "{what}: a foreign key dangles");
+        if is_postgres() {
+            let numbers = "SELECT sequence - (SELECT coalesce(max(sequence), 0) FROM ledger) FROM head";
+            assert_eq!(self.number(numbers), 0, "{what}: numbers without rows");
+        } else {
+            assert_eq!(database.value::<String>("PRAGMA integrity_check", &[]), "ok", "{what}");
+            let dangling = database.row("PRAGMA foreign_key_check", &[]);
+            assert!(dangling.is_none(), "{what}: a foreign key dangles");
+        }
         let forgotten =
             "SELECT count(*) FROM ledger WHERE sequence NOT IN (SELECT ledger_sequence FROM purges)";
         assert_eq!(self.number(forgotten), 0, "{what}: a revocation without its purge");

@@ -2,6 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that can't go on fails")]
 
+#[allow(dead_code, reason = "each suite that has it uses some of it")]
+#[path = "../engine"]
+mod engine {
+    pub mod connection;
+    pub mod database;
+    #[path = "../postgres"]
+    pub mod postgres {
+        pub mod cluster;
+    }
+}
 mod killing;
 mod migration;
 mod minting;

@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use crate::killing::{COMMIT, Caller};
-use crate::program::Place;
+use crate::killing::{COMMIT, Caller, CrashSite};
 use crate::visitor::World;
 
 /// Codes, codes that were used, access tokens, refresh tokens.
 type Counts = [i64; 4];
 
-fn counts(place: &Place) -> Counts {
+fn counts(place: &CrashSite) -> Counts {
     [
         "SELECT count(*) FROM authorization_codes",
         "SELECT count(*) FROM authorization_codes WHERE used_at IS NOT NULL",
@@ -60,7 +59,7 @@ impl Mint {
 
 #[tokio::test]
 async fn a_crash_leaves_every_exchange_whole_or_untouched() {
-    let place = Place::new();
+    let place = CrashSite::new();
     let world = World::register(&place);
     let mut server = place.serve_mortal();
     let cookie = world.at(&server).sign_in().await;

@@ -47,6 +47,12 @@ impl Database {
         Self { postgres, folder: tempfile::tempdir().unwrap() }
     }
 
+    /// For a program to make its tables there. With SQLite a new one has none either.
+    pub fn without_tables() -> Self {
+        let postgres = is_postgres().then(shared::shared_database);
+        Self { postgres, folder: tempfile::tempdir().unwrap() }
+    }
+
     /// What this one holds, in another one. No store may have this one open.
     pub fn copied(&self) -> Self {
         let copy = Self {

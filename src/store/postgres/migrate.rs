@@ -4,6 +4,7 @@
 use sqlx::migrate::Migrator;
 use tokio_postgres::{Client, Transaction};
 
+use crate::fail;
 use crate::store::postgres::address::Address;
 use crate::store::postgres::connect::{Connected, connect, soon};
 use crate::store::{Error, Result};
@@ -31,11 +32,10 @@ pub async fn migrate(address: &Address) -> Result<()> {
         return Err(Error::Unusable("PostgreSQL 15 or newer is needed".to_owned()));
     }
     let transaction = client.transaction().await?;
-    let migrated = run(&transaction).await;
-    match migrated {
-        Ok(()) => Ok(soon(transaction.commit()).await?),
-        Err(error) => Err(error),
-    }
+    run(&transaction).await?;
+    soon(transaction.commit()).await?;
+    fail::point("migration.done");
+    Ok(())
 }
 
 async fn number(client: &Client, statement: &str) -> Result<i64> {
@@ -69,7 +69,9 @@ async fn run(transaction: &Transaction<'_>) -> Result<()> {
     }
     for migration in missing {
         transaction.batch_execute(migration.sql.as_str()).await?;
+        fail::point("migration.step");
         transaction.execute(INSERT, &[&migration.version, &&*migration.checksum]).await?;
+        fail::point("migration.step");
     }
     Ok(())
 }
