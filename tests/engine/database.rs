@@ -12,9 +12,11 @@ use rescind::store::postgres::migrate::migrate;
 use rescind::store::sqlite::lock::beside;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use url::Url;
 
 use super::connection::Connection;
 use super::postgres::cluster::database as shared;
+use super::postgres::cluster::relay::Relay;
 
 /// The database that others are copies of: it holds the schema and nothing else.
 const TEMPLATE: &str = "rescind_template";
@@ -38,27 +40,39 @@ pub fn skips_on_postgres(why: &str) -> bool {
 /// The tables of one test, and a folder of its own.
 pub struct Database {
     postgres: Option<shared::Database>,
+    /// By which the program reaches it, if not directly.
+    line: Option<Relay>,
     folder: TempDir,
 }
 
 impl Database {
     pub fn new() -> Self {
-        let postgres = is_postgres().then(migrated);
-        Self { postgres, folder: tempfile::tempdir().unwrap() }
+        Self::of(is_postgres().then(migrated))
+    }
+
+    fn of(postgres: Option<shared::Database>) -> Self {
+        Self { postgres, line: None, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// On PostgreSQL, with a line to it that can be cut.
+    pub fn on_a_line() -> Self {
+        let database = Self::new();
+        let port = Url::parse(&database.url()).unwrap().port().unwrap();
+        Self { line: Some(Relay::to_port(port)), ..database }
+    }
+
+    pub fn line(&self) -> &Relay {
+        self.line.as_ref().expect("a database on a line")
     }
 
     /// For a program to make its tables there. With SQLite a new one has none either.
     pub fn without_tables() -> Self {
-        let postgres = is_postgres().then(shared::shared_database);
-        Self { postgres, folder: tempfile::tempdir().unwrap() }
+        Self::of(is_postgres().then(shared::shared_database))
     }
 
     /// What this one holds, in another one. No store may have this one open.
     pub fn copied(&self) -> Self {
-        let copy = Self {
-            postgres: self.postgres.as_ref().map(shared::Database::copied),
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let copy = Self::of(self.postgres.as_ref().map(shared::Database::copied));
         if self.postgres.is_none() {
             self.connect().run("VACUUM INTO ?1", &[copy.path().display().to_string().into()]);
         }
@@ -68,9 +82,7 @@ impl Database {
 
     pub async fn open(&self) -> Store {
         match &self.postgres {
-            Some(database) => {
-                Store::connect(&Address::parse(&database.url, Standby::Any).unwrap()).await.unwrap()
-            }
+            Some(_) => Store::connect(&Address::parse(&self.url(), Standby::Any).unwrap()).await.unwrap(),
             None => Store::open(&self.path()).await.unwrap(),
         }
     }
@@ -86,7 +98,10 @@ impl Database {
     /// `RESCIND_DATABASE_URL`
     pub fn url(&self) -> String {
         match &self.postgres {
-            Some(database) => database.url.clone(),
+            Some(database) => {
+                let url = database.url.clone();
+                self.line.as_ref().map_or(url.clone(), |line| line.url(&url))
+            }
             None => format!("sqlite://{}", self.path().display()),
         }
     }

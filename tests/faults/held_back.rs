@@ -77,6 +77,7 @@ async fn nothing_is_done_after(ending: Ending) {
         let to_sign_in = answer.header("location").is_some_and(|to| to.starts_with("/login?next="));
         // A page that asks for the password finds it wrong first.
         assert!(to_sign_in || [403, 422].contains(&answer.status.as_u16()), "{what}");
+        stage.world.ends().await;
         tried += 1;
     }
     assert!(tried >= 10, "{tried}");
@@ -124,5 +125,6 @@ async fn the_same_forms_succeed_when_nothing_happens_in_between() {
         let answer = stage.sends(&request).await;
         assert_eq!(answer.status, 303, "{}: {}", route.path, answer.body);
         assert_ne!(stage.world.contents(), before, "{}", route.path);
+        stage.world.ends().await;
     }
 }

@@ -7,11 +7,13 @@
 
 mod disk;
 mod held_back;
+mod line;
 #[path = "../http"]
 mod http {
     #[allow(dead_code, reason = "shared with the HTTP tests, which use all of it")]
     pub mod harness;
 }
+mod outcome;
 mod power;
 mod requests;
 mod routes;

@@ -72,17 +72,17 @@ pub fn variants(route: &Route) -> usize {
 
 impl Stage {
     pub async fn new() -> Self {
-        Self::in_world(World::new().await).await
+        Self::on(World::new().await).await
     }
 
     /// One that keeps what goes over the wire.
     pub async fn heard() -> Self {
         let world = World::new().await;
         world.listens();
-        Self::in_world(world).await
+        Self::on(world).await
     }
 
-    async fn in_world(world: World) -> Self {
+    pub async fn on(world: World) -> Self {
         let api = world.api("https://photos.example", &["read", "write"]).await;
         let dana = world.signed_in("dana").await;
         world.forces("UPDATE users SET role = 'developer' WHERE username = 'dana'");

@@ -45,6 +45,7 @@ use rescind::routes::router;
 use rescind::service::register::{self, NewClient, NewResourceServer, NewUser};
 use rescind::service::revoke::{self, Apps, Authority};
 use rusqlite::types::{FromSql, Value};
+use tokio::task::AbortHandle;
 use tower::ServiceExt as _;
 
 use answer::Answer;
@@ -71,6 +72,7 @@ pub const PASSWORD: &str = "correct horse battery";
 pub struct World {
     pub app: App,
     router: Router,
+    workers: Arc<Vec<AbortHandle>>,
     pub database: Arc<Database>,
     /// What went over the wire, while somebody listens.
     wire: Arc<Mutex<Option<Vec<String>>>>,
@@ -104,17 +106,21 @@ impl World {
     }
 
     pub async fn at(issuer: &str, clock: Clock) -> Self {
-        Self::build(issuer, clock, &[]).await
+        Self::build(Database::new(), issuer, clock, &[]).await
+    }
+
+    #[allow(dead_code, reason = "for faults of the database (tests/faults)")]
+    pub async fn on(database: Database) -> Self {
+        Self::build(database, ISSUER, Clock::fixed(Clock::System.now()), &[]).await
     }
 
     /// With these settings beside those that every test needs.
     #[allow(dead_code, reason = "tests/faults has no use for it")]
     pub async fn with_settings(settings: &[(&str, &str)]) -> Self {
-        Self::build(ISSUER, Clock::fixed(Clock::System.now()), settings).await
+        Self::build(Database::new(), ISSUER, Clock::fixed(Clock::System.now()), settings).await
     }
 
-    async fn build(issuer: &str, clock: Clock, settings: &[(&str, &str)]) -> Self {
-        let database = Database::new();
+    async fn build(database: Database, issuer: &str, clock: Clock, settings: &[(&str, &str)]) -> Self {
         let config = Config::read(&|name| match name {
             "RESCIND_ISSUER" => Some(issuer.to_owned()),
             "RESCIND_METRICS_TOKEN" => Some(METRICS_TOKEN.to_owned()),
@@ -126,13 +132,22 @@ impl World {
         let store = database.open().await;
         let app = App::new(config, store, clock).unwrap();
         app.keys.prepare(&app.store, app.clock.now()).await.unwrap();
-        tokio::spawn(app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone()));
+        let feed = app.feed.clone().run(app.store.clone(), app.guards.clone(), app.clock.clone());
+        let mut workers = vec![tokio::spawn(feed).abort_handle()];
         if is_postgres() {
             // Receipts wait until the leases of all servers were read.
-            tokio::spawn(app.guards.clone().run(app.store.clone(), app.clock.clone()));
+            let guards = app.guards.clone().run(app.store.clone(), app.clock.clone());
+            workers.push(tokio::spawn(guards).abort_handle());
         }
-        let router = router(app.clone());
-        Self { router, app, database: Arc::new(database), wire: Arc::default(), given: Arc::default() }
+        let (router, database, workers) = (router(app.clone()), Arc::new(database), Arc::new(workers));
+        Self { router, app, workers, database, wire: Arc::default(), given: Arc::default() }
+    }
+
+    /// Ends the server, for tests that use many.
+    #[allow(dead_code, reason = "most tests have one, which ends with them")]
+    pub async fn ends(&self) {
+        self.workers.iter().for_each(AbortHandle::abort);
+        self.app.store.close().await;
     }
 
     pub fn issuer(&self) -> &str {

@@ -56,6 +56,8 @@ struct Condition {
     /// Where the next break is, and what becomes of the whole line then.
     next_break: Option<(Break, Passage)>,
     bytes: u64,
+    /// The only statement that counts, if not all do.
+    counted: Option<String>,
     statements: Vec<String>,
     /// Both ends of each connection.
     connections: HashMap<u64, [TcpStream; 2]>,
@@ -75,14 +77,20 @@ enum Fate {
 
 impl Relay {
     pub fn to(cluster: &Cluster) -> Self {
+        Self::to_port(cluster.port())
+    }
+
+    /// To whatever database server listens on this port.
+    pub fn to_port(database: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let condition = Condition {
             passage: Passage::Open,
-            database: cluster.port(),
+            database,
             delay: Duration::ZERO,
             next_break: None,
             bytes: 0,
+            counted: None,
             statements: Vec::new(),
             connections: HashMap::new(),
             is_closed: false,
@@ -135,6 +143,21 @@ impl Relay {
         self.line.expect(place, Passage::Cut);
     }
 
+    /// Only this statement counts from now on, or all do.
+    pub fn counts_only(&self, statement: Option<&str>) {
+        self.line.condition().counted = statement.map(str::to_owned);
+    }
+
+    /// Takes back a break that was asked for. Whether it was still to come.
+    pub fn forgets_break(&self) -> bool {
+        self.line.condition().next_break.take().is_some()
+    }
+
+    /// The bytes that were sent to the database since the count began.
+    pub fn bytes(&self) -> u64 {
+        self.line.condition().bytes
+    }
+
     /// Whether the break that was asked for is still to come.
     pub fn awaits_break(&self) -> bool {
         self.line.condition().next_break.is_some()
@@ -177,6 +200,8 @@ impl Condition {
     fn fate(&mut self, length: usize, statement: Option<String>) -> Fate {
         let before = self.bytes;
         self.bytes += length as u64;
+        let counts = |statement: &String| self.counted.as_ref().is_none_or(|counted| counted == statement);
+        let statement = statement.filter(counts);
         let executes = statement.is_some();
         self.statements.extend(statement);
         let Some((place, then)) = self.next_break else { return Fate::Passes };
