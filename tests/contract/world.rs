@@ -27,7 +27,7 @@ use rescind::store::refresh_tokens::Repetition;
 use rescind::store::sessions::NewSession;
 use rescind::store::tokens::stored_digest;
 use rescind::store::users::Credentials;
-use rescind::store::{self, Store};
+use rescind::store::{self, Store, held};
 
 use crate::engine::connection::{Connection, read};
 use crate::engine::database::Database;
@@ -162,6 +162,12 @@ impl World {
     /// The same once more, in a database of its own. The store of this one must be closed.
     pub async fn copied(&self) -> Self {
         let database = Arc::new(self.database.copied());
+        Self { keys: keys_of(&database), store: database.open().await, database }
+    }
+
+    /// One more server on the same database, which has to be PostgreSQL.
+    pub async fn another_server(&self) -> Self {
+        let database = self.database.clone();
         Self { keys: keys_of(&database), store: database.open().await, database }
     }
 
@@ -310,13 +316,28 @@ impl World {
 
     /// What introspection finds, if the token is live.
     pub async fn facts(&self, token: &Held, now: Timestamp) -> Option<AccessTokenFacts> {
-        match AccessToken::parse(&token.0) {
-            Some(token) => self.store.live_access_token(&token.digest(), now).await.unwrap(),
-            None => {
-                let held = self.store.held();
-                let found = self.keys.jwt(&self.store, &held, &token.0, ISSUER, now).await.unwrap();
-                found.filter(|facts| !self.store.is_dead_here(facts))
+        if let Some(token) = AccessToken::parse(&token.0) {
+            return self.store.live_access_token(&token.digest(), now).await.unwrap();
+        }
+        loop {
+            let held = self.store.held();
+            let found = self.find(&held, token, now).await;
+            if held.was_current().await.unwrap() {
+                return found.filter(|facts| !self.store.is_dead_here(facts));
             }
+        }
+    }
+
+    /// A token that has not expired, whether or not it was revoked.
+    pub async fn find(
+        &self,
+        held: &held::Held<'_>,
+        token: &Held,
+        now: Timestamp,
+    ) -> Option<AccessTokenFacts> {
+        match AccessToken::parse(&token.0) {
+            Some(token) => held.access_token(&token.digest(), now).await.unwrap(),
+            None => self.keys.jwt(&self.store, held, &token.0, ISSUER, now).await.unwrap(),
         }
     }
 
