@@ -273,7 +273,11 @@ async fn healthy() -> &'static str {
 /// Ready means that the database answers, and that its path still leads to the opened file: otherwise nothing can be
 /// written. The lock file must be in place too, or another process could take the database's name.
 async fn ready(State(app): State<App>) -> Response {
-    let why = match app.store.has_admin().await {
+    let answers = async {
+        app.store.current().await?;
+        app.store.has_admin().await
+    };
+    let why = match answers.await {
         Ok(_) if !app.store.is_in_place() => "the database file was replaced or removed\n",
         Ok(_) if !app.store.is_lock_in_place() => "the lock file was replaced or removed\n",
         Ok(_) => return "ok\n".into_response(),
