@@ -170,6 +170,11 @@ impl Cluster {
         self.server.lock().unwrap().as_ref().expect("it runs").resume();
     }
 
+    /// Lets none of its files grow beyond so many bytes, as where the disk is full, until it is started again.
+    pub fn limit_files(&self, bytes: &str) {
+        self.server.lock().unwrap().as_ref().expect("it runs").limit_files(bytes);
+    }
+
     fn is_running(&self) -> bool {
         self.server.lock().unwrap().is_some()
     }

@@ -18,6 +18,7 @@ mod nodes;
 mod program;
 mod servers;
 mod standbys;
+mod stopped;
 #[path = "../cli/visitor.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 mod visitor;

@@ -40,7 +40,7 @@ impl Site {
     pub fn serve_at(&self, url: &str, settings: &[(&str, &str)]) -> Node {
         let mut program = self.place.program(&["serve"]);
         program.env("RESCIND_DATABASE_URL", url).envs(settings.iter().copied());
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(90)).build().unwrap();
         Node { server: Server::start(program), http, world: self.world.clone() }
     }
 
@@ -57,9 +57,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// Status and body; 0 if the connection ended without an answer.
     async fn post(&self, path: &str, who: &(String, String), form: &[(&str, &str)]) -> (u16, Value) {
         let request = self.http.post(format!("http://{}{path}", self.server.address));
-        let answer = request.basic_auth(&who.0, Some(&who.1)).form(form).send().await.unwrap();
+        let request = request.basic_auth(&who.0, Some(&who.1)).form(form);
+        let Ok(answer) = request.send().await else { return (0, Value::Null) };
         (answer.status().as_u16(), answer.json().await.unwrap_or_default())
     }
 
@@ -79,6 +81,10 @@ impl Node {
     /// The status of the answer to a revocation.
     pub async fn revoke(&self, token: &str) -> u16 {
         self.post("/oauth/revoke", &self.world.client, &[("token", token)]).await.0
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.server.signal(name);
     }
 
     pub async fn is_ready(&self) -> bool {

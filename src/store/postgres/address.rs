@@ -13,9 +13,10 @@ use crate::model::standby::Standby;
 use crate::store::postgres::connect::PATIENCE;
 
 /// Plans are made once: with values they would be made anew for each execution. Compiling a plan takes longer than any
-/// statement here. A transaction that this server has left behind ends by itself.
+/// statement here. A transaction that this server has left behind, as a machine does that is suspended, ends by itself before
+/// others that wait for its locks give up ([`PATIENCE`]).
 const OPTIONS: &str =
-    "-c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=60s";
+    "-c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=3s";
 
 /// Where the database is. Cheap to clone.
 #[derive(Clone)]

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
 
+use super::programs::as_server_user;
+
 /// How long to sleep between two looks at what others do.
 pub const PAUSE: Duration = Duration::from_millis(10);
 
@@ -49,6 +51,16 @@ impl Server {
     pub fn resume(&self) {
         children(self.id()).into_iter().for_each(|child| send(child, Signal::CONT));
         send(self.id(), Signal::CONT);
+    }
+
+    /// A limit on the size of files for all its processes. Writes beyond it fail, as PostgreSQL ignores the signal.
+    pub fn limit_files(&self, bytes: &str) {
+        let limit = format!("--fsize={bytes}:unlimited");
+        for process in children(self.id()).into_iter().chain([self.id()]) {
+            // One that has ended by itself needs no limit.
+            let mut prlimit = as_server_user(Path::new("prlimit"));
+            let _ = prlimit.args(["--pid", &process.to_string(), &limit]).status();
+        }
     }
 
     /// Asks the server to end. How it ended, or `None` if it did not within `limit`.

@@ -53,7 +53,12 @@ fn version(postgres: &Path) -> Option<u32> {
 
 /// One of PostgreSQL's programs, as a user that may run it.
 pub fn program(name: &str) -> Command {
-    let mut program = Command::new(PROGRAMS.join(name));
+    as_server_user(&PROGRAMS.join(name))
+}
+
+/// Any program, as the user that owns the servers' processes.
+pub fn as_server_user(path: &Path) -> Command {
+    let mut program = Command::new(path);
     if let Some((user, group)) = *SERVER_USER {
         program.uid(user).gid(group);
     }

@@ -143,6 +143,11 @@ impl Relay {
         self.line.expect(place, Passage::Cut);
     }
 
+    /// Holds the whole line before this place, until it is restored. Nothing breaks.
+    pub fn hold_at(&self, place: Break) {
+        self.line.expect(place, Passage::Held);
+    }
+
     /// Only this statement counts from now on, or all do.
     pub fn counts_only(&self, statement: Option<&str>) {
         self.line.condition().counted = statement.map(str::to_owned);
@@ -271,7 +276,10 @@ impl Line {
             talk.asks();
         }
         drop(talk);
-        if let Fate::Breaks { passed, then } = fate {
+        if let Fate::Breaks { then: Passage::Held, .. } = fate {
+            self.set(Passage::Held);
+            self.pass()?;
+        } else if let Fate::Breaks { passed, then } = fate {
             to_database.write_all(&message[..passed])?;
             return Err(self.broken(then));
         }
