@@ -71,9 +71,15 @@ impl Lane {
             let began = Instant::now();
             let done = self.commit(&mut group);
             if matches!(done, Err(Failure::Conflict(_))) && group.len() > 1 {
-                for job in group.drain(..) {
-                    let mut alone = [job];
+                let mut rest = std::mem::take(&mut group).into_iter();
+                while let Some(job) = rest.next() {
+                    let mut alone = vec![job];
+                    let began = Instant::now();
                     let done = self.commit(&mut alone);
+                    if done.is_err() && began.elapsed() >= LONG {
+                        alone.extend(rest.by_ref());
+                        jobs.take_all(&mut alone);
+                    }
                     self.answer(done, alone);
                 }
             } else {
