@@ -25,7 +25,7 @@ settings! {
     DATABASE_URL = "RESCIND_DATABASE_URL", "sqlite://rescind.db",
         "The database: `sqlite://` and the path of a file on a local disk, which is created at the first start; or `postgres://…`, a PostgreSQL database that several servers may share.";
     DATABASE_STANDBY = "RESCIND_DATABASE_STANDBY", "any",
-        "With PostgreSQL: `required` believes a primary only while it has a synchronous standby, because without one a standby may have taken its place; `any` believes every primary.";
+        "With PostgreSQL, what its standbys have: `synchronous` says that every commit waits for one, so servers go on when it becomes the primary; `required` also believes a primary only while it has one; with `any`, a standby that became the primary may lack revocations, and is refused until `rescind restore --in-place`.";
     ISSUER = "RESCIND_ISSUER", "http://127.0.0.1:8080",
         "The address by which apps and users know this server: `https`, or `http` on loopback; no path.";
     KEY_FILE = "RESCIND_KEY_FILE", "",
@@ -177,8 +177,10 @@ impl Config {
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, Faults> {
         let mut reader = Reader::new(get);
         let database = reader.read(&DATABASE_URL, database);
-        let standby =
-            reader.choice(&DATABASE_STANDBY, [("any", Standby::Any), ("required", Standby::Required)]);
+        let standby = reader.choice(
+            &DATABASE_STANDBY,
+            [("any", Standby::Any), ("synchronous", Standby::Synchronous), ("required", Standby::Required)],
+        );
         let key_file = reader.read(&KEY_FILE, |value| match value {
             path if path.contains('\u{fffd}') => Err("has to be the path of a file".to_owned()),
             "" => Ok(None),

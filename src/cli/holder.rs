@@ -18,8 +18,8 @@ use crate::store::postgres::address::Address;
 use crate::store::sqlite::lock::{Absent, DatabaseLock, resolve};
 
 /// How long a command waits until it can have the database or reach the server.
-const PATIENCE: Duration = Duration::from_secs(5);
-const RETRY: Duration = Duration::from_millis(50);
+pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const RETRY: Duration = Duration::from_millis(50);
 
 pub enum Holder {
     /// Nobody else: this process has just taken the lock.
@@ -59,9 +59,13 @@ pub async fn holder(database: &Path, absent: Absent) -> Result<Holder, Failure> 
 /// Exit code 2 if it can't be used as it is.
 pub async fn connect(config: &Config, url: &str) -> Result<Store, Failure> {
     if config.key_file.is_none() {
-        return Err(Failure::usage("RESCIND_KEY_FILE has to be set with a PostgreSQL database".to_owned()));
+        return Err(no_key_file());
     }
     Ok(Store::connect(&address("RESCIND_DATABASE_URL", url, config.standby)?).await?)
+}
+
+pub fn no_key_file() -> Failure {
+    Failure::usage("RESCIND_KEY_FILE has to be set with a PostgreSQL database".to_owned())
 }
 
 /// The address that `name` gives.

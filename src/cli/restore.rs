@@ -1,13 +1,14 @@
 //! `rescind restore`: puts a backup in the place of the database, in one go.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cli::exposed;
 use crate::cli::failure::Failure;
-use crate::cli::holder::{Holder, holder};
+use crate::cli::holder::{self, Holder, PATIENCE, RETRY, holder};
 use crate::cli::print::{Output, print_error};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, Database};
@@ -15,6 +16,7 @@ use crate::service::keys::Keys;
 use crate::service::ledger_file;
 use crate::service::restore::{Restored, Since, restore};
 use crate::store::Store;
+use crate::store::postgres::primary::connections;
 use crate::store::sqlite::copies;
 use crate::store::sqlite::lock::{Absent, beside, resolve};
 use crate::text::t;
@@ -22,7 +24,12 @@ use crate::text::t;
 #[derive(clap::Args)]
 pub struct Options {
     /// What `rescind backup` wrote; it stays as it is
-    file: PathBuf,
+    #[arg(required_unless_present = "in_place")]
+    file: Option<PathBuf>,
+    /// End everything that was given before in the PostgreSQL database, which may lack what was done last: a standby became
+    /// its primary, or its own tools restored a backup. All apps are suspended until an admin reinstates them
+    #[arg(long, conflicts_with_all = ["file", "ledger", "replace"])]
+    in_place: bool,
     /// What `rescind ledger export` wrote last: what was done since the backup is done again. Without it
     /// all apps are suspended until an admin reinstates them
     #[arg(long)]
@@ -39,10 +46,18 @@ pub struct Options {
 /// # Errors
 /// With the exit code; then the database that was there is there.
 pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value, Failure> {
-    let Database::Sqlite(file) = &config.database else {
-        return Err(Failure::usage(
-            "only an SQLite database is restored from a backup of rescind".to_owned(),
-        ));
+    let (file, backup) = match (&config.database, &options.file) {
+        (Database::Postgres(url), None) => return run_in_place(&config, url, &clock).await,
+        (Database::Sqlite(file), Some(backup)) => (file, backup),
+        (Database::Sqlite(_), None) => {
+            return Err(Failure::usage("--in-place is for a PostgreSQL database".to_owned()));
+        }
+        (Database::Postgres(_), Some(_)) => {
+            return Err(Failure::usage(
+                "a PostgreSQL database is restored by its own tools; after that, run rescind restore --in-place"
+                    .to_owned(),
+            ));
+        }
     };
     // A link goes on leading to it.
     let database = resolve(file);
@@ -52,10 +67,10 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
             return Err(Failure::refused("a server holds the database: stop it first".to_owned()));
         }
     };
-    if !options.file.exists() {
+    if !backup.exists() {
         return Err(Failure::not_found("backup"));
     }
-    for (file, mode) in exposed::readable_by_others(std::slice::from_ref(&options.file)) {
+    for (file, mode) in exposed::readable_by_others(std::slice::from_ref(backup)) {
         let why = "it holds password hashes and addresses";
         print_error(&format!("rescind: warning: others can read {} ({mode:04o}): {why}", file.display()));
     }
@@ -77,7 +92,7 @@ pub async fn run(config: Config, clock: Clock, options: Options) -> Result<Value
     let new_file = new_file.with_context(|| format!("{}", folder.display()))?.into_temp_path();
     let key_file = config.key_file.clone().unwrap_or_else(|| beside(file, "key"));
     let keys = Keys::new(key_file, config.keys);
-    let restored = prepare_copy(&options.file, &new_file, &keys, since, now).await?;
+    let restored = prepare_copy(backup, &new_file, &keys, since, now).await?;
     copies::settle(&new_file)?;
     let kept = set_aside(&database, now)?;
     new_file.persist(&database).with_context(|| format!("{}", database.display()))?;
@@ -102,6 +117,26 @@ fn read_ledger(file: &Path, database: &Path) -> Result<(Since, Option<bool>), Fa
         covered.map_err(|unfit| Failure::refused(format!("--ledger {}: {unfit}", file.display())))?;
     }
     Ok((Since::Ledger(ledger), compared))
+}
+
+/// Ends everything in a PostgreSQL database. Servers refuse it until then if they know that it lacks something.
+async fn run_in_place(config: &Config, url: &str, clock: &Clock) -> Result<Value, Failure> {
+    let Some(key_file) = config.key_file.clone() else { return Err(holder::no_key_file()) };
+    let address = holder::address("RESCIND_DATABASE_URL", url, config.standby)?.to_restore();
+    let from = Instant::now();
+    while connections(&address).await? > 0 {
+        if from.elapsed() >= PATIENCE {
+            let why = "servers are connected to the database: stop all of them first";
+            return Err(Failure::refused(why.to_owned()));
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    let store = Store::connect(&address).await?;
+    let since = Since::Unknown { reason: t("restored-suspended") };
+    let restored = restore(&store, &Keys::new(key_file, config.keys), since, clock.now()).await;
+    store.close().await;
+    let restored = restored.map_err(|error| Failure::refused(error.to_string()))?;
+    Ok(json!({ "receipt": restored.receipt, "suspended": restored.suspended }))
 }
 
 /// Makes of the backup, in a file of its own, what may be served.

@@ -64,12 +64,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a setting that must be one of two words.
-    pub fn choice<T: Copy>(&mut self, setting: &Setting, choices: [(&str, T); 2]) -> Option<T> {
-        let [(one, _), (other, _)] = choices;
+    /// Reads a setting that must be one of these words.
+    pub fn choice<T: Copy, const N: usize>(
+        &mut self,
+        setting: &Setting,
+        choices: [(&str, T); N],
+    ) -> Option<T> {
         self.read(setting, |value| {
             let chosen = choices.iter().find(|(name, _)| *name == value);
-            chosen.map(|(_, choice)| *choice).ok_or_else(|| format!("has to be {one} or {other}"))
+            chosen.map(|(_, choice)| *choice).ok_or_else(|| {
+                let words: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
+                format!("has to be {}", words.join(" or "))
+            })
         })
     }
 

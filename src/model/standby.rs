@@ -1,10 +1,13 @@
 //! How a PostgreSQL primary is believed.
 
-/// Whether a primary counts that has no synchronous standby.
+/// What is known of the standby that may become the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standby {
-    /// It counts. For a single PostgreSQL server, and for services that keep a replaced primary away in another way.
+    /// Nothing. It may lack what was done last, so a standby that became the primary is not believed until everything was
+    /// ended.
     Any,
-    /// It does not count: a standby may have taken its place.
+    /// It has all that was answered.
+    Synchronous,
+    /// The same, and a primary that has no such standby is not believed: it may have become the primary.
     Required,
 }

@@ -59,6 +59,9 @@ pub async fn restore(store: &Store, keys: &Keys, since: Since, now: Timestamp) -
     }
     keys.replace_all(store, now).await?;
     let by = By::operator(now);
+    while store.is_shared() && store.write(|tx| tx.void_some()).await?.rows() > 0 {
+        // Where servers wait for each other, one statement for all of it would take too long.
+    }
     store
         .write(move |tx| {
             let (mut replayed, mut suspended, mut locked) = (0, 0, Vec::new());

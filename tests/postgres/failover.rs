@@ -8,7 +8,7 @@ use crate::cluster::{Cluster, Storage, query};
 use crate::node::Site;
 
 /// Both servers of a cluster, as one address.
-fn both(primary: &Cluster, standby: &Cluster) -> String {
+pub fn both(primary: &Cluster, standby: &Cluster) -> String {
     let url = primary.url("postgres");
     let port = format!(":{}/", primary.port());
     url.replace(&port, &format!(":{},127.0.0.1:{}/", primary.port(), standby.port()))
@@ -25,7 +25,8 @@ async fn a_promoted_standby_is_followed_and_nothing_answered_is_lost() {
     let (primary, standby) = pair();
     let site = Site::new(&primary.url("postgres"));
     let both = both(&primary, &standby);
-    let nodes = [site.serve_at(&both, &[]), site.serve_at(&both, &[])];
+    let settings = [("RESCIND_DATABASE_STANDBY", "synchronous")];
+    let nodes = [site.serve_at(&both, &settings), site.serve_at(&both, &settings)];
     let mut revoked = Vec::new();
     let kept = nodes[0].token().await.unwrap();
     for round in 0..10 {

@@ -16,6 +16,7 @@ mod nodes;
 #[path = "../cli/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 mod program;
+mod restoring;
 mod servers;
 mod standbys;
 mod stopped;

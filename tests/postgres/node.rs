@@ -1,5 +1,6 @@
 //! Servers of Rescind on a PostgreSQL database, asked by HTTP.
 
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -34,6 +35,11 @@ impl Site {
 
     pub fn run(&self, arguments: &[&str]) -> Ended {
         self.place.run(arguments)
+    }
+
+    /// A command on the database at `url`.
+    pub fn run_at(&self, url: &str, arguments: &[&str]) -> Output {
+        self.place.program(arguments).env("RESCIND_DATABASE_URL", url).output().unwrap()
     }
 
     /// A server of this site that reaches the database at `url`.

@@ -24,6 +24,25 @@ pub struct Address {
     pub(super) config: Config,
     pub(super) tls: MakeRustlsConnect,
     pub(super) standby: Standby,
+    pub(super) purpose: Purpose,
+}
+
+/// What the database is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Serve,
+    /// It may lack what was done last.
+    Restore,
+}
+
+impl Purpose {
+    /// By which the database server shows connections.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "rescind",
+            Self::Restore => "rescind restore",
+        }
+    }
 }
 
 impl std::fmt::Debug for Address {
@@ -69,10 +88,18 @@ impl Address {
             Some(_) => return Err("may say sslmode=verify-full or sslmode=disable".to_owned()),
         };
         config.ssl_mode(if is_encrypted { SslMode::Require } else { SslMode::Disable });
-        config.application_name("rescind").connect_timeout(PATIENCE).options(OPTIONS);
+        config.application_name(Purpose::Serve.name()).connect_timeout(PATIENCE).options(OPTIONS);
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let tls = MakeRustlsConnect::new(tls(is_encrypted, roots.as_deref().map(Path::new))?);
-        Ok(Self { config, tls, standby })
+        Ok(Self { config, tls, standby, purpose: Purpose::Serve })
+    }
+
+    /// The same for a database that may lack what was done last: it is opened to end everything.
+    #[must_use]
+    pub fn to_restore(mut self) -> Self {
+        self.purpose = Purpose::Restore;
+        self.config.application_name(self.purpose.name());
+        self
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Statement};
 
 use crate::clock::Timestamp;
@@ -21,8 +22,8 @@ use crate::store::memory::dead::Change;
 use crate::store::memory::effects::Published;
 use crate::store::pages::Reader as _;
 use crate::store::postgres::address::Address;
-use crate::store::postgres::connect::connect;
-use crate::store::postgres::primary::{Fence, timeline};
+use crate::store::postgres::connect::{connect, soon};
+use crate::store::postgres::primary::{Fence, History, history};
 use crate::store::postgres::session::Session;
 use crate::store::postgres::text::translated;
 use crate::store::sql::{Connection, Row, params};
@@ -64,7 +65,8 @@ struct Memory {
     metrics: Arc<StoreMetrics>,
     /// All ledger rows up to this one have been applied.
     through: AtomicI64,
-    /// The history that they belong to.
+    /// The history that they belong to, and its part since a standby became the primary.
+    incarnation: i64,
     timeline: AtomicI64,
     /// Held while what is dead is read again.
     reading: tokio::sync::Mutex<()>,
@@ -82,6 +84,8 @@ struct Primary {
 struct Asker {
     memory: Arc<Memory>,
     primary: Option<Primary>,
+    /// To connect may take longer than a request waits. Then a later one finds it done.
+    connecting: Option<JoinHandle<Result<Primary>>>,
 }
 
 fn head(connection: Connection<'_>) -> Result<(i64, i64)> {
@@ -112,7 +116,7 @@ impl Tail {
         access_tokens: Arc<AccessTokenCache>,
         metrics: Arc<StoreMetrics>,
     ) -> Result<(Published, Self)> {
-        let timeline = timeline(&connect(&address).await?.client).await?;
+        let history = history(&connect(&address).await?.client, &address).await?;
         let read = |connection: Connection<'_>| Ok((head(connection)?, Published::load(connection)?));
         let ((through, config), published) = apart(&address, read).await?;
         published.raise_version(config.unsigned_abs());
@@ -122,7 +126,8 @@ impl Tail {
             access_tokens,
             metrics,
             through: through.into(),
-            timeline: timeline.into(),
+            timeline: history.timeline.into(),
+            incarnation: history.incarnation,
             reading: tokio::sync::Mutex::default(),
         });
         let (asker, waiting) = mpsc::unbounded_channel();
@@ -176,7 +181,7 @@ impl Tail {
 
 impl Asker {
     const fn new(memory: Arc<Memory>) -> Self {
-        Self { memory, primary: None }
+        Self { memory, primary: None, connecting: None }
     }
 
     async fn ask(mut self, mut waiting: mpsc::UnboundedReceiver<oneshot::Sender<Asked>>) {
@@ -230,9 +235,15 @@ impl Asker {
     async fn catch_up(&mut self) -> Result<()> {
         let memory = &self.memory;
         let primary = match self.primary.take_if(|primary| !primary.client.is_closed()) {
-            Some(primary) => self.primary.insert(primary),
-            None => self.primary.insert(memory.connect().await?),
+            Some(primary) => primary,
+            None => {
+                let connect = || tokio::spawn(soon(memory.clone().connect()));
+                let connected = self.connecting.get_or_insert_with(connect).await;
+                self.connecting = None;
+                connected.map_err(|error| Error::Unavailable(error.to_string()))??
+            }
         };
+        let primary = self.primary.insert(primary);
         loop {
             let (after, standby) = (&primary.after, memory.address.standby);
             let through = memory.through.load(Ordering::SeqCst);
@@ -252,9 +263,12 @@ impl Asker {
 }
 
 impl Memory {
-    async fn connect(&self) -> Result<Primary> {
+    async fn connect(self: Arc<Self>) -> Result<Primary> {
         let client = connect(&self.address).await?.client;
-        let timeline = timeline(&client).await?;
+        let History { timeline, incarnation } = history(&client, &self.address).await?;
+        if incarnation != self.incarnation {
+            return Err(Error::Unavailable("the database was restored: start this server again".to_owned()));
+        }
         if timeline != self.timeline.load(Ordering::SeqCst) {
             self.begin_anew(timeline).await?;
         }

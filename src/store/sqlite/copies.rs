@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::model::id::ClientId;
 
+use crate::store::postgres::primary::ACCEPT;
 use crate::store::purges::DeletedRows;
-use crate::store::sql::{FromRow as _, from_row, params};
+use crate::store::sql::{Connection, FromRow as _, from_row, params};
 use crate::store::{Error, Result, Store, Tx};
 
 const MARK: &str = "PRAGMA journal_mode = OFF; UPDATE server SET is_copy = 1";
@@ -38,6 +39,16 @@ const VOID: [&str; 5] = [
     "DELETE FROM authorization_codes",
     "DELETE FROM families",
     "DELETE FROM sessions",
+];
+
+/// The same in parts that take milliseconds.
+const VOID_SOME: [&str; 5] = [
+    "DELETE FROM tokens WHERE place IN (SELECT place FROM tokens WHERE place / 1048576 % 2 = 0 LIMIT 5000)",
+    "DELETE FROM tokens WHERE place IN (SELECT place FROM tokens WHERE place / 1048576 % 2 = 1 LIMIT 5000)",
+    "DELETE FROM authorization_codes WHERE digest IN (SELECT digest FROM authorization_codes LIMIT 5000)",
+    "DELETE FROM families WHERE id IN (SELECT id FROM families AS f WHERE NOT EXISTS \
+        (SELECT 1 FROM authorization_codes AS c WHERE c.family_id = f.id) LIMIT 5000)",
+    "DELETE FROM sessions WHERE digest IN (SELECT digest FROM sessions LIMIT 5000)",
 ];
 
 /// A row of the ledger as an exported file has it, with the note about its act.
@@ -90,14 +101,15 @@ fn at_path(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |error| Error::Unavailable(format!("{}: {error}", path.display()))
 }
 
-fn reader(path: &Path) -> Result<Connection> {
-    Ok(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
+fn reader(path: &Path) -> Result<rusqlite::Connection> {
+    Ok(rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?)
 }
 
 /// Whether `rescind backup` has written `path`. `false` for a file that is no database of Rescind: opening it later
 /// says what is wrong.
 pub fn is_copy(path: &Path) -> bool {
-    let marked = |connection: Connection| connection.query_row(IS_COPY, [], |row| row.get::<_, i64>(0)).ok();
+    let marked =
+        |connection: rusqlite::Connection| connection.query_row(IS_COPY, [], |row| row.get::<_, i64>(0)).ok();
     reader(path).ok().and_then(marked) == Some(1)
 }
 
@@ -143,7 +155,7 @@ fn not_a_file() -> Error {
 /// # Errors
 /// When the disk fails.
 pub fn settle(path: &Path) -> Result<()> {
-    let connection = Connection::open(path)?;
+    let connection = rusqlite::Connection::open(path)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
     drop(connection);
     if mode != "delete" {
@@ -170,7 +182,7 @@ impl Store {
             let file = tempfile::Builder::new().prefix(".rescind-backup").tempfile_in(folder);
             let file = file.map_err(at_path(&to))?;
             copy(&from, file.path())?;
-            Connection::open(file.path())?.execute_batch(MARK)?;
+            rusqlite::Connection::open(file.path())?.execute_batch(MARK)?;
             file.as_file().sync_all().map_err(at_path(&to))?;
             file.persist_noclobber(&to).map_err(|error| at_path(&to)(error.error))?;
             std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(at_path(&to))
@@ -221,13 +233,25 @@ impl Tx<'_> {
     /// Begins another history: all that was minted in any other is dead, and guards start over. Returns the server's
     /// new generation.
     pub(in crate::store) fn begin_history(&self, now: Timestamp) -> Result<i64> {
+        if let Connection::Postgres(_) = self.connection() {
+            self.run(ACCEPT, params![])?;
+        }
         self.only(BEGIN, params![now.seconds(), now.millis()], |row| row.get(0))
     }
 
     /// Deletes every code, token, family and session. For a database that nobody serves yet.
     pub(in crate::store) fn void_all(&self) -> Result<DeletedRows> {
-        let mut rows = [0; VOID.len()];
-        for (rows, statement) in rows.iter_mut().zip(VOID) {
+        self.void(&VOID)
+    }
+
+    /// Some of these.
+    pub fn void_some(&self) -> Result<DeletedRows> {
+        self.void(&VOID_SOME)
+    }
+
+    fn void(&self, statements: &[&'static str; 5]) -> Result<DeletedRows> {
+        let mut rows = [0; 5];
+        for (rows, statement) in rows.iter_mut().zip(statements) {
             *rows = self.delete(statement, params![])?;
         }
         let [access_tokens, refresh_tokens, authorization_codes, families, sessions] = rows;
