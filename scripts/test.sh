@@ -126,7 +126,7 @@ if have cargo-nextest; then
     step "tests (cargo nextest)"
     cargo nextest run --workspace --locked
     step "tests on PostgreSQL (cargo nextest)"
-    on_postgres cargo nextest run --locked --test http --test contract
+    on_postgres cargo nextest run --locked --test http --test contract --test store
     on_postgres cargo nextest run --locked --test faults line
     # Fail points are in no other build: the program is built once more, and nothing else is.
     step "crashes (cargo nextest)"
@@ -138,7 +138,7 @@ else
     step "tests (cargo test)"
     cargo test --quiet --workspace --locked --no-fail-fast
     step "tests on PostgreSQL (cargo test)"
-    on_postgres cargo test --quiet --locked --no-fail-fast --test http --test contract
+    on_postgres cargo test --quiet --locked --no-fail-fast --test http --test contract --test store
     on_postgres cargo test --quiet --locked --test faults line
     step "crashes (cargo test)"
     cargo test --quiet --locked --features fail-points --test crash

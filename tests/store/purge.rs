@@ -13,7 +13,7 @@ use rescind::store::purges::Slice;
 use rusqlite::types::{FromSql, Value};
 
 use crate::engine::connection::Connection;
-use crate::engine::database::catch_up;
+use crate::engine::database::{catch_up, is_postgres};
 use crate::world::{LIVES, NOW, World, after, opaque, operator};
 
 /// The tally's columns, and the rows that carry a stamp.
@@ -165,6 +165,12 @@ async fn slice(world: &World, rows: i64) -> bool {
     waits
 }
 
+/// One slice that takes all there is. On PostgreSQL, older transactions of other tests may keep some of it at first.
+async fn only_slice(world: &World, rows: i64) {
+    assert!(slice(world, rows).await);
+    while is_postgres() && slice(world, rows).await {}
+}
+
 #[tokio::test]
 async fn a_purge_deletes_only_dead_rows_and_counts_them_exactly_despite_crashes() {
     for act in [Act::Family, Act::Grant, Act::Client, Act::User] {
@@ -255,7 +261,7 @@ async fn many_small_purges_share_a_slice() {
         let token = Token::Refresh(issued.refresh_token.unwrap());
         revoke::token(&world.store, token, None, operator()).await.unwrap();
     }
-    assert!(slice(&world, 500).await);
+    only_slice(&world, 500).await;
     assert_eq!(all_rows(&world.beside()).len(), 0, "a commit a row would never catch up");
 }
 
@@ -268,7 +274,7 @@ async fn acts_that_end_nothing_leave_nothing_to_purge() {
         .await
         .unwrap();
     assert!(world.store.is_purging());
-    assert!(slice(&world, 500).await);
+    only_slice(&world, 500).await;
     assert!(!world.store.is_purging());
     moderate::reinstate_client(&world.store, client, ben.clone(), operator()).await.unwrap();
     moderate::set_role(&world.store, ben, Role::Developer, operator()).await.unwrap();
