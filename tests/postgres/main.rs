@@ -17,6 +17,7 @@ mod nodes;
 #[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 mod program;
 mod restoring;
+mod script;
 mod servers;
 mod standbys;
 mod stopped;
