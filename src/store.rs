@@ -8,6 +8,7 @@
 //! Tables' files know neither database: they call what `sql` offers. [`sqlite`] and [`postgres`] are the engines.
 
 pub mod access_tokens;
+pub mod acts;
 pub mod audit;
 pub mod authorization_codes;
 pub mod banned_domains;
@@ -54,7 +55,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::metrics::StoreMetrics;
-use crate::model::by::By;
 use crate::thread::PerThread;
 
 use clients::CachedClients;
@@ -221,46 +221,6 @@ impl Store {
         let result = queue.write(first_lookup, work).await;
         self.metrics.write.note(began.elapsed());
         result
-    }
-
-    /// Runs `work` as an act of `by`, and checks in the same transaction that the person may still do it.
-    ///
-    /// A person's session and role are looked up when the head of a request arrives; its body may follow much later. So
-    /// they are checked again here, for every act on a page.
-    ///
-    /// # Errors
-    /// [`Error::Denied`] when the session has ended or the role is too low; else as [`Store::write`].
-    pub async fn act<T, E>(
-        &self,
-        by: By,
-        work: impl Fn(&Tx<'_>, &By) -> std::result::Result<T, E> + Send + 'static,
-    ) -> std::result::Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        self.act_after(None, by, work).await
-    }
-
-    /// The same for work that begins with a look-up, as [`Store::write_after`].
-    ///
-    /// # Errors
-    /// As [`Store::act`].
-    pub async fn act_after<T, E>(
-        &self,
-        first_lookup: Option<Lookup>,
-        by: By,
-        work: impl Fn(&Tx<'_>, &By) -> std::result::Result<T, E> + Send + 'static,
-    ) -> std::result::Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        self.write_after(first_lookup, move |tx| {
-            tx.check(&by)?;
-            work(tx, &by)
-        })
-        .await
     }
 
     pub fn metrics(&self) -> &StoreMetrics {

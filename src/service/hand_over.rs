@@ -6,6 +6,7 @@ use crate::model::client::ClientStatus;
 use crate::model::id::{ClientId, UserId};
 use crate::model::user::{Role, UserStatus, Username};
 use crate::service::audit;
+use crate::store::acts::Locks;
 use crate::store::{self, Store};
 
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +37,7 @@ pub async fn client(store: &Store, id: ClientId, to: Username, by: By) -> Result
     let found = store.user_id(&to).await?.ok_or(Error::NoOwner)?;
     let owner = found.clone();
     store
-        .act(by, move |tx, by| {
-            tx.lock_user(&owner)?;
+        .act_with(by, Locks::User(owner.clone()), move |tx, by| {
             let client = tx.locked_client(&id)?.ok_or(Error::NotFound)?;
             if matches!(client.status, ClientStatus::Deleted { .. }) {
                 return Err(Error::NotFound);

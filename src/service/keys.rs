@@ -23,6 +23,7 @@ use crate::model::scope::Scope;
 use crate::model::secret::SuccessorSecret;
 use crate::service::audit;
 use crate::store::access_tokens::AccessTokenFacts;
+use crate::store::acts::Locks;
 use crate::store::held::Held;
 use crate::store::memory::versioned::Versioned;
 use crate::store::signing_keys::KeyRow;
@@ -240,7 +241,7 @@ impl Keys {
             KeyFile::open(&self.file)?
         };
         let key = SealedKey::generate(self.settings.algorithm, &file, by.at)?;
-        let (id, made) = store.act(by, move |tx, by| rotate_in(tx, &key, by)).await?;
+        let (id, made) = store.act_with(by, Locks::Server, move |tx, by| rotate_in(tx, &key, by)).await?;
         if made {
             tracing::info!(key.id = %id, "key.published");
         }
@@ -259,7 +260,8 @@ impl Keys {
         let file = KeyFile::open_or_make(&self.file)?;
         let successor = SealedKey::generate(self.settings.algorithm, &file, by.at)?;
         let withdrawn = id.clone();
-        let is_new = store.act(by, move |tx, by| withdraw_in(tx, &withdrawn, &successor, by)).await?;
+        let withdraw = move |tx: &Tx<'_>, by: &By| withdraw_in(tx, &withdrawn, &successor, by);
+        let is_new = store.act_with(by, Locks::Server, withdraw).await?;
         if is_new {
             tracing::warn!(key.id = %id, "key.withdrawn");
         }
@@ -326,7 +328,6 @@ fn is_outdated(row: &KeyRow, now: Timestamp) -> bool {
 
 fn rotate_in(tx: &Tx<'_>, key: &SealedKey, by: &By) -> Result<(KeyId, bool)> {
     let now = by.at;
-    tx.lock_server()?;
     let usable = tx.usable_keys()?;
     if let Some(waiting) = usable.iter().find(|row| row.key.state(now) == Use::Published) {
         return Ok((waiting.key.public.id.clone(), false));
@@ -346,7 +347,6 @@ fn succeed(tx: &Tx<'_>, key: &SealedKey, now: Timestamp, active_from: Timestamp)
 
 fn withdraw_in(tx: &Tx<'_>, id: &KeyId, successor: &SealedKey, by: &By) -> Result<bool> {
     let now = by.at;
-    tx.lock_server()?;
     let state = tx.signing_key(id)?.ok_or(Error::NotFound)?.key.state(now);
     if !tx.withdraw_signing_key(id, now)? {
         return Ok(false);

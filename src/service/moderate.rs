@@ -6,6 +6,7 @@ use crate::model::by::By;
 use crate::model::id::{ClientId, GrantId, ReceiptId, UserId};
 use crate::model::user::{Role, UserStatus};
 use crate::service::audit;
+use crate::store::acts::Locks;
 use crate::store::{self, Store};
 
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +57,7 @@ pub async fn reinstate_client(store: &Store, client: ClientId, admin: UserId, by
 /// `NotFound` for an unknown account; `Oneself`.
 pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
     store
-        .act(by, move |tx, by| {
+        .act_with(by, Locks::User(user.clone()), move |tx, by| {
             if by.actor.id() == Some(user.as_str()) {
                 return Err(Error::Oneself);
             }
@@ -82,7 +83,7 @@ pub async fn enable_user(store: &Store, user: UserId, by: By) -> Result<()> {
 /// `NotFound`; `Oneself`, if `by` is this person; `LastAdmin`.
 pub async fn set_role(store: &Store, user: UserId, role: Role, by: By) -> Result<()> {
     store
-        .act(by, move |tx, by| {
+        .act_with(by, Locks::AdminsAnd(user.clone()), move |tx, by| {
             if by.actor.id() == Some(user.as_str()) {
                 return Err(Error::Oneself);
             }

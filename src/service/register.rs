@@ -16,6 +16,7 @@ use crate::model::secret::{ClientSecret, ResourceServerSecret};
 use crate::model::user::{Role, UserStatus, Username};
 use crate::service::audit;
 use crate::service::sign_in::{HashError, Passwords};
+use crate::store::acts::Locks;
 use crate::store::{self, Store, Tx};
 
 #[derive(Debug, thiserror::Error)]
@@ -112,10 +113,8 @@ fn refuse_look_alike(tx: &Tx<'_>, client: &Client) -> Result<()> {
 }
 
 /// Locks the owner's account, so that it does not end before the app is there.
-fn lock_owner(tx: &Tx<'_>, owner: &UserId, by: &By) -> Result<()> {
+fn lock_owner(tx: &Tx<'_>, owner: &UserId) -> Result<()> {
     tx.lock_user(owner)?;
-    // It may have ended while this waited for the lock.
-    tx.check(by)?;
     let known = tx.user(owner)?.filter(|owner| !matches!(owner.status, UserStatus::Deleted { .. }));
     known.map(drop).ok_or(Error::NoOwner)
 }
@@ -145,9 +144,8 @@ pub async fn client(store: &Store, new: NewClient, by: By) -> Result<(ClientId, 
     let secret = (client.kind == ClientKind::Confidential).then(ClientSecret::generate);
     let digest = secret.as_ref().map(ClientSecret::digest);
     store
-        .act(by, move |tx, by| {
-            tx.lock_server()?;
-            lock_owner(tx, &client.owner, by)?;
+        .act_with(by, Locks::Server, move |tx, by| {
+            lock_owner(tx, &client.owner)?;
             refuse_banned(tx, &client.redirect_uris)?;
             refuse_look_alike(tx, &client)?;
             tx.insert_client(&client)?;
@@ -183,9 +181,8 @@ pub struct ClientEdit {
 /// `LooksLikeAnother`.
 pub async fn edit_client(store: &Store, id: ClientId, owner: UserId, edit: ClientEdit, by: By) -> Result<()> {
     store
-        .act(by, move |tx, by| {
+        .act_with(by, Locks::Server, move |tx, by| {
             let now = by.at;
-            tx.lock_server()?;
             refuse_banned(tx, &edit.redirect_uris)?;
             let before = tx.locked_client(&id)?.ok_or(Error::NotFound)?;
             let after = Client {
@@ -286,8 +283,7 @@ pub async fn resource_server(
     let server = ResourceServer::new(id, &new.name, &new.audience, secret.digest(), new.guarding);
     let id = server.id.clone();
     store
-        .act(by, move |tx, by| {
-            tx.lock_server()?;
+        .act_with(by, Locks::Server, move |tx, by| {
             tx.insert_resource_server(&server, by.at)?;
             let mut scopes = new.scopes.iter();
             scopes.try_for_each(|(name, description)| tx.insert_scope(name, &server.id, description))?;

@@ -23,6 +23,7 @@ use crate::service::audit;
 pub use crate::service::authority::Authority;
 use crate::service::presented_token::Found;
 pub use crate::service::presented_token::{Token, TokenRevocation};
+use crate::store::acts::Locks;
 use crate::store::purges::DeletedRows;
 use crate::store::revocations::Target;
 use crate::store::users::Credentials;
@@ -120,8 +121,7 @@ pub async fn grants(
     by: By,
 ) -> Result<Receipt> {
     store
-        .act(by, move |tx, by| {
-            tx.lock_user(&owner)?;
+        .act_with(by, Locks::User(owner.clone()), move |tx, by| {
             for grant in &grants {
                 let client = tx.grant_client(grant, &owner)?.ok_or(Error::NotFound)?;
                 if asking == Asking::Blocked && tx.insert_block(&owner, &client, by.at)? {
@@ -139,12 +139,7 @@ pub async fn grants(
 /// # Errors
 /// When the store fails.
 pub async fn all_grants(store: &Store, owner: UserId, by: By) -> Result<Receipt> {
-    store
-        .act(by, move |tx, by| {
-            tx.lock_user(&owner)?;
-            Ok(all_grants_in(tx, &owner, by)?)
-        })
-        .await
+    store.act_with(by, Locks::User(owner.clone()), move |tx, by| Ok(all_grants_in(tx, &owner, by)?)).await
 }
 
 /// The same, in the transaction of another act, which has locked or changed the user's row.
@@ -250,8 +245,7 @@ pub async fn suspend_client(store: &Store, client: ClientId, reason: String, by:
 /// `NotFound` for an unknown app.
 pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By) -> Result<Receipt> {
     store
-        .act(by.because(reason), move |tx, by| {
-            tx.lock_server()?;
+        .act_with(by.because(reason), Locks::Server, move |tx, by| {
             let banned = tx.locked_client(&client)?.ok_or(Error::NotFound)?;
             let status = ClientStatus::Banned { at: by.at, reason: by.reason.clone().unwrap_or_default() };
             let receipt = act(tx, Act::ClientBanned, Target::Client(&client, &status), by)?;
@@ -273,7 +267,7 @@ pub async fn ban_client(store: &Store, client: ClientId, reason: String, by: By)
 /// `NotFound` for an unknown or deleted user.
 pub async fn user(store: &Store, user: UserId, seen: Option<i64>, by: By) -> Result<Receipt> {
     store
-        .act(by, move |tx, by| {
+        .act_with(by, Locks::User(user.clone()), move |tx, by| {
             // A deleted account has nothing left, and no command or page names it.
             let found = tx.user(&user)?.filter(|user| !matches!(user.status, UserStatus::Deleted { .. }));
             found.ok_or(Error::NotFound)?;
@@ -316,7 +310,7 @@ pub enum Apps {
 /// `NotFound` for an unknown user; `LastAdmin`; `Oneself`.
 pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Result<Receipt> {
     store
-        .act(by, move |tx, by| {
+        .act_with(by, Locks::AdminsAnd(user.clone()), move |tx, by| {
             tx.user(&user)?.ok_or(Error::NotFound)?;
             if by.actor.id() == Some(user.as_str()) {
                 return Err(Error::Oneself);
@@ -342,13 +336,11 @@ pub async fn disable_user(store: &Store, user: UserId, apps: Apps, by: By) -> Re
 /// `HasApps` while the user owns active or suspended apps; `LastAdmin`.
 pub async fn delete_user(store: &Store, user: UserId, by: By) -> Result<Receipt> {
     store
-        .act(by, move |tx, by| {
+        .act_with(by, Locks::AdminsAnd(user.clone()), move |tx, by| {
             tx.user(&user)?.ok_or(Error::NotFound)?;
             if tx.is_last_admin(&user)? {
                 return Err(Error::LastAdmin);
             }
-            // After the admins, who are locked in the order of their ids.
-            tx.lock_user(&user)?;
             if tx.owns_clients(&user)? {
                 return Err(Error::HasApps);
             }

@@ -32,9 +32,8 @@ const ERASE: &str = "UPDATE users SET username = 'deleted-' || /*sqlite*/lower(h
     password_hash = '' WHERE id = ?1 AND status = 'deleted'";
 const SET_ROLE: &str = "UPDATE users SET role = ?2 WHERE id = ?1 AND role <> ?2 AND status <> 'deleted' \
     RETURNING generation";
-/// On PostgreSQL it locks the admins, so that no two of them end each other.
-const IS_LAST_ADMIN: &str = "WITH admins AS (SELECT id FROM users WHERE role = 'admin' AND status = 'active' \
-    ORDER BY id /*postgres FOR NO KEY UPDATE*/) SELECT min(id) FROM admins HAVING count(*) = 1 AND min(id) = ?1";
+const IS_LAST_ADMIN: &str = "SELECT min(id) FROM users WHERE role = 'admin' AND status = 'active' \
+    HAVING count(*) = 1 AND min(id) = ?1";
 const INSERT_BLOCK: &str =
     "INSERT INTO blocks (user_id, client_id, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
 const DELETE_BLOCK: &str = "DELETE FROM blocks WHERE user_id = ?1 AND client_id = ?2";
@@ -187,6 +186,7 @@ impl Tx<'_> {
         self.one(SET_ROLE, params![id, role], |row| row.get(0))
     }
 
+    /// To be asked when the admins are locked: [`Locks::AdminsAnd`](super::acts::Locks).
     pub fn is_last_admin(&self, id: &UserId) -> Result<bool> {
         self.any(IS_LAST_ADMIN, params![id])
     }

@@ -3,6 +3,7 @@
 //! Nobody arranges an order inside a server: two requests start at the same moment, many times.
 
 mod accounts;
+mod actors;
 mod apps;
 mod credentials;
 mod world;

@@ -56,7 +56,7 @@ pub struct World {
 
 /// A browser that has signed in.
 #[derive(Clone)]
-pub struct Session(SessionId);
+pub struct Session(pub SessionId);
 
 /// Starts both at the same moment, and waits for both.
 pub async fn at_once<A: Send + 'static, B: Send + 'static>(
@@ -124,7 +124,12 @@ impl World {
 impl Session {
     /// The person who acts on a page in this session.
     pub fn by(&self, user: &UserId, now: Timestamp) -> By {
-        let page_session = PageSession { user: user.clone(), session: self.0.clone(), role: Role::User };
+        self.by_as(Role::User, user, now)
+    }
+
+    /// The same on a page that asks for a role.
+    pub fn by_as(&self, role: Role, user: &UserId, now: Timestamp) -> By {
+        let page_session = PageSession { user: user.clone(), session: self.0.clone(), role };
         By::on_page(page_session, IpAddr::from([127, 0, 0, 1]), now)
     }
 }
