@@ -273,6 +273,7 @@ async fn healthy() -> &'static str {
 /// Ready means that the database answers, and that its path still leads to the opened file: otherwise nothing can be
 /// written. The lock file must be in place too, or another process could take the database's name.
 async fn ready(State(app): State<App>) -> Response {
+    // A database may answer and still not be believed: then every request that needs it is refused.
     let answers = async {
         app.store.current().await?;
         app.store.has_admin().await

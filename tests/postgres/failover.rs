@@ -39,6 +39,7 @@ async fn a_promoted_standby_is_followed_and_nothing_answered_is_lost() {
     let before = sequence(&primary);
     primary.kill();
     assert_eq!(nodes[0].is_active(&kept).await, Err(503));
+    assert!(!nodes[0].is_ready().await);
     standby.promote();
     for node in &nodes {
         let (is_active, took) = node.recovers(&kept).await;
@@ -72,6 +73,7 @@ async fn a_primary_without_its_standby_is_not_believed_if_the_setting_says_so() 
     }
     println!("not believed after {:?}", from.elapsed());
     assert_eq!(careful.is_active(&token).await, Err(503));
+    assert!(!careful.is_ready().await, "a load balancer has to know");
     assert_eq!(trusting.is_active(&token).await, Ok(true));
     standby.resume();
     assert!(careful.recovers(&token).await.0);
