@@ -58,6 +58,20 @@ fn a_database_of_a_newer_version_is_left_alone() {
     assert!(refused(&database.url).contains("newer version"));
 }
 
+/// There is no such server here: this one gives another version.
+#[test]
+fn a_server_that_is_too_old_is_refused() {
+    let database = shared_database();
+    database.query(
+        "CREATE SCHEMA old; CREATE FUNCTION old.current_setting(name TEXT) RETURNS TEXT LANGUAGE sql \
+         RETURN CASE name WHEN 'server_version_num' THEN '140012' ELSE pg_catalog.current_setting(name) END; \
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = old, pg_catalog, public', \
+         current_database()); END $$",
+    );
+    assert!(refused(&database.url).contains("PostgreSQL 15 or newer is needed"));
+    assert_eq!(database.query("SELECT count(*) FROM pg_tables WHERE schemaname IN ('old', 'public')"), "0");
+}
+
 #[test]
 fn a_database_of_another_issuer_is_left_alone() {
     let database = shared_database();

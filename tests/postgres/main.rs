@@ -21,6 +21,7 @@ mod script;
 mod servers;
 mod standbys;
 mod stopped;
+mod upgrades;
 #[path = "../cli/visitor.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line, which use all of it")]
 mod visitor;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::program::{Ended, Place, Server};
-use crate::visitor::World;
+use crate::visitor::{Visitor, World};
 
 const ISSUER: &str = "http://127.0.0.1:8080";
 
@@ -63,6 +63,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// Somebody with a browser or a token, who asks this server.
+    pub fn visitor(&self) -> Visitor<'_> {
+        self.world.at(&self.server)
+    }
+
     /// Status and body; 0 if the connection ended without an answer.
     async fn post(&self, path: &str, who: &(String, String), form: &[(&str, &str)]) -> (u16, Value) {
         let request = self.http.post(format!("http://{}{path}", self.server.address));

@@ -1,5 +1,9 @@
 //! Brings the schema of a database to this version. All of it is one transaction: it is done whole or not at all, and
 //! servers that start at the same time do it once.
+//!
+//! Servers of the version before go on meanwhile and afterwards, so migrations only add (docs/scaling.md).
+
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
 use tokio_postgres::{Client, Transaction};
@@ -7,6 +11,7 @@ use tokio_postgres::{Client, Transaction};
 use crate::fail;
 use crate::store::postgres::address::Address;
 use crate::store::postgres::connect::{Connected, connect, soon};
+use crate::store::postgres::values::is_conflict;
 use crate::store::{Error, Result};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -23,6 +28,12 @@ const CREATE: &str = "CREATE TABLE migrations (version BIGINT PRIMARY KEY, check
 const DONE: &str = "SELECT version, checksum FROM migrations ORDER BY version";
 const INSERT: &str = "INSERT INTO migrations (version, checksum) VALUES ($1, $2)";
 
+/// A migration locks the tables that it changes. Whoever uses one of them waits behind a lock that waits for a long read:
+/// so a lock is not waited for longer than this, and the whole is tried again.
+const LOCK_AT_ONCE: &str = "SET LOCAL lock_timeout = 300";
+const PAUSE: Duration = Duration::from_millis(300);
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// # Errors
 /// [`Error::Unusable`] when the server is too old, and when the database belongs to another program or to a newer
 /// version of this one. Nothing has been changed then.
@@ -31,18 +42,29 @@ pub async fn migrate(address: &Address) -> Result<()> {
     if number(&client, VERSION).await? < OLDEST {
         return Err(Error::Unusable("PostgreSQL 15 or newer is needed".to_owned()));
     }
-    let transaction = client.transaction().await?;
-    run(&transaction).await?;
-    soon(transaction.commit()).await?;
-    fail::point("migration.done");
-    Ok(())
+    let began = Instant::now();
+    loop {
+        let transaction = client.transaction().await?;
+        if run(&transaction).await? {
+            soon(transaction.commit()).await?;
+            fail::point("migration.done");
+            return Ok(());
+        }
+        transaction.rollback().await?;
+        if began.elapsed() > LONGEST {
+            let why = "a migration can't lock a table that is in use all the time: start it again later";
+            return Err(Error::Unusable(why.to_owned()));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 async fn number(client: &Client, statement: &str) -> Result<i64> {
     Ok(soon(client.query_one(statement, &[])).await?.try_get(0)?)
 }
 
-async fn run(transaction: &Transaction<'_>) -> Result<()> {
+/// `false` if a table is in use: then nothing was done.
+async fn run(transaction: &Transaction<'_>) -> Result<bool> {
     transaction.batch_execute(LOCK).await?;
     let tables = soon(transaction.query_one(TABLES, &[])).await?;
     match (tables.try_get(0)?, tables.try_get(1)?) {
@@ -67,11 +89,15 @@ async fn run(transaction: &Transaction<'_>) -> Result<()> {
             return Err(Error::Unusable("the database was migrated by another program".to_owned()));
         }
     }
+    transaction.batch_execute(LOCK_AT_ONCE).await?;
     for migration in missing {
-        transaction.batch_execute(migration.sql.as_str()).await?;
+        match transaction.batch_execute(migration.sql.as_str()).await {
+            Err(error) if is_conflict(&error) => return Ok(false),
+            executed => executed?,
+        }
         fail::point("migration.step");
         transaction.execute(INSERT, &[&migration.version, &&*migration.checksum]).await?;
         fail::point("migration.step");
     }
-    Ok(())
+    Ok(true)
 }
