@@ -58,6 +58,18 @@ fn a_database_of_a_newer_version_is_left_alone() {
     assert!(refused(&database.url).contains("newer version"));
 }
 
+/// Here every session begins as one that another connection has used, as a pooler gives them away.
+#[test]
+fn a_pooler_that_shares_connections_is_refused() {
+    let database = shared_database();
+    database.query(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET rescind.session = used', current_database()); END $$",
+    );
+    let said = refused(&database.url);
+    assert!(said.contains("pooler") && said.contains("pool_mode = session"), "{said}");
+    assert_eq!(database.query(TABLES), "");
+}
+
 /// There is no such server here: this one gives another version.
 #[test]
 fn a_server_that_is_too_old_is_refused() {

@@ -12,12 +12,6 @@ use url::form_urlencoded;
 use crate::model::standby::Standby;
 use crate::store::postgres::connect::PATIENCE;
 
-/// Plans are made once: with values they would be made anew for each execution. Compiling a plan takes longer than any
-/// statement here. A transaction that this server has left behind, as a machine does that is suspended, ends by itself before
-/// others that wait for its locks give up ([`PATIENCE`]).
-const OPTIONS: &str =
-    "-c plan_cache_mode=force_generic_plan -c jit=off -c idle_in_transaction_session_timeout=3s";
-
 /// Where the database is. Cheap to clone.
 #[derive(Clone)]
 pub struct Address {
@@ -88,7 +82,7 @@ impl Address {
             Some(_) => return Err("may say sslmode=verify-full or sslmode=disable".to_owned()),
         };
         config.ssl_mode(if is_encrypted { SslMode::Require } else { SslMode::Disable });
-        config.application_name(Purpose::Serve.name()).connect_timeout(PATIENCE).options(OPTIONS);
+        config.application_name(Purpose::Serve.name()).connect_timeout(PATIENCE);
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let tls = MakeRustlsConnect::new(tls(is_encrypted, roots.as_deref().map(Path::new))?);
         Ok(Self { config, tls, standby, purpose: Purpose::Serve })

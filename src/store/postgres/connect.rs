@@ -5,13 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::poll_fn;
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 
 use crate::store::postgres::address::Address;
 use crate::store::{Error, Result};
 
 /// How long a connection may take to be there, and a statement to be answered.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Plans are made once: with values they would be made anew for each execution. Compiling a plan takes longer than any
+/// statement here. A transaction that this server has left behind, as a machine does that is suspended, ends by itself before
+/// others that wait for its locks give up ([`PATIENCE`]). (Poolers refuse these where others stand, with what opens the
+/// connection.)
+///
+/// The last one marks the session, and tells whether it was marked before: then a pooler gives sessions of others away,
+/// and takes this one after each transaction. Prepared statements would be others', and nobody would notice that the
+/// pooler has gone on to another primary.
+const BEGIN: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; \
+    SET idle_in_transaction_session_timeout = '3s'; \
+    SELECT coalesce(current_setting('rescind.session', true), ''), set_config('rescind.session', 'used', false)";
 
 /// A connection, and whether the server has said something on it that nobody asked for.
 pub struct Connected {
@@ -23,7 +35,7 @@ pub struct Connected {
 /// Connects, and keeps the connection going in a task of this runtime.
 ///
 /// # Errors
-/// When the server can't be reached or refuses.
+/// When the server can't be reached or refuses, or a pooler shares its connections.
 pub async fn connect(address: &Address) -> Result<Connected> {
     let (client, mut connection) = soon(address.config.connect(address.tls.clone())).await?;
     let noticed = Arc::new(AtomicBool::new(false));
@@ -37,6 +49,17 @@ pub async fn connect(address: &Address) -> Result<Connected> {
             }
         }
     });
+    for message in soon(client.simple_query(BEGIN)).await? {
+        if let SimpleQueryMessage::Row(row) = message
+            && row.get(0) != Some("")
+        {
+            return Err(Error::Unavailable(
+                "a pooler in between shares connections: it has to pool whole sessions (in PgBouncer, pool_mode = \
+                 session), or connect without it"
+                    .to_owned(),
+            ));
+        }
+    }
     Ok(Connected { client, noticed })
 }
 

@@ -39,6 +39,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// version of this one. Nothing has been changed then.
 pub async fn migrate(address: &Address) -> Result<()> {
     let Connected { mut client, .. } = connect(address).await.map_err(Error::unreachable)?;
+    // A pooler that shares connections gives this one the session of the first.
+    connect(address).await.map_err(Error::unreachable)?;
     if number(&client, VERSION).await? < OLDEST {
         return Err(Error::Unusable("PostgreSQL 15 or newer is needed".to_owned()));
     }
