@@ -27,6 +27,7 @@ pub mod restore;
 pub mod revoke;
 pub mod shared_guards;
 pub mod sign_in;
+pub mod sign_in_attempts;
 pub mod sign_in_limit;
 pub mod snapshots;
 pub mod streams;

@@ -157,7 +157,8 @@ fn only_listed_sideways_imports_exist() {
         // Resource servers authenticate, and read errors, as at introspection.
         ("feed", "crate::oauth", &["feed/ack.rs", "feed/snapshot.rs", "feed/stream.rs"][..]),
         // The one door, and the audit of the rest; registration hashes passwords as sign-in does; the feed tells guards' leases of
-        // each row, and snapshots keep entries as long as it does; metrics ask how far guards are.
+        // each row, and snapshots keep entries as long as it does; metrics ask how far guards are; attempts to sign in are
+        // counted in memory first.
         (
             "service",
             "crate::service",
@@ -180,6 +181,7 @@ fn only_listed_sideways_imports_exist() {
                 "service/revoke.rs",
                 "service/shared_guards.rs",
                 "service/sign_in.rs",
+                "service/sign_in_attempts.rs",
                 "service/snapshots.rs",
                 "service/watched.rs",
             ][..],
@@ -255,6 +257,7 @@ fn verbs_of_pages_and_commands_check_who_acts_in_their_transaction() {
         "service/purge.rs",
         "service/restore.rs",
         "service/sign_in.rs",
+        "service/sign_in_attempts.rs",
     ];
     assert_eq!(writers, meant);
     for File { path, code, .. } in &files {

@@ -2,9 +2,10 @@
 //!
 //! There are limits for an address, for a username at an address, and for a username from all addresses together. The
 //! last one does not count at an address where the person has signed in lately, so that guesses from elsewhere keep
-//! nobody out.
+//! nobody out. The tables of this file are in memory; what several servers count together is in
+//! [`sign_in_attempts`](super::sign_in_attempts).
 
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::model::user::Username;
 const ENTRIES: u64 = 1 << 16;
 
 /// How long after a sign-in an address counts as one where the person signs in.
-const USUAL: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(super) const USUAL: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What a password is tried for.
 #[derive(Clone, Copy, Debug)]
@@ -37,19 +38,21 @@ pub struct TooMany(pub Duration);
 #[must_use]
 #[derive(Debug)]
 pub struct Attempt {
-    budgets: [Option<Key>; 3],
-    /// The hash of username and address.
-    place: Option<u64>,
+    pub(super) budgets: Vec<Key>,
+    /// Username and address.
+    pub(super) place: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Key {
-    kind: Kind,
-    hash: u64,
+/// What a budget is for.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) kind: Kind,
+    /// An address, a username, both, or a session.
+    pub(super) whose: String,
 }
 
-#[derive(Clone, Copy, Debug, Hash)]
-enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
     Address,
     Name,
     /// A username at an address where it has not signed in lately.
@@ -58,7 +61,20 @@ enum Kind {
     Person,
 }
 
-/// Limits attempts. Kept only in memory.
+impl Kind {
+    /// How many attempts there are at once, and after which time each comes back. The times are how long a person may
+    /// have to wait (docs/operating.md). A single address can't use up the budget of a name.
+    pub(super) const fn size(self) -> (u32, Duration) {
+        match self {
+            Self::Address => (60, Duration::from_secs(1)),
+            Self::Name => (50, Duration::from_secs(30)),
+            Self::NewPlace => (20, Duration::from_secs(60)),
+            Self::Person => (20, Duration::from_secs(3)),
+        }
+    }
+}
+
+/// Limits attempts at this server.
 pub struct SignInLimit {
     hasher: RandomState,
     tables: Mutex<Tables>,
@@ -88,7 +104,8 @@ struct Budgets {
 }
 
 impl Budgets {
-    fn new(most: u32, interval: Duration) -> Self {
+    fn new(kind: Kind) -> Self {
+        let (most, interval) = kind.size();
         Self { whole_at: (0..ENTRIES).map(|_| Timestamp::from_millis(0)).collect(), interval, most }
     }
 
@@ -134,7 +151,7 @@ fn entry(hash: u64) -> usize {
 }
 
 /// An IPv6 address stands for its /64, since one household usually has a whole /64.
-fn household(address: IpAddr) -> IpAddr {
+pub(super) fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address => address,
@@ -145,12 +162,10 @@ impl Default for SignInLimit {
     fn default() -> Self {
         let nowhere = Usual { hash: 0, at: Timestamp::from_millis(0) };
         let tables = Tables {
-            by_address: Budgets::new(60, Duration::from_secs(1)),
-            // Their intervals are how long a person may have to wait (docs/operating.md). A single address can't use up
-            // the budget of a name.
-            by_name: Budgets::new(50, Duration::from_secs(30)),
-            by_new_place: Budgets::new(20, Duration::from_secs(60)),
-            by_person: Budgets::new(20, Duration::from_secs(3)),
+            by_address: Budgets::new(Kind::Address),
+            by_name: Budgets::new(Kind::Name),
+            by_new_place: Budgets::new(Kind::NewPlace),
+            by_person: Budgets::new(Kind::Person),
             usual: (0..ENTRIES).map(|_| nowhere).collect(),
         };
         // The hasher's keys are random, so nobody can choose names or addresses that share an entry.
@@ -159,51 +174,46 @@ impl Default for SignInLimit {
 }
 
 impl SignInLimit {
-    /// Counts an attempt, before its password is checked.
+    /// Counts an attempt, before its password is checked. `is_usual` if another server knows that the person has signed
+    /// in from this address lately.
     ///
     /// # Errors
     /// `TooMany`. Then the attempt does not count.
-    pub fn begin(&self, purpose: Purpose<'_>, address: IpAddr, now: Timestamp) -> Result<Attempt, TooMany> {
+    pub(super) fn begin(
+        &self,
+        purpose: Purpose<'_>,
+        address: IpAddr,
+        is_usual: bool,
+        now: Timestamp,
+    ) -> Result<Attempt, TooMany> {
         let mut tables = self.tables();
-        let attempt = self.attempt(&tables, purpose, household(address), now);
-        let keys = || attempt.budgets.into_iter().flatten();
-        let wait = keys().map(|key| tables.budgets(key.kind).wait(key.hash, now)).max().unwrap_or_default();
+        let is_usual = |place: &str| is_usual || tables.is_usual(self.hash(place), now);
+        let attempt = attempt(purpose, household(address), is_usual);
+        let wait = |key: &Key| tables.budgets(key.kind).wait(self.hash(&key.whose), now);
+        let wait = attempt.budgets.iter().map(wait).max().unwrap_or_default();
         if !wait.is_zero() {
             return Err(TooMany(wait));
         }
-        keys().for_each(|key| tables.budgets(key.kind).take(key.hash, now));
+        for key in &attempt.budgets {
+            tables.budgets(key.kind).take(self.hash(&key.whose), now);
+        }
         Ok(attempt)
     }
 
-    /// Gives the attempt back, because its password was right, and remembers the address.
-    pub fn succeeded(&self, attempt: Attempt, now: Timestamp) {
+    /// Gives the attempt back.
+    pub(super) fn give_back(&self, attempt: &Attempt, now: Timestamp) {
         let mut tables = self.tables();
-        for key in attempt.budgets.into_iter().flatten() {
-            tables.budgets(key.kind).give_back(key.hash, now);
-        }
-        if let Some(hash) = attempt.place {
-            tables.usual[entry(hash)] = Usual { hash, at: now };
+        for key in &attempt.budgets {
+            tables.budgets(key.kind).give_back(self.hash(&key.whose), now);
         }
     }
 
-    fn attempt(&self, tables: &Tables, purpose: Purpose<'_>, from: IpAddr, now: Timestamp) -> Attempt {
-        let key = |kind, hash| Some(Key { kind, hash });
-        let address = key(Kind::Address, self.hash(from));
-        match purpose {
-            Purpose::NoAccount => Attempt { budgets: [address, None, None], place: None },
-            Purpose::Confirm(session) => {
-                let session = key(Kind::Person, self.hash(session.as_str()));
-                Attempt { budgets: [address, session, None], place: None }
-            }
-            Purpose::SignIn(name) => {
-                let place = self.hash((name.as_str(), from));
-                let budgets = if tables.is_usual(place, now) {
-                    [address, key(Kind::Person, place), None]
-                } else {
-                    [address, key(Kind::NewPlace, place), key(Kind::Name, self.hash(name.as_str()))]
-                };
-                Attempt { budgets, place: Some(place) }
-            }
+    /// Gives the attempt back, because its password was right, and remembers the address.
+    pub(super) fn succeeded(&self, attempt: &Attempt, now: Timestamp) {
+        self.give_back(attempt, now);
+        if let Some(place) = &attempt.place {
+            let hash = self.hash(place);
+            self.tables().usual[entry(hash)] = Usual { hash, at: now };
         }
     }
 
@@ -211,8 +221,33 @@ impl SignInLimit {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hash(&self, key: impl Hash) -> u64 {
-        self.hasher.hash_one(key)
+    fn hash(&self, whose: &str) -> u64 {
+        self.hasher.hash_one(whose)
+    }
+}
+
+/// Where somebody signs in.
+pub(super) fn place(name: &Username, from: IpAddr) -> String {
+    format!("{name} {from}")
+}
+
+fn attempt(purpose: Purpose<'_>, from: IpAddr, is_usual: impl FnOnce(&str) -> bool) -> Attempt {
+    let key = |kind, whose: &str| Key { kind, whose: whose.to_owned() };
+    let address = key(Kind::Address, &from.to_string());
+    match purpose {
+        Purpose::NoAccount => Attempt { budgets: vec![address], place: None },
+        Purpose::Confirm(session) => {
+            Attempt { budgets: vec![address, key(Kind::Person, session.as_str())], place: None }
+        }
+        Purpose::SignIn(name) => {
+            let place = place(name, from);
+            let budgets = if is_usual(&place) {
+                vec![address, key(Kind::Person, &place)]
+            } else {
+                vec![address, key(Kind::NewPlace, &place), key(Kind::Name, name.as_str())]
+            };
+            Attempt { budgets, place: Some(place) }
+        }
     }
 }
 
@@ -235,7 +270,9 @@ mod tests {
     /// How many of `attempts` are allowed: the first from address 0, the next from address 1, and so on.
     fn allowed(limit: &SignInLimit, who: &str, attempts: u32) -> usize {
         let who = name(who);
-        (0..attempts).filter(|&from| limit.begin(Purpose::SignIn(&who), address(from), NOW).is_ok()).count()
+        (0..attempts)
+            .filter(|&from| limit.begin(Purpose::SignIn(&who), address(from), false, NOW).is_ok())
+            .count()
     }
 
     #[test]
@@ -251,7 +288,7 @@ mod tests {
         let alice = name("alice");
         for minute in 0..120 {
             let now = NOW.plus(Duration::from_secs(60 * minute));
-            let begin = |from| limit.begin(Purpose::SignIn(&alice), address(from), now).is_ok();
+            let begin = |from| limit.begin(Purpose::SignIn(&alice), address(from), false, now).is_ok();
             let allowed = (0..150).filter(|_| begin(1)).count();
             assert_eq!(allowed, if minute == 0 { 20 } else { 1 });
             assert!(begin(1000), "after {minute} minutes");
@@ -263,7 +300,7 @@ mod tests {
         let limit = SignInLimit::default();
         let guess = |number: u32, from: &str| {
             let name = name(&format!("user{number}"));
-            limit.begin(Purpose::SignIn(&name), from.parse().unwrap(), NOW).is_ok()
+            limit.begin(Purpose::SignIn(&name), from.parse().unwrap(), false, NOW).is_ok()
         };
         assert_eq!((0..150).filter(|&number| guess(number, "192.0.2.7")).count(), 60);
         assert!(!guess(200, "::ffff:192.0.2.7"));
@@ -278,7 +315,7 @@ mod tests {
         let limit = SignInLimit::default();
         let alice = name("alice");
         allowed(&limit, "alice", 150);
-        let begin = |now| limit.begin(Purpose::SignIn(&alice), address(1000), now);
+        let begin = |now| limit.begin(Purpose::SignIn(&alice), address(1000), false, now);
         let TooMany(wait) = begin(NOW).unwrap_err();
         assert!(wait <= Duration::from_secs(60), "{wait:?}");
         assert!(begin(NOW.plus(wait).minus(Duration::from_millis(1))).is_err());
@@ -289,8 +326,8 @@ mod tests {
     fn guesses_from_elsewhere_lock_nobody_out_of_a_known_address() {
         let limit = SignInLimit::default();
         let alice = name("alice");
-        let begin = |from, now| limit.begin(Purpose::SignIn(&alice), address(from), now);
-        limit.succeeded(begin(1000, NOW).unwrap(), NOW);
+        let begin = |from, now| limit.begin(Purpose::SignIn(&alice), address(from), false, now);
+        limit.succeeded(&begin(1000, NOW).unwrap(), NOW);
         allowed(&limit, "alice", 150);
         for _ in 0..20 {
             let _ = begin(1000, NOW).unwrap();
@@ -308,8 +345,8 @@ mod tests {
         let limit = SignInLimit::default();
         let alice = name("alice");
         for from in 0..200 {
-            let attempt = limit.begin(Purpose::SignIn(&alice), address(from / 100), NOW).unwrap();
-            limit.succeeded(attempt, NOW);
+            let attempt = limit.begin(Purpose::SignIn(&alice), address(from / 100), false, NOW).unwrap();
+            limit.succeeded(&attempt, NOW);
         }
     }
 
@@ -319,7 +356,7 @@ mod tests {
         let alice = name("alice");
         allowed(&limit, "alice", 150);
         let earlier = NOW.minus(Duration::from_secs(7 * 24 * 3600));
-        let TooMany(wait) = limit.begin(Purpose::SignIn(&alice), address(1000), earlier).unwrap_err();
+        let TooMany(wait) = limit.begin(Purpose::SignIn(&alice), address(1000), false, earlier).unwrap_err();
         assert!(wait <= Duration::from_secs(60), "{wait:?}");
     }
 
@@ -328,7 +365,7 @@ mod tests {
         let limit = SignInLimit::default();
         let sessions = [SessionId::generate(NOW), SessionId::generate(NOW)];
         allowed(&limit, "alice", 150);
-        let begin = |session, from| limit.begin(Purpose::Confirm(session), address(from), NOW).is_ok();
+        let begin = |session, from| limit.begin(Purpose::Confirm(session), address(from), false, NOW).is_ok();
         assert_eq!((0..150).filter(|&from| begin(&sessions[0], from)).count(), 20);
         assert!(begin(&sessions[1], 0));
     }

@@ -52,6 +52,7 @@ impl Tx<'_> {
             done &= takes_all(statement, now)?;
         }
         done &= takes_all(EXPIRED_REVOCATIONS, now.minus(RETENTION))?;
+        done &= self.delete_whole_budgets(rows, now)?;
         Ok(if done { Slice::Idle } else { Slice::Worked })
     }
 }

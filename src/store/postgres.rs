@@ -5,6 +5,7 @@
 //! - [`lookups`]: look-ups by key, many of them under way on one connection.
 //! - [`tail`]: asks the database whether what is kept in memory is current, once for all requests of a thread that wait.
 //! - [`guards`]: leases and confirmations, in batches.
+//! - [`sign_in_budgets`]: failed sign-ins, counted by all servers together.
 //! - [`session`]: a connection with a thread of its own, for transactions and for reads that take long.
 
 pub mod address;
@@ -19,6 +20,7 @@ pub mod migrate;
 pub mod prepared;
 pub mod primary;
 pub mod session;
+pub mod sign_in_budgets;
 pub mod tail;
 pub mod text;
 pub mod values;

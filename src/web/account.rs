@@ -20,6 +20,7 @@ use crate::request;
 use crate::service::account::{self, AppAccess};
 use crate::service::register::{self, NewUser};
 use crate::service::revoke;
+use crate::service::sign_in_attempts;
 use crate::service::sign_in_limit::Purpose;
 use crate::store;
 use crate::store::receipts::LedgerRow;
@@ -76,7 +77,7 @@ pub async fn register(
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page(faults)).into_response());
     };
     // Making accounts costs as much as signing in, so it is bounded in the same way.
-    let _ = app.sign_in_limit.begin(Purpose::NoAccount, address, now)?;
+    let _ = sign_in_attempts::begin(&app.sign_in_limit, &app.store, Purpose::NoAccount, address, now).await?;
     let username = new.username.clone();
     match register::user(&app.store, &app.passwords, new, By::visitor(address, now)).await {
         Ok(_) => {}
@@ -211,11 +212,12 @@ async fn confirm(
     faults: &mut Faults,
 ) -> Result<Option<Credentials>> {
     let now = app.clock.now();
-    let attempt = app.sign_in_limit.begin(Purpose::Confirm(&signed_in.session), address.0, now)?;
+    let purpose = Purpose::Confirm(&signed_in.session);
+    let attempt = sign_in_attempts::begin(&app.sign_in_limit, &app.store, purpose, address.0, now).await?;
     let typed = Password::typed(form.get("current_password").unwrap_or_default().to_owned());
     let checked = app.passwords.check(&app.store, Some(&signed_in.user.username), typed).await?;
     match &checked {
-        Some(_) => app.sign_in_limit.succeeded(attempt, now),
+        Some(_) => sign_in_attempts::succeeded(&app.sign_in_limit, &app.store, attempt, now).await,
         None => faults.add("current_password", "error-current-password"),
     }
     Ok(checked)

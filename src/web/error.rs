@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use crate::clock::Timestamp;
 use crate::request;
 use crate::service::sign_in_limit::TooMany;
-use crate::service::{authorize, keys, moderate, register, revoke};
+use crate::service::{authorize, keys, moderate, register, revoke, sign_in_attempts};
 use crate::store::{self, Denial};
 use crate::web::page::{Page, Section};
 
@@ -49,9 +49,12 @@ impl From<store::Error> for Error {
     }
 }
 
-impl From<TooMany> for Error {
-    fn from(too_many: TooMany) -> Self {
-        Self::TooManyAttempts(too_many)
+impl From<sign_in_attempts::Error> for Error {
+    fn from(error: sign_in_attempts::Error) -> Self {
+        match error {
+            sign_in_attempts::Error::TooMany(too_many) => Self::TooManyAttempts(too_many),
+            sign_in_attempts::Error::Store(error) => error.into(),
+        }
     }
 }
 

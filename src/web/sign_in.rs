@@ -18,7 +18,8 @@ use crate::model::user::Username;
 use crate::oauth::authorize;
 use crate::request;
 use crate::service::account;
-use crate::service::sign_in_limit::{Purpose, TooMany};
+use crate::service::sign_in_attempts;
+use crate::service::sign_in_limit::Purpose;
 use crate::store;
 use crate::web::error::Result;
 use crate::web::form::{Form, Query, local_path};
@@ -88,12 +89,14 @@ pub async fn sign_in(
     let username = Username::parse(name);
     let now = app.clock.now();
     let purpose = username.as_ref().map_or(Purpose::NoAccount, Purpose::SignIn);
-    let limited = |_: &TooMany| {
+    let limited = |error: &sign_in_attempts::Error| {
+        let sign_in_attempts::Error::TooMany(_) = error else { return };
         app.metrics.sign_in_failed(SignInFailure::Limited);
         // Only these two log lines hold the address, for tools that ban it.
         tracing::info!(request.id = %request::Id::current(), client.address = %address, "sign_in.limited");
     };
-    let attempt = app.sign_in_limit.begin(purpose, address, now).inspect_err(limited)?;
+    let attempt = sign_in_attempts::begin(&app.sign_in_limit, &app.store, purpose, address, now);
+    let attempt = attempt.await.inspect_err(limited)?;
     let typed = Password::typed(password.to_owned());
     let checked = app.passwords.check(&app.store, username.as_ref(), typed).await?;
     let begun = match &checked {
@@ -106,7 +109,7 @@ pub async fn sign_in(
         page.error = Some("sign-in-wrong");
         return Ok(page.respond(StatusCode::UNAUTHORIZED, target.as_deref()));
     }
-    app.sign_in_limit.succeeded(attempt, now);
+    sign_in_attempts::succeeded(&app.sign_in_limit, &app.store, attempt, now).await;
     match target {
         Some(_) => redirect(&page.next),
         None => go_on(&headers, &page.next),

@@ -6,6 +6,7 @@ use axum::extract::ConnectInfo;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rescind::clock::Clock;
+use rescind::service::sign_in_attempts;
 use rescind::service::sign_in_limit::Purpose;
 use sha2::{Digest as _, Sha256};
 
@@ -382,7 +383,11 @@ async fn creating_accounts_is_slowed_down() {
     let world = World::new().await;
     let fields = |name: String| Fields::new(&[("username", &name), ("password", PASSWORD)]);
     let here = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    while world.app.sign_in_limit.begin(Purpose::NoAccount, here, world.app.clock.now()).is_ok() {}
+    let attempt = async || {
+        let (limit, store) = (&world.app.sign_in_limit, &world.app.store);
+        sign_in_attempts::begin(limit, store, Purpose::NoAccount, here, world.app.clock.now()).await
+    };
+    while attempt().await.is_ok() {}
     let answer = world.posts("/register", &fields("carol".to_owned())).await.page(429);
     assert_eq!(answer.header("retry-after"), Some("1"));
     world.advances(1);

@@ -19,6 +19,7 @@ mod program;
 mod restoring;
 mod script;
 mod servers;
+mod sign_ins;
 mod standbys;
 mod stopped;
 mod upgrades;

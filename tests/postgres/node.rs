@@ -3,6 +3,7 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
+use reqwest::redirect::Policy;
 use serde_json::Value;
 
 use crate::program::{Ended, Place, Server};
@@ -46,7 +47,11 @@ impl Site {
     pub fn serve_at(&self, url: &str, settings: &[(&str, &str)]) -> Node {
         let mut program = self.place.program(&["serve"]);
         program.env("RESCIND_DATABASE_URL", url).envs(settings.iter().copied());
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(90)).build().unwrap();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(90))
+            .redirect(Policy::none())
+            .build()
+            .unwrap();
         Node { server: Server::start(program), http, world: self.world.clone() }
     }
 
@@ -96,6 +101,13 @@ impl Node {
 
     pub fn signal(&self, name: &str) {
         self.server.signal(name);
+    }
+
+    /// The status of the answer to an attempt to sign in, which a proxy passes on from this address.
+    pub async fn sign_in_from(&self, address: &str, password: &str) -> u16 {
+        let request = self.http.post(format!("http://{}/login", self.server.address));
+        let form = [("username", "alice"), ("password", password)];
+        request.header("X-Forwarded-For", address).form(&form).send().await.unwrap().status().as_u16()
     }
 
     pub async fn is_ready(&self) -> bool {
