@@ -161,9 +161,9 @@ pub struct StoreMetrics {
     pub write: Histogram,
     /// Commits. Each has a group of writes.
     pub groups: Counter,
-    /// Look-ups that had to wait, because all connections were busy.
+    /// Look-ups that had to wait, because all connections were busy. On PostgreSQL none does.
     pub lookup_waits: Counter,
-    /// The time until a page got a connection.
+    /// The time until a page got a connection. On PostgreSQL pages share connections, and only long reads wait for one.
     pub page_wait: Histogram,
     /// With several servers on one database: how long it took to ask whether memory is current. Each time counts for all
     /// requests that waited.
@@ -269,10 +269,10 @@ impl Metrics {
         text.counter("rescind_write_groups_total", "Commits; writes share them.", &store.groups);
         text.gauge("rescind_writes_queued", "Writes that wait for their turn.", reading.queued_writes);
         let name = "rescind_lookup_waits_total";
-        text.counter(name, "Look-ups that found all connections taken.", &store.lookup_waits);
-        text.gauge("rescind_page_readers_busy", "Connections that pages hold, of 4.", reading.busy_readers);
+        text.counter(name, "Look-ups that found all connections taken. With PostgreSQL they share them.", &store.lookup_waits);
+        text.gauge("rescind_page_readers_busy", "Connections that pages hold, of 4; with PostgreSQL, long reads.", reading.busy_readers);
         let name = "rescind_page_wait_seconds";
-        text.head(name, "histogram", "Until a page had one of them.");
+        text.head(name, "histogram", "Until a page had one of them; with PostgreSQL, a long read.");
         text.histogram(name, &[], &store.page_wait);
         let name = "rescind_read_index_seconds";
         text.head(name, "histogram", "To ask PostgreSQL whether what is in memory is current.");
