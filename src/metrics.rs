@@ -269,8 +269,16 @@ impl Metrics {
         text.counter("rescind_write_groups_total", "Commits; writes share them.", &store.groups);
         text.gauge("rescind_writes_queued", "Writes that wait for their turn.", reading.queued_writes);
         let name = "rescind_lookup_waits_total";
-        text.counter(name, "Look-ups that found all connections taken. With PostgreSQL they share them.", &store.lookup_waits);
-        text.gauge("rescind_page_readers_busy", "Connections that pages hold, of 4; with PostgreSQL, long reads.", reading.busy_readers);
+        text.counter(
+            name,
+            "Look-ups that found all connections taken. With PostgreSQL they share them.",
+            &store.lookup_waits,
+        );
+        text.gauge(
+            "rescind_page_readers_busy",
+            "Connections that pages hold, of 4; with PostgreSQL, long reads.",
+            reading.busy_readers,
+        );
         let name = "rescind_page_wait_seconds";
         text.head(name, "histogram", "Until a page had one of them; with PostgreSQL, a long read.");
         text.histogram(name, &[], &store.page_wait);

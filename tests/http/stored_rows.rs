@@ -4,7 +4,7 @@ use rescind::model::client::{ClientKind, TokenFormat};
 use rescind::model::user::Role;
 
 use crate::harness::client::Tokens;
-use crate::harness::engine::database::skips_on_postgres;
+use crate::harness::engine::database::is_postgres;
 use crate::harness::fields::Fields;
 use crate::harness::{PASSWORD, Scene, World, scene};
 
@@ -134,29 +134,30 @@ async fn values_that_forms_refuse_today_are_shown_as_they_are() {
 
 #[tokio::test]
 async fn one_row_that_cannot_be_read_takes_no_list_down() {
-    if skips_on_postgres("its texts are UTF-8 in any case") {
-        return;
-    }
     let Scene { world, app, alice, .. } = scene().await;
     let max = world.with_role("max", Role::Admin).await;
     let other = world.public_client().await;
     alice.connects(&app).await;
     alice.connects(&other).await;
-    forces(
-        &world,
-        &format!("UPDATE grants SET scope = CAST(x'ff' AS TEXT) WHERE client_id = '{}'", other.id),
-    );
-    alice.gets("/authorizations").await.page(200).shows("Prints");
-    alice.gets("/account/export").await.is(200);
-    forces(&world, &format!("UPDATE clients SET publisher = CAST(x'ff' AS TEXT) WHERE id = '{}'", other.id));
-    max.gets("/admin/apps").await.page(200).shows("Prints");
-    world.person("bob").await;
-    forces(&world, "UPDATE users SET email = CAST(x'ff' AS TEXT) WHERE username = 'bob'");
-    max.gets("/admin/users").await.page(200).shows(">alice<");
+    // Texts of PostgreSQL are UTF-8 in any case.
+    if !is_postgres() {
+        forces(
+            &world,
+            &format!("UPDATE grants SET scope = CAST(x'ff' AS TEXT) WHERE client_id = '{}'", other.id),
+        );
+        alice.gets("/authorizations").await.page(200).shows("Prints");
+        alice.gets("/account/export").await.is(200);
+        let app = format!("UPDATE clients SET publisher = CAST(x'ff' AS TEXT) WHERE id = '{}'", other.id);
+        forces(&world, &app);
+        max.gets("/admin/apps").await.page(200).shows("Prints");
+        world.person("bob").await;
+        forces(&world, "UPDATE users SET email = CAST(x'ff' AS TEXT) WHERE username = 'bob'");
+        max.gets("/admin/users").await.page(200).shows(">alice<");
+    }
     world.api("https://broken.example", &["broken"]).await;
     forces(
         &world,
-        "UPDATE resource_servers SET secret_digest = x'00' WHERE audience = 'https://broken.example'",
+        "UPDATE resource_servers SET secret_digest = substr(secret_digest, 1, 1) WHERE audience = 'https://broken.example'",
     );
     world.api("https://later.example", &["later"]).await;
     max.gets("/admin/resource-servers").await.page(200).shows("https://photos.example");
