@@ -82,12 +82,16 @@ impl Wrk {
 
     /// Requests a second.
     pub fn run(&self, round: usize) -> Result<f64> {
+        match self.sent {
+            Sent::Again => self.run_for(round, SECONDS),
+            Sent::Once { seconds } => self.run_for(round, seconds),
+        }
+    }
+
+    /// The same, for this many seconds.
+    pub fn run_for(&self, round: usize, seconds: u32) -> Result<f64> {
         let script = tempfile::Builder::new().suffix(".lua").tempfile()?;
         std::fs::write(script.path(), self.script(round)?)?;
-        let seconds = match self.sent {
-            Sent::Again => SECONDS,
-            Sent::Once { seconds } => seconds,
-        };
         let output = Command::new("wrk")
             .args(["-t1", "-c32", &format!("-d{seconds}s"), "-s"])
             .arg(script.path())

@@ -5,13 +5,15 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use tokio_postgres::NoTls;
 
-use crate::load::{SECONDS, Sent};
+use crate::load::{SECONDS, Sent, Wrk};
 use crate::seed::World;
 use crate::{
     PORT, ROUNDS, Rows, Running, alternate, guards, jwt, median, other_endpoints, rescind, revoke_all,
 };
 
 const MORE_PORTS: [u16; 2] = [18_093, 18_094];
+/// What a server asks for in a second at least, when it has none of the tokens in memory.
+const SLOWEST: usize = 8_000;
 
 /// Fills the empty database at `url`, and measures servers on it.
 pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize, url: &str) -> Result<()> {
@@ -26,14 +28,11 @@ pub fn measure(runtime: &tokio::runtime::Runtime, rows: &Rows, tokens: usize, ur
             &world.introspection(PORT, Sent::Once { seconds: 2 }),
         )])?;
         let again = world.introspection(PORT, Sent::Again);
-        for round in 0..ROUNDS {
-            // All that have not been asked for yet.
-            again.run(round)?;
-        }
+        ask_for_all(&again, tokens)?;
         alternate(&[(&name, &again)])?;
     }
+    several_servers(runtime, rows, &world, url, tokens)?;
     other_endpoints(rows, &world, &server)?;
-    several_servers(runtime, rows, &world, url)?;
     if rows.hold("revoke all") {
         runtime.block_on(revoke_all(&world, async || purged(url).await))?;
     }
@@ -50,8 +49,22 @@ fn serve(world: &World, url: &str, port: u16) -> Command {
     server
 }
 
+/// Until the server has all tokens in memory.
+fn ask_for_all(again: &Wrk, tokens: usize) -> Result<()> {
+    for round in 0..ROUNDS {
+        again.run_for(round, u32::try_from(tokens / ROUNDS / SLOWEST)?.max(1))?;
+    }
+    Ok(())
+}
+
 /// Two more servers: what introspection costs the database, and how long guards at all of them take.
-fn several_servers(runtime: &tokio::runtime::Runtime, rows: &Rows, world: &World, url: &str) -> Result<()> {
+fn several_servers(
+    runtime: &tokio::runtime::Runtime,
+    rows: &Rows,
+    world: &World,
+    url: &str,
+    tokens: usize,
+) -> Result<()> {
     let ports = [PORT, MORE_PORTS[0], MORE_PORTS[1]];
     let _more = MORE_PORTS
         .iter()
@@ -60,6 +73,7 @@ fn several_servers(runtime: &tokio::runtime::Runtime, rows: &Rows, world: &World
     for several in 1..=ports.len() {
         let name = format!("introspection at servers that share the database: {several}");
         if rows.hold(&name) {
+            ask_for_all(&world.introspection(ports[several - 1], Sent::Again), tokens)?;
             at_once(runtime, world, url, &ports[..several], &name)?;
         }
     }
@@ -95,8 +109,8 @@ fn at_once(
 async fn processor_time(url: &str) -> Result<f64> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(connection);
-    let processes =
-        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let processes = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+        AND backend_type = 'client backend'";
     let mut ticks = 0;
     for row in client.query(processes, &[]).await? {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", row.get::<_, i32>(0)))?;

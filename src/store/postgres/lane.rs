@@ -211,10 +211,7 @@ fn has_numbers(tx: &Tx<'_>) -> bool {
     let effects = tx.effects.borrow();
     // An act that found nothing to end waits for all commits before its own: it must not tell of one that is not
     // durable yet.
-    !effects.unnumbered.is_empty()
-        || effects.moves_version
-        || effects.keys_version.is_some()
-        || effects.has_acted
+    !effects.unnumbered.is_empty() || effects.moves_version || effects.has_acted
 }
 
 /// Numbers the rows of a transaction that has nothing else to write. The row `head` stays locked until the commit, so
@@ -225,7 +222,7 @@ fn number_ledger_rows(tx: &Tx<'_>) -> Result<()> {
     }
     let (rows, moves_version) = {
         let effects = tx.effects.borrow();
-        (effects.unnumbered.clone(), effects.moves_version || effects.keys_version.is_some())
+        (effects.unnumbered.clone(), effects.moves_version)
     };
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let numbers = |row: &Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?));

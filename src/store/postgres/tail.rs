@@ -1,6 +1,6 @@
 //! The read index: asks the database whether what is kept in memory is current, and catches up.
 //!
-//! One statement answers for all requests of a thread that wait. It begins after they arrived, so it sees every commit
+//! One statement answers for all requests of a thread that wait, and a second one reads what is new. It begins after they arrived, so it sees every commit
 //! that was answered before them, and what it finds is applied before they go on. Nothing here depends on clocks.
 //!
 //! Each thread that serves requests has an asker of its own, because to wake another thread costs more than the
@@ -36,12 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_millis(20);
 /// How often what is dead is read again as a whole, so that what other servers purged is forgotten.
 const READ_AGAIN_EVERY: Duration = Duration::from_secs(600);
+/// Tells whether there is anything new. The row is updated last by every act, so whoever sees it sees the act.
+const NEWEST: &str = "SELECT sequence, config FROM head WHERE id = 1";
 /// Rows of one answer. If there are more, the statement is run again.
 const MOST: i64 = 1_000;
 const AFTER: &str = "SELECT h.config, s.keys_version, l.sequence, l.at, l.subject_kind, l.subject_id, l.generation \
     FROM head AS h JOIN server AS s ON s.id = 1 LEFT JOIN ledger AS l ON l.sequence > ?1 WHERE h.id = 1 \
     ORDER BY l.sequence LIMIT ?2";
-const HEAD: &str = "SELECT sequence, config FROM head WHERE id = 1";
 
 type Asked = std::result::Result<(), String>;
 type Requests = mpsc::UnboundedSender<oneshot::Sender<Asked>>;
@@ -75,6 +76,7 @@ struct Memory {
 /// A connection that has been found to lead to the primary.
 struct Primary {
     client: Client,
+    newest: Statement,
     after: Statement,
     timeline: i64,
     fence: Fence,
@@ -89,7 +91,7 @@ struct Asker {
 }
 
 fn head(connection: Connection<'_>) -> Result<(i64, i64)> {
-    connection.only(HEAD, params![], |row| Ok((row.get(0)?, row.get(1)?)))
+    connection.only(NEWEST, params![], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// Runs a read of one state of the database on a thread and a connection of its own.
@@ -244,19 +246,24 @@ impl Asker {
             }
         };
         let primary = self.primary.insert(primary);
+        let newest = primary.client.query_one(&primary.newest, &[]);
+        let believed = primary.fence.look(&primary.client, memory.address.standby);
+        let (newest, believed) = tokio::join!(newest, believed);
+        let newest = newest?;
+        let (sequence, version): (i64, i64) = (newest.try_get(0)?, newest.try_get(1)?);
         loop {
-            let (after, standby) = (&primary.after, memory.address.standby);
-            let through = memory.through.load(Ordering::SeqCst);
-            let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&through, &MOST];
-            let rows = primary.client.query(after, &values);
-            let (rows, fence) = tokio::join!(rows, primary.fence.look(&primary.client, standby));
-            let rows = rows?;
             if primary.timeline != memory.timeline.load(Ordering::SeqCst) {
                 return Err(Error::Unavailable("the database server was replaced by another one".to_owned()));
             }
+            let through = memory.through.load(Ordering::SeqCst);
+            if sequence <= through && version.unsigned_abs() <= memory.published.version() {
+                return believed;
+            }
+            let rows = primary.client.query(&primary.after, &[&through, &MOST]).await?;
             memory.apply(&rows)?;
-            if i64::try_from(rows.len()).unwrap_or(i64::MAX) < MOST {
-                return fence;
+            if i64::try_from(rows.len()).is_ok_and(|rows| rows < MOST) {
+                // There may be no row with that number: a new primary leaves a gap.
+                memory.through.fetch_max(sequence, Ordering::SeqCst);
             }
         }
     }
@@ -272,8 +279,9 @@ impl Memory {
         if timeline != self.timeline.load(Ordering::SeqCst) {
             self.begin_anew(timeline).await?;
         }
+        let newest = client.prepare(NEWEST).await?;
         let after = client.prepare(&translated(AFTER)).await?;
-        Ok(Primary { client, after, timeline, fence: Fence::default() })
+        Ok(Primary { client, newest, after, timeline, fence: Fence::default() })
     }
 
     /// A standby has become the primary. What it holds counts, and nothing else.
