@@ -9,7 +9,7 @@
 //! - [`session`]: a connection with a thread of its own, for transactions and for reads that take long.
 
 pub mod address;
-mod batch;
+pub mod batch;
 pub mod connect;
 pub mod guards;
 pub mod import;

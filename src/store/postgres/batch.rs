@@ -7,12 +7,28 @@ use futures_util::future::try_join_all;
 use tokio_postgres::{Client, Error, Row};
 
 use crate::store::postgres::prepared::Prepared;
+use crate::store::postgres::text::of_rows;
 use crate::store::postgres::values::parameters;
 use crate::store::sql::{Lookup, Value};
 
+/// A statement, and the values for each time that it is to be run.
 struct Deferred {
     statement: &'static str,
-    values: Vec<Value<'static>>,
+    runs: Vec<Vec<Value<'static>>>,
+}
+
+impl Deferred {
+    /// Runs that take one statement: of insertions one, two, four … rows, so that few statements have to be prepared.
+    fn portions(&self) -> Vec<&[Vec<Value<'static>>]> {
+        let is_insertion = of_rows(self.statement, 1).is_some();
+        let (mut left, mut portions) = (&*self.runs, Vec::new());
+        while let Some(most) = left.len().checked_ilog2() {
+            let (portion, rest) = left.split_at(if is_insertion { 1 << most } else { 1 });
+            portions.push(portion);
+            left = rest;
+        }
+        portions
+    }
 }
 
 /// Of one transaction.
@@ -67,24 +83,34 @@ impl Batch {
 
     /// `false` if the statement has to be run at once.
     pub fn defer(&self, statement: &'static str, values: &[Value<'_>]) -> bool {
-        if self.is_open.get() {
-            let values = values.iter().cloned().map(Value::into_owned).collect();
-            self.deferred.borrow_mut().push(Deferred { statement, values });
+        if !self.is_open.get() {
+            return false;
         }
-        self.is_open.get()
+        let values = values.iter().cloned().map(Value::into_owned).collect();
+        let mut deferred = self.deferred.borrow_mut();
+        match deferred.iter_mut().find(|deferred| deferred.statement == statement) {
+            Some(deferred) => deferred.runs.push(values),
+            None => deferred.push(Deferred { statement, runs: vec![values] }),
+        }
+        true
     }
 
     pub fn has_deferred(&self) -> bool {
         !self.deferred.borrow().is_empty()
     }
 
-    /// Runs what was deferred, in its order. `false` if a statement did not change exactly one row.
+    /// Runs what was deferred: the statements in the order in which each was first deferred. `false` if one did not
+    /// change exactly one row each time.
     pub async fn run_deferred(&self, client: &Client, prepared: &Prepared) -> Result<bool, Error> {
         let deferred = self.deferred.take();
-        let changed = deferred.iter().map(async |Deferred { statement, values }| {
-            let statement = prepared.get(client, statement).await?;
-            client.execute(&statement, &parameters(values)).await
+        let portions = deferred.iter().flat_map(|deferred| {
+            deferred.portions().into_iter().map(|portion| (deferred.statement, portion))
         });
-        Ok(try_join_all(changed).await?.iter().all(|rows| *rows == 1))
+        let changed = portions.map(async |(statement, portion)| {
+            let statement = prepared.get_for(client, statement, portion.len()).await?;
+            let rows = client.execute(&statement, &parameters(portion.iter().flatten())).await?;
+            Ok(usize::try_from(rows) == Ok(portion.len()))
+        });
+        Ok(try_join_all(changed).await?.into_iter().all(|is_whole| is_whole))
     }
 }

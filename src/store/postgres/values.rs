@@ -55,8 +55,8 @@ impl<'a> FromSql<'a> for Value<'a> {
 }
 
 /// Parameters as the driver wants them.
-pub fn parameters<'v>(values: &'v [Value<'_>]) -> Vec<&'v (dyn ToSql + Sync)> {
-    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+pub fn parameters<'v>(values: impl IntoIterator<Item = &'v Value<'v>>) -> Vec<&'v (dyn ToSql + Sync)> {
+    values.into_iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
 impl From<tokio_postgres::Error> for Error {
