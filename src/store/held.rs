@@ -38,8 +38,8 @@ impl Store {
 }
 
 impl Held<'_> {
-    /// Asks whether all that was taken from here was current. Rows that were read, and what is asked of
-    /// [`Store::is_dead_here`], are current in any case.
+    /// Asks whether all registrations that were taken from here were current. What is dead is current from then on,
+    /// whatever the answer ([`Store::is_dead_here`]).
     ///
     /// # Errors
     /// When the database can't be asked.

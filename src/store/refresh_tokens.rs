@@ -14,7 +14,7 @@ use super::{Result, Tx};
 const SHOWN: &str = "SELECT family_id, grant_id, client_id, user_id, server_generation, client_generation, user_generation, scope, \
      grant_generation, kept_until, expires_at, superseded_at, place FROM tokens WHERE place >= ?1 AND place < ?1 \
      + 8 AND digest = ?2 /*postgres FOR UPDATE*/";
-/// Keeps what proves a reuse: whose token it was, and until when.
+/// Keeps what proves a reuse: client, family, and until when.
 const SUPERSEDE: &str = "UPDATE tokens SET superseded_at = ?2, grant_id = NULL, user_id = NULL, scope = NULL, kept_until = NULL \
     WHERE place = ?1 AND superseded_at IS NULL";
 const OWNER: &str =

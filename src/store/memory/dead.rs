@@ -5,12 +5,12 @@
 //! 1. What a transaction revoked is in here after its commit and before anybody is told of it.
 //! 2. An entry stays until its purge has deleted every row that it covers, *and* for the longest life of an access
 //!    token after that. So whatever is cached of a token (its facts, its signature) expires before the entry is
-//!    forgotten.
+//!    forgotten. (After a start nothing is cached: then an entry without rows stays for that long after its revocation.)
 //! 3. A token's facts never change. So a cached token and a JWT are live if they are not expired and not covered. An
 //!    opaque token that is not cached needs its row as well.
 //!
-//! A look-up first finds the facts, then asks whether this set is current ([`Store::current`]), then whether the facts are
-//! covered, never in another order.
+//! A look-up of a token first finds its facts, then asks whether this set is current ([`Store::current`]), then whether
+//! the facts are covered, never in another order.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};

@@ -1,7 +1,8 @@
 //! The read index: asks the database whether what is kept in memory is current, and catches up.
 //!
-//! One statement answers for all requests of a thread that wait, and a second one reads what is new. It begins after they arrived, so it sees every commit
-//! that was answered before them, and what it finds is applied before they go on. Nothing here depends on clocks.
+//! One small statement answers for all requests of a thread that wait. It begins after they arrived, so it sees every
+//! commit that was answered before them. If there is anything new, a second statement reads it, and it is applied before
+//! they go on. Nothing here depends on clocks.
 //!
 //! Each thread that serves requests has an asker of its own, because to wake another thread costs more than the
 //! statement. One more asks for everybody else, and now and then even if nobody waits.
