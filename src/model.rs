@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod audit;
+pub mod budget;
 pub mod by;
 pub mod canary;
 pub mod client;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::clock::Timestamp;
 use crate::model::secret::Digest;
-use crate::service::sign_in_limit::{Attempt, Purpose, SignInLimit, TooMany, USUAL, household, place};
+use crate::service::sign_in_limit::{Attempt, Key, Purpose, SignInLimit, TooMany, USUAL, household, place};
 use crate::store::postgres::sign_in_budgets::SharedBudget;
 use crate::store::{self, Store};
 
@@ -27,9 +27,9 @@ fn place_key(place: &str) -> String {
 }
 
 fn shared(attempt: &Attempt) -> Vec<SharedBudget> {
-    let budget = |counted: &super::sign_in_limit::Key| {
-        let (most, interval) = counted.kind.size();
-        SharedBudget { key: key(&format!("{:?}", counted.kind), &counted.whose), interval, most }
+    let budget = |counted: &Key| SharedBudget {
+        key: key(&format!("{:?}", counted.kind), &counted.whose),
+        budget: counted.kind.budget(),
     };
     attempt.budgets.iter().map(budget).collect()
 }

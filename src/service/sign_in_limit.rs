@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::model::budget::Budget;
 use crate::model::id::SessionId;
 use crate::model::user::Username;
 
@@ -64,13 +65,14 @@ pub(super) enum Kind {
 impl Kind {
     /// How many attempts there are at once, and after which time each comes back. The times are how long a person may
     /// have to wait (docs/operating.md). A single address can't use up the budget of a name.
-    pub(super) const fn size(self) -> (u32, Duration) {
-        match self {
-            Self::Address => (60, Duration::from_secs(1)),
-            Self::Name => (50, Duration::from_secs(30)),
-            Self::NewPlace => (20, Duration::from_secs(60)),
-            Self::Person => (20, Duration::from_secs(3)),
-        }
+    pub(super) const fn budget(self) -> Budget {
+        let (most, seconds) = match self {
+            Self::Address => (60, 1),
+            Self::Name => (50, 30),
+            Self::NewPlace => (20, 60),
+            Self::Person => (20, 3),
+        };
+        Budget { most, interval: Duration::from_secs(seconds) }
     }
 }
 
@@ -95,37 +97,30 @@ struct Usual {
     at: Timestamp,
 }
 
-/// Budgets of one kind. Each gets one attempt back every `interval`, up to `most`.
+/// Budgets of one kind.
 struct Budgets {
-    /// When each budget is full again.
+    /// When each is full again.
     whole_at: Box<[Timestamp]>,
-    interval: Duration,
-    most: u32,
+    each: Budget,
 }
 
 impl Budgets {
     fn new(kind: Kind) -> Self {
-        let (most, interval) = kind.size();
-        Self { whole_at: (0..ENTRIES).map(|_| Timestamp::from_millis(0)).collect(), interval, most }
+        Self { whole_at: (0..ENTRIES).map(|_| Timestamp::from_millis(0)).collect(), each: kind.budget() }
     }
 
-    /// If the clock was set back, nobody waits longer because of it.
-    fn whole_at(&self, hash: u64, now: Timestamp) -> Timestamp {
-        self.whole_at[entry(hash)].clamp(now, now.plus(self.interval * self.most))
-    }
-
-    /// How long it takes until an attempt is allowed.
     fn wait(&self, hash: u64, now: Timestamp) -> Duration {
-        let one_left = now.plus(self.interval * self.most.saturating_sub(1));
-        self.whole_at(hash, now).since(one_left)
+        self.each.wait(self.whole_at[entry(hash)], now)
     }
 
     fn take(&mut self, hash: u64, now: Timestamp) {
-        self.whole_at[entry(hash)] = self.whole_at(hash, now).plus(self.interval);
+        let whole_at = &mut self.whole_at[entry(hash)];
+        *whole_at = self.each.whole_at(*whole_at, now).plus(self.each.interval);
     }
 
     fn give_back(&mut self, hash: u64, now: Timestamp) {
-        self.whole_at[entry(hash)] = self.whole_at(hash, now).minus(self.interval);
+        let whole_at = &mut self.whole_at[entry(hash)];
+        *whole_at = self.each.whole_at(*whole_at, now).minus(self.each.interval);
     }
 }
 

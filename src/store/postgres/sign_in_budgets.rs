@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use crate::clock::Timestamp;
+use crate::model::budget::Budget;
 use crate::store::sql::{Connection, params};
 use crate::store::{Result, Store, Tx};
 
@@ -20,26 +21,16 @@ const IS_NOTED: &str = "SELECT 1 FROM sign_in_budgets WHERE key = ?1 AND whole_a
 const DELETE_WHOLE: &str = "DELETE FROM sign_in_budgets WHERE key = ANY (ARRAY (SELECT key FROM sign_in_budgets \
     WHERE whole_at <= ?1 ORDER BY whole_at LIMIT ?2 FOR UPDATE SKIP LOCKED))";
 
-/// A number of attempts, of which one comes back every `interval`.
 #[derive(Clone, Debug)]
 pub struct SharedBudget {
     /// A digest of what is counted.
     pub key: String,
-    pub interval: Duration,
-    pub most: u32,
-}
-
-impl SharedBudget {
-    /// How long it takes until an attempt is allowed. A server whose clock is behind waits no longer because of it.
-    fn wait(&self, whole_at: Timestamp, now: Timestamp) -> Duration {
-        let one_left = now.plus(self.interval * self.most.saturating_sub(1));
-        whole_at.clamp(now, now.plus(self.interval * self.most)).since(one_left)
-    }
+    pub budget: Budget,
 }
 
 fn array(budgets: &[SharedBudget], direction: i64) -> String {
     let step = |budget: &SharedBudget| {
-        direction.saturating_mul(i64::try_from(budget.interval.as_millis()).unwrap_or(i64::MAX))
+        direction.saturating_mul(i64::try_from(budget.budget.interval.as_millis()).unwrap_or(i64::MAX))
     };
     let row = |budget: &SharedBudget| json!({ "key": budget.key, "step": step(budget) });
     Json::Array(budgets.iter().map(row).collect()).to_string()
@@ -60,7 +51,7 @@ impl Tx<'_> {
         self.each(LOCK, params![steps, now], |row| {
             let (key, whole_at): (String, Timestamp) = (row.get(0)?, row.get(1)?);
             let budget = budgets.iter().find(|budget| budget.key == key);
-            wait = wait.max(budget.map_or(Duration::ZERO, |budget| budget.wait(whole_at, now)));
+            wait = wait.max(budget.map_or(Duration::ZERO, |shared| shared.budget.wait(whole_at, now)));
             Ok(())
         })?;
         if wait.is_zero() {
