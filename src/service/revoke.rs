@@ -370,7 +370,7 @@ pub(super) fn everything_in(tx: &Tx<'_>, by: &By) -> store::Result<(ReceiptId, D
 /// `TooMany`, or when the store fails. The caller must then assume that the token still works.
 pub async fn token(store: &Store, token: Token, client: Option<ClientId>, by: By) -> Result<TokenRevocation> {
     store
-        .act_after(token.first_lookup(), by, move |tx, by| {
+        .act_after(token.first_lookup(), by, Locks::Actor, move |tx, by| {
             tx.waits_for_earlier_acts();
             let receipt = match token.find(tx, client.as_ref(), by.at)? {
                 Found::Nothing => None,

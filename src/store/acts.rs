@@ -53,27 +53,14 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.run_act(None, by, locks, work).await
+        self.act_after(None, by, locks, work).await
     }
 
-    /// The same as [`Store::act`] for work that begins with a look-up, as [`Store::write_after`].
+    /// The same for work that begins with a look-up, as [`Store::write_after`].
     ///
     /// # Errors
     /// As [`Store::act`].
     pub async fn act_after<T, E>(
-        &self,
-        first_lookup: Option<Lookup>,
-        by: By,
-        work: impl Fn(&Tx<'_>, &By) -> std::result::Result<T, E> + Send + 'static,
-    ) -> std::result::Result<T, E>
-    where
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
-        self.run_act(first_lookup, by, Locks::Actor, work).await
-    }
-
-    async fn run_act<T, E>(
         &self,
         first_lookup: Option<Lookup>,
         by: By,

@@ -4,8 +4,8 @@
 //! each of its statements. So a verb that reads first and then writes begins with a lock, and verbs that must not
 //! overlap lock the same row. Rows are locked in this order, so that no two verbs wait for each other: `server`, users
 //! by id, clients, everything else, and `head` at the end of the transaction (`ledger`). Acts lock `server` and users
-//! before all else (`acts::Locks`), so that the right of whoever acts can't be taken away meanwhile. Requests that share a commit may
-//! still do that (`postgres::lane`).
+//! before all else (`acts::Locks`), so that the actor's right can't be taken away meanwhile. Requests that share a commit
+//! may still wait for each other (`postgres::lane`).
 //!
 //! Nobody takes a shared lock for this: there is always somebody who holds one, and a revocation would wait for them all.
 
