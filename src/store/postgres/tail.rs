@@ -319,14 +319,22 @@ impl Memory {
     /// Several askers may apply the same rows: that changes nothing.
     fn apply(&self, rows: &[tokio_postgres::Row]) -> Result<()> {
         let published = &self.published;
+        let (mut dead, mut last) = (Vec::new(), None);
         for row in rows.iter().map(Row::Postgres) {
             if let Some(sequence) = row.get::<Option<i64>>(2)? {
                 let (at, kind, id) = (row.get::<Timestamp>(3)?, row.get::<SubjectKind>(4)?, row.get(5)?);
                 let subject = feed::subject(kind, id, row.get(6)?);
-                published.dead.apply(vec![Change::Heard(published.dead.hash_subject(&subject), kind, at)]);
-                published.raise_ledger_head(sequence);
-                self.through.fetch_max(sequence, Ordering::SeqCst);
+                dead.push(Change::Heard(published.dead.hash_subject(&subject), kind, at));
+                last = Some(sequence);
             }
+        }
+        published.dead.apply(dead);
+        if let Some(last) = last {
+            published.raise_ledger_head(last);
+            self.through.fetch_max(last, Ordering::SeqCst);
+        }
+        // The same in all rows.
+        if let Some(row) = rows.first().map(Row::Postgres) {
             published.raise_version(row.get::<i64>(0)?.unsigned_abs());
             published.raise_keys_version(row.get(1)?);
         }
