@@ -74,7 +74,10 @@ fn several_servers(
         let name = format!("introspection at servers that share the database: {several}");
         if rows.hold(&name) {
             ask_for_all(&world.introspection(ports[several - 1], Sent::Again), tokens)?;
-            at_once(runtime, world, url, &ports[..several], &name)?;
+            // On few processors the database may answer too late for so much load. The other rows are measured all the same.
+            if let Err(error) = at_once(runtime, world, url, &ports[..several], &name) {
+                println!("| {name} | {} |", error.to_string().lines().next().unwrap_or_default());
+            }
         }
     }
     let servers = ports.map(|port| format!("http://127.0.0.1:{port}"));
